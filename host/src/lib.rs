@@ -1,1 +1,22 @@
-//! skeleton
+//! Under construction.
+
+pub mod cli;
+pub mod commit;
+pub mod error;
+pub mod event;
+pub mod layout;
+pub mod map;
+pub mod pipeline;
+pub mod plan;
+pub mod plugin;
+pub mod reduce;
+pub mod report;
+pub mod run;
+pub mod scheduler;
+pub mod schema;
+pub mod scratch;
+pub mod shuffle;
+pub mod sink;
+pub mod source;
+pub mod split;
+pub mod store;

@@ -1,0 +1,138 @@
+//! The error of the library: what went wrong, and what the operator does about it.
+//!
+//! Owns [`Error`], [`ErrorKind`] and the exit codes. Everything else in the crate returns these; only the CLI turns
+//! them into text and a process exit.
+
+use std::fmt;
+
+/// What the operator does about an error. Decides whether a task is tried again, and the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// `pipeline.toml`, a plugin, or how they fit together is wrong: fix it. Never tried again.
+    Config,
+    /// The data is wrong: fix it, or allow for it. Never tried again.
+    Input,
+    /// A step said it cannot go on. Never tried again.
+    Plugin,
+    /// A step trapped, hit one of its limits, or failed in a way it could not class. Tried again once.
+    Sandbox,
+    /// A store or a step reported trouble that may pass. Tried again, as `retry` says.
+    Unavailable,
+    /// The operator stopped the run. The signal's number.
+    Interrupted(i32),
+    /// A bug of ours: report it.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Returns the process exit code of a run that ended with an error of this kind.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Config => 2,
+            Self::Input | Self::Plugin | Self::Sandbox => 42,
+            Self::Unavailable => 75,
+            Self::Interrupted(signal) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(2)),
+            Self::Internal => 70,
+        }
+    }
+}
+
+/// An error with its kind. Displays as its whole chain, outermost first: `{what}: {why}: {root cause}`.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    chain: anyhow::Error,
+}
+
+/// A `Result` with the library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Makes an error of `kind` from a message or another error.
+    pub fn new(kind: ErrorKind, cause: impl Into<anyhow::Error>) -> Self {
+        Self { kind, chain: cause.into() }
+    }
+
+    /// Makes an error of kind [`ErrorKind::Config`] with this message.
+    pub fn config(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Config, anyhow::anyhow!("{message}"))
+    }
+
+    /// Makes an error of kind [`ErrorKind::Input`] with this message.
+    pub fn input(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Input, anyhow::anyhow!("{message}"))
+    }
+
+    /// Makes an error of kind [`ErrorKind::Internal`] with this message.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Internal, anyhow::anyhow!("{message}"))
+    }
+
+    /// Returns what the operator does about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Says what was being done when the error came up.
+    #[must_use]
+    pub fn context(self, what: impl fmt::Display + Send + Sync + 'static) -> Self {
+        Self { kind: self.kind, chain: self.chain.context(what) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.chain)
+    }
+}
+
+/// `kind` and `context` on results, so that errors are classed where they come up.
+pub trait ResultExt<T> {
+    /// Classes a foreign error.
+    ///
+    /// # Errors
+    /// The same error, with `kind` and `what` was being done.
+    fn or_kind<C: fmt::Display + Send + Sync + 'static>(self, kind: ErrorKind, what: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> ResultExt<T> for Result<T, E> {
+    fn or_kind<C: fmt::Display + Send + Sync + 'static>(self, kind: ErrorKind, what: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|error| Error::new(kind, error.into().context(what())))
+    }
+}
+
+/// `context` on results that already carry an [`Error`].
+pub trait ErrorContext<T> {
+    /// Says what was being done when the error came up; the kind stays.
+    ///
+    /// # Errors
+    /// The same error with the context in front.
+    fn context<C: fmt::Display + Send + Sync + 'static>(self, what: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T> ErrorContext<T> for Result<T> {
+    fn context<C: fmt::Display + Send + Sync + 'static>(self, what: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|error| error.context(what()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_is_displayed_outermost_first_and_keeps_its_kind() {
+        let io = std::io::Error::other("disk on fire");
+        let error = Err::<(), _>(io).or_kind(ErrorKind::Unavailable, || "cannot write `a`").context(|| "shard 3");
+        let error = error.expect_err("it was an error");
+        assert_eq!(error.to_string(), "shard 3: cannot write `a`: disk on fire");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let codes = [ErrorKind::Config, ErrorKind::Sandbox, ErrorKind::Unavailable, ErrorKind::Interrupted(15)];
+        assert_eq!(codes.map(ErrorKind::exit_code), [2, 42, 75, 143]);
+    }
+}

@@ -1,0 +1,260 @@
+//! What happens in a run, as data.
+//!
+//! Owns [`Event`] and [`Events`], the handle everything reports through. Knows nothing of who listens: progress on
+//! the terminal, `events.jsonl` and `--events json` are [`Listener`]s.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorKind;
+
+/// A part of a run, in the order they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Listing the source and dividing it into shards.
+    Split,
+    /// One task per shard.
+    Map,
+    /// One task per partition.
+    Reduce,
+    /// Publishing parts, manifest and `_SUCCESS`.
+    Finalize,
+}
+
+impl Stage {
+    /// Returns its name, as in events and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Map => "map",
+            Self::Reduce => "reduce",
+            Self::Finalize => "finalize",
+        }
+    }
+}
+
+/// What an attempt did: summed over a stage's committed tasks they are the stage's totals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records read: from the source in a map, from the shuffle in a reduce.
+    pub records_in: u64,
+    /// Bytes of those records.
+    pub bytes_in: u64,
+    /// Records handed on: to the shuffle or the sink.
+    pub records_out: u64,
+    /// Bytes written, as stored.
+    pub bytes_out: u64,
+    /// Records set aside.
+    pub rejects: u64,
+    /// What the steps counted, by counter name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, i64>,
+}
+
+impl Counts {
+    /// Adds another task's counts to these.
+    pub fn add(&mut self, other: &Self) {
+        self.records_in += other.records_in;
+        self.bytes_in += other.bytes_in;
+        self.records_out += other.records_out;
+        self.bytes_out += other.bytes_out;
+        self.rejects += other.rejects;
+        for (name, delta) in &other.counters {
+            let total = self.counters.entry(name.clone()).or_default();
+            *total = total.saturating_add(*delta);
+        }
+    }
+}
+
+/// How loud a log message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event of a process that works on a run.
+    RunStarted {
+        /// The pipeline's name.
+        pipeline: String,
+        /// The run's id.
+        run_id: String,
+        /// Where the run's plan, intermediates and log lie.
+        run_store: String,
+        /// Whether the run's plan was there already.
+        resumed: bool,
+    },
+    /// The plan is frozen.
+    Planned {
+        /// Source objects.
+        objects: u64,
+        /// Their bytes, as stored.
+        bytes: u64,
+        /// Shards: the map tasks.
+        shards: u64,
+        /// Partitions: the reduce tasks, 0 in a map-only pipeline.
+        partitions: u64,
+    },
+    /// A stage begins.
+    StageStarted {
+        /// Which one.
+        stage: Stage,
+        /// Its tasks, those already committed included.
+        tasks: u64,
+        /// How many of them were committed before.
+        committed: u64,
+    },
+    /// An attempt begins.
+    AttemptStarted {
+        /// The task's stage.
+        stage: Stage,
+        /// The shard's or partition's number.
+        task: u32,
+        /// Which try, from 1.
+        attempt: u32,
+    },
+    /// An attempt is under way; sent at most a few times a second, and not kept in `events.jsonl`.
+    AttemptProgress {
+        /// The task's stage.
+        stage: Stage,
+        /// The shard's or partition's number.
+        task: u32,
+        /// Records read since the attempt's last progress.
+        records: u64,
+        /// Bytes read since the attempt's last progress.
+        bytes: u64,
+    },
+    /// A task is committed.
+    AttemptFinished {
+        /// The task's stage.
+        stage: Stage,
+        /// The shard's or partition's number.
+        task: u32,
+        /// Which try, from 1.
+        attempt: u32,
+        /// From its start to its commit.
+        duration_ms: u64,
+        /// What it did.
+        counts: Counts,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// The task's stage.
+        stage: Stage,
+        /// The shard's or partition's number.
+        task: u32,
+        /// Which try, from 1.
+        attempt: u32,
+        /// What the operator can do.
+        kind: ErrorKind,
+        /// What went wrong.
+        error: String,
+        /// When the next attempt starts; absent when there is none.
+        retry_in_ms: Option<u64>,
+    },
+    /// A stage is complete.
+    StageFinished {
+        /// Which one.
+        stage: Stage,
+        /// How long it took in this process.
+        duration_ms: u64,
+        /// The sums over all its committed tasks.
+        counts: Counts,
+    },
+    /// A message from a plugin: `diagnostics.log`, or a line it wrote to standard output or error.
+    Log {
+        /// The step, as in messages: `map 2`.
+        step: String,
+        /// The shard's or partition's number.
+        task: u32,
+        /// How loud.
+        level: Level,
+        /// The text.
+        message: String,
+    },
+    /// Something the operator should know that fails nothing.
+    Warning {
+        /// The text.
+        message: String,
+    },
+    /// The run is complete: its last event.
+    RunFinished {
+        /// How long this process worked on it.
+        duration_ms: u64,
+        /// Where the result lies.
+        result: String,
+        /// The result's parts, in order.
+        parts: Vec<String>,
+    },
+    /// The run ended early: its last event.
+    RunFailed {
+        /// What the operator can do.
+        kind: ErrorKind,
+        /// What went wrong.
+        error: String,
+        /// How long this process worked on it.
+        duration_ms: u64,
+    },
+}
+
+/// An event with the time it happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stamped {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Someone who wants to know what happens.
+pub trait Listener: Send {
+    /// Called for each event, in order, one at a time. Must not block for long: the run waits.
+    fn on_event(&mut self, event: &Stamped);
+}
+
+/// The handle everything reports through. Clones report to the same listeners.
+#[derive(Clone, Default)]
+pub struct Events {
+    listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+}
+
+impl Events {
+    /// Adds a listener; it gets every event from now on.
+    pub fn listen(&self, listener: impl Listener + 'static) {
+        self.lock().push(Box::new(listener));
+    }
+
+    /// Tells every listener, and returns when all have heard.
+    pub fn emit(&self, event: Event) {
+        let stamped = Stamped { at_ms: unix_ms(), event };
+        for listener in self.lock().iter_mut() {
+            listener.on_event(&stamped);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Listener>>> {
+        // A listener that panicked has lost its own state only.
+        self.listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Returns the time as milliseconds since the Unix epoch.
+pub fn unix_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

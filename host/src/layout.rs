@@ -1,0 +1,212 @@
+//! The keys of the run store and the sink: the only place that builds or parses them.
+//!
+//! ```text
+//! <run store>/<pipeline>/<run-id>/
+//!   plan.json                        put-if-absent; names the attempt whose shard pages count
+//!   shards/<attempt>/00000.json …    the shards, in pages
+//!   shards/<attempt>/<shard>.arrow   records made by the splitter
+//!   map/<shard>/<attempt>.arrow      one run file per attempt
+//!   map/<shard>/commit.json          put-if-absent: names the winning attempt
+//!   reduce/<partition>/commit.json
+//!   rejects/<stage>/<task>/<attempt>.jsonl
+//!   events.jsonl, manifest.json, _SUCCESS
+//! <sink>/<run-id>/_attempts/…        parts before their commit
+//! <sink>/<run-id>/part-00000.json …  the result
+//! <sink>/<run-id>/_SUCCESS
+//! <sink>/latest.json                 points to the newest complete result
+//! ```
+//! Numbers are zero-padded, so keys sort as numbers do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    event::Stage,
+};
+
+/// Names one attempt among all processes that work on a run: `1-5f3a90c2`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptId(String);
+
+impl AttemptId {
+    /// Makes the id of try `number` (from 1) in the process called `process`.
+    pub fn new(number: u32, process: &str) -> Self {
+        Self(format!("{number}-{process}"))
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of the object that says a run or a result is complete.
+pub const SUCCESS: &str = "_SUCCESS";
+
+/// The key, below the sink, of the pointer to the newest complete result.
+pub const LATEST: &str = "latest.json";
+
+/// The keys of one run, relative to the run store's prefix.
+#[derive(Debug, Clone)]
+pub struct RunLayout {
+    root: String,
+}
+
+impl RunLayout {
+    /// Makes the layout of run `run_id` of `pipeline`.
+    pub fn new(pipeline: &str, run_id: &str) -> Self {
+        Self { root: format!("{pipeline}/{run_id}") }
+    }
+
+    /// Returns the run's prefix.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Returns the key of the frozen plan.
+    pub fn plan(&self) -> String {
+        format!("{}/plan.json", self.root)
+    }
+
+    /// Returns the key of one page of shards.
+    pub fn shard_page(&self, attempt: &AttemptId, page: usize) -> String {
+        format!("{}/shards/{attempt}/{page:05}.json", self.root)
+    }
+
+    /// Returns the key of the records the splitter made for a shard.
+    pub fn shard_records(&self, attempt: &AttemptId, shard: u32) -> String {
+        format!("{}/shards/{attempt}/{shard:06}.arrow", self.root)
+    }
+
+    /// Returns the key of the run file an attempt at a shard writes.
+    pub fn run_file(&self, shard: u32, attempt: &AttemptId) -> String {
+        format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
+    }
+
+    /// Returns the prefix all commits of a stage lie below.
+    pub fn commits(&self, stage: Stage) -> String {
+        format!("{}/{}", self.root, stage.name())
+    }
+
+    /// Returns the key of a task's commit.
+    pub fn commit(&self, stage: Stage, task: u32) -> String {
+        let width = width(stage);
+        format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
+    }
+
+    /// Returns the task a key is the commit of, if it is one of this run.
+    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<u32> {
+        let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
+        (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
+    }
+
+    /// Returns the key of the records an attempt set aside.
+    pub fn rejects(&self, stage: Stage, task: u32, attempt: &AttemptId) -> String {
+        let width = width(stage);
+        format!("{}/rejects/{}/{task:0width$}/{attempt}.jsonl", self.root, stage.name())
+    }
+
+    /// Returns the key of the run's events.
+    pub fn events(&self) -> String {
+        format!("{}/events.jsonl", self.root)
+    }
+
+    /// Returns the key of the list of what the run made.
+    pub fn manifest(&self) -> String {
+        format!("{}/manifest.json", self.root)
+    }
+
+    /// Returns the key that says the run is complete.
+    pub fn success(&self) -> String {
+        format!("{}/{SUCCESS}", self.root)
+    }
+}
+
+fn width(stage: Stage) -> usize {
+    if stage == Stage::Map { 6 } else { 5 }
+}
+
+/// The keys of one run's result, relative to the sink's prefix.
+#[derive(Debug, Clone)]
+pub struct SinkLayout {
+    run_id: String,
+    extension: &'static str,
+}
+
+impl SinkLayout {
+    /// Makes the layout of a result whose parts have this extension.
+    pub fn new(run_id: &str, extension: &'static str) -> Self {
+        Self { run_id: run_id.to_owned(), extension }
+    }
+
+    /// Returns the result's prefix.
+    pub fn root(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Returns the key an attempt writes its part under before it is committed.
+    pub fn attempt(&self, part: u32, attempt: &AttemptId) -> String {
+        format!("{}/_attempts/part-{part:05}-{attempt}.{}", self.run_id, self.extension)
+    }
+
+    /// Returns the prefix of everything that is not committed, or lost.
+    pub fn attempts(&self) -> String {
+        format!("{}/_attempts", self.run_id)
+    }
+
+    /// Returns the key of a committed, published part.
+    pub fn part(&self, part: u32) -> String {
+        format!("{}/part-{part:05}.{}", self.run_id, self.extension)
+    }
+
+    /// Returns the key that says the result is complete.
+    pub fn success(&self) -> String {
+        format!("{}/{SUCCESS}", self.run_id)
+    }
+}
+
+/// Checks that a pipeline's name or a run's id can be one part of a key on every store.
+///
+/// # Errors
+/// Names `what` and the characters allowed.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(allowed) {
+        return Err(Error::config(format!(
+            "{what} `{name}` cannot be used in an object's name (use 1 to 128 letters, digits, `-`, `_` and `.`, \
+             not starting with `.`)"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_parse_back_and_sort_by_number() {
+        let layout = RunLayout::new("p", "r");
+        for stage in [Stage::Map, Stage::Reduce] {
+            for task in [0, 9, 10, 99_999, 1_000_000] {
+                assert_eq!(layout.parse_commit(stage, &layout.commit(stage, task)), Some(task));
+            }
+            assert!(layout.commit(stage, 9) < layout.commit(stage, 10));
+        }
+        let attempt = AttemptId::new(1, "a");
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.run_file(3, &attempt)), None);
+        assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
+    }
+
+    #[test]
+    fn names_that_would_leave_the_prefix_are_refused() {
+        for name in ["", "..", "a/b", ".hidden", "a b", "ä"] {
+            assert!(check_name("run id", name).is_err(), "`{name}` was accepted");
+        }
+        assert!(check_name("run id", "2026-11-22T10.00.00-5f3a").is_ok());
+    }
+}

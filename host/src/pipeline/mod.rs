@@ -1,0 +1,188 @@
+//! A pipeline: what `pipeline.toml` describes, validated.
+//!
+//! Owns the meaning of every key. Does not open stores, load plugins or read data: that is `check` and the run.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::schema::Schema;
+
+/// A pipeline, ready to be planned.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name; part of object keys.
+    pub name: String,
+    /// Where records come from.
+    pub source: Source,
+    /// How the source is divided into shards.
+    pub split: Split,
+    /// The map steps, chained, at least one.
+    pub maps: Vec<Step>,
+    /// The reduce step; without one, what the last map emits goes to the sink.
+    pub reduce: Option<Reduce>,
+    /// Where results go.
+    pub sink: Sink,
+    /// How it is run.
+    pub run: RunSettings,
+    /// Options for every object store the pipeline names, as the `object_store` crate calls them.
+    pub store_options: BTreeMap<String, String>,
+    /// The document as written, `--set` applied and `${NAME}` left in place: what the plan keeps.
+    pub document: serde_json::Value,
+    /// The values `${NAME}` took, to keep them out of whatever is written.
+    pub secrets: Secrets,
+}
+
+/// Where a store or a prefix in one is: a URL, local paths already made absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// As written, `${NAME}` left in place: for messages.
+    pub written: String,
+    /// The URL, with a scheme: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
+    pub url: String,
+}
+
+/// `[source]`
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The prefix objects are listed below.
+    pub location: Location,
+    /// Which objects, as glob patterns on their names below `location`; empty means all.
+    pub include: Vec<String>,
+    /// How records are read from them.
+    pub format: SourceFormat,
+}
+
+/// How records are read from an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// One record per line, `\n` or `\r\n`.
+    Lines,
+    /// One JSON object per line; the asked-for top-level fields become columns, all nullable.
+    Json(Schema),
+}
+
+impl SourceFormat {
+    /// Returns the columns of the records.
+    pub fn schema(&self) -> Schema {
+        match self {
+            Self::Lines => Schema::lines(),
+            Self::Json(schema) => schema.clone(),
+        }
+    }
+}
+
+/// `[split]`
+#[derive(Debug, Clone)]
+pub enum Split {
+    /// The host's own split: slices of about this many bytes, small objects packed together.
+    BuiltIn {
+        /// Bytes, as stored.
+        target_size: u64,
+    },
+    /// A splitter plugin.
+    Plugin(Step),
+}
+
+/// A plugin and how it is run: `[split]`, one `[[map]]`, or `[reduce]`.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What messages call it: `split`, `map`, `map 2`, `reduce`.
+    pub name: String,
+    /// The component file, absolute.
+    pub plugin: PathBuf,
+    /// The shell command that builds it, run by `--build` in `pipeline.toml`'s directory.
+    pub build: Option<String>,
+    /// Its configuration, a JSON object as text.
+    pub config: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// How its tasks are tried again.
+    pub retry: Retry,
+    /// How many records it may set aside in a run.
+    pub max_rejects: u64,
+}
+
+/// `[reduce]`
+#[derive(Debug, Clone)]
+pub struct Reduce {
+    /// The reducer.
+    pub step: Step,
+    /// Whether it also combines the rows of each map attempt before they are shuffled.
+    pub combine: bool,
+    /// How many reduce tasks, and result parts.
+    pub partitions: u32,
+}
+
+/// What one instance of a step may use. Going past a limit fails the attempt and names the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory`: bytes of linear memory.
+    pub memory_bytes: u64,
+    /// `timeout`: time inside the plugin, per attempt.
+    pub timeout: Duration,
+    /// `batch_timeout`: time inside the plugin, per call.
+    pub batch_timeout: Duration,
+    /// `output`: bytes emitted per attempt.
+    pub output_bytes: u64,
+    /// `log`: bytes of messages and standard output per attempt; more are dropped.
+    pub log_bytes: u64,
+}
+
+/// How the tasks of a step are tried again after passing trouble.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// `attempts`: how many in all, at least 1.
+    pub attempts: u32,
+    /// `interval`: the wait before the second.
+    pub interval: Duration,
+    /// `multiplier`: how much longer each further wait is.
+    pub multiplier: f64,
+}
+
+/// `[sink]`
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// The prefix results lie below.
+    pub location: Location,
+    /// How they are written.
+    pub format: SinkFormat,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkFormat {
+    /// One JSON object per line.
+    Json,
+    /// RFC 4180, with a header.
+    Csv,
+    /// The one column, a line per row.
+    Lines,
+}
+
+/// `[run]`
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    /// Where runs keep their plan, intermediates and log.
+    pub store: Location,
+    /// How many plugin instances compute at the same time.
+    pub concurrency: usize,
+    /// How many records a run may set aside, over all steps and the source's decoding.
+    pub max_rejects: u64,
+    /// How many bytes a map attempt collects before it sorts them and spills them to local disk.
+    pub shuffle_memory_bytes: u64,
+    /// Where spilled data goes; absent means the system's temporary directory.
+    pub scratch: Option<PathBuf>,
+}
+
+/// The values `${NAME}` took.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("Secrets").field(&names).finish()
+    }
+}

@@ -1,0 +1,92 @@
+//! The columns of a batch: Arrow fields, the first of which may be the key.
+//!
+//! Owns [`Schema`] and the five column types a batch can have. Batches themselves are Arrow's `RecordBatch`.
+
+use std::{fmt, sync::Arc};
+
+use arrow_schema::{DataType, Field, SchemaRef};
+
+use crate::error::{Error, Result};
+
+/// The most fields a schema may have.
+pub const FIELDS_MAX: usize = 1024;
+
+/// The columns of a batch. Two schemas are equal when names, types, nullability and key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The fields, in order, as Arrow knows them.
+    pub fields: SchemaRef,
+    /// How many of the first fields are the key; 0 means unkeyed.
+    pub key_fields: usize,
+}
+
+impl Schema {
+    /// Makes a schema of `fields`, the first `key_fields` of which are the key.
+    ///
+    /// # Errors
+    /// Says what is wrong when there are no fields or too many, a name is empty or given twice, or the key is longer
+    /// than the schema.
+    pub fn new(fields: Vec<Field>, key_fields: usize) -> Result<Self> {
+        if fields.is_empty() || fields.len() > FIELDS_MAX {
+            return Err(Error::config(format!("a schema has 1 to {FIELDS_MAX} fields, this one has {}", fields.len())));
+        }
+        if key_fields > fields.len() {
+            return Err(Error::config(format!("{key_fields} key fields, but only {} fields", fields.len())));
+        }
+        let mut names = std::collections::HashSet::new();
+        for field in &fields {
+            if field.name().is_empty() {
+                return Err(Error::config("a field has an empty name"));
+            }
+            if !names.insert(field.name()) {
+                return Err(Error::config(format!("two fields are called `{}`", field.name())));
+            }
+        }
+        Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
+    }
+
+    /// Returns the schema of the `lines` format: one binary column called `line`, without line terminators.
+    pub fn lines() -> Self {
+        let line = Field::new("line", DataType::Binary, false);
+        Self { fields: Arc::new(arrow_schema::Schema::new(vec![line])), key_fields: 0 }
+    }
+}
+
+/// Returns the name `pipeline.toml`, WIT and messages use for a column type.
+pub fn type_name(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Int64 => "int64",
+        DataType::Float64 => "float64",
+        DataType::Utf8 => "text",
+        DataType::Binary => "binary",
+        _ => "unknown",
+    }
+}
+
+impl fmt::Display for Schema {
+    /// Writes `word text, count int64 (key: word)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.fields.fields().iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{} {}", field.name(), type_name(field.data_type()))?;
+        }
+        let key: Vec<&str> = self.fields.fields().iter().take(self.key_fields).map(|f| f.name().as_str()).collect();
+        if key.is_empty() { Ok(()) } else { write!(f, " (key: {})", key.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicate_names_and_long_keys_are_refused() {
+        let field = |name: &str| Field::new(name, DataType::Int64, false);
+        assert!(Schema::new(vec![field("a"), field("a")], 1).is_err());
+        assert!(Schema::new(vec![field("a")], 2).is_err());
+        assert!(Schema::new(vec![], 0).is_err());
+        let schema = Schema::new(vec![field("a"), field("b")], 1).expect("valid");
+        assert_eq!(schema.to_string(), "a int64, b int64 (key: a)");
+    }
+}
