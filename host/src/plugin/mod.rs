@@ -1,1 +1,25 @@
-//! Under construction.
+//! Plugins: components that implement a step, and their sandboxed instances.
+//!
+//! Owns everything that knows wasm: the engine, loading and checking components, instances, their limits, and the
+//! functions they may call. Is handed batches and callbacks, never a store: a plugin cannot name an object.
+//!
+//! - [`Engine`] compiles; one per process.
+//! - [`Plugin`] is a loaded component; [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] make instances.
+//! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances, one per attempt, dropped after it.
+
+mod batch;
+mod bindings;
+mod component;
+mod engine;
+mod instance;
+mod limits;
+mod splitter;
+mod state;
+mod stdio;
+mod wasi;
+
+pub use component::{Inspection, Interface, inspect};
+pub use engine::{Engine, Plugin};
+pub use instance::{Mapper, Reducer, Task};
+pub use splitter::{DraftShard, ReadError, SourceView, Splitter};
+pub use state::{Emit, RejectedRow};

@@ -1,0 +1,23 @@
+//! Host bindings for `wit/`, generated at compile time.
+//!
+//! One world that imports and exports every interface of the package: the host binds each interface by itself, and
+//! which ones a component may use is checked against the real worlds in [`super::component`].
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    inline: "
+        package etl:host;
+        world host {
+            import etl:plugin/diagnostics@0.1.0;
+            import etl:plugin/output@0.1.0;
+            import etl:plugin/source@0.1.0;
+            import etl:plugin/shards@0.1.0;
+            export etl:plugin/mapper@0.1.0;
+            export etl:plugin/reducer@0.1.0;
+            export etl:plugin/splitter@0.1.0;
+        }
+    ",
+    world: "etl:host/host",
+    ownership: Borrowing { duplicate_if_necessary: true },
+    imports: { default: trappable },
+});

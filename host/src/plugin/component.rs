@@ -1,0 +1,251 @@
+//! What a component file says of itself, before it is compiled: the step it implements and what it needs.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+
+/// The largest component file that is loaded.
+const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The version of the package `wit/` this host knows, without the patch.
+const WIT_VERSION: &str = "0.1";
+
+/// The interfaces a plugin can export: one per kind of step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// World `split-plugin`.
+    Splitter,
+    /// World `map-plugin`.
+    Mapper,
+    /// World `reduce-plugin`.
+    Reducer,
+}
+
+impl Interface {
+    const ALL: [Self; 3] = [Self::Splitter, Self::Mapper, Self::Reducer];
+
+    /// Returns its name in `wit/`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Splitter => "splitter",
+            Self::Mapper => "mapper",
+            Self::Reducer => "reducer",
+        }
+    }
+
+    /// Returns the name of the step that uses it.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::Splitter => "split",
+            Self::Mapper => "map",
+            Self::Reducer => "reduce",
+        }
+    }
+
+    /// Returns the interfaces of `etl:plugin` its world offers.
+    fn offered(self) -> &'static [&'static str] {
+        match self {
+            Self::Splitter => &["types", "diagnostics", "source", "shards"],
+            Self::Mapper | Self::Reducer => &["types", "diagnostics", "output"],
+        }
+    }
+}
+
+/// What a plugin is and needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The step it implements: `split`, `map` or `reduce`.
+    pub step: String,
+    /// The version of the package `etl:plugin` it was built against.
+    pub wit_version: String,
+    /// The interfaces it imports, as the component names them, sorted.
+    pub imports: Vec<String>,
+    /// Its SHA-256 digest, in hexadecimal.
+    pub digest: String,
+    /// The size of the file.
+    pub size_bytes: u64,
+}
+
+/// Says what the plugin in a file is and needs, without compiling or running it.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements no step, or one of a version
+/// this host does not know.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let bytes = read(path)?;
+    let found = Found::in_component(path, &bytes)?;
+    Ok(Inspection {
+        step: found.interface.step().to_owned(),
+        wit_version: found.wit_version.clone(),
+        imports: found.imports.clone(),
+        digest: digest(&bytes),
+        size_bytes: bytes.len() as u64,
+    })
+}
+
+/// Reads a component file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let cannot_read = || format!("cannot read plugin `{}`", path.display());
+    let size_bytes = std::fs::metadata(path).or_kind(ErrorKind::Config, cannot_read)?.len();
+    if size_bytes > COMPONENT_BYTES_MAX {
+        let path = path.display();
+        return Err(Error::config(format!(
+            "plugin `{path}` has {size_bytes} bytes, more than the limit of {COMPONENT_BYTES_MAX} bytes"
+        )));
+    }
+    std::fs::read(path).or_kind(ErrorKind::Config, cannot_read)
+}
+
+/// Returns the SHA-256 digest of a component, in hexadecimal.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What was found in a component.
+pub(super) struct Found {
+    pub(super) interface: Interface,
+    wit_version: String,
+    imports: Vec<String>,
+}
+
+impl Found {
+    /// Reads the names a component imports and exports, and finds the step it implements.
+    pub(super) fn in_component(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let names = scan(bytes).map_err(|what| Error::config(format!("plugin `{}` {what}", path.display())))?;
+        let found = names.exports.iter().find_map(|name| {
+            let (interface, version) = name.strip_prefix("etl:plugin/")?.split_once('@')?;
+            let interface = Interface::ALL.into_iter().find(|known| known.name() == interface)?;
+            Some((interface, version.to_owned()))
+        });
+        let Some((interface, wit_version)) = found else {
+            return Err(Error::config(format!(
+                "plugin `{}` implements no step: it exports {}, but a plugin exports one of `etl:plugin/splitter`, \
+                 `etl:plugin/mapper` and `etl:plugin/reducer`",
+                path.display(),
+                if names.exports.is_empty() { "nothing".to_owned() } else { list(&names.exports) },
+            )));
+        };
+        if !compatible(&wit_version) {
+            return Err(Error::config(format!(
+                "plugin `{}` was built against `etl:plugin@{wit_version}`, but this etl-host knows `etl:plugin@\
+                 {WIT_VERSION}`: rebuild it against the `wit` directory of this version",
+                path.display(),
+            )));
+        }
+        Ok(Self { interface, wit_version, imports: names.imports })
+    }
+
+    /// Checks that the component implements the step it is used as, and needs nothing that step is not given.
+    pub(super) fn check_use(&self, path: &Path, step: &str, used_as: Interface) -> Result<()> {
+        if self.interface != used_as {
+            return Err(Error::config(format!(
+                "plugin `{}` is a {} plugin, but `[{step}]` needs a {} plugin (world `{}-plugin`)",
+                path.display(),
+                self.interface.step(),
+                used_as.step(),
+                used_as.step(),
+            )));
+        }
+        let denied: Vec<String> = self.imports.iter().filter(|name| !offers(used_as, name)).cloned().collect();
+        if !denied.is_empty() {
+            return Err(Error::config(format!(
+                "plugin `{}` imports {}, which a {} plugin is not given (it is given {} of `etl:plugin@{WIT_VERSION}`, \
+                 and an empty WASI 0.2 world)",
+                path.display(),
+                list(&denied),
+                used_as.step(),
+                list(used_as.offered()),
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn compatible(version: &str) -> bool {
+    version.strip_prefix(WIT_VERSION).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn offers(interface: Interface, import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    match name.split_once('/') {
+        Some(("etl:plugin", name)) => compatible(version) && interface.offered().contains(&name),
+        Some(("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _)) => {
+            version.starts_with("0.2.")
+        }
+        _ => false,
+    }
+}
+
+fn list(names: &[impl AsRef<str>]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// The names at a component's top level, sorted.
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+fn scan(bytes: &[u8]) -> Result<Names, String> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err("is not WebAssembly (a component starts with `\\0asm`)".to_owned());
+    }
+    let broken = |error: wasmparser::BinaryReaderError| format!("is not a valid component: {error}");
+    let mut names = Names { imports: Vec::new(), exports: Vec::new() };
+    // What is nested in the component also arrives here, between its own section's start and its end.
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(broken)? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err("is a core module, not a component (build it for the `wasm32-wasip2` target, or wrap it \
+                            with `wasm-tools component new`)"
+                    .to_owned());
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    names.imports.push(import.map_err(broken)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    names.exports.push(export.map_err(broken)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    names.imports.sort();
+    names.exports.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_world_names_is_offered() {
+        assert!(offers(Interface::Mapper, "etl:plugin/output@0.1.0"));
+        assert!(offers(Interface::Mapper, "etl:plugin/output@0.1.7"));
+        assert!(offers(Interface::Mapper, "wasi:clocks/wall-clock@0.2.6"));
+        assert!(offers(Interface::Splitter, "etl:plugin/source@0.1.0"));
+        for denied in ["etl:plugin/source@0.1.0", "etl:plugin/output@0.2.0", "wasi:http/types@0.2.0", "a:b/c", "env"] {
+            assert!(!offers(Interface::Mapper, denied), "`{denied}` was offered");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_components_are_told_apart() {
+        let found = |bytes: &[u8]| Found::in_component(Path::new("x.wasm"), bytes).err().expect("refused").to_string();
+        assert!(found(b"").contains("is not WebAssembly"));
+        assert!(found(b"#!/bin/sh").contains("is not WebAssembly"));
+        assert!(found(b"\0asm\x01\0\0\0").contains("is a core module, not a component"));
+        assert!(found(b"\0asm\x0d\0\x01\0").contains("implements no step"));
+        assert!(found(b"\0asm\x0d\0\x01\0\xff\xff").contains("is not a valid component"));
+    }
+}

@@ -1,0 +1,180 @@
+//! The engine that compiles and runs components, and loaded plugins.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use wasmtime::{
+    Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+    component::{Component, InstancePre, Linker},
+};
+
+use super::{
+    bindings::exports::etl::plugin::{mapper, reducer, splitter},
+    component::{self, Found, Interface},
+    state::{self, State},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    pipeline::{Limits, Step},
+};
+
+/// How long an epoch is: a guest's deadline is checked this often.
+pub(super) const EPOCH: Duration = Duration::from_millis(10);
+
+/// The most instances that can be alive at the same time; each reserves 4 GiB of address space a memory.
+const INSTANCES_MAX: u32 = 4_000;
+/// Memory an instance leaves behind that is zeroed in place instead of given back.
+const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// Compiles components and runs instances. One per process; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Arc<Linker<State>>,
+}
+
+impl Engine {
+    /// Makes an engine for up to `instances` instances at a time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when this machine cannot run wasm at all.
+    pub fn new(instances: usize) -> Result<Self> {
+        let instances = u32::try_from(instances).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
+        // Where the address space is limited (`ulimit -v`, some containers), the pool cannot be reserved.
+        let engine = wasmtime::Engine::new(config().allocation_strategy(pool(instances)))
+            .or_else(|_| wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand)))
+            .map_err(|error| internal("cannot start the wasm engine", error))?;
+        let mut linker = Linker::new(&engine);
+        state::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", error))?;
+        tick(engine.weak());
+        Ok(Self { engine, linker: Arc::new(linker) })
+    }
+
+    /// Loads the plugin of a step: reads, checks and compiles it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, or imports
+    /// what the step is not given.
+    pub fn load(&self, step: &Step, interface: Interface) -> Result<Plugin> {
+        let bytes = component::read(&step.plugin)?;
+        Found::in_component(&step.plugin, &bytes)?.check_use(&step.plugin, &step.name, interface)?;
+        let invalid = |error: wasmtime::Error| {
+            let what = format!("plugin `{}` cannot be compiled: {error:#}", step.plugin.display());
+            Error::config(what)
+        };
+        let component = Component::new(&self.engine, &bytes).map_err(invalid)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(invalid)?;
+        let exports = match interface {
+            Interface::Splitter => splitter::GuestIndices::new(&pre).map(Exports::Splitter),
+            Interface::Mapper => mapper::GuestIndices::new(&pre).map(Exports::Mapper),
+            Interface::Reducer => reducer::GuestIndices::new(&pre).map(Exports::Reducer),
+        };
+        Ok(Plugin {
+            step: step.name.clone(),
+            path: step.plugin.clone(),
+            digest: component::digest(&bytes),
+            limits: step.limits.clone(),
+            config: step.config.clone(),
+            exports: exports.map_err(invalid)?,
+            pre,
+        })
+    }
+}
+
+/// A loaded component and the step it runs as. Makes any number of instances, from any thread.
+pub struct Plugin {
+    pub(super) step: String,
+    pub(super) path: PathBuf,
+    digest: String,
+    pub(super) limits: Limits,
+    pub(super) config: String,
+    pub(super) pre: InstancePre<State>,
+    pub(super) exports: Exports,
+}
+
+impl Plugin {
+    /// Returns what messages call the step: `map 2`.
+    pub fn step(&self) -> &str {
+        &self.step
+    }
+
+    /// Returns the component's SHA-256 digest, in hexadecimal: the plugin's identity.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns the step and the plugin, as messages begin.
+    pub(super) fn name(&self) -> String {
+        let file = self.path.file_name().unwrap_or(self.path.as_os_str());
+        format!("{} plugin `{}`", self.step, file.display())
+    }
+}
+
+/// Where a component's step is exported.
+pub(super) enum Exports {
+    Splitter(splitter::GuestIndices),
+    Mapper(mapper::GuestIndices),
+    Reducer(reducer::GuestIndices),
+}
+
+impl Exports {
+    pub(super) fn splitter(&self) -> wasmtime::Result<&splitter::GuestIndices> {
+        if let Self::Splitter(indices) = self { Ok(indices) } else { Err(not_a("splitter")) }
+    }
+
+    pub(super) fn mapper(&self) -> wasmtime::Result<&mapper::GuestIndices> {
+        if let Self::Mapper(indices) = self { Ok(indices) } else { Err(not_a("mapper")) }
+    }
+
+    pub(super) fn reducer(&self) -> wasmtime::Result<&reducer::GuestIndices> {
+        if let Self::Reducer(indices) = self { Ok(indices) } else { Err(not_a("reducer")) }
+    }
+}
+
+fn not_a(interface: &str) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("the plugin was not loaded as a {interface}"))
+}
+
+pub(super) fn internal(what: &str, error: wasmtime::Error) -> Error {
+    Error::new(ErrorKind::Internal, anyhow::anyhow!("{what}: {error:#}"))
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .memory_guard_size(32 << 20)
+        .relaxed_simd_deterministic(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config
+}
+
+fn pool(instances: u32) -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(8))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(8))
+        .max_memory_size(4 << 30)
+        .table_elements(1_000_000)
+        .max_core_instance_size(16 << 20)
+        .max_component_instance_size(16 << 20)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// Advances the epoch until the engine is gone.
+fn tick(engine: EngineWeak) {
+    let ticker = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    };
+    let spawned = std::thread::Builder::new().name("epoch".to_owned()).spawn(ticker);
+    spawned.expect("a process that cannot start one thread cannot run tasks either");
+}

@@ -1,0 +1,174 @@
+//! What keeps an instance within its `limits`: memory and tables, and time inside the plugin.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::ResourceLimiter;
+
+use crate::pipeline::Limits;
+
+/// The most elements an instance's tables may have, in all.
+const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Grants memory and tables up to the limit, and remembers what it denied: a guest that is denied memory traps in
+/// some way of its own, and only this tells why.
+pub(super) struct Growth {
+    memory_bytes_max: usize,
+    /// What the instance's memories hold now, in all.
+    memory_bytes: usize,
+    /// The first request that was denied.
+    pub(super) denied: Option<Denied>,
+}
+
+/// A request for more than the limit.
+pub(super) enum Denied {
+    /// The instance's memories would have held this many bytes.
+    Memory { requested_bytes: usize, limit_bytes: usize },
+    /// One table would have had this many elements.
+    Table { requested: usize },
+}
+
+impl Growth {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let memory_bytes_max = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        Self { memory_bytes_max, memory_bytes: 0, denied: None }
+    }
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let requested_bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if requested_bytes > self.memory_bytes_max {
+            let limit_bytes = self.memory_bytes_max;
+            self.denied.get_or_insert(Denied::Memory { requested_bytes, limit_bytes });
+            return Ok(false);
+        }
+        self.memory_bytes = requested_bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_MAX {
+            self.denied.get_or_insert(Denied::Table { requested: desired });
+        }
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory { requested_bytes, limit_bytes } => {
+                write!(f, "exceeded `limits.memory` (requested {requested_bytes} bytes, limit {limit_bytes} bytes)")
+            }
+            Self::Table { requested } => {
+                write!(f, "exceeded the table limit (requested {requested} elements, limit {TABLE_ELEMENTS_MAX})")
+            }
+        }
+    }
+}
+
+/// Measures the time an instance computes: the time of its calls, less what the host does on its behalf.
+pub(super) struct Clock {
+    call_max: Duration,
+    total_max: Duration,
+    /// Time of the calls that have ended.
+    spent: Duration,
+    call_started: Instant,
+    /// Host time inside the current call.
+    host: Duration,
+}
+
+/// Which time limit was passed.
+#[derive(Debug)]
+pub(super) struct TimedOut {
+    setting: &'static str,
+    limit: Duration,
+}
+
+impl std::error::Error for TimedOut {}
+
+impl std::fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exceeded `limits.{}` ({})", self.setting, humantime::format_duration(self.limit))
+    }
+}
+
+impl Clock {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            call_max: limits.batch_timeout,
+            total_max: limits.timeout,
+            spent: Duration::ZERO,
+            call_started: Instant::now(),
+            host: Duration::ZERO,
+        }
+    }
+
+    /// Begins a call, and returns how long the plugin may compute before [`Clock::check`] is worth asking.
+    pub(super) fn start_call(&mut self) -> Duration {
+        self.call_started = Instant::now();
+        self.host = Duration::ZERO;
+        self.call_max.min(self.total_max.saturating_sub(self.spent))
+    }
+
+    /// Ends a call.
+    pub(super) fn end_call(&mut self) {
+        self.spent += self.call();
+    }
+
+    /// Takes time the host spent inside the current call off the plugin's account.
+    pub(super) fn exclude(&mut self, host: Duration) {
+        self.host += host;
+    }
+
+    /// Returns how much longer the plugin may compute.
+    pub(super) fn check(&self) -> Result<Duration, TimedOut> {
+        let call = self.call();
+        if self.spent + call >= self.total_max {
+            return Err(TimedOut { setting: "timeout", limit: self.total_max });
+        }
+        if call >= self.call_max {
+            return Err(TimedOut { setting: "batch_timeout", limit: self.call_max });
+        }
+        Ok((self.total_max - self.spent - call).min(self.call_max - call))
+    }
+
+    fn call(&self) -> Duration {
+        self.call_started.elapsed().saturating_sub(self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            memory_bytes: 3 * 65536,
+            timeout: Duration::from_secs(3600),
+            batch_timeout: Duration::from_secs(60),
+            output_bytes: 1,
+            log_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn memory_is_counted_over_all_memories_of_an_instance() {
+        let mut growth = Growth::new(&limits());
+        assert!(growth.memory_growing(0, 65536, None).expect("never traps"));
+        assert!(growth.memory_growing(0, 2 * 65536, None).expect("never traps"));
+        assert!(!growth.memory_growing(65536, 2 * 65536, None).expect("never traps"));
+        let denied = growth.denied.expect("a denial").to_string();
+        assert_eq!(denied, "exceeded `limits.memory` (requested 262144 bytes, limit 196608 bytes)");
+    }
+
+    #[test]
+    fn host_time_is_not_the_plugins() {
+        let mut clock = Clock::new(&limits());
+        clock.start_call();
+        clock.call_started -= Duration::from_secs(90);
+        assert!(clock.check().is_err());
+        clock.exclude(Duration::from_secs(80));
+        assert!(clock.check().expect("10 s of 60 s") > Duration::from_secs(40));
+    }
+}

@@ -1,0 +1,163 @@
+//! A splitter's instance: what it sees of the source, and the shards it hands back.
+
+use arrow_array::RecordBatch;
+
+use super::{
+    batch,
+    bindings::etl::plugin::{
+        shards::{self, Shard},
+        source::{self, Object, ReadError as WitReadError},
+    },
+    engine::Plugin,
+    instance::{Instance, Task},
+    state::{Phase, State},
+};
+use crate::{
+    error::{Error, Result},
+    schema::Schema,
+    source::Slice,
+};
+
+/// The most objects a page of the listing holds.
+const PAGE_OBJECTS_MAX: usize = 1000;
+/// The most bytes one read returns.
+const READ_BYTES_MAX: u32 = 8 * 1024 * 1024;
+
+/// What a splitter may see of the source. Called on a worker thread; may block.
+pub trait SourceView: Send {
+    /// Returns up to `max` objects after the one named `after`, by name: name, size in bytes, whether it is
+    /// splittable.
+    fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)>;
+
+    /// Returns up to `length` bytes of an object from `offset`, fewer only at its end.
+    ///
+    /// # Errors
+    /// Why not, as the plugin is told.
+    fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError>;
+
+    /// Takes the next shard.
+    ///
+    /// # Errors
+    /// When it is not one this source can have; ends the split.
+    fn add(&mut self, shard: DraftShard) -> Result<()>;
+}
+
+/// Why a splitter's read failed.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The source has no such object.
+    NoSuchObject,
+    /// The offset is past the object's end.
+    OutOfRange,
+    /// The store failed.
+    Store(Error),
+}
+
+/// A shard as the splitter handed it over; what it names is not checked.
+#[derive(Debug)]
+pub enum DraftShard {
+    /// Slices of objects.
+    Slices(Vec<Slice>),
+    /// Records the splitter made, in the source's schema.
+    Records(RecordBatch),
+}
+
+/// The part of an instance's state only splitters have.
+pub(super) struct Splitting {
+    pub(super) view: Box<dyn SourceView>,
+    pub(super) records: Schema,
+}
+
+/// An opened splitter.
+pub struct Splitter {
+    instance: Instance,
+    guest: super::bindings::exports::etl::plugin::splitter::Guest,
+}
+
+impl Plugin {
+    /// Makes an instance and opens it.
+    ///
+    /// # Errors
+    /// What the plugin's `open` returned, or how it failed.
+    pub fn split(&self, task: &Task, records: &Schema, view: Box<dyn SourceView>) -> Result<Splitter> {
+        let splitting = Splitting { view, records: records.clone() };
+        let (mut instance, guest) = Instance::new(self, task, None, Some(splitting), |exports, store, instance| {
+            exports.splitter()?.load(store, instance)
+        })?;
+        instance.with_context(task, records, |instance, context| {
+            instance.call("open", Phase::Open, |store| guest.call_open(store, context))
+        })?;
+        Ok(Splitter { instance, guest })
+    }
+}
+
+impl Splitter {
+    /// Lets the splitter divide the source; the shards go to its [`SourceView`].
+    ///
+    /// # Errors
+    /// What the plugin returned, how it failed, or what the view said of a shard.
+    pub fn run(mut self) -> Result<()> {
+        self.instance.call("split", Phase::Split, |store| self.guest.call_split(store))
+    }
+}
+
+impl State {
+    fn splitting(&mut self) -> wasmtime::Result<&mut Splitting> {
+        if self.phase != Phase::Split || self.splitting.is_none() {
+            return self.refuse("used the source outside `split`");
+        }
+        Ok(self.splitting.as_mut().expect("checked just above"))
+    }
+}
+
+impl source::Host for State {
+    fn list(&mut self, after: Option<String>) -> wasmtime::Result<Vec<Object>> {
+        let objects = self.splitting()?.view.list(after.as_deref(), PAGE_OBJECTS_MAX);
+        Ok(objects.into_iter().map(|(name, size, splittable)| Object { name, size, splittable }).collect())
+    }
+
+    fn read(
+        &mut self,
+        object: String,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<std::result::Result<Vec<u8>, WitReadError>> {
+        self.splitting()?;
+        self.on_host(|state| {
+            let view = &state.splitting()?.view;
+            Ok(view.read(&object, offset, length.min(READ_BYTES_MAX)).map_err(|error| match error {
+                ReadError::NoSuchObject => WitReadError::NoSuchObject,
+                ReadError::OutOfRange => WitReadError::OutOfRange,
+                ReadError::Store(error) => WitReadError::Store(error.to_string()),
+            }))
+        })
+    }
+}
+
+impl shards::Host for State {
+    fn add(&mut self, shards: Vec<Shard>) -> wasmtime::Result<()> {
+        let added = self.on_host(|state| {
+            let splitting = state.splitting()?;
+            Ok::<_, wasmtime::Error>(shards.into_iter().try_for_each(|shard| {
+                let draft = draft(shard, &splitting.records)?;
+                splitting.view.add(draft)
+            }))
+        })?;
+        added.or_else(|error| self.stop(error))
+    }
+}
+
+fn draft(shard: Shard, records: &Schema) -> Result<DraftShard> {
+    match shard {
+        Shard::Slices(slices) => {
+            let slice = |s: shards::Slice| Slice { object: s.object, offset: s.offset, length: s.length };
+            Ok(DraftShard::Slices(slices.into_iter().map(slice).collect()))
+        }
+        Shard::Records(batch) => {
+            let batch = batch::lift(batch, records).map_err(|what| {
+                Error::new(crate::error::ErrorKind::Plugin, anyhow::anyhow!("added a shard of records {what}"))
+            })?;
+            Ok(DraftShard::Records(batch))
+        }
+    }
+}

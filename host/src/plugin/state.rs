@@ -1,0 +1,188 @@
+//! What an instance carries, and the functions it may call.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use arrow_array::RecordBatch;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{
+    batch,
+    bindings::etl::plugin::{diagnostics, output, shards, source, types},
+    limits::{Clock, Growth},
+    splitter::Splitting,
+    stdio::{Log, cut},
+    wasi::{self, VirtualClock},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::Level,
+    schema::Schema,
+};
+
+/// The most counters a step may have, and the longest name of one.
+const COUNTERS_MAX: usize = 256;
+const COUNTER_NAME_BYTES_MAX: usize = 128;
+/// The longest reason kept with a reject.
+const REASON_BYTES_MAX: usize = 1024;
+
+/// Where an instance's batches go. An error stops the instance and is what its caller gets.
+pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
+
+/// A row a mapper set aside: its number in the batch, and the reason.
+pub type RejectedRow = (u32, String);
+
+/// The part of a step's life an instance is in; decides which functions it may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    Process { rows: u32 },
+    Finish,
+    Split,
+}
+
+/// The data of an instance's store.
+pub(super) struct State {
+    pub(super) wasi: Wasi,
+    pub(super) clock: VirtualClock,
+    pub(super) growth: Growth,
+    pub(super) time: Clock,
+    pub(super) log: Log,
+    pub(super) phase: Phase,
+    pub(super) emit: Option<Emit>,
+    pub(super) schema: Option<Schema>,
+    pub(super) output_bytes_max: u64,
+    pub(super) output_bytes: u64,
+    pub(super) rejects: BTreeMap<u32, String>,
+    pub(super) counters: BTreeMap<String, i64>,
+    pub(super) splitting: Option<Splitting>,
+    /// Why the host ended the current call: more telling than the trap it ends with.
+    pub(super) failure: Option<Error>,
+    /// Whether `failure` came from where the output goes, and is not this plugin's fault.
+    pub(super) foreign_failure: bool,
+}
+
+/// The instance's empty world.
+pub(super) struct Wasi {
+    pub(super) ctx: WasiCtx,
+    pub(super) table: ResourceTable,
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+/// Adds everything a plugin may import to the linker.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasi::add_to_linker(linker)?;
+    diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    output::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    source::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    shards::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl State {
+    /// Ends the current call: the guest traps, and the caller gets `error`.
+    pub(super) fn stop<T>(&mut self, error: Error) -> wasmtime::Result<T> {
+        self.failure.get_or_insert(error);
+        Err(wasmtime::Error::msg("stopped by the host"))
+    }
+
+    /// As [`State::stop`], for something no correct plugin does.
+    pub(super) fn refuse<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
+        self.stop(Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}")))
+    }
+
+    /// As [`State::stop`], for a limit that was passed.
+    fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
+        self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
+    }
+
+    /// Runs host work on the plugin's behalf, off its account of time.
+    pub(super) fn on_host<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let started = Instant::now();
+        let result = work(self);
+        self.time.exclude(started.elapsed());
+        result
+    }
+
+    fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
+        let refuse = |what: String| Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}"));
+        let (Some(schema), Some(emit)) = (&self.schema, &mut self.emit) else {
+            return Err(refuse("called `emit`, but has no output here".to_owned()));
+        };
+        let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
+        self.output_bytes += batch.get_array_memory_size() as u64;
+        if self.output_bytes > self.output_bytes_max {
+            let limit = self.output_bytes_max;
+            let error = anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt)");
+            return Err(Error::new(ErrorKind::Sandbox, error));
+        }
+        let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
+        self.foreign_failure = emitted.is_err();
+        emitted
+    }
+}
+
+impl types::Host for State {}
+
+impl output::Host for State {
+    fn emit(&mut self, batch: types::BatchResult) -> wasmtime::Result<()> {
+        if !matches!(self.phase, Phase::Process { .. } | Phase::Finish) {
+            return self.refuse("called `emit` outside `process` and `finish`");
+        }
+        match self.on_host(|state| state.emit_batch(batch)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.stop(error),
+        }
+    }
+
+    fn reject(&mut self, row: u32, reason: String) -> wasmtime::Result<()> {
+        let Phase::Process { rows } = self.phase else {
+            return self.refuse("called `reject` outside `process`");
+        };
+        if row >= rows {
+            return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
+        }
+        self.rejects.entry(row).or_insert_with(|| cut(&reason, REASON_BYTES_MAX).to_owned());
+        Ok(())
+    }
+}
+
+impl diagnostics::Host for State {
+    fn log(&mut self, level: diagnostics::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            diagnostics::Level::Debug => Level::Debug,
+            diagnostics::Level::Info => Level::Info,
+            diagnostics::Level::Warn => Level::Warn,
+            diagnostics::Level::Error => Level::Error,
+        };
+        self.log.message(level, &message);
+        Ok(())
+    }
+
+    fn count(&mut self, counter: String, delta: i64) -> wasmtime::Result<()> {
+        if let Some(total) = self.counters.get_mut(&counter) {
+            *total = total.saturating_add(delta);
+            return Ok(());
+        }
+        if counter.len() > COUNTER_NAME_BYTES_MAX {
+            let bytes = counter.len();
+            return self.exceed(format!("used a counter name of {bytes} bytes (limit {COUNTER_NAME_BYTES_MAX} bytes)"));
+        }
+        if self.counters.len() == COUNTERS_MAX {
+            return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
+        }
+        self.counters.insert(counter, delta);
+        Ok(())
+    }
+}
