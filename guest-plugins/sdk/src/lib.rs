@@ -1,0 +1,113 @@
+//! Write steps for etl-host in Rust: a mapper, reducer or splitter is a struct with a typed configuration, compiled to
+//! a WebAssembly component.
+//!
+//! A step sees its records and its configuration, nothing else. What it emits is the same on every run. A record costs
+//! it no call to the host: input is read in place, column by column, and output leaves in batches of about 256 KiB.
+//!
+//! | step | trait | export |
+//! | --- | --- | --- |
+//! | map, line by line | [`LineMapper`] | [`export_line_mapper!`] |
+//! | map, by columns | [`Mapper`] | [`export_mapper!`] |
+//! | reduce, combine | [`Reducer`] | [`export_reducer!`] |
+//! | split | [`Splitter`] | [`export_splitter!`] |
+//!
+//! A whole map plugin, with its test:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use etl_plugin::{Context, Int64, LineMapper, NoConfig, Output, Schema, StepError, Text};
+//!
+//! #[derive(Default)]
+//! struct CountByType {
+//!     counts: BTreeMap<String, i64>,
+//! }
+//!
+//! impl LineMapper for CountByType {
+//!     type Config = NoConfig;
+//!
+//!     fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+//!         Ok(Self::default())
+//!     }
+//!
+//!     fn schema(&self) -> Schema {
+//!         Schema::new().key("type", Text).value("count", Int64)
+//!     }
+//!
+//!     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+//!         let Ok(kind) = str::from_utf8(line) else {
+//!             return out.reject("the line is not UTF-8");
+//!         };
+//!         *self.counts.entry(kind.to_owned()).or_default() += 1;
+//!         Ok(())
+//!     }
+//!
+//!     fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+//!         self.counts.iter().try_for_each(|(kind, count)| out.emit((kind, *count)))
+//!     }
+//! }
+//!
+//! etl_plugin::export_line_mapper!(CountByType);
+//!
+//! // in an ordinary #[test]:
+//! use etl_plugin::testing::{json, map_lines, rows};
+//!
+//! let outcome = map_lines::<CountByType>(json!({}), ["data_2", "data_1", "data_2"])?;
+//! assert_eq!(outcome.rows, rows([("data_1", 1), ("data_2", 2)]));
+//! # Ok::<(), StepError>(())
+//! ```
+//!
+//! Its crate has `crate-type = ["cdylib"]` and is built with `cargo build --release --target wasm32-wasip2`.
+//!
+//! # The same bytes on every run
+//! The order of keyed rows does not matter, since the host sorts them by key; among rows of one key, and in rows
+//! without a key, it does. `std`'s `HashMap` is safe to iterate over here, because the host seeds a step's random
+//! numbers, but natively it is not: in code that is tested, sort, use a `BTreeMap`, or a hasher with a fixed seed as
+//! [`Counts`] does.
+//!
+//! # Errors
+//! A bad record is set aside with [`Output::reject`]. What fails the task is a [`StepError`]; its variant says whether
+//! trying again can help. A panic fails the task, too, with its message and source line.
+
+// The bindings' macros name this crate from outside and from inside.
+extern crate self as etl_plugin;
+
+mod batch_builder;
+#[doc(hidden)]
+pub mod bindings;
+mod cell;
+mod config;
+mod counts;
+mod diagnostics;
+mod export;
+mod host;
+mod mapper;
+mod output;
+mod reducer;
+mod rows;
+mod schema;
+mod splitter;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use DataType::{Binary, Boolean, Float64, Int64, Text};
+pub use batch_builder::BatchBuilder;
+pub use bindings::map::etl::plugin::diagnostics::Level;
+pub use bindings::map::etl::plugin::types::{
+    Batch, Column as BatchColumn, Context, DataType, Field, Schema, StepError, Values, Variable,
+};
+pub use bindings::split::etl::plugin::shards::{Shard, Slice};
+pub use bindings::split::etl::plugin::source::{Object, ReadError};
+pub use cell::{Cell, Row, Value};
+pub use config::NoConfig;
+pub use counts::Counts;
+pub use diagnostics::{count, log};
+#[doc(hidden)]
+pub use export::opened;
+pub use mapper::{LineMapper, Lines, MapRunner, Mapper};
+pub use output::Output;
+pub use reducer::{ReduceRunner, Reducer};
+pub use rows::{Bits, Bytes, Column, ColumnName, ColumnValues, Rows, Texts};
+pub use splitter::{Shards, Source, SplitRunner, Splitter};
+#[doc(hidden)]
+pub use wit_bindgen;

@@ -1,0 +1,127 @@
+//! Map steps: by line, or by columns.
+
+use serde::de::DeserializeOwned;
+
+use crate::{Batch, Context, DataType, Output, Rows, Schema, StepError, config, diagnostics};
+
+/// A map step which handles one line after the other.
+///
+/// Its input is one `binary` or `text` column: the lines of a source, or what another line mapper emits. One value
+/// handles one shard, from `open` to `finish`, and is dropped; export it with [`export_line_mapper!`](crate::export_line_mapper).
+pub trait LineMapper: Sized {
+    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    type Config: DeserializeOwned;
+
+    /// Makes the step, before any line comes. Also called when a pipeline is only checked.
+    fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
+
+    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    fn schema(&self) -> Schema;
+
+    /// Handles the next line, which comes without its line terminator.
+    ///
+    /// [`Output::emit`] any number of rows, or set the line aside with [`Output::reject`]. An error fails the task.
+    fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError>;
+
+    /// Emits what is left after the shard's last line.
+    fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// A map step which handles rows as typed columns, a batch at a time.
+///
+/// One value handles one shard, from `open` to `finish`, and is dropped; export it with
+/// [`export_mapper!`](crate::export_mapper).
+pub trait Mapper: Sized {
+    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    type Config: DeserializeOwned;
+
+    /// Makes the step, before any row comes. Also called when a pipeline is only checked: check the columns of
+    /// `context.input` here.
+    fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
+
+    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    fn schema(&self) -> Schema;
+
+    /// Handles the next rows. How a shard is cut into these is the host's choice; no result should depend on it.
+    ///
+    /// [`Output::emit`] any number of rows, or set one aside with [`Output::reject_row`]. An error fails the task.
+    fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError>;
+
+    /// Emits what is left after the shard's last row.
+    fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Makes a [`LineMapper`] a [`Mapper`] of one column.
+#[derive(Debug)]
+pub struct Lines<M>(M);
+
+impl<M: LineMapper> Mapper for Lines<M> {
+    type Config = M::Config;
+
+    fn open(config: M::Config, context: &Context) -> Result<Self, StepError> {
+        match context.input.fields.as_slice() {
+            [line] if matches!(line.data_type, DataType::Binary | DataType::Text) => M::open(config, context).map(Self),
+            _ => Err(StepError::InvalidInput(format!(
+                "the step takes lines, which is one column of binary or text (the input's columns: {})",
+                context.input
+            ))),
+        }
+    }
+
+    fn schema(&self) -> Schema {
+        self.0.schema()
+    }
+
+    fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+        for (row, line) in (0..).zip(rows.binary(0)?.iter()) {
+            out.set_current_row(Some(row));
+            match line {
+                Some(line) => self.0.map(line, out)?,
+                None => out.reject("the line is null")?,
+            }
+        }
+        out.set_current_row(None);
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+        self.0.finish(out)
+    }
+}
+
+/// Drives a mapper, for the component's exports and for [`testing`](crate::testing).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct MapRunner<M> {
+    mapper: M,
+    input: Schema,
+    out: Output,
+}
+
+impl<M: Mapper> MapRunner<M> {
+    pub fn open(context: &Context) -> Result<(Self, Schema), StepError> {
+        let mapper = M::open(config::parse(&context.config)?, context)?;
+        let schema = mapper.schema();
+        let out = Output::new(&schema);
+        Ok((Self { mapper, input: context.input.clone(), out }, schema))
+    }
+
+    pub fn process(&mut self, batch: &Batch) -> Result<(), StepError> {
+        self.out.set_input_rows(batch.rows);
+        let result = self.mapper.map(Rows::new(&self.input, batch), &mut self.out);
+        self.out.set_input_rows(0);
+        diagnostics::flush_counters();
+        result
+    }
+
+    pub fn finish(&mut self) -> Result<(), StepError> {
+        let result = self.mapper.finish(&mut self.out);
+        self.out.flush();
+        diagnostics::flush_counters();
+        result
+    }
+}

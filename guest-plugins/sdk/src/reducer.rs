@@ -1,0 +1,89 @@
+//! Reduce steps, which are combiners as well.
+
+use serde::de::DeserializeOwned;
+
+use crate::{Batch, Cell, Context, Output, Rows, Schema, StepError, config, diagnostics};
+
+/// A reduce step: a fold over the rows of each key.
+///
+/// One value handles one partition, from `open` to `finish`, and is dropped; export it with
+/// [`export_reducer!`](crate::export_reducer). It serves as combiner, too, if its schema is that of its input and a
+/// row for each key is all it emits.
+pub trait Reducer: Sized {
+    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    type Config: DeserializeOwned;
+
+    /// What is remembered of one key's rows. Each key starts with the default.
+    type State: Default;
+
+    /// Makes the step, before any row comes. Also called when a pipeline is only checked: check the columns of
+    /// `context.input` here.
+    fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
+
+    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    fn schema(&self) -> Schema;
+
+    /// Adds rows of one key to the state, in order.
+    ///
+    /// Called once or more for each key: as often as the host's batches cut its rows.
+    fn fold(&mut self, state: &mut Self::State, rows: Rows<'_>) -> Result<(), StepError>;
+
+    /// Emits the result of a key after its last row. `key` has one cell for each key column.
+    fn end(&mut self, key: &[Cell<'_>], state: Self::State, out: &mut Output) -> Result<(), StepError>;
+
+    /// Emits what is left after the partition's last key.
+    fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Drives a reducer, for the component's exports and for [`testing`](crate::testing).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ReduceRunner<R: Reducer> {
+    reducer: R,
+    state: R::State,
+    input: Schema,
+    out: Output,
+}
+
+impl<R: Reducer> ReduceRunner<R> {
+    pub fn open(context: &Context) -> Result<(Self, Schema), StepError> {
+        let reducer = R::open(config::parse(&context.config)?, context)?;
+        let schema = reducer.schema();
+        let out = Output::new(&schema);
+        Ok((Self { reducer, state: R::State::default(), input: context.input.clone(), out }, schema))
+    }
+
+    pub fn process(&mut self, batch: &Batch, group_ends: &[u32], last_group_continues: bool) -> Result<(), StepError> {
+        let result = self.fold_groups(batch, group_ends, last_group_continues);
+        diagnostics::flush_counters();
+        result
+    }
+
+    pub fn finish(&mut self) -> Result<(), StepError> {
+        let result = self.reducer.finish(&mut self.out);
+        self.out.flush();
+        diagnostics::flush_counters();
+        result
+    }
+
+    fn fold_groups(&mut self, batch: &Batch, group_ends: &[u32], last_group_continues: bool) -> Result<(), StepError> {
+        let rows = Rows::new(&self.input, batch);
+        let key_columns = self.input.key_fields().len();
+        let mut key = Vec::with_capacity(key_columns);
+        let mut start = 0;
+        for (group, end) in group_ends.iter().enumerate() {
+            let end = *end as usize;
+            self.reducer.fold(&mut self.state, rows.slice(start, end))?;
+            if group + 1 == group_ends.len() && last_group_continues {
+                break;
+            }
+            key.clear();
+            key.extend((0..key_columns).map(|column| rows.cell(column, end - 1)));
+            self.reducer.end(&key, std::mem::take(&mut self.state), &mut self.out)?;
+            start = end;
+        }
+        Ok(())
+    }
+}

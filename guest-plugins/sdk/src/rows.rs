@@ -1,0 +1,246 @@
+//! Typed, borrowed access to the columns a step is given.
+
+use std::fmt;
+
+use crate::cell::Cell;
+use crate::{Batch, DataType, Schema, StepError, Values, Variable};
+
+/// Rows of a batch, borrowed: all of them for a mapper, those of one key for a reducer.
+///
+/// Ask for a column once, by name or by index, then read its values by row, counted from 0.
+///
+/// ```
+/// # use etl_plugin::{Rows, StepError};
+/// fn total(rows: Rows<'_>) -> Result<i64, StepError> {
+///     Ok(rows.int64("count")?.iter().flatten().sum())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    schema: &'a Schema,
+    batch: &'a Batch,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) const fn new(schema: &'a Schema, batch: &'a Batch) -> Self {
+        Self { schema, batch, start: 0, end: batch.rows as usize }
+    }
+
+    /// Returns the rows from `start` up to `end` of the batch.
+    pub(crate) const fn slice(self, start: usize, end: usize) -> Self {
+        Self { start, end, ..self }
+    }
+
+    /// Returns the schema of the rows: the step's input.
+    pub const fn schema(&self) -> &'a Schema {
+        self.schema
+    }
+
+    /// Returns the number of rows.
+    pub const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Returns whether there are no rows.
+    pub const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Returns a column of truth values.
+    ///
+    /// # Errors
+    /// [`StepError::InvalidInput`] when there is no such column or it has another type; so do the other accessors.
+    pub fn boolean(&self, column: impl ColumnName) -> Result<Column<'a, Bits<'a>>, StepError> {
+        self.column(&column, DataType::Boolean, |values| match values {
+            Values::Boolean(bits) => Some(Bits(bits)),
+            _ => None,
+        })
+    }
+
+    /// Returns a column of integers.
+    pub fn int64(&self, column: impl ColumnName) -> Result<Column<'a, &'a [i64]>, StepError> {
+        self.column(&column, DataType::Int64, |values| match values {
+            Values::Int64(values) => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Returns a column of floating-point numbers.
+    pub fn float64(&self, column: impl ColumnName) -> Result<Column<'a, &'a [f64]>, StepError> {
+        self.column(&column, DataType::Float64, |values| match values {
+            Values::Float64(values) => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Returns a column of text.
+    pub fn text(&self, column: impl ColumnName) -> Result<Column<'a, Texts<'a>>, StepError> {
+        self.column(&column, DataType::Text, |values| match values {
+            Values::Text(variable) => Some(Texts(variable)),
+            _ => None,
+        })
+    }
+
+    /// Returns a column of bytes; a text column is one, too.
+    pub fn binary(&self, column: impl ColumnName) -> Result<Column<'a, Bytes<'a>>, StepError> {
+        self.column(&column, DataType::Binary, |values| match values {
+            Values::Text(variable) | Values::Binary(variable) => Some(Bytes(variable)),
+            _ => None,
+        })
+    }
+
+    /// Returns one value, whatever its type.
+    ///
+    /// # Panics
+    /// When there is no such column or row.
+    pub fn cell(&self, column: usize, row: usize) -> Cell<'a> {
+        let row = self.start + row;
+        assert!(row < self.end, "row {row} is not below {}", self.end);
+        let column = &self.batch.columns[column];
+        if column.validity.as_ref().is_some_and(|bits| !Bits(bits).value(row)) {
+            return Cell::Null;
+        }
+        match &column.values {
+            Values::Boolean(bits) => Cell::Boolean(Bits(bits).value(row)),
+            Values::Int64(values) => Cell::Int64(values[row]),
+            Values::Float64(values) => Cell::Float64(values[row]),
+            Values::Text(variable) => Cell::Text(Texts(variable).value(row)),
+            Values::Binary(variable) => Cell::Binary(Bytes(variable).value(row)),
+        }
+    }
+
+    fn column<V>(
+        &self,
+        name: &impl ColumnName,
+        data_type: DataType,
+        values: impl FnOnce(&'a Values) -> Option<V>,
+    ) -> Result<Column<'a, V>, StepError> {
+        let index = name.index_in(self.schema).ok_or_else(|| no_such_column(name, self.schema))?;
+        let column = &self.batch.columns[index];
+        let values = values(&column.values).ok_or_else(|| wrong_type(self.schema, index, data_type))?;
+        Ok(Column { values, validity: column.validity.as_deref().map(Bits), start: self.start, end: self.end })
+    }
+}
+
+#[cold]
+fn no_such_column(name: &impl ColumnName, schema: &Schema) -> StepError {
+    StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {schema})"))
+}
+
+#[cold]
+fn wrong_type(schema: &Schema, index: usize, wanted: DataType) -> StepError {
+    let field = &schema.fields[index];
+    StepError::InvalidInput(format!("column `{}` of the input is {}, not {wanted}", field.name, field.data_type))
+}
+
+/// How to ask for a column: by name (`&str`) or by index (`usize`).
+pub trait ColumnName: fmt::Display {
+    /// Returns the index of the column in the schema.
+    fn index_in(&self, schema: &Schema) -> Option<usize>;
+}
+
+impl ColumnName for &str {
+    fn index_in(&self, schema: &Schema) -> Option<usize> {
+        schema.fields.iter().position(|field| field.name == *self)
+    }
+}
+
+impl ColumnName for usize {
+    #[inline]
+    fn index_in(&self, schema: &Schema) -> Option<usize> {
+        (*self < schema.fields.len()).then_some(*self)
+    }
+}
+
+/// One column of [`Rows`].
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a, V> {
+    values: V,
+    validity: Option<Bits<'a>>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a, V: ColumnValues + 'a> Column<'a, V> {
+    /// Returns the value of a row, counted from 0; `None` if it is null.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<V::Item> {
+        let row = self.start + row;
+        assert!(row < self.end, "row {row} is not below {}", self.end);
+        self.value(row)
+    }
+
+    /// Returns the values of all rows, in order; `None` for nulls.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Option<V::Item>> + use<'a, V> {
+        let column = *self;
+        (self.start..self.end).map(move |row| column.value(row))
+    }
+
+    #[inline]
+    fn value(&self, row: usize) -> Option<V::Item> {
+        self.validity.is_none_or(|bits| bits.value(row)).then(|| self.values.value(row))
+    }
+}
+
+/// The values of a column, whether or not they are null.
+pub trait ColumnValues: Copy {
+    /// What a value is.
+    type Item;
+
+    /// Returns the value of a row of the batch.
+    fn value(&self, row: usize) -> Self::Item;
+}
+
+impl<T: Copy> ColumnValues for &[T] {
+    type Item = T;
+
+    #[inline]
+    fn value(&self, row: usize) -> T {
+        self[row]
+    }
+}
+
+/// Truth values, one bit each.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits<'a>(&'a [u8]);
+
+impl ColumnValues for Bits<'_> {
+    type Item = bool;
+
+    #[inline]
+    fn value(&self, row: usize) -> bool {
+        self.0[row / 8] >> (row % 8) & 1 == 1
+    }
+}
+
+/// Values of varying length.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'a>(&'a Variable);
+
+impl<'a> ColumnValues for Bytes<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn value(&self, row: usize) -> &'a [u8] {
+        &self.0.bytes[self.0.offsets[row] as usize..self.0.offsets[row + 1] as usize]
+    }
+}
+
+/// Text values.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a>(&'a Variable);
+
+impl<'a> ColumnValues for Texts<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn value(&self, row: usize) -> &'a str {
+        std::str::from_utf8(Bytes(self.0).value(row)).expect("the host hands over text as valid UTF-8")
+    }
+}

@@ -1,0 +1,144 @@
+//! Stands in for the host: holds the source and records what a step hands over.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::cells::{OwnedCell, rows_of};
+use crate::{Batch, Level, Object, ReadError, Shard};
+
+/// What a mapper or reducer did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The emitted rows, in order; compare them with [`rows`](super::rows).
+    pub rows: Vec<Vec<OwnedCell>>,
+    /// The rejected input rows, counted from 0, with the reason.
+    pub rejects: Vec<(usize, String)>,
+    /// The messages logged.
+    pub logs: Vec<(Level, String)>,
+    /// The counters' sums.
+    pub counters: BTreeMap<String, i64>,
+}
+
+/// What a splitter did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Split {
+    /// The shards, in order.
+    pub shards: Vec<Shard>,
+    /// The messages logged.
+    pub logs: Vec<(Level, String)>,
+    /// The counters' sums.
+    pub counters: BTreeMap<String, i64>,
+}
+
+impl Split {
+    /// Returns the rows of each shard of inline records.
+    pub fn records(&self) -> Vec<Vec<Vec<OwnedCell>>> {
+        let records = |shard: &Shard| match shard {
+            Shard::Records(batch) => Some(rows_of(batch)),
+            Shard::Slices(_) => None,
+        };
+        self.shards.iter().filter_map(records).collect()
+    }
+
+    /// Returns the slices of each shard as (object, offset, length).
+    pub fn slices(&self) -> Vec<Vec<(&str, u64, u64)>> {
+        self.shards.iter().filter_map(slices_of).collect()
+    }
+}
+
+fn slices_of(shard: &Shard) -> Option<Vec<(&str, u64, u64)>> {
+    match shard {
+        Shard::Slices(slices) => Some(slices.iter().map(|s| (s.object.as_str(), s.offset, s.length)).collect()),
+        Shard::Records(_) => None,
+    }
+}
+
+/// An object of a source to split.
+#[derive(Clone, Debug)]
+pub struct InMemoryObject {
+    pub(super) object: Object,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl InMemoryObject {
+    /// Returns an object that may be cut anywhere.
+    pub fn new(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        Self { object: Object { name: name.to_owned(), size: bytes.len() as u64, splittable: true }, bytes }
+    }
+
+    /// Returns an object that can only be read whole, as compressed ones are.
+    pub fn compressed(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        let mut object = Self::new(name, bytes);
+        object.object.splittable = false;
+        object
+    }
+}
+
+#[derive(Default)]
+struct Host {
+    outcome: Outcome,
+    first_row: usize,
+    objects: Vec<InMemoryObject>,
+    shards: Vec<Shard>,
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::default();
+}
+
+/// Forgets what was recorded, and offers these objects as the source.
+pub(super) fn start(objects: Vec<InMemoryObject>) {
+    HOST.set(Host { objects, ..Host::default() });
+}
+
+/// Says how many input rows came before those of the batch being processed.
+pub(super) fn set_first_row(row: usize) {
+    HOST.with_borrow_mut(|host| host.first_row = row);
+}
+
+pub(super) fn outcome() -> Outcome {
+    HOST.take().outcome
+}
+
+pub(super) fn split() -> Split {
+    let Host { outcome, shards, .. } = HOST.take();
+    Split { shards, logs: outcome.logs, counters: outcome.counters }
+}
+
+pub(crate) fn emit(batch: &Batch) {
+    HOST.with_borrow_mut(|host| host.outcome.rows.extend(rows_of(batch)));
+}
+
+pub(crate) fn reject(row: u32, reason: &str) {
+    HOST.with_borrow_mut(|host| host.outcome.rejects.push((host.first_row + row as usize, reason.to_owned())));
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    HOST.with_borrow_mut(|host| host.outcome.logs.push((level, message.to_owned())));
+}
+
+pub(crate) fn count(counter: &str, delta: i64) {
+    HOST.with_borrow_mut(|host| *host.outcome.counters.entry(counter.to_owned()).or_default() += delta);
+}
+
+/// Gives out the objects in pages of two, so that short tests turn pages as well.
+pub(crate) fn list(after: Option<&str>) -> Vec<Object> {
+    HOST.with_borrow(|host| {
+        let mut objects: Vec<_> = host.objects.iter().map(|object| object.object.clone()).collect();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.into_iter().filter(|object| Some(object.name.as_str()) > after).take(2).collect()
+    })
+}
+
+pub(crate) fn read(object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+    HOST.with_borrow(|host| {
+        let bytes = &host.objects.iter().find(|o| o.object.name == object).ok_or(ReadError::NoSuchObject)?.bytes;
+        let rest = usize::try_from(offset).ok().and_then(|start| bytes.get(start..)).ok_or(ReadError::OutOfRange)?;
+        Ok(rest[..rest.len().min(length as usize)].to_vec())
+    })
+}
+
+pub(crate) fn add(shards: &[Shard]) {
+    HOST.with_borrow_mut(|host| host.shards.extend_from_slice(shards));
+}

@@ -1,0 +1,136 @@
+//! Runs steps as the host does: opens them, hands them batches, finishes them.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use super::Json;
+
+use super::cells::{OwnedCell, rows};
+use super::host::{self, InMemoryObject, Outcome, Split};
+use crate::cell::{Row, Value};
+use crate::{
+    Batch, BatchBuilder, Context, LineMapper, Lines, MapRunner, Mapper, ReduceRunner, Reducer, Schema, SplitRunner,
+    Splitter, StepError,
+};
+
+/// Runs a line mapper on these lines.
+pub fn map_lines<M: LineMapper>(
+    config: Json,
+    lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Result<Outcome, StepError> {
+    let lines: Vec<_> = lines.into_iter().map(|line| (line.as_ref().to_vec(),)).collect();
+    map_rows::<Lines<M>>(config, &Schema::lines(), lines)
+}
+
+/// Runs a mapper on these rows.
+pub fn map_rows<M: Mapper>(
+    config: Json,
+    input: &Schema,
+    input_rows: impl IntoIterator<Item = impl Row>,
+) -> Result<Outcome, StepError> {
+    let context = context(config, input);
+    let input_rows = rows(input_rows);
+    however_cut(|batch_rows| {
+        let (mut mapper, _) = MapRunner::<M>::open(&context)?;
+        for (first, rows) in batches(&input_rows, batch_rows) {
+            host::set_first_row(first);
+            mapper.process(&batch(input, rows))?;
+        }
+        mapper.finish()
+    })
+}
+
+/// Runs a reducer on these rows, after sorting them by key.
+pub fn reduce_rows<R: Reducer>(
+    config: Json,
+    input: &Schema,
+    input_rows: impl IntoIterator<Item = impl Row>,
+) -> Result<Outcome, StepError> {
+    let context = context(config, input);
+    let key = |row: &Vec<OwnedCell>| row[..input.key_fields().len()].to_vec();
+    let mut input_rows = rows(input_rows);
+    input_rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal));
+    however_cut(|batch_rows| {
+        let (mut reducer, _) = ReduceRunner::<R>::open(&context)?;
+        for (first, rows) in batches(&input_rows, batch_rows) {
+            let next = input_rows.get(first + rows.len());
+            let continues = rows.last().map(key) == next.map(key);
+            reducer.process(&batch(input, rows), &group_ends(rows, key), continues)?;
+        }
+        reducer.finish()
+    })
+}
+
+/// Runs a splitter on these objects, whose records have the schema `input`.
+///
+/// # Panics
+/// When a slice lies outside its object, overlaps another one, or names no object, as the host refuses it.
+pub fn split<S: Splitter>(
+    config: Json,
+    input: &Schema,
+    objects: impl IntoIterator<Item = InMemoryObject>,
+) -> Result<Split, StepError> {
+    let objects: Vec<_> = objects.into_iter().collect();
+    let sizes: HashMap<_, _> = objects.iter().map(|o| (o.object.name.clone(), o.object.size)).collect();
+    host::start(objects);
+    SplitRunner::<S>::open(&context(config, input))?.split()?;
+    let split = host::split();
+    check_slices(&split, &sizes);
+    Ok(split)
+}
+
+/// Runs the step with its input in one batch, then row by row, and returns what it did.
+fn however_cut(step: impl Fn(usize) -> Result<(), StepError>) -> Result<Outcome, StepError> {
+    let run = |batch_rows| {
+        host::start(Vec::new());
+        step(batch_rows).map(|()| host::outcome())
+    };
+    let outcome = run(usize::MAX);
+    let row_by_row = run(1);
+    let result = |outcome: &Result<Outcome, StepError>| outcome.clone().map(|o| (o.rows, o.rejects));
+    assert_eq!(result(&outcome), result(&row_by_row), "the result depends on how the rows are cut into batches");
+    outcome
+}
+
+/// Returns the rows in batches, each with the number of rows before it.
+fn batches(rows: &[Vec<OwnedCell>], batch_rows: usize) -> impl Iterator<Item = (usize, &[Vec<OwnedCell>])> {
+    rows.chunks(batch_rows).scan(0, |first, rows| {
+        let start = *first;
+        *first += rows.len();
+        Some((start, rows))
+    })
+}
+
+fn batch(schema: &Schema, rows: &[Vec<OwnedCell>]) -> Batch {
+    let mut builder = BatchBuilder::new(schema);
+    for row in rows {
+        builder.push_cells(row.iter().map(Value::cell)).expect("the test's input fits its schema");
+    }
+    builder.finish()
+}
+
+fn group_ends<K: PartialEq>(rows: &[Vec<OwnedCell>], key: impl Fn(&Vec<OwnedCell>) -> K) -> Vec<u32> {
+    let groups = rows.chunk_by(|a, b| key(a) == key(b));
+    let ends = groups.scan(0, |end, group| {
+        *end += u32::try_from(group.len()).expect("a test has fewer rows");
+        Some(*end)
+    });
+    ends.collect()
+}
+
+fn context(config: Json, input: &Schema) -> Context {
+    Context { run_id: "test".to_owned(), task: 0, attempt: 1, input: input.clone(), config: config.to_string() }
+}
+
+fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {
+    let mut slices = split.slices().concat();
+    slices.sort_unstable();
+    for (object, offset, length) in &slices {
+        let size = sizes.get(*object).unwrap_or_else(|| panic!("a slice names no object: `{object}`"));
+        assert!(offset + length <= *size, "slice at {offset} of `{object}` ends past the object's {size} bytes");
+    }
+    for pair in slices.windows(2) {
+        let [(object, offset, length), next] = pair else { unreachable!("windows are of two") };
+        assert!((next.0, next.1) >= (*object, offset + length), "slices of `{object}` overlap at {}", next.1);
+    }
+}
