@@ -1,0 +1,118 @@
+//! Map plugin `count-by-type`: counts lines by type.
+//!
+//! The type of a line is the line itself, trimmed, or one of its fields. Lines are counted in the mapper, so a shard
+//! emits a row for each type (a few, if there are very many types), not one for each line.
+//!
+//! Input: lines. Output: key `type` (text), value `count` (int64); add them up with `sum`. Lines that are not UTF-8 or
+//! lack the field are rejected.
+//!
+//! Configuration, all optional:
+//! - `separator`: cut lines into fields at this text.
+//! - `field`: which field is the type, counted from 0 (default 0).
+
+use etl_plugin::{Context, Counts, Int64, LineMapper, Output, Schema, StepError, Text};
+
+#[derive(serde::Deserialize)]
+struct Config {
+    separator: Option<String>,
+    field: Option<usize>,
+}
+
+struct CountByType {
+    field: Option<(String, usize)>,
+    counts: Counts,
+}
+
+impl LineMapper for CountByType {
+    type Config = Config;
+
+    fn open(config: Config, _: &Context) -> Result<Self, StepError> {
+        let field = match (config.separator, config.field) {
+            (Some(separator), _) if separator.is_empty() => {
+                return Err(StepError::InvalidConfig("`separator` is empty".to_owned()));
+            }
+            (Some(separator), field) => Some((separator, field.unwrap_or(0))),
+            (None, Some(_)) => return Err(StepError::InvalidConfig("`field` needs a `separator`".to_owned())),
+            (None, None) => None,
+        };
+        Ok(Self { field, counts: Counts::default() })
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new().key("type", Text).value("count", Int64)
+    }
+
+    fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+        let Ok(line) = str::from_utf8(line) else {
+            return out.reject("the line is not UTF-8");
+        };
+        let kind = match &self.field {
+            None => line,
+            Some((separator, field)) => match line.split(separator.as_str()).nth(*field) {
+                Some(kind) => kind,
+                None => return out.reject(format!("the line has no field {field} (fields count from 0)")),
+            },
+        };
+        self.counts.add(kind.trim(), out)
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+        self.counts.emit(out)
+    }
+}
+
+etl_plugin::export_line_mapper!(CountByType);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etl_plugin::testing::{Outcome, OwnedCell, json, map_lines, rows};
+
+    fn sorted(mut outcome: Outcome) -> Vec<Vec<OwnedCell>> {
+        outcome.rows.sort_by(|a, b| a.partial_cmp(b).expect("no floating-point numbers"));
+        outcome.rows
+    }
+
+    #[test]
+    fn counts_lines_by_type() -> Result<(), StepError> {
+        let outcome = map_lines::<CountByType>(json!({}), ["data_1", " data_2\t", "data_1"])?;
+        assert_eq!(sorted(outcome), rows([("data_1", 2), ("data_2", 1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn counts_by_a_field_of_the_line() -> Result<(), StepError> {
+        let config = json!({ "separator": ",", "field": 1 });
+        let outcome = map_lines::<CountByType>(config, ["1, get", "2, put", "3", "4, get"])?;
+        assert_eq!(outcome.rejects, [(2, "the line has no field 1 (fields count from 0)".to_owned())]);
+        assert_eq!(sorted(outcome), rows([("get", 2), ("put", 1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn rejects_a_line_that_is_not_utf8() -> Result<(), StepError> {
+        let outcome = map_lines::<CountByType>(json!({}), [b"data_1".as_slice(), b"\xff"])?;
+        assert_eq!(outcome.rejects, [(1, "the line is not UTF-8".to_owned())]);
+        assert_eq!(outcome.rows, rows([("data_1", 1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn counts_more_types_than_fit_in_memory_in_several_rows() -> Result<(), StepError> {
+        let lines: Vec<String> = (0..300_000).chain([7]).map(|n| n.to_string()).collect();
+        let outcome = map_lines::<CountByType>(json!({}), lines)?;
+        assert_eq!(outcome.rows.len(), 300_001);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_named() {
+        let error = |config| map_lines::<CountByType>(config, ["data_1"]).expect_err("the configuration is wrong");
+        assert_eq!(
+            error(json!({ "seperator": ";" })),
+            StepError::InvalidConfig("unknown field `seperator` (known fields: `separator`, `field`)".to_owned())
+        );
+        assert_eq!(error(json!({ "field": 1 })), StepError::InvalidConfig("`field` needs a `separator`".to_owned()));
+        assert_eq!(error(json!({ "separator": "" })), StepError::InvalidConfig("`separator` is empty".to_owned()));
+    }
+}

@@ -1,0 +1,106 @@
+//! Map plugin `word-count`: counts words.
+//!
+//! A word is a longest run of alphanumeric characters, in Unicode's sense. Words are counted in the mapper, so a shard
+//! emits a row for each different word (a few, if there are very many), not one for each word.
+//!
+//! Input: lines. Output: key `word` (text), value `count` (int64); add them up with `sum`. Lines that are not UTF-8 are
+//! rejected.
+//!
+//! Configuration, optional:
+//! - `lowercase`: whether `The` and `the` are the same word (default true).
+
+use etl_plugin::{Context, Counts, Int64, LineMapper, Output, Schema, StepError, Text};
+
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Config {
+    lowercase: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { lowercase: true }
+    }
+}
+
+struct WordCount {
+    lowercase: bool,
+    lowered: String,
+    counts: Counts,
+}
+
+impl LineMapper for WordCount {
+    type Config = Config;
+
+    fn open(config: Config, _: &Context) -> Result<Self, StepError> {
+        Ok(Self { lowercase: config.lowercase, lowered: String::new(), counts: Counts::default() })
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new().key("word", Text).value("count", Int64)
+    }
+
+    fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+        let Ok(line) = str::from_utf8(line) else {
+            return out.reject("the line is not UTF-8");
+        };
+        for word in line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            let word = if self.lowercase { lowercase(word, &mut self.lowered) } else { word };
+            self.counts.add(word, out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+        self.counts.emit(out)
+    }
+}
+
+/// Lowercases into a buffer that is used again, since nearly every word needs one.
+fn lowercase<'a>(word: &str, lowered: &'a mut String) -> &'a str {
+    if word.is_ascii() {
+        lowered.clear();
+        lowered.push_str(word);
+        lowered.make_ascii_lowercase();
+    } else {
+        *lowered = word.to_lowercase();
+    }
+    lowered
+}
+
+etl_plugin::export_line_mapper!(WordCount);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etl_plugin::testing::{OwnedCell, json, map_lines, rows};
+
+    fn count(config: etl_plugin::testing::Json, lines: &[&str]) -> Vec<Vec<OwnedCell>> {
+        let mut rows = map_lines::<WordCount>(config, lines).expect("the lines can be counted").rows;
+        rows.sort_by(|a, b| a.partial_cmp(b).expect("no floating-point numbers"));
+        rows
+    }
+
+    #[test]
+    fn counts_words_over_lines() {
+        let counts = count(json!({}), &["The cat -- the dog.", "", "THE end"]);
+        assert_eq!(counts, rows([("cat", 1), ("dog", 1), ("end", 1), ("the", 3)]));
+    }
+
+    #[test]
+    fn keeps_case_when_told() {
+        assert_eq!(count(json!({ "lowercase": false }), &["The the"]), rows([("The", 1), ("the", 1)]));
+    }
+
+    #[test]
+    fn knows_the_words_of_other_scripts() {
+        assert_eq!(count(json!({}), &["Ärger, ÄRGER: 数据 2026年"]), rows([("2026年", 1), ("ärger", 2), ("数据", 1)]));
+    }
+
+    #[test]
+    fn rejects_a_line_that_is_not_utf8() {
+        let outcome = map_lines::<WordCount>(json!({}), [b"ok \xff"]).expect("a reject is no error");
+        assert_eq!(outcome.rejects, [(0, "the line is not UTF-8".to_owned())]);
+        assert!(outcome.rows.is_empty());
+    }
+}
