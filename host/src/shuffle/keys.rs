@@ -1,0 +1,67 @@
+//! Keys in comparable form.
+//!
+//! Owns the one encoding that hash, sort, merge and group ends share: arrow-row's row format over the key columns.
+//! Encoded keys compare as bytes like the keys do: column by column; null before any value, `false` before `true`,
+//! integers by value, floats in IEEE 754 total order, text and binary by their bytes. Two keys are the same when
+//! their encodings are: -0.0 and 0.0 are two keys, null is a key. No encoding is the beginning of another one.
+
+use arrow_array::RecordBatch;
+use arrow_row::{RowConverter, Rows, SortField};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
+
+/// Encodes the keys of batches of one schema.
+pub(super) struct KeyEncoder {
+    converter: RowConverter,
+    key_fields: usize,
+}
+
+impl KeyEncoder {
+    /// Makes the encoder for `schema`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the schema has no key.
+    pub(super) fn new(schema: &Schema) -> Result<Self> {
+        if schema.key_fields == 0 {
+            return Err(Error::config(format!(
+                "rows of `{schema}` cannot be brought together, because they have no key \
+                 (a mapper before a reduce declares 1 or more `key-fields`)"
+            )));
+        }
+        let key = schema.fields.fields().iter().take(schema.key_fields);
+        let key = key.map(|field| SortField::new(field.data_type().clone())).collect();
+        let converter = RowConverter::new(key).or_kind(ErrorKind::Internal, || "cannot compare keys")?;
+        Ok(Self { converter, key_fields: schema.key_fields })
+    }
+
+    /// Returns the encoded key of each row.
+    pub(super) fn encode(&self, batch: &RecordBatch) -> Result<Rows> {
+        let mut keys = self.no_keys();
+        self.encode_into(batch, &mut keys)?;
+        Ok(keys)
+    }
+
+    /// Replaces `keys`, made by this encoder, with the encoded key of each row; keeps its memory.
+    pub(super) fn encode_into(&self, batch: &RecordBatch, keys: &mut Rows) -> Result<()> {
+        keys.clear();
+        let columns = batch.columns().get(..self.key_fields).unwrap_or_default();
+        self.converter.append(keys, columns).or_kind(ErrorKind::Internal, || "cannot encode keys")
+    }
+
+    /// Returns an empty list of keys for [`Self::encode_into`].
+    pub(super) fn no_keys(&self) -> Rows {
+        self.converter.empty_rows(0, 0)
+    }
+}
+
+/// Returns the partition, from 0, of an encoded key: its xxh3 64-bit hash modulo the number of partitions.
+///
+/// # Panics
+/// If `partitions` is 0.
+pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
+    u32::try_from(xxh3_64(key) % u64::from(partitions)).expect("the remainder of a division by a u32 is a u32")
+}

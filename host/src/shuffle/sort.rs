@@ -1,0 +1,264 @@
+//! Collects keyed batches in memory and sorts them by (partition, key, arrival).
+//!
+//! What is sorted are 16-byte [`Entry`]s, not rows: each says where its row is and carries 8 bytes of its key, so
+//! that nearly every comparison is one of integers. The rows themselves move once, when sorted batches are cut.
+
+use std::{io::Write, mem, ops::Range};
+
+use arrow_array::RecordBatch;
+use arrow_row::Rows;
+use arrow_select::{concat::concat_batches, interleave::interleave_record_batch};
+
+use super::{BATCH_BYTES, SortedGroups, combine::RunOutput, keys::KeyEncoder, partition_of, sizes::RowSizes};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
+
+/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Ties of no more rows than this are sorted by comparing whole keys.
+const FEW_ROWS: usize = 32;
+
+const ROW_BITS: u32 = 24;
+const CHUNK_BITS: u32 = 20;
+const PREFIX_BITS: u32 = 64;
+const ROWS_MAX: usize = 1 << ROW_BITS;
+const CHUNKS_MAX: usize = 1 << CHUNK_BITS;
+
+/// How many bits the number of a partition may have.
+pub(super) const PARTITION_BITS: u32 = u128::BITS - PREFIX_BITS - CHUNK_BITS - ROW_BITS;
+
+/// A row to sort, as one integer: partition, 8 bytes of the key, chunk, row in the chunk.
+///
+/// Chunk and row are the arrival, so entries never tie, and rows of one key keep their order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry(u128);
+
+impl Entry {
+    fn new(partition: u32, chunk: usize, row: usize) -> Self {
+        let arrival = (chunk as u128) << ROW_BITS | row as u128;
+        Self(u128::from(partition) << (u128::BITS - PARTITION_BITS) | arrival)
+    }
+
+    fn with_prefix(self, prefix: u64) -> Self {
+        let shift = CHUNK_BITS + ROW_BITS;
+        Self(self.0 & !(u128::from(u64::MAX) << shift) | u128::from(prefix) << shift)
+    }
+
+    fn partition(self) -> u32 {
+        (self.0 >> (u128::BITS - PARTITION_BITS)) as u32
+    }
+
+    fn partition_and_prefix(self) -> u128 {
+        self.0 >> (CHUNK_BITS + ROW_BITS)
+    }
+
+    fn chunk(self) -> usize {
+        (self.0 >> ROW_BITS) as usize & (CHUNKS_MAX - 1)
+    }
+
+    fn row(self) -> usize {
+        self.0 as usize & (ROWS_MAX - 1)
+    }
+}
+
+/// Some of the collected rows, with their encoded keys.
+struct Chunk {
+    batch: RecordBatch,
+    keys: Rows,
+}
+
+/// The rows collected so far.
+pub(super) struct SortBuffer {
+    schema: Schema,
+    partitions: u32,
+    encoder: KeyEncoder,
+    small: Vec<RecordBatch>,
+    small_bytes: usize,
+    chunks: Vec<Chunk>,
+    chunk_bytes: usize,
+}
+
+impl SortBuffer {
+    /// Makes an empty buffer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the schema has no key.
+    pub(super) fn new(schema: Schema, partitions: u32) -> Result<Self> {
+        let encoder = KeyEncoder::new(&schema)?;
+        let (small, chunks) = (Vec::new(), Vec::new());
+        Ok(Self { schema, partitions, encoder, small, small_bytes: 0, chunks, chunk_bytes: 0 })
+    }
+
+    /// Returns whether there are no rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.chunks.is_empty()
+    }
+
+    /// Returns whether the rows, their keys and what sorting them takes have reached `memory_bytes`.
+    pub(super) fn is_full(&self, memory_bytes: u64) -> bool {
+        // A push adds at most two chunks for every `ROWS_MAX` rows, so the second bound leaves room for one more.
+        (self.small_bytes + self.chunk_bytes) as u64 >= memory_bytes || self.chunks.len() >= CHUNKS_MAX / 2
+    }
+
+    /// Adds rows, behind those already there.
+    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.schema_ref() != &self.schema.fields {
+            return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
+        }
+        let bytes = RowSizes::new(&batch).total();
+        if self.small_bytes + bytes >= CHUNK_BYTES {
+            self.join_small()?;
+        }
+        if bytes >= CHUNK_BYTES {
+            return self.add_chunks(&batch);
+        }
+        if batch.num_rows() > 0 {
+            self.small_bytes += bytes;
+            self.small.push(batch);
+        }
+        Ok(())
+    }
+
+    fn join_small(&mut self) -> Result<()> {
+        if self.small.is_empty() {
+            return Ok(());
+        }
+        let batch = concat_batches(&self.schema.fields, &mem::take(&mut self.small));
+        self.small_bytes = 0;
+        self.add_chunks(&batch.or_kind(ErrorKind::Internal, || "cannot join batches")?)
+    }
+
+    fn add_chunks(&mut self, batch: &RecordBatch) -> Result<()> {
+        for start in (0..batch.num_rows()).step_by(ROWS_MAX) {
+            let batch = batch.slice(start, ROWS_MAX.min(batch.num_rows() - start));
+            let keys = self.encoder.encode(&batch)?;
+            let entries = batch.num_rows() * size_of::<Entry>();
+            self.chunk_bytes += RowSizes::new(&batch).total() + keys.size() + entries;
+            self.chunks.push(Chunk { batch, keys });
+        }
+        Ok(())
+    }
+
+    /// Hands all rows to `run`, sorted, and forgets them.
+    pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
+        self.join_small()?;
+        self.chunk_bytes = 0;
+        let sorted = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
+        sorted.cut_into(run)
+    }
+}
+
+/// Chunks, and the order of their rows.
+struct SortedRows {
+    chunks: Vec<Chunk>,
+    entries: Vec<Entry>,
+}
+
+impl SortedRows {
+    fn new(chunks: Vec<Chunk>, partitions: u32) -> Self {
+        let mut entries = Vec::with_capacity(chunks.iter().map(|chunk| chunk.keys.num_rows()).sum());
+        for (number, chunk) in chunks.iter().enumerate() {
+            let rows = chunk.keys.iter().enumerate();
+            entries.extend(rows.map(|(row, key)| Entry::new(partition_of(key.data(), partitions), number, row)));
+        }
+        let mut rows = Self { chunks, entries };
+        rows.sort();
+        rows
+    }
+
+    /// Sorts by the 8 bytes behind those all keys begin with, and what ties by the next 8 that differ, until no
+    /// ties are left but those of equal keys.
+    fn sort(&mut self) {
+        let Self { chunks, entries } = self;
+        let key = |entry: &Entry| key_of(chunks, *entry);
+        let mut ties: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), 0)];
+        while let Some((range, shared)) = ties.pop() {
+            let mut start = range.start;
+            let tied = &mut entries[range];
+            let shared = shared_bytes(tied.iter().map(key), shared);
+            for entry in &mut *tied {
+                *entry = entry.with_prefix(prefix_behind(key(entry), shared));
+            }
+            tied.sort_unstable();
+            for group in tied.chunk_by_mut(|a, b| a.partition_and_prefix() == b.partition_and_prefix()) {
+                let range = start..start + group.len();
+                start = range.end;
+                if group.is_sorted_by(|a, b| key(a) <= key(b)) {
+                    continue;
+                }
+                if group.len() <= FEW_ROWS {
+                    group.sort_by(|a, b| key(a).cmp(key(b)));
+                } else {
+                    ties.push((range, shared + size_of::<u64>()));
+                }
+            }
+        }
+    }
+
+    /// Hands the rows to `run` in batches that end where they are large enough, and at the end of a partition.
+    fn cut_into<W: Write>(&self, run: &mut RunOutput<W>) -> Result<()> {
+        let batches: Vec<&RecordBatch> = self.chunks.iter().map(|chunk| &chunk.batch).collect();
+        let sizes: Vec<RowSizes> = batches.iter().map(|batch| RowSizes::new(batch)).collect();
+        let (mut rows, mut group_ends, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (position, &entry) in self.entries.iter().enumerate() {
+            let next = self.entries.get(position + 1).filter(|next| next.partition() == entry.partition());
+            rows.push((entry.chunk(), entry.row()));
+            bytes += sizes[entry.chunk()].row(entry.row());
+            let batch_ends = next.is_none() || bytes >= BATCH_BYTES;
+            let group_ends_here = run.combines() && next.is_none_or(|&next| !self.same_key(entry, next));
+            if group_ends_here || batch_ends {
+                group_ends.push(u32::try_from(rows.len()).expect("a batch has at most as many rows as bytes"));
+            }
+            if batch_ends {
+                let batch = interleave_record_batch(&batches, &rows);
+                let batch = batch.or_kind(ErrorKind::Internal, || "cannot put sorted rows together")?;
+                let (group_ends, last_group_continues) = (mem::take(&mut group_ends), !group_ends_here);
+                run.push(entry.partition(), &SortedGroups { batch, group_ends, last_group_continues })?;
+                rows.clear();
+                bytes = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn same_key(&self, a: Entry, b: Entry) -> bool {
+        // Equal keys tied to the end, so their prefixes are equal too.
+        a.partition_and_prefix() == b.partition_and_prefix() && key_of(&self.chunks, a) == key_of(&self.chunks, b)
+    }
+}
+
+fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
+    chunks[entry.chunk()].keys.row(entry.row()).data()
+}
+
+/// Returns how many first bytes all keys share, given that they share `known`.
+fn shared_bytes<'a>(mut keys: impl Iterator<Item = &'a [u8]>, known: usize) -> usize {
+    let first = keys.next().unwrap_or_default();
+    let mut shared = first.len();
+    for key in keys {
+        if !key.starts_with(&first[..shared]) {
+            let more = first[known..shared].iter().zip(&key[known..]).take_while(|(a, b)| a == b);
+            shared = known + more.count();
+        }
+        if shared == known {
+            break;
+        }
+    }
+    shared
+}
+
+/// Returns the 8 bytes from `start` as an integer that compares like them, as if the key went on with zeros.
+fn prefix_behind(key: &[u8], start: usize) -> u64 {
+    let rest = key.get(start..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; size_of::<u64>()];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(bytes)
+        }
+    }
+}

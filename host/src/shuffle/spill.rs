@@ -1,0 +1,141 @@
+//! Sorted runs in local scratch, and merging more runs than can be open at once.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use super::{Merge, NewCombiner, RunIndex, RunReader, SortedRun, combine::RunOutput};
+use crate::{
+    error::{ErrorKind, Result, ResultExt},
+    schema::Schema,
+    scratch::Scratch,
+};
+
+/// Sorted runs, one behind the other in one scratch file. Each is a run file, but not compressed.
+pub(super) struct Spill {
+    schema: Schema,
+    partitions: u32,
+    scratch: Scratch,
+    file: Arc<Mutex<File>>,
+    /// Where each run starts, and its index.
+    runs: Vec<(u64, RunIndex)>,
+}
+
+/// Where a run is written in scratch.
+pub(super) type ScratchOutput<'a> = RunOutput<&'a mut File>;
+
+impl Spill {
+    /// Makes an empty scratch file.
+    pub(super) fn new(schema: &Schema, partitions: u32, scratch: &Scratch) -> Result<Self> {
+        let file = Arc::new(Mutex::new(scratch.file()?));
+        Ok(Self { schema: schema.clone(), partitions, scratch: scratch.clone(), file, runs: Vec::new() })
+    }
+
+    /// Returns the positions of the runs.
+    pub(super) fn runs(&self) -> Range<usize> {
+        0..self.runs.len()
+    }
+
+    /// Adds the run that `fill` writes, through a new combiner if there are any.
+    pub(super) fn add(
+        &mut self,
+        combiner: &mut Option<NewCombiner>,
+        fill: impl FnOnce(&mut ScratchOutput<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let combiner = combiner.as_mut().map(|new| new()).transpose()?;
+        let mut file = lock(&self.file);
+        let start = file.seek(SeekFrom::End(0)).or_kind(ErrorKind::Unavailable, || "cannot use a scratch file")?;
+        let mut run = RunOutput::new(&mut *file, &self.schema, self.partitions, None, combiner)?;
+        fill(&mut run)?;
+        self.runs.push((start, run.finish()?));
+        Ok(())
+    }
+
+    /// Merges neighbouring runs until there are at most `fan_in`.
+    pub(super) fn narrow(mut self, fan_in: usize, combiner: &mut Option<NewCombiner>) -> Result<Self> {
+        let fan_in = fan_in.max(2);
+        while self.runs.len() > fan_in {
+            let mut merged = Self::new(&self.schema, self.partitions, &self.scratch)?;
+            for start in self.runs().step_by(fan_in) {
+                let runs = start..self.runs.len().min(start + fan_in);
+                merged.add(combiner, |out| self.merge_into(runs, out))?;
+            }
+            self = merged;
+        }
+        Ok(self)
+    }
+
+    /// Hands the rows of these runs to `out`, sorted.
+    pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut RunOutput<W>) -> Result<()> {
+        for partition in 0..self.partitions {
+            let runs: Vec<SortedRun> = runs.clone().filter_map(|run| self.read(run, partition)).collect();
+            for groups in Merge::new(runs, &self.schema)? {
+                out.push(partition, &groups?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the rows a run has of a partition, if any.
+    fn read(&self, run: usize, partition: u32) -> Option<SortedRun> {
+        let (start, index) = &self.runs[run];
+        let index = index.partition(partition)?;
+        let file = Arc::clone(&self.file);
+        let mut offset = start + index.offset;
+        let blocks = index.blocks.clone().into_iter().map(move |block| {
+            let bytes = read_at(&file, offset, block.length);
+            offset += block.length;
+            bytes.or_kind(ErrorKind::Unavailable, || "cannot read a scratch file")
+        });
+        Some(Box::new(RunReader::new(format!("scratch run {run}"), &self.schema, index, blocks)))
+    }
+}
+
+fn read_at(file: &Mutex<File>, offset: u64, length: u64) -> io::Result<Bytes> {
+    let mut file = lock(file);
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+fn lock(file: &Mutex<File>) -> MutexGuard<'_, File> {
+    // Every use seeks first, so a use that panicked leaves nothing behind that matters.
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Merges any number of sorted runs, of which at most `fan_in` (at least 2) are open at once.
+///
+/// Runs are taken from the iterator when they are merged, not before, so it should open them as it goes. Up to
+/// `fan_in` runs are merged directly. More are merged in scratch first, `fan_in` neighbours at a time, in as many
+/// passes as it takes; the order of the rows is the same. Rows of one key come in the order of their runs.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the schema has no key; [`ErrorKind::Unavailable`] when scratch is; what opening and
+/// reading the runs fails with.
+pub fn merge_all(
+    runs: impl IntoIterator<Item = Result<SortedRun>>,
+    schema: &Schema,
+    fan_in: usize,
+    scratch: &Scratch,
+) -> Result<Merge> {
+    let fan_in = fan_in.max(2);
+    let mut runs = runs.into_iter().peekable();
+    let first: Vec<SortedRun> = runs.by_ref().take(fan_in).collect::<Result<_>>()?;
+    if runs.peek().is_none() {
+        return Merge::new(first, schema);
+    }
+    let mut spill = Spill::new(schema, 1, scratch)?;
+    let mut group = first;
+    while !group.is_empty() {
+        spill.add(&mut None, |out| Merge::new(group, schema)?.try_for_each(|groups| out.push(0, &groups?)))?;
+        group = runs.by_ref().take(fan_in).collect::<Result<_>>()?;
+    }
+    let spill = spill.narrow(fan_in, &mut None)?;
+    Merge::new(spill.runs().filter_map(|run| spill.read(run, 0)).collect(), schema)
+}

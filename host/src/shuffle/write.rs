@@ -1,0 +1,99 @@
+//! Turns what a map attempt emits into its run file.
+
+use std::io::Write;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::CompressionType;
+
+use super::{
+    NewCombiner, RunIndex,
+    combine::RunOutput,
+    sort::{PARTITION_BITS, SortBuffer},
+    spill::Spill,
+};
+use crate::{
+    error::{Error, Result},
+    schema::Schema,
+    scratch::Scratch,
+};
+
+/// The most partitions a shuffle may have.
+pub const PARTITIONS_MAX: u32 = 1 << PARTITION_BITS;
+
+/// How a map attempt shuffles.
+#[derive(Debug, Clone)]
+pub struct ShuffleSettings {
+    /// How many partitions the keys are divided into: 1 to [`PARTITIONS_MAX`].
+    pub partitions: u32,
+    /// How many bytes of rows, keys and sort entries are collected before they are sorted and spilled.
+    pub memory_bytes: u64,
+    /// How many spilled runs are merged at once, at least 2. Each takes about 1 MiB meanwhile.
+    pub fan_in: usize,
+    /// Where runs are spilled to.
+    pub scratch: Scratch,
+}
+
+/// Collects the keyed batches of one map attempt and makes them one run file.
+pub struct ShuffleWriter {
+    settings: ShuffleSettings,
+    schema: Schema,
+    combiner: Option<NewCombiner>,
+    buffer: SortBuffer,
+    spill: Option<Spill>,
+}
+
+impl ShuffleWriter {
+    /// Starts a shuffle of batches of `schema`. With a `combiner`, every sorted run goes through a new one.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not allowed.
+    pub fn new(settings: ShuffleSettings, schema: Schema, combiner: Option<NewCombiner>) -> Result<Self> {
+        if !(1..=PARTITIONS_MAX).contains(&settings.partitions) {
+            let partitions = settings.partitions;
+            return Err(Error::config(format!("`partitions` is {partitions} (use 1 to {PARTITIONS_MAX})")));
+        }
+        let buffer = SortBuffer::new(schema.clone(), settings.partitions)?;
+        Ok(Self { settings, schema, combiner, buffer, spill: None })
+    }
+
+    /// Adds rows, behind those already there. When enough are collected, sorts them, combines them and spills them
+    /// to scratch, before it returns.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Unavailable`] when scratch is; [`crate::error::ErrorKind::Plugin`] when the combiner
+    /// breaks its rules; what the combiner fails with. The writer is of no use afterwards.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        self.buffer.push(batch)?;
+        if self.buffer.is_full(self.settings.memory_bytes) { self.spill() } else { Ok(()) }
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        let Self { settings, schema, combiner, buffer, spill } = self;
+        let spill = match spill {
+            Some(spill) => spill,
+            None => spill.insert(Spill::new(schema, settings.partitions, &settings.scratch)?),
+        };
+        spill.add(combiner, |run| buffer.drain_into(run))
+    }
+
+    /// Writes the run file to `out`, combining rows of different spilled runs on the way, and flushes it.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; [`crate::error::ErrorKind::Unavailable`] when `out` fails. What `out` was given is of no use
+    /// then.
+    pub fn finish(mut self, out: impl Write) -> Result<RunIndex> {
+        if self.spill.is_some() && !self.buffer.is_empty() {
+            self.spill()?;
+        }
+        let Self { settings, schema, mut combiner, mut buffer, spill } = self;
+        let spill = spill.map(|spill| spill.narrow(settings.fan_in, &mut combiner)).transpose()?;
+        let combiner = combiner.as_mut().map(|new| new()).transpose()?;
+        let compression = Some(CompressionType::LZ4_FRAME);
+        let mut run = RunOutput::new(out, &schema, settings.partitions, compression, combiner)?;
+        match spill {
+            Some(spill) => spill.merge_into(spill.runs(), &mut run)?,
+            None => buffer.drain_into(&mut run)?,
+        }
+        run.finish()
+    }
+}
