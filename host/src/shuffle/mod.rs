@@ -26,6 +26,8 @@ mod sort;
 mod spill;
 mod write;
 
+#[cfg(test)]
+mod tests;
 
 use arrow_array::RecordBatch;
 

@@ -1,0 +1,151 @@
+use super::*;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    shuffle::{Combiner, NewCombiner},
+};
+
+/// Adds up the arrivals of each key. Hands on what is complete, or holds everything back to the end.
+struct Sum {
+    schema: Schema,
+    holds: bool,
+    sums: Vec<Row>,
+    /// Whether the last of `sums` goes on in the next batch.
+    open: bool,
+}
+
+impl Sum {
+    fn add(&mut self, rows: &[Row]) {
+        let key_fields = self.schema.key_fields;
+        let mut row = match self.sums.pop_if(|_| self.open) {
+            Some(open) => open,
+            None => [&rows[0][..rows[0].len() - 1], &[Value::Int64(0)]].concat(),
+        };
+        assert_eq!(row[..key_fields], rows[0][..key_fields], "the group that continues is another one");
+        let sum = arrival(&row) + rows.iter().map(arrival).sum::<i64>();
+        row.splice(row.len() - 1.., [Value::Int64(sum)]);
+        self.sums.push(row);
+    }
+
+    fn emit(&mut self, rows: usize) -> Vec<RecordBatch> {
+        let rows: Vec<Row> = self.sums.drain(..rows).collect();
+        rows.chunks(3).map(|rows| batch_of(&self.schema, rows)).collect()
+    }
+}
+
+impl Combiner for Sum {
+    fn process(&mut self, batch: &RecordBatch, group_ends: &[u32], continues: bool) -> Result<Vec<RecordBatch>> {
+        let (rows, mut start) = (rows_of(batch), 0);
+        for &end in group_ends {
+            let end = end as usize;
+            self.add(&rows[start..end]);
+            self.open = continues && end == rows.len();
+            start = end;
+        }
+        assert_eq!(start, rows.len(), "the last group does not end with the batch");
+        let complete = self.sums.len() - usize::from(self.open);
+        Ok(if self.holds { Vec::new() } else { self.emit(complete) })
+    }
+
+    fn finish(&mut self) -> Result<Vec<RecordBatch>> {
+        assert!(!self.open, "the last group continues nowhere");
+        Ok(self.emit(self.sums.len()))
+    }
+}
+
+fn arrival(row: &Row) -> i64 {
+    match row.last() {
+        Some(Value::Int64(arrival)) => *arrival,
+        other => panic!("the arrival is {other:?}"),
+    }
+}
+
+fn combine(table: &Table, settings: ShuffleSettings, combiner: NewCombiner) -> Result<(Bytes, RunIndex)> {
+    let mut writer = ShuffleWriter::new(settings, table.schema.clone(), Some(combiner))?;
+    table.batches().try_for_each(|batch| writer.push(batch))?;
+    let mut file = Vec::new();
+    let index = writer.finish(&mut file)?;
+    Ok((file.into(), index))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn combined_rows_add_up_however_often_they_were_spilled(
+        table in table(), partitions in 1..4_u32, memory_bytes in 1..40_000_u64, holds: bool,
+    ) {
+        let schema = table.schema.clone();
+        let new = move || Ok(Box::new(Sum { schema: schema.clone(), holds, sums: vec![], open: false }) as Box<dyn Combiner>);
+        let (file, index) = combine(&table, settings(partitions, memory_bytes, 2), Box::new(new)).expect("it combines");
+        let expected = table.groups(partitions).into_iter().map(|((partition, _), rows)| {
+            let mut row = rows[0].clone();
+            row.splice(row.len() - 1.., [Value::Int64(rows.iter().map(arrival).sum())]);
+            (partition, row)
+        });
+        let combined = (0..partitions).flat_map(|partition| {
+            read_rows(&table, &file, &index, partition).into_iter().map(move |row| (partition, row))
+        });
+        prop_assert_eq!(combined.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
+/// Returns these batches the first time, whatever it is given.
+struct Fixed(Vec<RecordBatch>);
+
+impl Combiner for Fixed {
+    fn process(&mut self, _: &RecordBatch, _: &[u32], _: bool) -> Result<Vec<RecordBatch>> {
+        Ok(std::mem::take(&mut self.0))
+    }
+
+    fn finish(&mut self) -> Result<Vec<RecordBatch>> {
+        Ok(Vec::new())
+    }
+}
+
+fn combine_to(batches: Vec<RecordBatch>) -> Result<RunIndex> {
+    let table = counting_table("key-", 10, 10);
+    let new: NewCombiner = Box::new(move || Ok(Box::new(Fixed(batches.clone()))));
+    combine(&table, settings(1, PLENTY, 2), new).map(|(_, index)| index)
+}
+
+fn refusal(batches: Vec<RecordBatch>) -> Error {
+    let error = combine_to(batches).expect_err("the combiner breaks the rules");
+    assert_eq!(error.kind(), ErrorKind::Plugin);
+    error
+}
+
+#[test]
+fn a_combiner_must_keep_the_order_of_keys() {
+    let table = counting_table("key-", 2, 2);
+    let swapped = [table.batches[0][1].clone(), table.batches[0][0].clone()];
+    let in_one_batch = vec![batch_of(&table.schema, &swapped)];
+    let in_two_batches = swapped.map(|row| batch_of(&table.schema, &[row])).to_vec();
+    for batches in [in_one_batch, in_two_batches] {
+        let error = refusal(batches);
+        assert!(error.to_string().contains("out of key order"), "{error}");
+    }
+}
+
+#[test]
+fn a_combiner_must_keep_the_schema() {
+    let other = schema_of(&[DataType::Int64], 1);
+    let error = refusal(vec![batch_of(&other, &[vec![Value::Int64(1), Value::Int64(2)]])]);
+    assert!(error.to_string().contains("`column 0 int64, arrival int64 (key: column 0)`"), "{error}");
+}
+
+#[test]
+fn a_combiner_may_drop_every_row() {
+    let index = combine_to(vec![]).expect("nothing is a result");
+    assert_eq!((index.rows, index.partitions), (0, vec![]));
+}
+
+#[test]
+fn what_a_combiner_returns_is_cut_into_batches() {
+    let table = counting_table("key-", 100_000, 100_000);
+    let rows: Vec<Row> = table.groups(1).into_values().flatten().collect();
+    let returned: Vec<RecordBatch> = rows.chunks(60_000).map(|rows| batch_of(&table.schema, rows)).collect();
+    let index = combine_to(returned).expect("they are in order");
+    assert_eq!(index.rows, 100_000);
+    let blocks = index.partitions[0].blocks.len();
+    assert!((7..=9).contains(&blocks), "2 MB in {blocks} blocks");
+}
