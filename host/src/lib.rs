@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod reduce;
+pub mod reject;
 pub mod report;
 pub mod run;
 pub mod scheduler;
