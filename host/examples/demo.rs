@@ -9,11 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use arrow_array::{
-    RecordBatch,
-    cast::AsArray,
-    types::Int64Type,
-};
+use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

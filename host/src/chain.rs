@@ -11,9 +11,10 @@ use arrow_schema::DataType;
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     output::OutputWriter,
-    plugin::{Emit, Mapper, Task},
+    plugin::{Emit, Mapper, Plugin, Task},
     reject::Reject,
     reject_log::RejectLog,
+    schema::Schema,
     source::SourceBatch,
     steps::Steps,
 };
@@ -45,7 +46,9 @@ impl Chain {
         let mut mappers = Vec::new();
         for (index, plugin) in steps.maps.iter().enumerate().rev() {
             let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
-            let mapper = Arc::new(Mutex::new(plugin.map(task, input, emit)?));
+            let mapper = plugin.map(task, input, emit)?;
+            check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
+            let mapper = Arc::new(Mutex::new(mapper));
             emit = emit_to(&mapper, plugin.step(), rejects);
             mappers.push(mapper);
         }
@@ -94,6 +97,22 @@ impl Chain {
     }
 }
 
+/// Checks that an instance emits what the plan was made for.
+///
+/// # Errors
+/// [`ErrorKind::Plugin`], with both schemas.
+pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
+    if now == then {
+        return Ok(());
+    }
+    let what = format!(
+        "{} returned another schema from `open` than when the run was planned (`{now}`, was `{then}`): it must depend \
+         on the configuration and the input's schema only",
+        plugin.name()
+    );
+    Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
+}
+
 /// Returns the output callback of the mapper before `mapper`.
 fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<RejectLog>) -> Emit {
     let (mapper, step, rejects) = (Arc::clone(mapper), step.to_owned(), Arc::clone(rejects));
@@ -114,7 +133,9 @@ fn process_rows(mapper: &Shared<Mapper>, batch: &RecordBatch, step: &str, reject
 fn record_of(row: &RecordBatch) -> Result<Vec<u8>> {
     let column = row.column(0);
     match column.data_type() {
-        DataType::Binary if row.num_columns() == 1 && column.is_valid(0) => Ok(column.as_binary::<i32>().value(0).to_vec()),
+        DataType::Binary if row.num_columns() == 1 && column.is_valid(0) => {
+            Ok(column.as_binary::<i32>().value(0).to_vec())
+        }
         DataType::Utf8 if row.num_columns() == 1 && column.is_valid(0) => {
             Ok(column.as_string::<i32>().value(0).as_bytes().to_vec())
         }

@@ -50,7 +50,8 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     }
     Store::open(&pipeline.run.store, &pipeline.store_options)?;
     Store::open(&pipeline.sink.location, &pipeline.store_options)?;
-    let source = SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
+    let source =
+        SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
     let objects = list_source(pipeline, &source).await?;
     let shards = match &pipeline.split {
         Split::BuiltIn { target_size } => Some(split_by_size(&objects, *target_size).len() as u64),

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+    error::{Error, ErrorKind, Result, ResultExt},
     event::{Counts, Stage},
     layout::{AttemptId, RunLayout},
     reject_log::Rejected,
@@ -79,7 +79,7 @@ impl Commit {
     /// When the store fails; whether the commit landed is then found out by trying again.
     pub async fn write(self, store: &Store, layout: &RunLayout, stage: Stage, task: u32) -> Result<Self> {
         let key = layout.commit(stage, task);
-        match store.create(&key, to_json(&self)?.into()).await? {
+        match store.create(&key, to_json(&self)?).await? {
             Created::Won => Ok(self),
             Created::Lost(winner) => from_json(&key, &winner),
         }

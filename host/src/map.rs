@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    chain::{Chain, lock, unshare},
+    chain::{Chain, unshare},
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
@@ -109,16 +109,16 @@ fn feed(
             for batch in records {
                 let batch = batch?;
                 chain.process(&batch)?;
-                progress.add(batch.num_rows(), batch.get_array_memory_size() as u64);
+                progress.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
             }
         }
         Input::Source(mut chunks) => {
             let chunks =
                 std::iter::from_fn(|| if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() });
-            let mut decoder = Decoder::new(&context.pipeline.source.format, chunks);
+            let mut decoder = Decoder::new(chunks, &context.pipeline.source.format)?;
             while let Some(batch) = decoder.next_batch()? {
                 chain.process_source(&batch)?;
-                progress.add(batch.batch.num_rows() + batch.rejects.len(), batch.bytes);
+                progress.add(batch.records(), batch.bytes);
             }
         }
     }
@@ -139,8 +139,8 @@ impl<'a> Progress<'a> {
         Self { context, shard, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
     }
 
-    fn add(&mut self, records: usize, bytes: u64) {
-        self.records += records as u64;
+    fn add(&mut self, records: u64, bytes: u64) {
+        self.records += records;
         self.bytes += bytes;
         let (when, records, bytes) = self.told;
         if when.elapsed() >= PROGRESS {

@@ -54,7 +54,8 @@ impl OutputWriter {
             scratch: context.scratch.clone(),
         };
         let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
-        let shuffle = ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))?;
+        let shuffle =
+            ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))?;
         let key = context.layout.run_file(task.task, attempt);
         Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
     }

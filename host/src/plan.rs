@@ -3,7 +3,7 @@
 //! Owns `plan.json` and the pages of shards. The plan is created once; a process that comes later, or loses the race
 //! to create it, works by the plan that is there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     event::unix_ms,
     layout::{AttemptId, RunLayout},
-    source::{Object, Slice},
+    source::{Object, Slice, find},
     store::{Created, Store},
 };
 
@@ -72,8 +72,8 @@ pub enum Shard {
 /// Some shards, and the source objects they are slices of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardPage {
-    /// By name.
-    pub objects: BTreeMap<String, Object>,
+    /// Sorted by name.
+    pub objects: Vec<Object>,
     /// In order.
     pub shards: Vec<Shard>,
 }
@@ -88,7 +88,7 @@ pub struct Planned {
 
 impl Planned {
     /// Returns a shard, and the objects its slices are of.
-    pub fn shard(&self, shard: u32) -> (&Shard, &BTreeMap<String, Object>) {
+    pub fn shard(&self, shard: u32) -> (&Shard, &[Object]) {
         let page = &self.pages[shard as usize / PAGE_SHARDS];
         (&page.shards[shard as usize % PAGE_SHARDS], &page.objects)
     }
@@ -140,15 +140,15 @@ impl Planned {
             pipeline,
             steps,
             objects: objects.len() as u64,
-            bytes: objects.values().map(|object| object.size).sum(),
+            bytes: objects.iter().map(|object| object.size).sum(),
             shards: shards.len() as u64,
             attempt,
         };
         let pages: Vec<ShardPage> = shards.chunks(PAGE_SHARDS).map(|shards| page(&objects, shards)).collect();
         for (number, page) in pages.iter().enumerate() {
-            store.put(&layout.shard_page(&plan.attempt, number), to_json(page)?.into()).await?;
+            store.put(&layout.shard_page(&plan.attempt, number), to_json(page)?).await?;
         }
-        match store.create(&layout.plan(), to_json(&plan)?.into()).await? {
+        match store.create(&layout.plan(), to_json(&plan)?).await? {
             Created::Won => Ok(Self { plan, pages: Arc::new(pages) }),
             Created::Lost(winner) => Self::read(store, layout, &winner).await,
         }
@@ -162,7 +162,7 @@ impl Planned {
         &self,
         pipeline: &serde_json::Value,
         steps: &[PlannedStep],
-        objects: &BTreeMap<String, Object>,
+        objects: &[Object],
     ) -> Result<()> {
         let mut changed: Vec<String> = Vec::new();
         for (now, then) in steps.iter().zip(&self.plan.steps).filter(|(now, then)| now != then) {
@@ -171,9 +171,9 @@ impl Planned {
         if *pipeline != self.plan.pipeline {
             changed.push(format!("`pipeline.toml` ({})", changed_keys(&self.plan.pipeline, pipeline).join(", ")));
         }
-        let planned: BTreeMap<&String, &Object> = self.pages.iter().flat_map(|page| &page.objects).collect();
-        let differs = |(name, object): &(&String, &&Object)| objects.get(**name) != Some(**object);
-        changed.extend(planned.iter().filter(differs).take(3).map(|(name, _)| format!("source object `{name}`")));
+        let planned = self.pages.iter().flat_map(|page| &page.objects);
+        let differing = planned.filter(|object| find(objects, &object.name) != Some(object));
+        changed.extend(differing.take(3).map(|object| format!("source object `{}`", object.name)));
         if changed.is_empty() {
             return Ok(());
         }
@@ -190,21 +190,23 @@ pub struct Draft {
     pub pipeline: serde_json::Value,
     /// The steps and their plugins.
     pub steps: Vec<PlannedStep>,
-    /// The source's objects, by name.
-    pub objects: BTreeMap<String, Object>,
+    /// The source's objects, sorted by name.
+    pub objects: Vec<Object>,
     /// The shards, in order.
     pub shards: Vec<Shard>,
     /// This attempt at the plan.
     pub attempt: AttemptId,
 }
 
-fn page(objects: &BTreeMap<String, Object>, shards: &[Shard]) -> ShardPage {
+fn page(objects: &[Object], shards: &[Shard]) -> ShardPage {
     let slices = shards.iter().flat_map(|shard| match shard {
         Shard::Slices(slices) => slices.as_slice(),
         Shard::Records { .. } => &[],
     });
-    let named = slices.filter_map(|slice| objects.get_key_value(&slice.object));
-    ShardPage { objects: named.map(|(name, object)| (name.clone(), object.clone())).collect(), shards: shards.to_vec() }
+    let mut objects: Vec<Object> = slices.filter_map(|slice| find(objects, &slice.object)).cloned().collect();
+    objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    objects.dedup();
+    ShardPage { objects, shards: shards.to_vec() }
 }
 
 /// Returns the top-level keys whose values differ.

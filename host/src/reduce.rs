@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
-    chain::{Shared, lock, unshare},
+    chain::{Shared, check_planned, lock, unshare},
     commit::{Commit, Output},
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
@@ -58,6 +58,7 @@ fn run(context: &Arc<RunContext>, mapped: &MapCommits, task: &Task, attempt: Att
     let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
     let output = Arc::new(Mutex::new(output));
     let mut reducer = plugin.reduce(task, schema, emit_to(&output))?;
+    check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts { bytes_in: bytes(mapped, task.task), ..Counts::default() };
     let runs = run_files(mapped, task.task).map(|(key, index)| Ok(open_run(context, key, index, &worker)));
     for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {

@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::{
     check::list_source,
     commit::{Commit, Output, Part, to_json},
     context::RunContext,
-    error::{Error, ErrorContext, Result},
+    error::{ErrorContext, Result},
     event::{Counts, Event, Events, Stage},
     layout::{RunLayout, SinkLayout, check_name},
     map::map_shard,
@@ -116,8 +116,7 @@ impl Run {
     /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
     async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
-        let listed = list_source(&context.pipeline, &context.source).await?;
-        let objects: BTreeMap<String, Object> = listed.into_iter().map(|object| (object.name.clone(), object)).collect();
+        let objects = list_source(&context.pipeline, &context.source).await?;
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.emit(Event::RunStarted {
             pipeline: context.pipeline.name.clone(),
@@ -142,7 +141,7 @@ impl Run {
         Ok(planned)
     }
 
-    async fn freeze(&self, objects: BTreeMap<String, Object>) -> Result<Planned> {
+    async fn freeze(&self, objects: Vec<Object>) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
         let attempt = context.attempt(1);
@@ -162,8 +161,7 @@ impl Run {
         // Steps that are chained in one task are tried again together, as the first one says.
         let retry = self.context.pipeline.maps[0].retry.clone();
         let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
-        let attempt =
-            move |shard, number| map_shard(Arc::clone(&context), planned_again.clone(), shard, number);
+        let attempt = move |shard, number| map_shard(Arc::clone(&context), planned_again.clone(), shard, number);
         let commits = self.stage(Stage::Map, planned.shards(), retry, attempt).await?;
         Ok(Arc::new(commits))
     }

@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     io::Cursor,
-    ops::Bound,
     sync::{Arc, Mutex},
 };
 
@@ -24,26 +23,22 @@ use crate::{
     plan::Shard,
     plugin::{DraftShard, Plugin, ReadError, SourceView},
     schema::Schema,
-    source::{Compression, Object, Slice},
+    source::{Compression, Object, Slice, find},
     steps::rehearsal,
 };
 
 /// The most shards a run may have.
 const SHARDS_MAX: usize = 10_000_000;
 
-/// Divides the objects of the source, given by name, into shards.
+/// Divides the objects of the source, sorted by name, into shards.
 ///
 /// # Errors
 /// What the splitter returned, how it failed, or which of its shards is not valid.
-pub async fn split_source(
-    context: &Arc<RunContext>,
-    objects: &BTreeMap<String, Object>,
-    attempt: &AttemptId,
-) -> Result<Vec<Shard>> {
+pub async fn split_source(context: &Arc<RunContext>, objects: &[Object], attempt: &AttemptId) -> Result<Vec<Shard>> {
     match &context.pipeline.split {
-        Split::BuiltIn { target_size } => Ok(split_by_size(objects.values(), *target_size)),
+        Split::BuiltIn { target_size } => Ok(split_by_size(objects, *target_size)),
         Split::Plugin(_) => {
-            let (context, objects, attempt) = (Arc::clone(context), objects.clone(), attempt.clone());
+            let (context, objects, attempt) = (Arc::clone(context), objects.to_vec(), attempt.clone());
             let split = tokio::task::spawn_blocking(move || split_by_plugin(&context, objects, attempt));
             split.await.or_kind(ErrorKind::Internal, || "the split panicked")?
         }
@@ -81,16 +76,12 @@ fn cut(object: &Object, target_size: u64) -> impl Iterator<Item = Slice> {
     (0..count).map(move |i| Slice { object: object.name.clone(), offset: start(i), length: start(i + 1) - start(i) })
 }
 
-fn split_by_plugin(
-    context: &Arc<RunContext>,
-    objects: BTreeMap<String, Object>,
-    attempt: AttemptId,
-) -> Result<Vec<Shard>> {
+fn split_by_plugin(context: &Arc<RunContext>, objects: Vec<Object>, attempt: AttemptId) -> Result<Vec<Shard>> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
     let draft = Arc::new(Mutex::new(Draft::default()));
     let view = View { context: Arc::clone(context), objects, attempt, draft: Arc::clone(&draft) };
-    let source_bytes: u64 = view.objects.values().map(|object| object.size).sum();
+    let source_bytes: u64 = view.objects.iter().map(|object| object.size).sum();
     plugin.split(&context.task(0, 1, unix_ms()), &context.steps.source, Box::new(view))?.run()?;
     let draft = std::mem::take(&mut *draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     let left_out = source_bytes.saturating_sub(draft.covered_bytes);
@@ -139,20 +130,20 @@ struct Draft {
 /// What a splitter sees of the source.
 struct View {
     context: Arc<RunContext>,
-    objects: BTreeMap<String, Object>,
+    objects: Vec<Object>,
     attempt: AttemptId,
     draft: Arc<Mutex<Draft>>,
 }
 
 impl SourceView for View {
     fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page = self.objects.range::<str, _>((start, Bound::Unbounded)).take(max);
-        page.map(|(name, object)| (name.clone(), object.size, object.compression == Compression::None)).collect()
+        let start = after.map_or(0, |after| self.objects.partition_point(|object| object.name.as_str() <= after));
+        let page = self.objects[start..].iter().take(max);
+        page.map(|object| (object.name.clone(), object.size, object.compression == Compression::None)).collect()
     }
 
     fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
-        let object = self.objects.get(object).ok_or(ReadError::NoSuchObject)?;
+        let object = find(&self.objects, object).ok_or(ReadError::NoSuchObject)?;
         if offset > object.size {
             return Err(ReadError::OutOfRange);
         }
@@ -192,9 +183,9 @@ impl SourceView for View {
 
 impl Draft {
     /// Takes a slice, if it lies inside its object and overlaps no other.
-    fn cover(&mut self, slice: &Slice, objects: &BTreeMap<String, Object>) -> Result<()> {
+    fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<()> {
         let Slice { object: name, offset, length } = slice;
-        let Some(object) = objects.get(name) else {
+        let Some(object) = find(objects, name) else {
             return Err(refused(format!("named object `{name}`, which the source does not have")));
         };
         let size = object.size;
@@ -295,7 +286,7 @@ mod tests {
 
     #[test]
     fn slices_outside_their_object_or_overlapping_are_refused() {
-        let objects: BTreeMap<_, _> = [object("a", 10), object("z.gz", 10)].map(|o| (o.name.clone(), o)).into();
+        let objects = [object("a", 10), object("z.gz", 10)];
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let mut draft = Draft::default();
         draft.cover(&slice("a", 4, 4), &objects).expect("inside");

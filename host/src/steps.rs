@@ -41,7 +41,8 @@ impl Steps {
             crate::pipeline::Split::BuiltIn { .. } => None,
         };
         let maps: Result<Vec<Plugin>> = pipeline.maps.iter().map(|step| engine.load(step, Interface::Mapper)).collect();
-        let reduce = pipeline.reduce.as_ref().map(|reduce| engine.load(&reduce.step, Interface::Reducer)).transpose()?;
+        let reduce =
+            pipeline.reduce.as_ref().map(|reduce| engine.load(&reduce.step, Interface::Reducer)).transpose()?;
         let source = pipeline.source.format.schema();
         let (maps, mut mapped) = (maps?, Vec::new());
         for plugin in &maps {
@@ -65,7 +66,9 @@ impl Steps {
     /// Returns the steps as a plan keeps them.
     pub fn planned(&self) -> Vec<PlannedStep> {
         let plugins = self.split.iter().chain(&self.maps).chain(&self.reduce);
-        plugins.map(|plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() }).collect()
+        plugins
+            .map(|plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() })
+            .collect()
     }
 }
 

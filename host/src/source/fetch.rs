@@ -12,7 +12,7 @@ use memchr::memchr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Compression, Object, Slice};
+use super::{Compression, Object, Slice, find};
 use crate::{
     error::{Error, Result},
     store::Store,
@@ -84,6 +84,11 @@ pub fn fetch(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chun
 }
 
 impl Chunks {
+    /// Returns whether the next chunk is still being fetched.
+    pub fn is_waiting(&self) -> bool {
+        !self.done && self.first.is_none() && self.receiver.is_empty()
+    }
+
     /// Waits until the first chunk is there, so that no worker has to.
     pub async fn ready(&mut self) {
         if self.first.is_none() && !self.done {
@@ -189,10 +194,8 @@ struct Read {
 impl Read {
     fn new(slice: &Slice, objects: &[Object]) -> Result<Self> {
         let Slice { object: name, offset, length } = slice;
-        let index = objects
-            .binary_search_by(|object| object.name.as_str().cmp(name))
-            .map_err(|_| Error::input(format!("the source has no object `{name}`")))?;
-        let Object { size, e_tag, compression, .. } = objects[index].clone();
+        let missing = || Error::input(format!("the source has no object `{name}`"));
+        let Object { size, e_tag, compression, .. } = find(objects, name).ok_or_else(missing)?.clone();
         let end = offset.checked_add(*length).filter(|end| *end <= size).ok_or_else(|| {
             Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
         })?;

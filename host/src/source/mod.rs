@@ -159,6 +159,12 @@ impl SourceStore {
     }
 }
 
+/// Returns the object of this name among objects sorted by name.
+pub fn find<'a>(objects: &'a [Object], name: &str) -> Option<&'a Object> {
+    let found = objects.binary_search_by(|object| object.name.as_str().cmp(name));
+    found.ok().map(|index| &objects[index])
+}
+
 fn compile(include: &[String]) -> Result<Option<GlobSet>> {
     let mut patterns = GlobSetBuilder::new();
     for pattern in include {
