@@ -1,5 +1,6 @@
 //! Under construction.
 
+pub mod check;
 pub mod cli;
 pub mod commit;
 pub mod error;
