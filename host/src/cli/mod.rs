@@ -26,8 +26,11 @@ use crate::{
     report::text,
 };
 
-const REPORT_A_BUG: &str =
-    concat!("this is a bug in etl-host; please report it with the text above: ", env!("CARGO_PKG_REPOSITORY"), "/issues");
+const REPORT_A_BUG: &str = concat!(
+    "this is a bug in etl-host; please report it with the text above: ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/issues"
+);
 
 /// Runs the program with these arguments, the first of which is its name, and returns its exit code.
 ///
