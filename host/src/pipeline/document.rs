@@ -34,7 +34,8 @@ impl Document {
     /// not fit it.
     pub(super) fn read(path: &Path, assignments: &[String]) -> Result<Self> {
         let file = path.display().to_string();
-        let text = read_text(path).or_kind(ErrorKind::Config, || format!("cannot read pipeline file `{}`", path.display()))?;
+        let text =
+            read_text(path).or_kind(ErrorKind::Config, || format!("cannot read pipeline file `{}`", path.display()))?;
         let table: Table = toml::from_str(&text).map_err(|error| syntax_error(&file, &text, &error))?;
         let mut document = Self { file, text, root: Value::Table(table), set: Vec::new() };
         for assignment in assignments {

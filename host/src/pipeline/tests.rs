@@ -175,11 +175,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "DIR/pipeline.toml: `source` is missing (add `[source]` with a `url`: where records come from)",
     ),
     ("url = \"input/\"", "", "DIR/pipeline.toml:3: `source.url` is missing"),
-    (
-        "[source]\nurl = \"input/\"",
-        "source = 3",
-        "DIR/pipeline.toml:3: `source` must be a table, not integer `3`",
-    ),
+    ("[source]\nurl = \"input/\"", "source = 3", "DIR/pipeline.toml:3: `source` must be a table, not integer `3`"),
     (
         "url = \"input/\"",
         "url = \"ftp://x/\"",

@@ -253,7 +253,8 @@ impl Validator<'_> {
     fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
         match (Url::parse(&source.url), Url::parse(&location.url)) {
             (Ok(outer), Ok(inner)) if location::contains(&outer, &inner) => {
-                let what = "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
+                let what =
+                    "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
                 Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
             }
             _ => Ok(()),

@@ -27,10 +27,8 @@ impl Bars {
     }
 
     fn start(&mut self, tally: Tally) {
-        let bar = ProgressBar::with_draw_target(
-            Some(tally.tasks),
-            ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
-        );
+        let bar =
+            ProgressBar::with_draw_target(Some(tally.tasks), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
         bar.set_style(style());
         bar.set_prefix(tally.stage.name());
         bar.set_position(tally.done);

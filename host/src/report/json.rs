@@ -131,10 +131,8 @@ mod tests {
         lines.on_event(&log("the pass\"word is \"x\""));
         let mut counts = Counts::default();
         counts.counters.insert("pass\"word".into(), 3);
-        lines.on_event(&Stamped {
-            at_ms: 6,
-            event: Event::StageFinished { stage: Stage::Map, duration_ms: 1, counts },
-        });
+        lines
+            .on_event(&Stamped { at_ms: 6, event: Event::StageFinished { stage: Stage::Map, duration_ms: 1, counts } });
         let written = String::from_utf8(lines.out).expect("text");
         let read: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(read[0]["event"], "log");

@@ -18,9 +18,10 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             };
             Some((Level::Info, format!("plan: {shards} of {objects} ({}){partitions}", bytes(*size))))
         }
-        Event::StageFinished { stage, duration_ms, counts } => {
-            Some((Level::Info, format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts))))
-        }
+        Event::StageFinished { stage, duration_ms, counts } => Some((
+            Level::Info,
+            format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts)),
+        )),
         Event::AttemptFailed { stage, task, attempt, error, retry_in_ms: Some(wait_ms), .. } => {
             let (task, wait) = (task_name(*stage, *task), duration(*wait_ms));
             let error = printable(error);

@@ -80,18 +80,24 @@ fn started_line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        error::ErrorKind,
-        event::Counts,
-        report::Shared,
-    };
+    use crate::{error::ErrorKind, event::Counts, report::Shared};
 
     fn events() -> Vec<(u64, Event)> {
-        let counts = |records_in, rejects| Counts { records_in, bytes_in: records_in * 1024, rejects, ..Counts::default() };
-        let progress = |task, records| Event::AttemptProgress { stage: Stage::Map, task, records, bytes: records * 1024 };
+        let counts =
+            |records_in, rejects| Counts { records_in, bytes_in: records_in * 1024, rejects, ..Counts::default() };
+        let progress =
+            |task, records| Event::AttemptProgress { stage: Stage::Map, task, records, bytes: records * 1024 };
         let log = |level, message: &str| Event::Log { step: "map 2".into(), task: 1, level, message: message.into() };
         vec![
-            (0, Event::RunStarted { pipeline: "p".into(), run_id: "r1".into(), run_store: "runs/".into(), resumed: true }),
+            (
+                0,
+                Event::RunStarted {
+                    pipeline: "p".into(),
+                    run_id: "r1".into(),
+                    run_store: "runs/".into(),
+                    resumed: true,
+                },
+            ),
             (0, Event::StageStarted { stage: Stage::Split, tasks: 1, committed: 0 }),
             (100, Event::StageFinished { stage: Stage::Split, duration_ms: 100, counts: Counts::default() }),
             (100, Event::Planned { objects: 1, bytes: 4096, shards: 3, partitions: 2 }),
@@ -115,7 +121,13 @@ mod tests {
             (6500, progress(1, 500)),
             (
                 11_000,
-                Event::AttemptFinished { stage: Stage::Map, task: 1, attempt: 2, duration_ms: 1, counts: counts(2000, 1) },
+                Event::AttemptFinished {
+                    stage: Stage::Map,
+                    task: 1,
+                    attempt: 2,
+                    duration_ms: 1,
+                    counts: counts(2000, 1),
+                },
             ),
             (12_000, Event::StageFinished { stage: Stage::Map, duration_ms: 11_000, counts: counts(4000, 1) }),
         ]

@@ -92,7 +92,11 @@ impl fmt::Display for Summary {
             totals.counters.iter().map(|(name, total)| format!("{} {}", printable(name), signed(*total))).collect();
         entry(f, "counters", &first(counters, COUNTERS_MAX))?;
         let retries = self.stages.iter().filter(|(_, row)| row.retries > 0);
-        entry(f, "retries", &retries.map(|(stage, row)| format!("{} {}", stage.name(), row.retries)).collect::<Vec<_>>())?;
+        entry(
+            f,
+            "retries",
+            &retries.map(|(stage, row)| format!("{} {}", stage.name(), row.retries)).collect::<Vec<_>>(),
+        )?;
         if totals.rejects > 0 {
             let place = format!("{}/rejects/", self.run_store.trim_end_matches('/'));
             entry(f, "rejects", &[format!("{}, see {place}", count(totals.rejects))])?;

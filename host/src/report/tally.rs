@@ -67,11 +67,11 @@ impl Tally {
 
     /// Returns what was read, and how fast on average since the stage began: `1,234 records, 617/s, 1.2 MiB/s`.
     pub(super) fn read_text(&self, at_ms: u64) -> String {
-        let (records, size) = self.under_way.values().fold((self.records, self.bytes), |sum, read| {
-            (sum.0 + read.0, sum.1 + read.1)
-        });
+        let (records, size) =
+            self.under_way.values().fold((self.records, self.bytes), |sum, read| (sum.0 + read.0, sum.1 + read.1));
         let elapsed_ms = at_ms.saturating_sub(self.started_ms).max(1);
-        let per_second = |amount: u64| u64::try_from(u128::from(amount) * 1000 / u128::from(elapsed_ms)).unwrap_or(u64::MAX);
+        let per_second =
+            |amount: u64| u64::try_from(u128::from(amount) * 1000 / u128::from(elapsed_ms)).unwrap_or(u64::MAX);
         let rejects = match self.rejects {
             0 => String::new(),
             rejects => format!(", {}", counted(rejects, "reject")),
