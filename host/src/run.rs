@@ -15,16 +15,17 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     check::list_source,
-    commit::{Commit, Output, Part, to_json},
+    commit::{Commit, Part, from_json, to_json},
     context::RunContext,
-    error::{ErrorContext, Result},
+    error::{Error, ErrorContext, Result},
     event::{Counts, Event, Events, Stage},
+    event_log::EventLog,
     layout::{RunLayout, SinkLayout, check_name},
+    manifest::{Manifest, ManifestPart, parts, total},
     map::map_shard,
     pipeline::{Pipeline, Retry},
     plan::{Draft, Planned},
@@ -65,15 +66,25 @@ pub struct Outcome {
 /// What is wrong with the pipeline, its data or its stores. Nothing of a result is visible then; what was committed
 /// is kept, and the same id goes on from there.
 pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
+    let started = Instant::now();
     let run = Run::open(pipeline, options, events).await?;
-    if run.is_done().await? {
+    if let Some(manifest) = run.done_before().await? {
+        run.started(true);
+        run.finished(started, &manifest);
         return Ok(run.outcome(true));
     }
-    let planned = run.plan().await?;
-    let mapped = run.map(&planned).await?;
-    let reduced = run.reduce(&planned, &mapped).await?;
-    run.finalize(&planned, &mapped, &reduced).await?;
-    Ok(run.outcome(false))
+    let (store, key) = (&run.context.run_store, run.context.layout.events());
+    let log = EventLog::open(store, key, events, pipeline.secrets.redactor()).await?;
+    let ended = tokio::select! {
+        ended = run.execute() => ended,
+        never = log.keep() => match never {},
+    };
+    match &ended {
+        Ok(manifest) => run.finished(started, manifest),
+        Err(error) => run.failed(started, error),
+    }
+    log.write().await?;
+    ended.map(|_| run.outcome(false))
 }
 
 struct Run {
@@ -109,8 +120,22 @@ impl Run {
         Ok(Self { context: Arc::new(context), cancel: options.cancel })
     }
 
-    async fn is_done(&self) -> Result<bool> {
-        self.context.run_store.exists(&self.context.layout.success()).await
+    /// Returns the manifest, if the run is complete.
+    async fn done_before(&self) -> Result<Option<Manifest>> {
+        let (store, layout) = (&self.context.run_store, &self.context.layout);
+        if !store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        let manifest = store.get(&layout.manifest()).await?;
+        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
+    }
+
+    /// The whole run, stage by stage.
+    async fn execute(&self) -> Result<Manifest> {
+        let planned = self.plan().await?;
+        let mapped = self.map(&planned).await?;
+        let reduced = self.reduce(&planned, &mapped).await?;
+        self.finalize(&planned, &mapped, &reduced).await
     }
 
     /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
@@ -118,12 +143,7 @@ impl Run {
         let context = &self.context;
         let objects = list_source(&context.pipeline, &context.source).await?;
         let existing = Planned::load(&context.run_store, &context.layout).await?;
-        self.emit(Event::RunStarted {
-            pipeline: context.pipeline.name.clone(),
-            run_id: context.run_id.clone(),
-            run_store: context.run_store.locate(context.layout.root()),
-            resumed: existing.is_some(),
-        });
+        self.started(existing.is_some());
         let (pipeline, steps) = (&context.pipeline.document, context.steps.planned());
         let planned = match existing {
             Some(planned) => {
@@ -199,37 +219,56 @@ impl Run {
             Ok(())
         };
         scheduler.run(waiting, attempt, done).await?;
-        let mut counts = Counts::default();
-        commits.values().for_each(|commit| counts.add(&commit.counts));
-        self.finish(stage, started, &counts);
+        self.finish(stage, started, &total(&commits));
         Ok(commits)
     }
 
     /// Publishes the parts the commits name, then says the run is complete.
-    async fn finalize(&self, planned: &Planned, mapped: &MapCommits, reduced: &BTreeMap<u32, Commit>) -> Result<()> {
+    async fn finalize(
+        &self,
+        planned: &Planned,
+        mapped: &MapCommits,
+        reduced: &BTreeMap<u32, Commit>,
+    ) -> Result<Manifest> {
         let context = &self.context;
         let started = self.start(Stage::Finalize, 1, 0);
         let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
-        let parts: Vec<(&Part, PublishedPart)> = last.values().filter_map(published).collect();
-        let names: Vec<PublishedPart> = parts.iter().map(|(_, published)| published.clone()).collect();
-        let keys = sink::publish(&context.sink, &context.sink_layout, &names).await?;
-        let mut counts = Counts::default();
-        mapped.values().chain(reduced.values()).for_each(|commit| counts.add(&commit.counts));
-        let manifest = Manifest {
-            pipeline: &context.pipeline.name,
-            run_id: &context.run_id,
-            sink: context.sink.name(),
-            objects: planned.plan.objects,
-            shards: planned.plan.shards,
-            partitions: self.partitions(),
-            rejects: mapped.values().filter_map(|commit| commit.rejects.as_deref()).collect(),
-            counters: &counts.counters,
-            parts: parts.iter().zip(&keys).map(|((part, _), key)| ManifestPart { key, part }).collect(),
-        };
+        let parts: Vec<PublishedPart> = parts(last)
+            .map(|(commit, part)| PublishedPart { part: part.part, attempt: commit.attempt.clone() })
+            .collect();
+        let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
+        let manifest = self.manifest(planned, mapped, reduced, keys)?;
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         self.finish(Stage::Finalize, started, &Counts::default());
-        Ok(())
+        Ok(manifest)
+    }
+
+    fn manifest(
+        &self,
+        planned: &Planned,
+        mapped: &MapCommits,
+        reduced: &BTreeMap<u32, Commit>,
+        keys: Vec<String>,
+    ) -> Result<Manifest> {
+        let context = &self.context;
+        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
+        let mut rejected = Rejected::new();
+        mapped.values().try_for_each(|commit| count_rejects(&context.pipeline, &mut rejected, commit))?;
+        let part = |(key, (_, part)): (String, (&Commit, &Part))| ManifestPart { key, part: part.clone() };
+        Ok(Manifest {
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            result: context.sink.locate(context.sink_layout.root()),
+            objects: planned.plan.objects,
+            shards: planned.plan.shards,
+            partitions: self.partitions(),
+            mapped: total(mapped),
+            reduced: total(reduced),
+            rejected,
+            rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
+            parts: keys.into_iter().zip(parts(last)).map(part).collect(),
+        })
     }
 
     fn partitions(&self) -> u32 {
@@ -240,46 +279,38 @@ impl Run {
         Outcome { run_id: self.context.run_id.clone(), already_done }
     }
 
+    fn started(&self, resumed: bool) {
+        let context = &self.context;
+        self.emit(Event::RunStarted {
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            run_store: context.run_store.locate(context.layout.root()),
+            resumed,
+        });
+    }
+
+    fn finished(&self, started: Instant, manifest: &Manifest) {
+        let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
+        let result = manifest.result.clone();
+        self.emit(Event::RunFinished { duration_ms: elapsed_ms(started), result, parts });
+    }
+
+    fn failed(&self, started: Instant, error: &Error) {
+        let duration_ms = elapsed_ms(started);
+        self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
+    }
+
     fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {
         self.emit(Event::StageStarted { stage, tasks, committed });
         Instant::now()
     }
 
     fn finish(&self, stage: Stage, started: Instant, counts: &Counts) {
-        let duration_ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-        self.emit(Event::StageFinished { stage, duration_ms, counts: counts.clone() });
+        self.emit(Event::StageFinished { stage, duration_ms: elapsed_ms(started), counts: counts.clone() });
     }
 
     fn emit(&self, event: Event) {
         self.context.events.emit(event);
-    }
-}
-
-/// `manifest.json`: what a complete run made.
-#[derive(Serialize)]
-struct Manifest<'a> {
-    pipeline: &'a str,
-    run_id: &'a str,
-    sink: &'a str,
-    objects: u64,
-    shards: u64,
-    partitions: u32,
-    rejects: Vec<&'a str>,
-    counters: &'a BTreeMap<String, i64>,
-    parts: Vec<ManifestPart<'a>>,
-}
-
-#[derive(Serialize)]
-struct ManifestPart<'a> {
-    key: &'a str,
-    #[serde(flatten)]
-    part: &'a Part,
-}
-
-fn published(commit: &Commit) -> Option<(&Part, PublishedPart)> {
-    match &commit.output {
-        Output::Part(part) => Some((part, PublishedPart { part: part.part, attempt: commit.attempt.clone() })),
-        Output::RunFile { .. } => None,
     }
 }
 
@@ -302,6 +333,10 @@ fn slots(pipeline: &Pipeline) -> usize {
 fn new_run_id() -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
     format!("{time}-{:08x}", random() & 0xffff_ffff)
+}
+
+fn elapsed_ms(started: Instant) -> u64 {
+    started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn random() -> u64 {

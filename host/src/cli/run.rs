@@ -23,7 +23,10 @@ pub(super) fn run(args: RunArgs) -> Result<()> {
         events.listen(JsonLines::new(io::stdout(), redact.clone()));
     }
 
-    let outcome = runtime()?.block_on(run_until_interrupted(&pipeline, args.run_id, &events));
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(run_until_interrupted(&pipeline, args.run_id, &events));
+    // A plugin of an attempt that was given up may still compute; nobody waits for it.
+    runtime.shutdown_background();
     match outcome {
         Ok(outcome) => {
             if !args.quiet && args.events.is_none() {
