@@ -64,12 +64,14 @@ impl LineMapper for FilterClean {
             count("dropped", 1);
             return Ok(());
         }
-        match (self.columns, line.split(&self.separator).count()) {
-            (Some(wanted), found) if wanted != found => {
-                out.reject(format!("the line has {found} fields separated by `{}`, not {wanted}", self.separator))
+        if let Some(columns) = self.columns {
+            let found = line.split(&self.separator).count();
+            if found != columns {
+                let separator = &self.separator;
+                return out.reject(format!("the line has {found} fields separated by `{separator}`, not {columns}"));
             }
-            _ => out.emit((line,)),
         }
+        out.emit((line,))
     }
 }
 
