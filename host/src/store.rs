@@ -86,8 +86,8 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Config`] for an unknown scheme or option, or a value that an option does not take.
     pub fn open(location: &Location, options: &BTreeMap<String, String>) -> Result<Self> {
-        let opened = open::open(&location.url, options)
-            .context(|| format!("cannot open the store `{}`", location.written))?;
+        let opened =
+            open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;
         Ok(Self {
             inner: opened.store,
             prefix: opened.prefix,
