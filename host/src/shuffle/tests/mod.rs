@@ -124,9 +124,7 @@ fn data_type() -> impl Strategy<Value = DataType> {
 fn value(data_type: &DataType) -> BoxedStrategy<Value> {
     let present = match data_type {
         DataType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
-        DataType::Int64 => {
-            prop_oneof![-3..300_i64, Just(i64::MIN), Just(i64::MAX)].prop_map(Value::Int64).boxed()
-        }
+        DataType::Int64 => prop_oneof![-3..300_i64, Just(i64::MIN), Just(i64::MAX)].prop_map(Value::Int64).boxed(),
         DataType::Float64 => prop::sample::select(vec![0.0, -0.0, 1.5, -1.5, f64::NAN, f64::INFINITY, f64::MIN])
             .prop_map(|value: f64| Value::Float64(flip(value.to_bits() as i64)))
             .boxed(),
