@@ -1,7 +1,7 @@
 //! Map plugin `filter-clean`: keeps the lines that match, trimmed, and rejects malformed ones.
 //!
-//! Empty lines and lines that do not match are dropped, and counted as `dropped`. Of the others, those that are not UTF-8
-//! or have a wrong number of fields are rejected. It can follow itself in a chain.
+//! Lines that are not UTF-8 are rejected. Empty lines and lines that do not match are dropped, and counted as `dropped`.
+//! Of the others, those with a wrong number of fields are rejected. It can follow itself in a chain.
 //!
 //! Input: lines. Output: `line` (text), in the order of the input.
 //!
