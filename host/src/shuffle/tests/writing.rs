@@ -36,7 +36,8 @@ proptest! {
         let reader = FileReader::try_new(Cursor::new(&file), None).expect("it is an Arrow file");
         let key_fields = reader.schema().metadata.get("etl:key-fields").cloned();
         prop_assert_eq!(key_fields, Some(table.schema.key_fields.to_string()));
-        prop_assert_eq!(reader.schema().fields(), table.schema.fields.fields());
+        let found = reader.schema();
+        prop_assert_eq!(found.fields(), table.schema.fields.fields());
         let rows: Vec<Row> = reader.flat_map(|batch| rows_of(&batch.expect("it is sound"))).collect();
         let expected = (0..partitions).flat_map(|partition| read_rows(&table, &file, &index, partition));
         prop_assert_eq!(rows, expected.collect::<Vec<_>>());
