@@ -397,6 +397,7 @@ fn json_document() -> impl Strategy<Value = String> {
         let fields: Vec<String> = fields.into_iter().flatten().collect();
         format!("{{{}}}", fields.join(","))
     });
+    let object = object.boxed();
     prop_oneof![
         8 => object.clone(),
         2 => (object, any::<prop::sample::Index>()).prop_map(|(mut object, end)| {

@@ -22,7 +22,11 @@ fn a_pipeline_that_is_missing_or_no_toml() {
     etl_host(["nowhere.toml"]).expect_error(2, &["nowhere.toml"]);
     fails(&Project::new("name = "), 2, &["pipeline.toml", "line 1"]);
     fails(&Project::of("mapp = []"), 2, &["unknown key `mapp`", "`map`"]);
-    fails(&Project::of("map = [{ plugin = \"x.wasm\", limits = { memry = 1 } }]"), 2, &["memry", "did you mean `memory`"]);
+    fails(
+        &Project::of("map = [{ plugin = \"x.wasm\", limits = { memry = 1 } }]"),
+        2,
+        &["memry", "did you mean `memory`"],
+    );
 }
 
 #[test]
@@ -43,7 +47,8 @@ fn a_plugin_that_is_missing_or_no_component() {
 
 #[test]
 fn a_plugin_of_another_world_or_version() {
-    let with = |plugin: &str| Project::of(&format!("map = [{{ plugin = \"plugin:{plugin}\" }}]")).file("input/a.txt", "a\n");
+    let with =
+        |plugin: &str| Project::of(&format!("map = [{{ plugin = \"plugin:{plugin}\" }}]")).file("input/a.txt", "a\n");
     fails(&with("sum"), 2, &["sum.wasm", "is a reduce plugin, but `[map]` needs a map plugin"]);
     fails(&with("other_version"), 2, &["other_version.wasm", "`etl:plugin@0.9.0`", "rebuild"]);
     fails(&with("imports_extra"), 2, &["imports_extra.wasm", "acme:things", "is not given"]);
@@ -119,7 +124,8 @@ fn malformed_records_are_set_aside_with_object_and_offset() {
     assert_eq!(result[0].1, "{\"type\":\"a\",\"n\":1}\n{\"type\":\"c\",\"n\":3}\n");
     let rejects: Vec<String> = project.files("runs").into_iter().filter(|file| file.contains("/rejects/")).collect();
     let rejects = fs::read_to_string(project.path("runs").join(&rejects[0])).expect("rejects");
-    let rejects: Vec<serde_json::Value> = rejects.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let rejects: Vec<serde_json::Value> =
+        rejects.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&rejects[0]["object"], &rejects[0]["offset"]), (&"a.jsonl".into(), &19.into()));
     assert_eq!((&rejects[0]["record"], &rejects[1]["offset"]), (&"not json".into(), &28.into()));
     assert!(rejects[1]["reason"].as_str().expect("a reason").contains("`n`"), "{rejects:?}");

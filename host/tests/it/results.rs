@@ -167,9 +167,11 @@ fn a_killed_run_goes_on_and_gives_the_same_bytes() {
             .args(["--run-id", "killed"])
             .spawn()
             .expect("the binary starts");
-        let committed = || fs::read_dir(run.join("map")).map_or(0, |entries| {
-            entries.flatten().filter(|shard| shard.path().join("commit.json").exists()).count()
-        });
+        let committed = || {
+            fs::read_dir(run.join("map")).map_or(0, |entries| {
+                entries.flatten().filter(|shard| shard.path().join("commit.json").exists()).count()
+            })
+        };
         while committed() < commits && child.try_wait().expect("it can be asked").is_none() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

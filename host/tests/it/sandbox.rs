@@ -19,7 +19,17 @@ fn probe(lines: &[&str]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_plugin_sees_no_files_no_environment_no_arguments_and_no_input() {
-    let found = probe(&["file /etc/passwd", "file pipeline.toml", "dir /", "dir .", "write /tmp/x", "env PATH", "env", "args", "stdin"]);
+    let found = probe(&[
+        "file /etc/passwd",
+        "file pipeline.toml",
+        "dir /",
+        "dir .",
+        "write /tmp/x",
+        "env PATH",
+        "env",
+        "args",
+        "stdin",
+    ]);
     for denied in ["file /etc/passwd", "file pipeline.toml", "dir /", "dir .", "write /tmp/x", "env PATH"] {
         assert!(found[denied].starts_with("error: "), "{denied}: {}", found[denied]);
     }
@@ -190,7 +200,8 @@ fn a_schema_that_changes_from_task_to_task_is_named() {
 
 #[test]
 fn errors_a_step_returns_are_classed() {
-    for (crime, code) in [("invalid-input", 42), ("fatal", 42), ("other", 42), ("retryable", 75), ("invalid-config", 2)] {
+    for (crime, code) in [("invalid-input", 42), ("fatal", 42), ("other", 42), ("retryable", 75), ("invalid-config", 2)]
+    {
         let (_, ended) = commit(crime, ", text = \"the reason\"");
         ended.expect_error(code, &["the reason", "crimes.wasm"]);
     }

@@ -56,7 +56,9 @@ impl S3 {
     fn request(&self, method: &str, path: &str, body: &[u8]) -> String {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
         connection.write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).expect("the server writes");
@@ -149,6 +151,7 @@ fn run_files_open_in_another_arrow_reader() {
                   print(json.dumps([table.schema.names, table.to_pylist()]))";
     let path = project.path("runs/test/r/map").join(file);
     let shown = succeed(Command::new(python()).args(["-c", script]).arg(path));
-    let rows = r#"[["word", "count"], [{"word": "a", "count": 3}, {"word": "b", "count": 1}, {"word": "c", "count": 1}]]"#;
+    let rows =
+        r#"[["word", "count"], [{"word": "a", "count": 3}, {"word": "b", "count": 1}, {"word": "c", "count": 1}]]"#;
     assert_eq!(shown.trim(), rows);
 }
