@@ -6,21 +6,21 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
-  etl-host pipeline.toml                              Run a pipeline
-  etl-host check pipeline.toml                        Find out what is wrong before any data is read
-  etl-host pipeline.toml --build                      Build its plugins from source first
-  etl-host pipeline.toml --set run.concurrency=8      Change a key for this run
-  etl-host pipeline.toml --set map.0.plugin=new.wasm  Swap the first map step
-  etl-host pipeline.toml --run-id nightly-07          Name the run; the same again finishes what is left of it
-  etl-host inspect plugin.wasm                        See which step a plugin is, and what it needs
+  etl-host pipeline.toml                            Run a pipeline
+  etl-host check pipeline.toml                      Check it, read no data
+  etl-host pipeline.toml --build                    Build its plugins first
+  etl-host pipeline.toml --set run.concurrency=8    Change a key for this run
+  etl-host pipeline.toml --set map.0.plugin=b.wasm  Swap the first map step
+  etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
+  etl-host inspect plugin.wasm                      Show what a plugin is
 
 Exit codes:
   0    done, or already done
   2    the pipeline, a plugin or the command line is wrong: fix it
-  42   the run failed for good: bad data, or a step that fails or breaks its limits
-  75   a store or a step is in trouble that may pass: run again with the same `--run-id`
+  42   failed for good: bad data, or a step that fails or breaks its limits
+  75   a store or a step in trouble that may pass: run again, same --run-id
   70   a bug in etl-host: please report it
-  130  interrupted by Ctrl-C (143: by SIGTERM): run again with the same `--run-id`
+  130  interrupted (143: terminated): run again with the same --run-id
 ";
 
 /// Runs ETL steps, compiled to WebAssembly components, over data in object stores.
@@ -47,10 +47,18 @@ pub(super) enum Command {
     Inspect(InspectArgs),
 }
 
+// No flattened struct in here: clap would then take a command line without `run` for one without these arguments.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    #[command(flatten)]
-    pub pipeline: PipelineArgs,
+    /// The pipeline file; relative paths in it are relative to its directory
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// First run each step's `build` command, in the pipeline's directory
+    #[arg(long)]
+    pub build: bool,
     /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
@@ -64,12 +72,6 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    #[command(flatten)]
-    pub pipeline: PipelineArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PipelineArgs {
     /// The pipeline file; relative paths in it are relative to its directory
     #[arg(value_name = "PIPELINE")]
     pub file: PathBuf,
@@ -116,7 +118,8 @@ mod tests {
         let Some(Command::Run(long)) = long.command else { panic!("not a run") };
         let short = short.run.expect("a run");
         assert_eq!(format!("{short:?}"), format!("{long:?}"));
-        assert_eq!(short.pipeline.set, ["a=1", "b=2"]);
+        assert_eq!(short.set, ["a=1", "b=2"]);
+        assert!(parse("etl-host p.toml").expect("valid").run.is_some());
     }
 
     #[test]
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn every_example_in_the_help_is_valid() {
-        let help = Cli::command().render_long_help().to_string();
+        let help = Cli::command().term_width(80).render_long_help().to_string();
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();

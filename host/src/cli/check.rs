@@ -12,7 +12,7 @@ use crate::{
 
 /// Checks a pipeline and prints what was found.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
-    let pipeline = load(&args.pipeline)?;
+    let pipeline = load(&args.file, &args.set, args.build)?;
     let checked = runtime()?.block_on(check::check(&pipeline));
     let checked = checked.map_err(|error| redacted(&error, &pipeline.secrets))?;
     print(&pipeline.secrets.redact(&text(&pipeline, &checked)));

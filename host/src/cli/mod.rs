@@ -13,13 +13,14 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     process::ExitCode,
 };
 
 use clap::Parser;
 use tokio::runtime::Runtime;
 
-use self::args::{Cli, Command, PipelineArgs};
+use self::args::{Cli, Command};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::{Pipeline, Secrets},
@@ -74,10 +75,10 @@ fn dispatch(cli: Cli) -> Result<()> {
 }
 
 /// Loads the pipeline with variables from the environment, and builds its plugins if asked to.
-fn load(args: &PipelineArgs) -> Result<Pipeline> {
-    let pipeline = Pipeline::load(&args.file, &args.set, |name| std::env::var(name).ok())?;
-    if args.build {
-        build::build_plugins(&pipeline, &args.file).map_err(|error| redacted(&error, &pipeline.secrets))?;
+fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
+    let pipeline = Pipeline::load(file, set, |name| std::env::var(name).ok())?;
+    if build {
+        build::build_plugins(&pipeline, file).map_err(|error| redacted(&error, &pipeline.secrets))?;
     }
     Ok(pipeline)
 }

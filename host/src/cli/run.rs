@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs a pipeline to its end, showing progress and the summary as asked for.
 pub(super) fn run(args: RunArgs) -> Result<()> {
-    let pipeline = load(&args.pipeline)?;
+    let pipeline = load(&args.file, &args.set, args.build)?;
     let redact = pipeline.secrets.redactor();
     let events = Events::default();
     let summary = Shared::new(Summary::default());

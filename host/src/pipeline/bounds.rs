@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use super::units::{Period, Size};
 
 /// The value of a key that is left out, and the range of one that is not.
+#[derive(Clone, Copy)]
 pub(super) struct Bounds<T> {
     pub default: T,
     pub min: T,

@@ -2,8 +2,8 @@
 
 use super::key::{KeyPath, Segment};
 
-/// A key that is at least this similar to a known one (Jaro-Winkler, 0 to 1) is taken for a slip of it.
-const SIMILARITY_MIN: f64 = 0.7;
+/// A name that is at least this similar to a known one (1 less the share of letters to change) is taken for a slip.
+const SIMILARITY_MIN: f64 = 0.6;
 
 /// Returns the key that is wrong and what is wrong with it, as the end of a sentence that starts with the key.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {
@@ -29,7 +29,7 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
 
 /// Returns the question for a name close to a known one, and nothing for any other.
 fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let similar = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let similar = known.iter().map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
     let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
     match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
         Some((_, known)) => format!("did you mean `{known}`? "),

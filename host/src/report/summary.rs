@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, fmt};
 use super::text::{bytes, count, counted, duration, printable};
 use crate::event::{Counts, Event, Listener, Stage, Stamped};
 
+/// How wide the first column is.
+const LABEL_WIDTH: usize = 9;
+
 /// The most result parts that are listed.
 const PARTS_MAX: usize = 5;
 
@@ -38,6 +41,18 @@ struct Finished {
     parts: Vec<String>,
 }
 
+impl Finished {
+    /// Returns where the result lies, and its first parts, named below that.
+    fn result_lines(&self) -> Vec<String> {
+        let below = |part: &String| part.strip_prefix(&self.result).unwrap_or(part).trim_start_matches('/').to_owned();
+        let parts = match self.parts.as_slice() {
+            [] => vec!["no parts".to_owned()],
+            parts => first(parts.iter().map(below).collect(), PARTS_MAX),
+        };
+        [vec![self.result.clone()], parts].concat()
+    }
+}
+
 impl Summary {
     /// Returns the run's id, once the run has started.
     pub fn run_id(&self) -> Option<&str> {
@@ -48,6 +63,43 @@ impl Summary {
         let mut totals = Counts::default();
         self.stages.values().for_each(|stage| totals.add(&stage.counts));
         totals
+    }
+
+    fn write_stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stages.is_empty() {
+            return Ok(());
+        }
+        let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"];
+        let rows = self.stages.iter().map(|(stage, row)| row.cells(*stage));
+        let rows: Vec<[String; 7]> = [header.map(str::to_owned)].into_iter().chain(rows).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+        writeln!(f)?;
+        for row in &rows {
+            write!(f, "{:LABEL_WIDTH$}", row[0])?;
+            for (column, cell) in row.iter().enumerate().skip(1) {
+                write!(f, "  {cell:>width$}", width = width(column))?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f)
+    }
+}
+
+impl StageRow {
+    fn cells(&self, stage: Stage) -> [String; 7] {
+        let counts = &self.counts;
+        let [tasks, records_in, bytes_in, records_out, bytes_out] = match stage {
+            Stage::Map | Stage::Reduce => [
+                count(self.tasks),
+                count(counts.records_in),
+                bytes(counts.bytes_in),
+                count(counts.records_out),
+                bytes(counts.bytes_out),
+            ],
+            // They handle no records.
+            Stage::Split | Stage::Finalize => Default::default(),
+        };
+        [stage.name().to_owned(), tasks, records_in, bytes_in, records_out, bytes_out, duration(self.duration_ms)]
     }
 }
 
@@ -88,61 +140,19 @@ impl fmt::Display for Summary {
         }
         self.write_stages(f)?;
         let totals = self.totals();
-        let counters: Vec<String> =
-            totals.counters.iter().map(|(name, total)| format!("{} {}", printable(name), signed(*total))).collect();
-        entry(f, "counters", &first(counters, COUNTERS_MAX))?;
+        let counters = totals.counters.iter().map(|(name, total)| format!("{} {}", printable(name), signed(*total)));
+        entry(f, "counters", &first(counters.collect(), COUNTERS_MAX))?;
         let retries = self.stages.iter().filter(|(_, row)| row.retries > 0);
-        entry(
-            f,
-            "retries",
-            &retries.map(|(stage, row)| format!("{} {}", stage.name(), row.retries)).collect::<Vec<_>>(),
-        )?;
+        let retries = retries.map(|(stage, row)| format!("{} {}", stage.name(), row.retries));
+        entry(f, "retries", &retries.collect::<Vec<_>>())?;
         if totals.rejects > 0 {
             let place = format!("{}/rejects/", self.run_store.trim_end_matches('/'));
             entry(f, "rejects", &[format!("{}, see {place}", count(totals.rejects))])?;
         }
-        let parts = if finished.parts.is_empty() { vec!["no parts".to_owned()] } else { finished.parts.clone() };
-        entry(f, "result", &[vec![finished.result.clone()], first(parts, PARTS_MAX)].concat())?;
+        entry(f, "result", &finished.result_lines())?;
         entry(f, "run store", std::slice::from_ref(&self.run_store))
     }
 }
-
-impl Summary {
-    fn write_stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"];
-        let rows = self.stages.iter().map(|(stage, row)| {
-            let counts = &row.counts;
-            // Splitting and finalising handle no records.
-            let (tasks, numbers) = match stage {
-                Stage::Map | Stage::Reduce => (
-                    count(row.tasks),
-                    [
-                        count(counts.records_in),
-                        bytes(counts.bytes_in),
-                        count(counts.records_out),
-                        bytes(counts.bytes_out),
-                    ],
-                ),
-                Stage::Split | Stage::Finalize => Default::default(),
-            };
-            let [records_in, bytes_in, records_out, bytes_out] = numbers;
-            [stage.name().into(), tasks, records_in, bytes_in, records_out, bytes_out, duration(row.duration_ms)]
-        });
-        let rows: Vec<[String; 7]> = [header.map(str::to_owned)].into_iter().chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        writeln!(f)?;
-        for row in &rows {
-            write!(f, "{:LABEL_WIDTH$}", row[0])?;
-            for (column, cell) in row.iter().enumerate().skip(1) {
-                write!(f, "  {cell:>width$}", width = width(column))?;
-            }
-            writeln!(f)?;
-        }
-        writeln!(f)
-    }
-}
-
-const LABEL_WIDTH: usize = 9;
 
 /// Writes a label and its lines, aligned; nothing if there are no lines.
 fn entry(f: &mut fmt::Formatter<'_>, label: &str, lines: &[String]) -> fmt::Result {
@@ -185,7 +195,7 @@ mod tests {
     }
 
     fn finished(parts: usize) -> Event {
-        let parts = (0..parts).map(|part| format!("part-{part:05}.json")).collect();
+        let parts = (0..parts).map(|part| format!("file:///data/result/r1/part-{part:05}.json")).collect();
         Event::RunFinished { duration_ms: 3210, result: "file:///data/result/r1".into(), parts }
     }
 
