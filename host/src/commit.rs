@@ -1,1 +1,112 @@
-//! Under construction.
+//! Commits: the small objects that name the winning attempt of each task.
+//!
+//! Owns what they hold and the rule that the first one counts. An attempt writes its files under keys of its own,
+//! then commits; whatever no commit names is garbage.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::{Counts, Stage},
+    layout::{AttemptId, RunLayout},
+    reject_log::Rejected,
+    scheduler::Finished,
+    shuffle::RunIndex,
+    store::{Created, Store},
+};
+
+/// How many commits are read at the same time when a run is resumed.
+const READS_MAX: usize = 32;
+
+/// The commit of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The winning attempt.
+    pub attempt: AttemptId,
+    /// What it did.
+    pub counts: Counts,
+    /// What it made.
+    pub output: Output,
+    /// The records it set aside, by who did: `source`, or a step's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected: Rejected,
+    /// The key of the records it set aside, below the run store; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<String>,
+}
+
+/// What a task makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// A run file for the shuffle.
+    RunFile {
+        /// Its key, below the run store.
+        key: String,
+        /// Where each partition's batches lie in it.
+        index: RunIndex,
+    },
+    /// A part of the result.
+    Part(Part),
+}
+
+/// A part of the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its number: the shard's or partition's.
+    pub part: u32,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The XXH3-128 digest of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+impl Finished for Commit {
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+impl Commit {
+    /// Commits a task, and returns the commit that counts: this one, or an earlier one of another attempt.
+    ///
+    /// # Errors
+    /// When the store fails; whether the commit landed is then found out by trying again.
+    pub async fn write(self, store: &Store, layout: &RunLayout, stage: Stage, task: u32) -> Result<Self> {
+        let key = layout.commit(stage, task);
+        match store.create(&key, to_json(&self)?).await? {
+            Created::Won => Ok(self),
+            Created::Lost(winner) => from_json(&key, &winner),
+        }
+    }
+
+    /// Reads all commits of a stage, by task.
+    ///
+    /// # Errors
+    /// When the store fails, or a commit is not one.
+    pub async fn read_all(store: &Store, layout: &RunLayout, stage: Stage) -> Result<BTreeMap<u32, Self>> {
+        let keys = store.list(&layout.commits(stage)).try_filter_map(|object| async move {
+            Ok(layout.parse_commit(stage, &object.key).map(|task| (task, object.key)))
+        });
+        let reads = keys.map_ok(|(task, key)| async move {
+            let bytes = store.get(&key).await?.ok_or_else(|| Error::input(format!("`{key}` is gone")))?;
+            Ok((task, from_json(&key, &bytes)?))
+        });
+        reads.try_buffer_unordered(READS_MAX).try_collect().await
+    }
+}
+
+/// Writes a document of the run store as JSON, for people too.
+pub(crate) fn to_json(document: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).or_kind(ErrorKind::Internal, || "cannot write a document as JSON")
+}
+
+/// Reads a document of the run store.
+pub(crate) fn from_json<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).or_kind(ErrorKind::Input, || format!("`{key}` in the run store is damaged"))
+}

@@ -74,6 +74,12 @@ impl Error {
         self.kind
     }
 
+    /// Classes the error anew.
+    #[must_use]
+    pub fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Says what was being done when the error came up.
     #[must_use]
     pub fn context(self, what: impl fmt::Display + Send + Sync + 'static) -> Self {

@@ -1,15 +1,36 @@
-//! Under construction.
+//! `etl-host`: runs user-defined ETL steps, compiled to WebAssembly components, over data in object stores.
+//!
+//! ```text
+//! pipeline.toml ─► pipeline ─► run ─► plan ─► split, map, reduce ─► result
+//!                                │              │    │      │
+//!                                │              └────┴──────┴─► plugin    components in their sandboxes
+//!                                │                   │      │
+//!                                │                   └──────┴─► shuffle   rows of one key, together and in order
+//!                                ├─► scheduler                            slots, retries, cancellation
+//!                                └─► commit, store, source, sink          objects
+//! ```
+//! Start reading at [`run`]: it shows the whole data flow on one page. Modules import only downwards: what a plugin is
+//! given knows no store, the scheduler knows no plugin, and [`layout`] alone builds object keys.
 
+pub mod chain;
+pub mod check;
 pub mod cli;
+pub mod combine;
 pub mod commit;
+pub mod context;
 pub mod error;
 pub mod event;
+pub mod event_log;
 pub mod layout;
+pub mod manifest;
 pub mod map;
+pub mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod reduce;
+pub mod reject;
+pub mod reject_log;
 pub mod report;
 pub mod run;
 pub mod scheduler;
@@ -19,4 +40,7 @@ pub mod shuffle;
 pub mod sink;
 pub mod source;
 pub mod split;
+pub mod steps;
 pub mod store;
+pub mod upload;
+pub mod workers;

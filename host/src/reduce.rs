@@ -1,1 +1,117 @@
-//! Under construction.
+//! Reduce: one attempt at a partition, from the run files of all shards to its commit.
+//!
+//! Owns how a partition is fetched and fed to the reducer. The shuffle reads and merges, the plugin computes, the
+//! output writes. Called by the run, once per attempt.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::mpsc};
+
+use crate::{
+    chain::{Shared, check_planned, lock, unshare},
+    commit::{Commit, Output},
+    context::RunContext,
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::{Counts, Stage},
+    layout::AttemptId,
+    output::{FAN_IN, OutputWriter},
+    plugin::{Emit, Task},
+    reject_log::Rejected,
+    shuffle::{PartitionIndex, RunReader, SortedRun, merge_all},
+    workers::Worker,
+};
+
+/// How many bytes of a run file are asked for at once. Two such pieces are held per run that is merged.
+const PIECE_BYTES: u64 = 512 * 1024;
+
+/// The map commits of a run, by shard.
+pub type MapCommits = Arc<BTreeMap<u32, Commit>>;
+
+/// Reduces a partition and commits it. Returns the commit that counts, which may be another attempt's.
+///
+/// # Errors
+/// What the plugin returned or how it failed, what is wrong with the run files, or which store failed.
+pub async fn reduce_partition(
+    context: Arc<RunContext>,
+    mapped: MapCommits,
+    clock_ms: u64,
+    partition: u32,
+    number: u32,
+) -> Result<Commit> {
+    let task = context.task(partition, number, clock_ms);
+    let (attempt, working) = (context.attempt(number), Arc::clone(&context));
+    let reduced = tokio::task::spawn_blocking(move || run(&working, &mapped, &task, attempt)).await;
+    let commit = reduced.or_kind(ErrorKind::Internal, || "a reduce attempt panicked")??;
+    commit.write(&context.run_store, &context.layout, Stage::Reduce, partition).await
+}
+
+/// Reduces a partition on a worker thread, up to its commit.
+fn run(context: &Arc<RunContext>, mapped: &MapCommits, task: &Task, attempt: AttemptId) -> Result<Commit> {
+    let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
+    let schema = context.steps.shuffled();
+    let worker = Arc::new(Mutex::new(context.workers.take()));
+    let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
+    let output = Arc::new(Mutex::new(output));
+    let mut reducer = plugin.reduce(task, schema, emit_to(&output))?;
+    check_planned(plugin, reducer.schema(), &context.steps.output)?;
+    let mut counts = Counts { bytes_in: bytes(mapped, task.task), ..Counts::default() };
+    let runs = run_files(mapped, task.task).map(|(key, index)| Ok(open_run(context, key, index, &worker)));
+    for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
+        let groups = groups?;
+        counts.records_in += groups.batch.num_rows() as u64;
+        reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues)?;
+    }
+    counts.counters = reducer.finish()?;
+    drop(reducer);
+    let written = unshare(output)?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
+    Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+}
+
+fn emit_to(output: &Shared<OutputWriter>) -> Emit {
+    let output = Arc::clone(output);
+    Box::new(move |batch| lock(&output).write(batch))
+}
+
+/// Returns the run files that hold rows of a partition, by shard, and where.
+fn run_files(mapped: &MapCommits, partition: u32) -> impl Iterator<Item = (&str, &PartitionIndex)> {
+    mapped.values().filter_map(move |commit| match &commit.output {
+        Output::RunFile { key, index } => Some((key.as_str(), index.partition(partition)?)),
+        Output::Part(_) => None,
+    })
+}
+
+fn bytes(mapped: &MapCommits, partition: u32) -> u64 {
+    run_files(mapped, partition).map(|(_, index)| index.range()).map(|range| range.end - range.start).sum()
+}
+
+/// Begins to read a partition of one run file, a little ahead of the merge.
+fn open_run(context: &Arc<RunContext>, key: &str, index: &PartitionIndex, worker: &Shared<Worker>) -> SortedRun {
+    let (sender, mut pieces) = mpsc::channel(1);
+    Handle::current().spawn(fetch(Arc::clone(context), key.to_owned(), index.range(), sender));
+    let worker = Arc::clone(worker);
+    let pieces = std::iter::from_fn(move || match pieces.try_recv() {
+        Ok(piece) => Some(piece),
+        Err(_) => lock(&worker).wait(|| pieces.blocking_recv()),
+    });
+    Box::new(RunReader::new(key, context.steps.shuffled(), index, pieces))
+}
+
+/// Sends a range of a run file in pieces, until nobody takes them any more.
+async fn fetch(context: Arc<RunContext>, key: String, range: Range<u64>, pieces: mpsc::Sender<Result<Bytes>>) {
+    let mut start = range.start;
+    while start < range.end {
+        let end = range.end.min(start + PIECE_BYTES);
+        let piece = context.run_store.get_range(&key, start..end, None).await;
+        let failed = piece.is_err();
+        if pieces.send(piece).await.is_err() || failed {
+            return;
+        }
+        start = end;
+    }
+}

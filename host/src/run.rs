@@ -1,1 +1,344 @@
-//! Under construction.
+//! A run: one execution of a pipeline, from its plan to its result.
+//!
+//! ```text
+//! pipeline ─► plan ─► map, one task per shard ─► reduce, one task per partition ─► finalize
+//!              │             │                          │                            │
+//!          plan.json   map/…/commit.json        reduce/…/commit.json      parts, manifest.json, _SUCCESS
+//! ```
+//! Every stage reads what the one before it committed and nothing else, so a run that ended early goes on where it
+//! stopped. A pipeline without a reducer has no reduce stage: the map tasks write the parts.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    check::list_source,
+    commit::{Commit, Part, from_json, to_json},
+    context::RunContext,
+    error::{Error, ErrorContext, Result},
+    event::{Counts, Event, Events, Stage},
+    event_log::EventLog,
+    layout::{RunLayout, SinkLayout, check_name},
+    manifest::{Manifest, ManifestPart, parts, total},
+    map::map_shard,
+    pipeline::{Pipeline, Retry},
+    plan::{Draft, Planned},
+    plugin::Engine,
+    reduce::{MapCommits, reduce_partition},
+    reject_log::{Rejected, check_limit},
+    scheduler::{Scheduler, interrupted},
+    scratch::Scratch,
+    sink::{self, PublishedPart},
+    source::{Object, SourceStore},
+    split::split_source,
+    steps::Steps,
+    store::Store,
+    workers::Workers,
+};
+
+/// How a run is started.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The run's id: a new one, or that of a run to take up again. Absent means a new one made from the time.
+    pub run_id: Option<String>,
+    /// Ends the run early, resumable.
+    pub cancel: CancellationToken,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The run's id.
+    pub run_id: String,
+    /// Whether it was complete before.
+    pub already_done: bool,
+}
+
+/// Runs a pipeline to its result, or takes up a run that ended early.
+///
+/// # Errors
+/// What is wrong with the pipeline, its data or its stores. Nothing of a result is visible then; what was committed
+/// is kept, and the same id goes on from there.
+pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
+    let started = Instant::now();
+    let run = Run::open(pipeline, options, events).await?;
+    if let Some(manifest) = run.done_before().await? {
+        run.started(true);
+        run.finished(started, &manifest);
+        return Ok(run.outcome(true));
+    }
+    let (store, key) = (&run.context.run_store, run.context.layout.events());
+    let log = EventLog::open(store, key, events, pipeline.secrets.redactor()).await?;
+    let ended = tokio::select! {
+        ended = run.execute() => ended,
+        never = log.keep() => match never {},
+    };
+    match &ended {
+        Ok(manifest) => run.finished(started, manifest),
+        Err(error) => run.failed(started, error),
+    }
+    log.write().await?;
+    ended.map(|_| run.outcome(false))
+}
+
+struct Run {
+    context: Arc<RunContext>,
+    cancel: CancellationToken,
+}
+
+impl Run {
+    /// Loads the plugins, opens the stores, and finds out what would keep the run from ending well.
+    async fn open(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
+        let run_id = options.run_id.unwrap_or_else(new_run_id);
+        check_name("run id", &run_id)?;
+        let slots = slots(pipeline);
+        let engine = Engine::new(slots * (pipeline.maps.len() + 2))?;
+        let open = |location| Store::open(location, &pipeline.store_options);
+        let context = RunContext {
+            steps: Steps::load(pipeline, &engine)?,
+            source: SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options)
+                .await?,
+            run_store: open(&pipeline.run.store)?,
+            sink: open(&pipeline.sink.location)?,
+            layout: RunLayout::new(&pipeline.name, &run_id),
+            sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
+            workers: Workers::new(pipeline.run.concurrency),
+            scratch: Scratch::new(pipeline.run.scratch.as_deref()),
+            events: events.clone(),
+            process: format!("{:08x}", random() & 0xffff_ffff),
+            pipeline: pipeline.clone(),
+            run_id,
+        };
+        context.run_store.probe_writable("run store", context.layout.root()).await?;
+        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
+        Ok(Self { context: Arc::new(context), cancel: options.cancel })
+    }
+
+    /// Returns the manifest, if the run is complete.
+    async fn done_before(&self) -> Result<Option<Manifest>> {
+        let (store, layout) = (&self.context.run_store, &self.context.layout);
+        if !store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        let manifest = store.get(&layout.manifest()).await?;
+        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
+    }
+
+    /// The whole run, stage by stage.
+    async fn execute(&self) -> Result<Manifest> {
+        let planned = self.plan().await?;
+        let mapped = self.map(&planned).await?;
+        let reduced = self.reduce(&planned, &mapped).await?;
+        self.finalize(&planned, &mapped, &reduced).await
+    }
+
+    /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
+    async fn plan(&self) -> Result<Planned> {
+        let context = &self.context;
+        let objects = list_source(&context.pipeline, &context.source).await?;
+        let existing = Planned::load(&context.run_store, &context.layout).await?;
+        self.started(existing.is_some());
+        let (pipeline, steps) = (&context.pipeline.document, context.steps.planned());
+        let planned = match existing {
+            Some(planned) => {
+                planned.check_unchanged(pipeline, &steps, &objects)?;
+                planned
+            }
+            None => self.freeze(objects).await?,
+        };
+        self.emit(Event::Planned {
+            objects: planned.plan.objects,
+            bytes: planned.plan.bytes,
+            shards: planned.plan.shards,
+            partitions: self.partitions().into(),
+        });
+        Ok(planned)
+    }
+
+    async fn freeze(&self, objects: Vec<Object>) -> Result<Planned> {
+        let context = &self.context;
+        let started = self.start(Stage::Split, 1, 0);
+        let attempt = context.attempt(1);
+        let shards = tokio::select! {
+            shards = split_source(context, &objects, &attempt) => shards.context(|| "split failed")?,
+            () = self.cancel.cancelled() => return Err(interrupted()),
+        };
+        let (pipeline, steps) = (context.pipeline.document.clone(), context.steps.planned());
+        let draft = Draft { pipeline, steps, objects, shards, attempt };
+        let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
+        self.finish(Stage::Split, started, &Counts::default());
+        Ok(planned)
+    }
+
+    /// Maps every shard that is not committed yet.
+    async fn map(&self, planned: &Planned) -> Result<MapCommits> {
+        // Steps that are chained in one task are tried again together, as the first one says.
+        let retry = self.context.pipeline.maps[0].retry.clone();
+        let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
+        let attempt = move |shard, number| map_shard(Arc::clone(&context), planned_again.clone(), shard, number);
+        let commits = self.stage(Stage::Map, planned.shards(), retry, attempt).await?;
+        Ok(Arc::new(commits))
+    }
+
+    /// Reduces every partition that is not committed yet.
+    async fn reduce(&self, planned: &Planned, mapped: &MapCommits) -> Result<BTreeMap<u32, Commit>> {
+        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(BTreeMap::new()) };
+        let (context, mapped) = (Arc::clone(&self.context), Arc::clone(mapped));
+        let clock_ms = planned.plan.planned_at_ms;
+        let attempt = move |partition, number| {
+            reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, partition, number)
+        };
+        self.stage(Stage::Reduce, reduce.partitions, reduce.step.retry.clone(), attempt).await
+    }
+
+    /// Runs the tasks of a stage that are not committed yet, and returns all its commits.
+    async fn stage<F, A>(&self, stage: Stage, tasks: u32, retry: Retry, attempt: A) -> Result<BTreeMap<u32, Commit>>
+    where
+        F: Future<Output = Result<Commit>> + Send + 'static,
+        A: Fn(u32, u32) -> F + Send + Sync + 'static,
+    {
+        let context = &self.context;
+        let mut commits = Commit::read_all(&context.run_store, &context.layout, stage).await?;
+        let started = self.start(stage, tasks.into(), commits.len() as u64);
+        let mut rejected = Rejected::new();
+        for commit in commits.values() {
+            count_rejects(&context.pipeline, &mut rejected, commit)?;
+        }
+        let waiting: Vec<u32> = (0..tasks).filter(|task| !commits.contains_key(task)).collect();
+        let (slots, cancel, events) = (slots(&context.pipeline), self.cancel.clone(), context.events.clone());
+        let scheduler = Scheduler { stage, slots, retry, cancel, events };
+        let done = |task, commit| {
+            count_rejects(&context.pipeline, &mut rejected, &commit)?;
+            commits.insert(task, commit);
+            Ok(())
+        };
+        scheduler.run(waiting, attempt, done).await?;
+        self.finish(stage, started, &total(&commits));
+        Ok(commits)
+    }
+
+    /// Publishes the parts the commits name, then says the run is complete.
+    async fn finalize(
+        &self,
+        planned: &Planned,
+        mapped: &MapCommits,
+        reduced: &BTreeMap<u32, Commit>,
+    ) -> Result<Manifest> {
+        let context = &self.context;
+        let started = self.start(Stage::Finalize, 1, 0);
+        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
+        let parts: Vec<PublishedPart> = parts(last)
+            .map(|(commit, part)| PublishedPart { part: part.part, attempt: commit.attempt.clone() })
+            .collect();
+        let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
+        let manifest = self.manifest(planned, mapped, reduced, keys)?;
+        context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
+        context.run_store.put(&context.layout.success(), Vec::new()).await?;
+        self.finish(Stage::Finalize, started, &Counts::default());
+        Ok(manifest)
+    }
+
+    fn manifest(
+        &self,
+        planned: &Planned,
+        mapped: &MapCommits,
+        reduced: &BTreeMap<u32, Commit>,
+        keys: Vec<String>,
+    ) -> Result<Manifest> {
+        let context = &self.context;
+        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
+        let mut rejected = Rejected::new();
+        mapped.values().try_for_each(|commit| count_rejects(&context.pipeline, &mut rejected, commit))?;
+        let part = |(key, (_, part)): (String, (&Commit, &Part))| ManifestPart { key, part: part.clone() };
+        Ok(Manifest {
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            result: context.sink.locate(context.sink_layout.root()),
+            objects: planned.plan.objects,
+            shards: planned.plan.shards,
+            partitions: self.partitions(),
+            mapped: total(mapped),
+            reduced: total(reduced),
+            rejected,
+            rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
+            parts: keys.into_iter().zip(parts(last)).map(part).collect(),
+        })
+    }
+
+    fn partitions(&self) -> u32 {
+        self.context.pipeline.reduce.as_ref().map_or(0, |reduce| reduce.partitions)
+    }
+
+    fn outcome(&self, already_done: bool) -> Outcome {
+        Outcome { run_id: self.context.run_id.clone(), already_done }
+    }
+
+    fn started(&self, resumed: bool) {
+        let context = &self.context;
+        self.emit(Event::RunStarted {
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            run_store: context.run_store.locate(context.layout.root()),
+            resumed,
+        });
+    }
+
+    fn finished(&self, started: Instant, manifest: &Manifest) {
+        let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
+        let result = manifest.result.clone();
+        self.emit(Event::RunFinished { duration_ms: elapsed_ms(started), result, parts });
+    }
+
+    fn failed(&self, started: Instant, error: &Error) {
+        let duration_ms = elapsed_ms(started);
+        self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
+    }
+
+    fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {
+        self.emit(Event::StageStarted { stage, tasks, committed });
+        Instant::now()
+    }
+
+    fn finish(&self, stage: Stage, started: Instant, counts: &Counts) {
+        self.emit(Event::StageFinished { stage, duration_ms: elapsed_ms(started), counts: counts.clone() });
+    }
+
+    fn emit(&self, event: Event) {
+        self.context.events.emit(event);
+    }
+}
+
+/// Adds a commit's rejects to those of the run so far.
+fn count_rejects(pipeline: &Pipeline, rejected: &mut Rejected, commit: &Commit) -> Result<()> {
+    for (step, count) in &commit.rejected {
+        let total = rejected.entry(step.clone()).or_default();
+        *total += count;
+        check_limit(pipeline, step, *total)?;
+    }
+    Ok(())
+}
+
+/// Returns how many attempts are in flight: enough that the workers have one ready while others wait for a store.
+fn slots(pipeline: &Pipeline) -> usize {
+    pipeline.run.concurrency * 2
+}
+
+/// Returns an id that sorts by time: `20261122T163000Z-5f3a90c2`.
+fn new_run_id() -> String {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
+    format!("{time}-{:08x}", random() & 0xffff_ffff)
+}
+
+fn elapsed_ms(started: Instant) -> u64 {
+    started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}

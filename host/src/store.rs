@@ -1,1 +1,357 @@
-//! Under construction.
+//! Object stores: one handle over local disk, memory, S3, Google Cloud Storage and Azure.
+//!
+//! Owns how a store is opened, what each operation promises, and how a store's errors are classed: wrong credentials
+//! are the operator's to fix, a store that does not answer is tried again. Does not know what any key means: that is
+//! `layout`. Plan, commit, shuffle, source and sink do all their I/O through [`Store`].
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::Path as LocalPath,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, buffered::BufWriter, path::Path,
+};
+
+use crate::{
+    error::{Error, ErrorContext, ErrorKind, Result},
+    event::unix_ms,
+    pipeline::Location,
+};
+
+mod failure;
+mod open;
+#[cfg(test)]
+mod tests;
+
+pub use failure::classify_io;
+
+/// The size of the parts of a multipart upload; a smaller object is one put. 10,000 parts, the most S3 takes, make
+/// an object of 80 GiB.
+const UPLOAD_PART_BYTES: usize = 8 << 20;
+
+/// How many parts of one upload may be under way; with [`UPLOAD_PART_BYTES`], what an upload holds in memory.
+const UPLOAD_PARTS_IN_FLIGHT: usize = 4;
+
+/// How often [`Store::create`] tries when the store says that the object both exists and does not.
+const CREATE_TRIES: u32 = 3;
+
+/// An object store and the prefix in it that keys are relative to. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<dyn ObjectStore>,
+    prefix: Path,
+    name: Arc<str>,
+    /// The directory the prefix is, in a local store.
+    directory: Option<Arc<LocalPath>>,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key, relative to the store's prefix.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What changes when the object does, where the store has such a thing.
+    pub e_tag: Option<String>,
+}
+
+/// Who created an object that only one of several may create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// We did: the object holds our bytes.
+    Won,
+    /// Another did, with these bytes.
+    Lost(Bytes),
+}
+
+impl Store {
+    /// Opens the store at `location`. Does no I/O and creates nothing.
+    ///
+    /// Schemes: `file`, `memory`, `s3`, `s3a`, `gs`, `az`, `azure`, `adl`, `abfs`, `abfss`, and `https` for the hosts
+    /// of S3, R2 and Azure. `options` are the configuration keys of the `object_store` crate, in any case; those that
+    /// belong to another kind of store are left alone, since one set serves all stores of a pipeline. What they do
+    /// not say is taken from the environment, as `AWS_…`, `GOOGLE_…` and `AZURE_…`. `memory://NAME/` is the same
+    /// store wherever it is opened in this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an unknown scheme or option, or a value that an option does not take.
+    pub fn open(location: &Location, options: &BTreeMap<String, String>) -> Result<Self> {
+        let opened =
+            open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;
+        Ok(Self {
+            inner: opened.store,
+            prefix: opened.prefix,
+            name: location.written.as_str().into(),
+            directory: opened.directory.map(Into::into),
+        })
+    }
+
+    /// Makes a store of any implementation; `name` is what messages call it.
+    pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
+        Self { inner, prefix, name: name.into(), directory: None }
+    }
+
+    /// Returns the store's URL as the operator wrote it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns where a key lies, for messages: the store's name and the key.
+    pub fn locate(&self, key: &str) -> String {
+        format!("{}/{key}", self.name.trim_end_matches('/'))
+    }
+
+    /// Returns the store one level up, and the last part of the prefix, which is a key there; `None` at the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<(Self, String)> {
+        let key = self.prefix.filename()?.to_owned();
+        let directory = self.directory.as_deref().and_then(LocalPath::parent).map(Into::into);
+        let prefix = self.prefix.parent()?;
+        Some((Self { prefix, directory, ..self.clone() }, key))
+    }
+
+    /// Returns an object's bytes, or `None` when there is no such object.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let read = async { self.inner.get(&self.path(key)?).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
+    }
+
+    /// Returns the bytes of `range`, which must lie within the object, from the version of it that has `e_tag`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] when the object is gone or is another version by now, otherwise as [`Store::get`].
+    pub async fn get_range(&self, key: &str, range: Range<u64>, e_tag: Option<&str>) -> Result<Bytes> {
+        let expected = range.end - range.start;
+        let read = async {
+            let range = Some(GetRange::Bounded(range));
+            let options = GetOptions { range, if_match: e_tag.map(str::to_owned), ..GetOptions::default() };
+            self.inner.get_opts(&self.path(key)?, options).await?.bytes().await
+        };
+        let changed = |how| Error::input(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
+        match read.await {
+            Ok(bytes) if bytes.len() as u64 == expected => Ok(bytes),
+            Ok(_) | Err(StoreError::Precondition { .. }) => Err(changed("changed")),
+            Err(error) if is_absent(&error) => Err(changed("was deleted")),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
+    }
+
+    /// Returns what a listing would say of this key, or `None` when there is no such object.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn stat(&self, key: &str) -> Result<Option<Listed>> {
+        let head = async { self.inner.head(&self.path(key)?).await };
+        match head.await {
+            Ok(meta) => Ok(Some(Listed { key: key.to_owned(), size: meta.size, e_tag: meta.e_tag })),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
+    }
+
+    /// Returns whether there is an object of this key.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        Ok(self.stat(key).await?.is_some())
+    }
+
+    /// Returns whether the prefix is there at all. Only a local directory can be missing: elsewhere a prefix is part
+    /// of a name, and a missing bucket is an error of [`Store::list`].
+    ///
+    /// # Errors
+    /// When the directory cannot be looked at.
+    pub async fn prefix_exists(&self) -> Result<bool> {
+        let Some(directory) = self.directory.clone() else { return Ok(true) };
+        match tokio::fs::metadata(&directory).await {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(classify_io(error).context(format!("cannot look at `{}`", self.name))),
+        }
+    }
+
+    /// Writes an object in one piece, over another that may be there. Readers see the old one or the new one, whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let payload = bytes.into();
+        let put = async { self.inner.put(&self.path(key)?, payload.into()).await };
+        put.await.map(drop).map_err(|error| self.failed("write", key, &error))
+    }
+
+    /// Creates an object unless there is one of this key: of all who try, in any process, exactly one wins.
+    ///
+    /// `bytes` must differ between those who try (an attempt's id in them is enough): when the answer to a put is
+    /// lost the object is read back, and whoever finds their own bytes has won.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the store cannot create conditionally; otherwise as [`Store::put`], and then nobody
+    /// knows whether the object was created, so call again.
+    pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<Created> {
+        let bytes = bytes.into();
+        let mut tries = 1;
+        loop {
+            let put =
+                async { self.inner.put_opts(&self.path(key)?, bytes.clone().into(), PutMode::Create.into()).await };
+            let Err(error) = put.await else { return Ok(Created::Won) };
+            let failed = self.failed("create", key, &error);
+            if failure::is_unsupported(&error) {
+                return Err(failed.context("commits need a store that can create an object only if there is none"));
+            }
+            if failed.kind() != ErrorKind::Unavailable {
+                return Err(failed);
+            }
+            match self.get(key).await {
+                Ok(Some(found)) if found == bytes => return Ok(Created::Won),
+                Ok(Some(found)) => return Ok(Created::Lost(found)),
+                // Another's conditional put was under way, and then failed.
+                Ok(None) if tries < CREATE_TRIES => tries += 1,
+                Ok(None) | Err(_) => return Err(failed),
+            }
+        }
+    }
+
+    /// Returns a writer for an object of any size. The object appears, whole, when the writer is shut down; a writer
+    /// that is dropped before leaves nothing but, on some stores, an unfinished upload. Holds at most 40 MiB.
+    /// Its errors become the library's with [`classify_io`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the key cannot be one.
+    pub fn upload(&self, key: &str) -> Result<BufWriter> {
+        let path = self.path(key).map_err(|error| self.failed("write", key, &error))?;
+        let writer = BufWriter::with_capacity(Arc::clone(&self.inner), path, UPLOAD_PART_BYTES);
+        Ok(writer.with_max_concurrency(UPLOAD_PARTS_IN_FLIGHT))
+    }
+
+    /// Lists all objects below `prefix` (empty for everything in this store), in no particular order.
+    ///
+    /// A local file whose name ends with `#` and digits is not listed: that is how the store marks a file that is
+    /// being written.
+    ///
+    /// # Errors
+    /// As [`Store::get`], as an item of the stream, which then ends.
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed>> {
+        let path = match self.path(prefix) {
+            Ok(path) => path,
+            Err(error) => return futures::stream::iter([Err(self.failed("list", prefix, &error))]).boxed(),
+        };
+        let (store, prefix) = (self.clone(), prefix.to_owned());
+        let listing = self.inner.list(Some(&path)).map(move |found| match found {
+            Ok(meta) => {
+                let key = store.relative(&meta.location);
+                Ok(key.map(|key| Listed { key, size: meta.size, e_tag: meta.e_tag }))
+            }
+            Err(error) => Err(store.failed("list", &prefix, &error)),
+        });
+        listing.try_filter_map(|listed| std::future::ready(Ok(listed))).boxed()
+    }
+
+    /// Returns the keys of all objects below `prefix`, sorted.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn list_keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys: Vec<String> = self.list(prefix).map_ok(|listed| listed.key).try_collect().await?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Deletes an object; that it is not there is fine.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let delete = async { self.inner.delete(&self.path(key)?).await };
+        match delete.await {
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(self.failed("delete", key, &error)),
+        }
+    }
+
+    /// Gives an object another key, replacing what is there; a rename on local disk, a copy in the store and a delete
+    /// elsewhere. Idempotent: when `from` is gone and `to` is there, it was done before. Readers see `to` whole or not
+    /// at all.
+    ///
+    /// # Errors
+    /// As [`Store::put`]; [`ErrorKind::Unavailable`] when neither object is there.
+    pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let rename = async { self.inner.rename(&self.path(from)?, &self.path(to)?).await };
+        match rename.await {
+            Ok(()) => Ok(()),
+            Err(StoreError::NotFound { .. }) if self.exists(to).await? => Ok(()),
+            Err(error) => Err(self.failed("rename", from, &error)),
+        }
+    }
+
+    /// Removes the directory that a local store keeps when the last object below `prefix` is gone; elsewhere there is
+    /// none. A directory that is not empty, or cannot be removed, stays.
+    pub async fn remove_empty_directory(&self, prefix: &str) {
+        if let Some(directory) = &self.directory {
+            // Best effort by contract: an empty directory harms nobody.
+            drop(tokio::fs::remove_dir(directory.join(prefix)).await);
+        }
+    }
+
+    /// Finds out at the start whether results can be written at the end: writes and deletes a small object below
+    /// `prefix`, whose name starts with `.probe-`. `role` is what messages call the store: `sink`.
+    ///
+    /// # Errors
+    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`] for wrong credentials, a missing permission or
+    /// bucket, [`ErrorKind::Unavailable`] when the store cannot be reached.
+    pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
+        static PROBES: AtomicU64 = AtomicU64::new(0);
+        let number = PROBES.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".probe-{}-{}-{number}", std::process::id(), unix_ms());
+        let key = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let probe = async {
+            self.put(&key, Bytes::from_static(b"may be deleted")).await?;
+            self.delete(&key).await
+        };
+        probe.await.context(|| format!("{role} `{}` is not writable", self.name))
+    }
+
+    fn path(&self, key: &str) -> Result<Path, StoreError> {
+        Ok(Path::parse(format!("{}/{key}", self.prefix))?)
+    }
+
+    /// Returns the key of an object, `None` for the prefix itself: the marker some tools write for a directory.
+    fn relative(&self, path: &Path) -> Option<String> {
+        let below = path.as_ref().strip_prefix(self.prefix.as_ref())?;
+        let key = below.strip_prefix('/').unwrap_or(below);
+        (!key.is_empty()).then(|| key.to_owned())
+    }
+
+    fn failed(&self, operation: &str, key: &str, error: &StoreError) -> Error {
+        let what = if key.is_empty() {
+            format!("cannot {operation} `{}`", self.name)
+        } else {
+            format!("cannot {operation} `{key}` in `{}`", self.name)
+        };
+        failure::classify(error).context(what)
+    }
+}
+
+/// Returns whether an error says that there is no such object, though there is its bucket.
+fn is_absent(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound { .. }) && !failure::bucket_is_missing(error)
+}

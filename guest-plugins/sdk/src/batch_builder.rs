@@ -176,3 +176,46 @@ fn all_present(len: usize) -> Vec<u8> {
     }
     bits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> BatchBuilder {
+        BatchBuilder::new(&Schema::new().value("name", DataType::Text).nullable_value("n", DataType::Int64))
+    }
+
+    #[test]
+    fn validity_begins_with_the_first_null() {
+        let mut builder = builder();
+        let values = (0..20).map(|n| (n != 10).then_some(n));
+        values.for_each(|n| builder.push(("x", n)).expect("fits the schema"));
+        let batch = builder.finish();
+        assert_eq!(batch.columns[0].validity, None);
+        assert_eq!(batch.columns[1].validity, Some(vec![0b1111_1111, 0b1111_1011, 0b0000_1111]));
+    }
+
+    #[test]
+    fn a_cleared_builder_starts_anew() {
+        let mut builder = builder();
+        builder.push(("first", None::<i64>)).expect("fits the schema");
+        builder.clear();
+        builder.push(("second", 2)).expect("fits the schema");
+        let mut fresh = self::builder();
+        fresh.push(("second", 2)).expect("fits the schema");
+        assert_eq!((builder.bytes(), builder.finish()), (fresh.bytes(), fresh.finish()));
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_named() {
+        let error = |result: Result<(), StepError>| match result {
+            Err(StepError::Fatal(message)) => message,
+            other => panic!("expected `fatal`, found {other:?}"),
+        };
+        assert_eq!(error(builder().push((1, 1))), "column `name` is text, the row has int64");
+        assert_eq!(error(builder().push((None::<&str>, 1))), "column `name` takes no nulls, the row has one");
+        let columns = "the schema has columns (`name` text, `n` int64)";
+        assert_eq!(error(builder().push(("x",))), format!("the row has fewer values than {columns}"));
+        assert_eq!(error(builder().push(("x", 1, 2))), format!("the row has more values than {columns}"));
+    }
+}

@@ -18,8 +18,8 @@ const KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// different texts to hold, those so far are emitted and counted on from 0, so a text may be emitted more than once;
 /// the reduce step adds its counts up.
 ///
-/// Hashes with a fixed seed: the same input gives the same rows in the same order, on every run. `HashMap::new()` would,
-/// too, since the host seeds a step's random numbers, but hashes more slowly.
+/// Hashes with a fixed seed: the same input gives the same rows in the same order, on every run. In a component
+/// `HashMap::new()` would, too, since the host seeds a step's random numbers, but it hashes more slowly.
 #[derive(Debug, Default)]
 pub struct Counts {
     counts: HashMap<Box<str>, i64, FixedState>,

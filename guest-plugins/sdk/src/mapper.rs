@@ -7,7 +7,8 @@ use crate::{Batch, Context, DataType, Output, Rows, Schema, StepError, config, d
 /// A map step which handles one line after the other.
 ///
 /// Its input is one `binary` or `text` column: the lines of a source, or what another line mapper emits. One value
-/// handles one shard, from `open` to `finish`, and is dropped; export it with [`export_line_mapper!`](crate::export_line_mapper).
+/// handles one shard, from `open` to `finish`, and is dropped; export it with
+/// [`export_line_mapper!`](crate::export_line_mapper).
 pub trait LineMapper: Sized {
     /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
     type Config: DeserializeOwned;

@@ -84,3 +84,86 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{json, map_rows, reduce_rows, rows};
+    use crate::{Cell, Context, Int64, Mapper, NoConfig, Output, Reducer, Rows, Schema, StepError};
+
+    fn numbers() -> Schema {
+        Schema::new().key("n", Int64)
+    }
+
+    /// Emits its input; rejects one row past the last and returns the error, if told.
+    struct Echo {
+        reject_beyond: bool,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct EchoConfig {
+        reject_beyond: bool,
+    }
+
+    impl Mapper for Echo {
+        type Config = EchoConfig;
+
+        fn open(config: EchoConfig, _: &Context) -> Result<Self, StepError> {
+            Ok(Self { reject_beyond: config.reject_beyond })
+        }
+
+        fn schema(&self) -> Schema {
+            numbers()
+        }
+
+        fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+            if self.reject_beyond {
+                out.reject_row(rows.len(), "beyond")?;
+            }
+            rows.int64(0)?.iter().try_for_each(|n| out.emit((n,)))
+        }
+    }
+
+    struct RejectingReducer;
+
+    impl Reducer for RejectingReducer {
+        type Config = NoConfig;
+        type State = ();
+
+        fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+            Ok(Self)
+        }
+
+        fn schema(&self) -> Schema {
+            numbers()
+        }
+
+        fn fold(&mut self, (): &mut (), _: Rows<'_>) -> Result<(), StepError> {
+            Ok(())
+        }
+
+        fn end(&mut self, _: &[Cell<'_>], (): (), out: &mut Output) -> Result<(), StepError> {
+            out.reject("no line here")
+        }
+    }
+
+    #[test]
+    fn rows_leave_in_order_over_many_batches() -> Result<(), StepError> {
+        let input = (0..100_000).map(|n| (n,));
+        let outcome = map_rows::<Echo>(json!({ "reject_beyond": false }), &numbers(), input.clone())?;
+        assert_eq!(outcome.rows, rows(input));
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_cannot_be_rejected() {
+        let error = map_rows::<Echo>(json!({ "reject_beyond": true }), &numbers(), [(7,)]);
+        assert_eq!(error, Err(StepError::Fatal("`reject_row` has no row 1 (rows being mapped: 1)".to_owned())));
+    }
+
+    #[test]
+    fn a_reducer_has_no_line_to_reject() {
+        let error = reduce_rows::<RejectingReducer>(json!({}), &numbers(), [(7,)]);
+        let message = "`reject` needs a current line (only `LineMapper::map` has one)".to_owned();
+        assert_eq!(error, Err(StepError::Fatal(message)));
+    }
+}

@@ -117,22 +117,11 @@ impl<'a> Rows<'a> {
         data_type: DataType,
         values: impl FnOnce(&'a Values) -> Option<V>,
     ) -> Result<Column<'a, V>, StepError> {
-        let index = name.index_in(self.schema).ok_or_else(|| no_such_column(name, self.schema))?;
+        let index = name.index_in(self.schema).ok_or_else(|| self.schema.no_such_column(name))?;
         let column = &self.batch.columns[index];
-        let values = values(&column.values).ok_or_else(|| wrong_type(self.schema, index, data_type))?;
+        let values = values(&column.values).ok_or_else(|| self.schema.wrong_type(index, data_type))?;
         Ok(Column { values, validity: column.validity.as_deref().map(Bits), start: self.start, end: self.end })
     }
-}
-
-#[cold]
-fn no_such_column(name: &impl ColumnName, schema: &Schema) -> StepError {
-    StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {schema})"))
-}
-
-#[cold]
-fn wrong_type(schema: &Schema, index: usize, wanted: DataType) -> StepError {
-    let field = &schema.fields[index];
-    StepError::InvalidInput(format!("column `{}` of the input is {}, not {wanted}", field.name, field.data_type))
 }
 
 /// How to ask for a column: by name (`&str`) or by index (`usize`).
@@ -242,5 +231,60 @@ impl<'a> ColumnValues for Texts<'a> {
     #[inline]
     fn value(&self, row: usize) -> &'a str {
         std::str::from_utf8(Bytes(self.0).value(row)).expect("the host hands over text as valid UTF-8")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BatchBuilder;
+
+    fn schema() -> Schema {
+        let schema = Schema::new().nullable_value("flag", DataType::Boolean).nullable_value("n", DataType::Int64);
+        schema.nullable_value("name", DataType::Text)
+    }
+
+    fn batch(rows: i64) -> Batch {
+        let mut builder = BatchBuilder::new(&schema());
+        for n in 0..rows {
+            let name = format!("row {n}");
+            builder.push((n % 2 == 0, (n % 3 != 0).then_some(n), (n != 9).then_some(name))).expect("fits the schema");
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn columns_are_read_by_name_and_index() -> Result<(), StepError> {
+        let (schema, batch) = (schema(), batch(11));
+        let rows = Rows::new(&schema, &batch);
+        assert_eq!(rows.int64("n")?.iter().flatten().sum::<i64>(), 1 + 2 + 4 + 5 + 7 + 8 + 10);
+        assert_eq!(rows.boolean(0)?.iter().filter(|flag| *flag == Some(true)).count(), 6);
+        assert_eq!(rows.text("name")?.get(10), Some("row 10"));
+        assert_eq!(rows.binary("name")?.get(9), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_of_the_rows_counts_from_its_first() -> Result<(), StepError> {
+        let (schema, batch) = (schema(), batch(11));
+        let rows = Rows::new(&schema, &batch).slice(7, 9);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows.int64(1)?.iter().collect::<Vec<_>>(), [Some(7), Some(8)]);
+        assert_eq!((rows.cell(2, 0), rows.cell(0, 1)), (Cell::Text("row 7"), Cell::Boolean(true)));
+        Ok(())
+    }
+
+    #[test]
+    #[should_panic(expected = "row 9 is not below 9")]
+    fn a_row_past_the_part_is_not_read() {
+        let (schema, batch) = (schema(), batch(11));
+        Rows::new(&schema, &batch).slice(7, 9).int64(1).expect("it is there").get(2);
+    }
+
+    #[test]
+    fn a_wrong_column_is_named() {
+        let (schema, batch) = (schema(), batch(1));
+        let error = Rows::new(&schema, &batch).int64("name").expect_err("it is text");
+        assert_eq!(error, StepError::InvalidInput("column `name` of the input is text, not int64".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{DataType, Field, Schema};
+use crate::{DataType, Field, Schema, StepError};
 
 impl Schema {
     /// Returns a schema without columns; add some with [`key`](Self::key) and [`value`](Self::value).
@@ -36,6 +36,30 @@ impl Schema {
     #[must_use]
     pub fn nullable_value(self, name: &str, data_type: DataType) -> Self {
         self.with(name, data_type, true)
+    }
+
+    /// Returns the index of a column that must be there and be of this type; check inputs with it in `open`.
+    ///
+    /// # Errors
+    /// [`StepError::InvalidInput`] when there is no such column, or it has another type.
+    pub fn column(&self, name: &str, data_type: DataType) -> Result<usize, StepError> {
+        let index = self.fields.iter().position(|field| field.name == name);
+        match index.map(|index| (index, self.fields[index].data_type)) {
+            Some((index, found)) if found == data_type => Ok(index),
+            Some((index, _)) => Err(self.wrong_type(index, data_type)),
+            None => Err(self.no_such_column(name)),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn no_such_column(&self, name: impl fmt::Display) -> StepError {
+        StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {self})"))
+    }
+
+    #[cold]
+    pub(crate) fn wrong_type(&self, index: usize, wanted: DataType) -> StepError {
+        let Field { name, data_type, .. } = &self.fields[index];
+        StepError::InvalidInput(format!("column `{name}` of the input is {data_type}, not {wanted}"))
     }
 
     fn with(mut self, name: &str, data_type: DataType, nullable: bool) -> Self {
@@ -80,5 +104,34 @@ impl fmt::Display for DataType {
             Self::Text => "text",
             Self::Binary => "binary",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_columns_come_first() {
+        let schema =
+            Schema::new().key("path", DataType::Text).key("status", DataType::Int64).value("n", DataType::Int64);
+        assert_eq!(schema.key_fields, 2);
+        assert_eq!(schema.to_string(), "`path` text, `status` int64, `n` int64");
+        let late = std::panic::catch_unwind(|| Schema::lines().key("path", DataType::Text));
+        late.expect_err("a key after a value is a mistake");
+    }
+
+    #[test]
+    fn a_missing_or_wrong_column_is_named() {
+        let schema = Schema::new().value("path", DataType::Text);
+        assert_eq!(schema.column("path", DataType::Text), Ok(0));
+        assert_eq!(
+            schema.column("pth", DataType::Text),
+            Err(StepError::InvalidInput("the input has no column `pth` (its columns: `path` text)".to_owned()))
+        );
+        assert_eq!(
+            schema.column("path", DataType::Int64),
+            Err(StepError::InvalidInput("column `path` of the input is text, not int64".to_owned()))
+        );
     }
 }

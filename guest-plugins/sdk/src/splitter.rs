@@ -7,9 +7,8 @@ use crate::{Batch, Context, Object, ReadError, Shard, Slice, StepError, config, 
 /// How much of an object is read at a time. The host gives at most 8 MiB.
 const CHUNK_BYTES: u32 = 1024 * 1024;
 
-/// Shards are handed over in pages: of this many, or once their inline records take this many bytes.
+/// How many shards of slices are handed over at a time.
 const PAGE_SHARDS: usize = 256;
-const PAGE_RECORD_ROWS: u32 = 64 * 1024;
 
 /// A split step: divides the source into shards, the units of map work.
 ///
@@ -85,33 +84,28 @@ impl Slice {
 #[derive(Debug, Default)]
 pub struct Shards {
     page: Vec<Shard>,
-    record_rows: u32,
 }
 
 impl Shards {
     /// Adds a shard made of these slices, at least one, read in this order.
     pub fn add_slices(&mut self, slices: Vec<Slice>) {
-        self.add(Shard::Slices(slices));
+        self.page.push(Shard::Slices(slices));
+        if self.page.len() >= PAGE_SHARDS {
+            self.flush();
+        }
     }
 
     /// Adds a shard of records made here, in the source's schema; see [`BatchBuilder`](crate::BatchBuilder).
     pub fn add_records(&mut self, records: Batch) {
-        self.record_rows = self.record_rows.saturating_add(records.rows);
-        self.add(Shard::Records(records));
-    }
-
-    fn add(&mut self, shard: Shard) {
-        self.page.push(shard);
-        if self.page.len() >= PAGE_SHARDS || self.record_rows >= PAGE_RECORD_ROWS {
-            self.flush();
-        }
+        self.page.push(Shard::Records(records));
+        // Records are large enough to be a page.
+        self.flush();
     }
 
     fn flush(&mut self) {
         if !self.page.is_empty() {
             host::add(&self.page);
             self.page.clear();
-            self.record_rows = 0;
         }
     }
 }

@@ -1,1 +1,105 @@
-//! Under construction.
+//! The command line: reads arguments, calls the library, prints, and turns errors into exit codes.
+//!
+//! Owns no logic of a run. [`main_from`] is the whole program; `main.rs` and the demo call it.
+
+mod args;
+mod build;
+mod check;
+mod inspect;
+mod run;
+mod signals;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use self::args::{Cli, Command, PipelineArgs};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    pipeline::{Pipeline, Secrets},
+    report::text,
+};
+
+const REPORT_A_BUG: &str = concat!(
+    "this is a bug in etl-host; please report it with the text above: ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/issues"
+);
+
+/// Runs the program with these arguments, the first of which is its name, and returns its exit code.
+///
+/// Results go to standard output, everything else to standard error. A panic of ours ends in exit code 70.
+pub fn main_from<I, T>(args: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help that cannot be printed has nobody to read it.
+            _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli)));
+    let kind = match done {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            say(&format!("error: {}", text::printable(&error.to_string())));
+            error.kind()
+        }
+        // The panic's own message is printed already.
+        Err(_) => ErrorKind::Internal,
+    };
+    if kind == ErrorKind::Internal {
+        say(REPORT_A_BUG);
+    }
+    ExitCode::from(kind.exit_code())
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    match (cli.command, cli.run) {
+        (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(args),
+        (Some(Command::Check(args)), _) => check::check(&args),
+        (Some(Command::Inspect(args)), _) => inspect::inspect(&args),
+        (None, None) => Err(Error::config("no pipeline file (see `etl-host --help`)")),
+    }
+}
+
+/// Loads the pipeline with variables from the environment, and builds its plugins if asked to.
+fn load(args: &PipelineArgs) -> Result<Pipeline> {
+    let pipeline = Pipeline::load(&args.file, &args.set, |name| std::env::var(name).ok())?;
+    if args.build {
+        build::build_plugins(&pipeline, &args.file).map_err(|error| redacted(&error, &pipeline.secrets))?;
+    }
+    Ok(pipeline)
+}
+
+fn runtime() -> Result<Runtime> {
+    Runtime::new().or_kind(ErrorKind::Internal, || "cannot start the runtime")
+}
+
+/// Returns the error as it may be shown.
+fn redacted(error: &Error, secrets: &Secrets) -> Error {
+    let text = secrets.redact(&error.to_string()).into_owned();
+    Error::new(error.kind(), anyhow::Error::msg(text))
+}
+
+/// Prints a line to standard error.
+fn say(line: &str) {
+    // There is nowhere left to tell that it failed.
+    _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints a result to standard output.
+fn print(text: &str) {
+    // A closed pipe (`| head`) is the reader's choice and no error.
+    _ = io::stdout().write_all(text.as_bytes());
+}

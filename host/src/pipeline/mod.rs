@@ -2,9 +2,36 @@
 //!
 //! Owns the meaning of every key. Does not open stores, load plugins or read data: that is `check` and the run.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+mod bounds;
+mod document;
+mod file;
+mod key;
+mod location;
+mod message;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod units;
+mod validate;
 
-use crate::schema::Schema;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use self::secrets::Secrets;
+use self::{
+    document::Document,
+    file::File,
+    key::KeyPath,
+    secrets::Expansion,
+    validate::{Tables, Validator},
+};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
 
 /// A pipeline, ready to be planned.
 #[derive(Debug, Clone)]
@@ -29,6 +56,54 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// The values `${NAME}` took, to keep them out of whatever is written.
     pub secrets: Secrets,
+}
+
+impl Pipeline {
+    /// Loads the pipeline file at `path`, applies each override `key.path=value`, and takes the values of `${NAME}`
+    /// from `env`. Relative paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with the file, the line, the key, and what to write instead. No message holds a value
+    /// of `${NAME}`.
+    pub fn load(path: &Path, overrides: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let document = Document::read(path, overrides)?;
+        let at_key = |(key, what): (KeyPath, String)| document.error(&key, what);
+        let root = KeyPath::default();
+        let written = document::json(document.root(), &root).map_err(at_key)?;
+        let mut expanded = document.root().clone();
+        let mut expansion = Expansion::new(env);
+        expansion.expand(&mut expanded, &root).map_err(at_key)?;
+        let secrets = expansion.into_secrets();
+
+        let tables = tables(&document, &directory(path)?, expanded);
+        let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
+        let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
+        Ok(Self { name, source, split, maps, reduce, sink, run, store_options, document: written, secrets })
+    }
+
+    /// Returns the steps that are plugins, in the order data flows.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        let split = match &self.split {
+            Split::BuiltIn { .. } => None,
+            Split::Plugin(step) => Some(step),
+        };
+        let reduce = self.reduce.as_ref().map(|reduce| &reduce.step);
+        split.into_iter().chain(&self.maps).chain(reduce)
+    }
+}
+
+fn tables(document: &Document, directory: &Path, expanded: toml::Value) -> Result<Tables> {
+    let file: File = serde_path_to_error::deserialize(expanded).map_err(|error| {
+        let (key, what) = message::explain(&error);
+        document.error(&key, what)
+    })?;
+    Validator { document, directory }.tables(file)
+}
+
+/// Returns the directory of a file, absolute.
+fn directory(file: &Path) -> Result<PathBuf> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parent.canonicalize().or_kind(ErrorKind::Config, || format!("cannot find directory `{}`", parent.display()))
 }
 
 /// Where a store or a prefix in one is: a URL, local paths already made absolute.
@@ -172,17 +247,4 @@ pub struct RunSettings {
     pub shuffle_memory_bytes: u64,
     /// Where spilled data goes; absent means the system's temporary directory.
     pub scratch: Option<PathBuf>,
-}
-
-/// The values `${NAME}` took.
-#[derive(Clone, Default)]
-pub struct Secrets {
-    values: Vec<(String, String)>,
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_tuple("Secrets").field(&names).finish()
-    }
 }

@@ -103,7 +103,7 @@ impl Plugin {
     }
 
     /// Returns the step and the plugin, as messages begin.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str());
         format!("{} plugin `{}`", self.step, file.display())
     }

@@ -1,1 +1,67 @@
-//! Under construction.
+//! What a run looks like to its operator: progress on the terminal, the closing summary, events as JSON lines.
+//!
+//! Owns every text about a run that is printed or kept. Sees only [`crate::event`]: everything here is a
+//! [`Listener`]. The CLI chooses who listens; the run keeps a [`Journal`] and writes it to the run store.
+
+mod bars;
+mod json;
+mod lines;
+mod plain;
+mod summary;
+mod tally;
+pub(crate) mod text;
+
+use std::{
+    io::{self, IsTerminal},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::{
+    json::{Journal, JsonLines},
+    plain::Plain,
+    summary::Summary,
+};
+use crate::event::{Events, Level, Listener, Stamped};
+
+/// Takes out of a text what must not be shown. Everything that is printed or kept goes through one.
+pub type Redact = Box<dyn Fn(&str) -> String + Send>;
+
+/// Shows progress on standard error: bars on a terminal, plain lines elsewhere, warnings and errors only if `quiet`.
+pub fn show_progress(events: &Events, quiet: bool, redact: impl Fn(&str) -> String + Send + 'static) {
+    let redact: Redact = Box::new(redact);
+    if quiet {
+        events.listen(Plain::new(io::stderr(), Level::Warn, redact));
+    } else if io::stderr().is_terminal() {
+        events.listen(bars::Bars::new(redact));
+    } else {
+        events.listen(Plain::new(io::stderr(), Level::Info, redact));
+    }
+}
+
+/// A listener that can be asked while events, or after they, come in. Clones are the same listener.
+#[derive(Debug)]
+pub struct Shared<L>(Arc<Mutex<L>>);
+
+impl<L> Shared<L> {
+    /// Shares `listener`.
+    pub fn new(listener: L) -> Self {
+        Self(Arc::new(Mutex::new(listener)))
+    }
+
+    /// Returns the listener; events wait until the guard is dropped.
+    pub fn lock(&self) -> MutexGuard<'_, L> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L> Clone for Shared<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Listener> Listener for Shared<L> {
+    fn on_event(&mut self, event: &Stamped) {
+        self.lock().on_event(event);
+    }
+}

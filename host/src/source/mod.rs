@@ -1,12 +1,176 @@
-//! Under construction.
+//! Where records come from: listing objects, fetching slices of them, decoding records into batches.
+//!
+//! Owns which objects belong to a source and which records belong to a slice. Does not decide what the slices are:
+//! that is `split`. The map stage asks [`fetch`] for a shard's slices and gives what comes to a [`Decoder`].
+//!
+//! ```text
+//! store ─► fetch (async, reads ahead) ─► Chunks ─► Decoder (sync, on the worker): inflate ─► lines ─► json ─► batches
+//! ```
 
-/// A slice.
-#[derive(Debug)]
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    pipeline::Location,
+    store::{Listed, Store},
+};
+
+mod decode;
+mod fetch;
+mod inflate;
+mod json;
+mod lines;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{BATCH_BYTES, Decoder, RECORD_BYTES_MAX, SourceBatch};
+pub use fetch::{Chunk, Chunks, fetch};
+pub use lines::Origin;
+
+/// The step that rejects of the source name.
+pub const STEP: &str = "source";
+
+/// One object of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its name, relative to the source's location.
+    pub name: String,
+    /// Its size in bytes, as stored.
+    pub size: u64,
+    /// What changes when the object does, where the store has such a thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e_tag: Option<String>,
+    /// How it is compressed, by its extension.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+impl From<Listed> for Object {
+    fn from(found: Listed) -> Self {
+        let compression = Compression::of(&found.key);
+        Self { name: found.key, size: found.size, e_tag: found.e_tag, compression }
+    }
+}
+
+/// How an object is compressed. A compressed object cannot be divided: its one slice is the whole of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// `.gz`: gzip, any number of members.
+    Gzip,
+    /// `.zst`, `.zstd`: Zstandard, any number of frames.
+    Zstd,
+}
+
+impl Compression {
+    /// Returns how an object of this name is compressed.
+    pub fn of(name: &str) -> Self {
+        match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+            Some("gz") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+/// A byte range of an object, as stored. The records that start in it belong to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
-    /// x
+    /// The object's name.
     pub object: String,
-    /// x
+    /// Where it starts.
     pub offset: u64,
-    /// x
+    /// How long it is.
     pub length: u64,
+}
+
+/// A source: a store, and which of its objects belong.
+#[derive(Debug, Clone)]
+pub struct SourceStore {
+    store: Store,
+    include: Option<GlobSet>,
+    /// The one object the location names.
+    only: Option<String>,
+}
+
+impl SourceStore {
+    /// Opens the source at `location`, a prefix or, if it does not end with `/`, possibly one object.
+    ///
+    /// `include` are glob patterns on names relative to the location, or on the name of the one object: `*` and `?`
+    /// stay within a part of the name, `**` does not. Without any, everything belongs but hidden objects, those with
+    /// a part that starts with `.` or `_`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a location, option or pattern that is wrong, and as [`Store::get`].
+    pub async fn open(location: &Location, include: &[String], options: &BTreeMap<String, String>) -> Result<Self> {
+        let store = Store::open(location, options)?;
+        if !location.url.ends_with('/')
+            && let Some((parent, key)) = store.parent()
+            && parent.exists(&key).await?
+        {
+            return Ok(Self { only: Some(key), ..Self::new(parent, include)? });
+        }
+        Self::new(store, include)
+    }
+
+    /// Makes a source of everything in `store` that matches `include`, as [`SourceStore::open`] says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a pattern that is none.
+    pub fn new(store: Store, include: &[String]) -> Result<Self> {
+        Ok(Self { store, include: compile(include)?, only: None })
+    }
+
+    /// Returns the store that the names of objects are keys of.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the source's objects, sorted by name. None at all is not an error here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the location does not exist, and as [`Store::list`].
+    pub async fn list(&self) -> Result<Vec<Object>> {
+        let found: Vec<Listed> = match &self.only {
+            Some(key) => self.store.stat(key).await?.into_iter().collect(),
+            None => self.store.list("").try_collect().await?,
+        };
+        let mut objects: Vec<Object> =
+            found.into_iter().filter(|found| self.contains(&found.key)).map(Object::from).collect();
+        if objects.is_empty() && !self.store.prefix_exists().await? {
+            return Err(Error::config(format!("source `{}` does not exist", self.store.name())));
+        }
+        objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match &self.include {
+            Some(include) => include.is_match(name),
+            None => self.only.is_some() || !name.split('/').any(|part| part.starts_with(['.', '_'])),
+        }
+    }
+}
+
+/// Returns the object of this name among objects sorted by name.
+pub fn find<'a>(objects: &'a [Object], name: &str) -> Option<&'a Object> {
+    let found = objects.binary_search_by(|object| object.name.as_str().cmp(name));
+    found.ok().map(|index| &objects[index])
+}
+
+fn compile(include: &[String]) -> Result<Option<GlobSet>> {
+    let mut patterns = GlobSetBuilder::new();
+    for pattern in include {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        patterns.add(glob.or_kind(ErrorKind::Config, || "`include` of the source")?);
+    }
+    let patterns = patterns.build().or_kind(ErrorKind::Config, || "`include` of the source")?;
+    Ok((!include.is_empty()).then_some(patterns))
 }

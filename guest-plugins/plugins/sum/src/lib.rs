@@ -27,12 +27,14 @@ enum Operation {
 struct Sum {
     schema: Schema,
     operations: Vec<Operation>,
+    /// Of the current key, one for each value column. Kept here and not in `State`, since most keys have a few rows
+    /// only and a vector for each would cost more than summing them.
+    totals: Vec<Cell<'static>>,
 }
 
 impl Reducer for Sum {
     type Config = Config;
-    /// One total for each value column; none before the key's first row.
-    type State = Vec<Cell<'static>>;
+    type State = ();
 
     fn open(config: Config, context: &Context) -> Result<Self, StepError> {
         let schema = context.input.clone();
@@ -41,39 +43,39 @@ impl Reducer for Sum {
                 return Err(no_such_value(name, &schema));
             }
         }
-        let operations =
-            schema.value_fields().iter().map(|field| operation(field, &config)).collect::<Result<_, _>>()?;
-        Ok(Self { schema, operations })
+        let operations = schema.value_fields().iter().map(|field| operation(field, &config));
+        let operations: Vec<_> = operations.collect::<Result<_, _>>()?;
+        let totals = vec![Cell::Null; operations.len()];
+        Ok(Self { schema, operations, totals })
     }
 
     fn schema(&self) -> Schema {
         self.schema.clone()
     }
 
-    fn fold(&mut self, totals: &mut Self::State, rows: Rows<'_>) -> Result<(), StepError> {
-        totals.resize(self.operations.len(), Cell::Null);
+    fn fold(&mut self, (): &mut (), rows: Rows<'_>) -> Result<(), StepError> {
         let first = self.schema.key_fields().len();
-        for (i, (total, operation)) in totals.iter_mut().zip(&self.operations).enumerate() {
+        for (i, (total, operation)) in self.totals.iter_mut().zip(&self.operations).enumerate() {
             let field = &self.schema.fields[first + i];
             *total = match field.data_type {
-                DataType::Int64 => rows
-                    .int64(first + i)?
-                    .iter()
-                    .flatten()
-                    .try_fold(*total, |total, value| add_int64(*operation, total, value))
-                    .ok_or_else(|| overflow(field))?,
-                _ => rows
-                    .float64(first + i)?
-                    .iter()
-                    .flatten()
-                    .fold(*total, |total, value| add_float64(*operation, total, value)),
+                DataType::Int64 => {
+                    let mut values = rows.int64(first + i)?.iter().flatten();
+                    let sum = values.try_fold(*total, |total, value| add_int64(*operation, total, value));
+                    sum.ok_or_else(|| overflow(field))?
+                }
+                _ => {
+                    let values = rows.float64(first + i)?.iter().flatten();
+                    values.fold(*total, |total, value| add_float64(*operation, total, value))
+                }
             };
         }
         Ok(())
     }
 
-    fn end(&mut self, key: &[Cell<'_>], totals: Self::State, out: &mut Output) -> Result<(), StepError> {
-        out.emit_cells(key.iter().copied().chain(totals))
+    fn end(&mut self, key: &[Cell<'_>], (): (), out: &mut Output) -> Result<(), StepError> {
+        out.emit_cells(key.iter().chain(&self.totals).copied())?;
+        self.totals.fill(Cell::Null);
+        Ok(())
     }
 }
 

@@ -134,3 +134,81 @@ fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {
         assert!((next.0, next.1) >= (*object, offset + length), "slices of `{object}` overlap at {}", next.1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::json;
+    use super::*;
+    use crate::{Int64, NoConfig, Output, Rows, Shards, Slice, Source};
+
+    /// Emits the number of rows of each batch, which no mapper should.
+    struct CountRows;
+
+    impl Mapper for CountRows {
+        type Config = NoConfig;
+
+        fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+            Ok(Self)
+        }
+
+        fn schema(&self) -> Schema {
+            Schema::new().value("rows", Int64)
+        }
+
+        fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+            out.emit((i64::try_from(rows.len()).expect("few rows"),))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the result depends on how the rows are cut into batches")]
+    fn a_result_that_depends_on_batches_is_noticed() {
+        let _ = map_rows::<CountRows>(json!({}), &Schema::lines(), [(b"one",), (b"two",)].map(|(l,)| (l.as_slice(),)));
+    }
+
+    /// Cuts every object in two: what comes before `end`, and the four bytes from `start`.
+    #[derive(serde::Deserialize)]
+    struct Cut {
+        end: u64,
+        start: u64,
+    }
+
+    impl Splitter for Cut {
+        type Config = Self;
+
+        fn open(config: Self, _: &Context) -> Result<Self, StepError> {
+            Ok(config)
+        }
+
+        fn split(&mut self, source: &Source, shards: &mut Shards) -> Result<(), StepError> {
+            for object in source.objects() {
+                let slice = |offset, length| Slice { object: object.name.clone(), offset, length };
+                shards.add_slices(vec![slice(0, self.end), slice(self.start, 4)]);
+            }
+            Ok(())
+        }
+    }
+
+    fn cut(end: u64, start: u64) -> Split {
+        let objects = ["a", "b", "c"].map(|name| InMemoryObject::new(name, "12345678"));
+        let config = json!({ "end": end, "start": start });
+        split::<Cut>(config, &Schema::lines(), objects).expect("no error")
+    }
+
+    #[test]
+    fn every_object_is_listed_once() {
+        assert_eq!(cut(4, 4).slices(), ["a", "b", "c"].map(|name| [(name, 0, 4), (name, 4, 4)]));
+    }
+
+    #[test]
+    #[should_panic(expected = "slices of `a` overlap at 4")]
+    fn overlapping_slices_are_noticed() {
+        cut(5, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "slice at 5 of `a` ends past the object's 8 bytes")]
+    fn slices_outside_are_noticed() {
+        cut(4, 5);
+    }
+}

@@ -1,0 +1,99 @@
+//! Check: everything about a pipeline that can be known before data is read.
+
+use crate::{
+    error::{Error, Result},
+    pipeline::{Pipeline, Split},
+    plugin::{Engine, inspect},
+    source::{Object, SourceStore},
+    split::{check_splitter, split_by_size},
+    steps::Steps,
+    store::Store,
+};
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The steps, in order.
+    pub steps: Vec<CheckedStep>,
+    /// What the source's records look like.
+    pub source_schema: String,
+    /// Source objects.
+    pub objects: u64,
+    /// Their bytes, as stored.
+    pub bytes: u64,
+    /// How many shards there will be, if that is known before a splitter runs.
+    pub shards: Option<u64>,
+}
+
+/// A step that was checked.
+#[derive(Debug, Clone)]
+pub struct CheckedStep {
+    /// What messages call it: `map 2`.
+    pub name: String,
+    /// The component file.
+    pub plugin: String,
+    /// Its SHA-256 digest.
+    pub digest: String,
+    /// What it emits; absent for a splitter.
+    pub output: Option<String>,
+}
+
+/// Loads the plugins, chains their schemas, opens the stores and lists the source.
+///
+/// # Errors
+/// The first thing that would keep the pipeline from running.
+pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
+    let engine = Engine::new(1)?;
+    let steps = Steps::load(pipeline, &engine)?;
+    if let Some(splitter) = &steps.split {
+        check_splitter(splitter, &steps.source)?;
+    }
+    Store::open(&pipeline.run.store, &pipeline.store_options)?;
+    Store::open(&pipeline.sink.location, &pipeline.store_options)?;
+    let source =
+        SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
+    let objects = list_source(pipeline, &source).await?;
+    let shards = match &pipeline.split {
+        Split::BuiltIn { target_size } => Some(split_by_size(&objects, *target_size).len() as u64),
+        Split::Plugin(_) => None,
+    };
+    Ok(Checked {
+        steps: checked_steps(pipeline, &steps)?,
+        source_schema: steps.source.to_string(),
+        objects: objects.len() as u64,
+        bytes: objects.iter().map(|object| object.size).sum(),
+        shards,
+    })
+}
+
+/// Lists the source's objects, by name.
+///
+/// # Errors
+/// When the source does not exist, cannot be reached, or has no object at all.
+pub async fn list_source(pipeline: &Pipeline, source: &SourceStore) -> Result<Vec<Object>> {
+    let objects = source.list().await?;
+    if objects.is_empty() {
+        let location = &pipeline.source.location.written;
+        let include = match pipeline.source.include.as_slice() {
+            [] => String::new(),
+            patterns => format!(" that match `include` {patterns:?}"),
+        };
+        return Err(Error::input(format!("source `{location}` has no objects{include}")));
+    }
+    Ok(objects)
+}
+
+fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Result<Vec<CheckedStep>> {
+    let split = match &pipeline.split {
+        Split::Plugin(step) => Some((step, None)),
+        Split::BuiltIn { .. } => None,
+    };
+    let maps = pipeline.maps.iter().zip(steps.mapped.iter().map(|schema| Some(schema.to_string())));
+    let reduce = pipeline.reduce.as_ref().map(|reduce| (&reduce.step, Some(steps.output.to_string())));
+    let all = split.into_iter().chain(maps).chain(reduce);
+    all.map(|(step, output)| {
+        let (name, plugin) = (step.name.clone(), step.plugin.display().to_string());
+        Ok(CheckedStep { name, plugin, digest: inspect(&step.plugin)?.digest, output })
+    })
+    .collect()
+}

@@ -1,0 +1,144 @@
+//! The command line as clap reads it, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  etl-host pipeline.toml                              Run a pipeline
+  etl-host check pipeline.toml                        Find out what is wrong before any data is read
+  etl-host pipeline.toml --build                      Build its plugins from source first
+  etl-host pipeline.toml --set run.concurrency=8      Change a key for this run
+  etl-host pipeline.toml --set map.0.plugin=new.wasm  Swap the first map step
+  etl-host pipeline.toml --run-id nightly-07          Name the run; the same again finishes what is left of it
+  etl-host inspect plugin.wasm                        See which step a plugin is, and what it needs
+
+Exit codes:
+  0    done, or already done
+  2    the pipeline, a plugin or the command line is wrong: fix it
+  42   the run failed for good: bad data, or a step that fails or breaks its limits
+  75   a store or a step is in trouble that may pass: run again with the same `--run-id`
+  70   a bug in etl-host: please report it
+  130  interrupted by Ctrl-C (143: by SIGTERM): run again with the same `--run-id`
+";
+
+/// Runs ETL steps, compiled to WebAssembly components, over data in object stores.
+///
+/// A pipeline.toml names a source, the plugins that split, map and reduce it, and where the result goes. Each step
+/// runs in a sandbox: it sees its records and its configuration, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "etl-host", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: Option<RunArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline, or finish a run that was interrupted
+    Run(RunArgs),
+    /// Check everything that can be known before data is read: keys, plugins, configuration, schemas, source
+    Check(CheckArgs),
+    /// Show what a plugin is: its step, interface version, imports, digest and size
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+    /// Write events to standard output, one a line, instead of the summary
+    #[arg(long, value_name = "FORMAT")]
+    pub events: Option<EventFormat>,
+    /// Show warnings and errors only: no progress, no summary
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PipelineArgs {
+    /// The pipeline file; relative paths in it are relative to its directory
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// First run each step's `build` command, in the pipeline's directory
+    #[arg(long)]
+    pub build: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The component file
+    #[arg(value_name = "PLUGIN")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventFormat {
+    /// One JSON object a line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_can_be_left_out() {
+        let short = parse("etl-host p.toml --set a=1 --set b=2 --run-id r --quiet").expect("valid");
+        let long = parse("etl-host run p.toml --set a=1 --set b=2 --run-id r --quiet").expect("valid");
+        let Some(Command::Run(long)) = long.command else { panic!("not a run") };
+        let short = short.run.expect("a run");
+        assert_eq!(format!("{short:?}"), format!("{long:?}"));
+        assert_eq!(short.pipeline.set, ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in ["etl-host", "etl-host check", "etl-host p.toml --events xml", "etl-host p.toml --nope"] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        assert!(parse("etl-host check p.toml --set a=1 --build").is_ok());
+        assert!(parse("etl-host p.toml --events json").is_ok());
+        assert!(parse("etl-host check p.toml --quiet").is_err());
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_valid() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains(EXAMPLES.trim_end()), "{help}");
+        let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
+        let examples: Vec<&str> = examples.collect();
+        assert_eq!(examples.len(), 7);
+        for example in examples {
+            parse(&format!("etl-host {example}")).expect(example);
+        }
+    }
+}

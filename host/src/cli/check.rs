@@ -1,0 +1,86 @@
+//! `etl-host check`
+
+use std::fmt::Write;
+
+use super::{args::CheckArgs, load, print, redacted, runtime};
+use crate::{
+    check::{self, Checked},
+    error::Result,
+    pipeline::Pipeline,
+    report::text::{bytes, counted},
+};
+
+/// Checks a pipeline and prints what was found.
+pub(super) fn check(args: &CheckArgs) -> Result<()> {
+    let pipeline = load(&args.pipeline)?;
+    let checked = runtime()?.block_on(check::check(&pipeline));
+    let checked = checked.map_err(|error| redacted(&error, &pipeline.secrets))?;
+    print(&pipeline.secrets.redact(&text(&pipeline, &checked)));
+    Ok(())
+}
+
+fn text(pipeline: &Pipeline, checked: &Checked) -> String {
+    let source = format!("{}, {}, {}", counted(checked.objects, "object"), bytes(checked.bytes), checked.source_schema);
+    let shards =
+        checked.shards.map_or_else(|| "shards: known once it has run".to_owned(), |shards| counted(shards, "shard"));
+    let mut rows = vec![("source".to_owned(), source)];
+    if !checked.steps.iter().any(|step| step.name == "split") {
+        rows.push(("split".to_owned(), format!("built in, {shards}")));
+    }
+    for step in &checked.steps {
+        let output = step.output.as_ref().map_or_else(|| shards.clone(), |schema| format!("emits {schema}"));
+        rows.push((step.name.clone(), format!("{} ({}), {output}", step.plugin, step.digest)));
+    }
+    rows.push(("sink".to_owned(), pipeline.sink.location.written.clone()));
+    let mut text = format!("{}: nothing wrong found\n\n", pipeline.name);
+    for (label, what) in rows {
+        _ = writeln!(text, "{label:8}  {what}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::CheckedStep;
+
+    fn pipeline() -> Pipeline {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("pipeline.toml");
+        let tables = "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\nmap = [{ plugin = 'a.wasm' }]\n";
+        std::fs::write(&file, tables).expect("written");
+        Pipeline::load(&file, &[], |_| None).expect("valid")
+    }
+
+    fn step(name: &str, output: Option<&str>) -> CheckedStep {
+        let (plugin, digest) = (format!("{}.wasm", name.replace(' ', "")), "sha256:00ff".to_owned());
+        CheckedStep { name: name.to_owned(), plugin, digest, output: output.map(str::to_owned) }
+    }
+
+    fn checked(steps: Vec<CheckedStep>, shards: Option<u64>) -> Checked {
+        Checked { steps, source_schema: "line binary".to_owned(), objects: 3, bytes: 2048, shards }
+    }
+
+    #[test]
+    fn what_was_checked_is_shown_in_the_order_data_flows() {
+        let steps =
+            vec![step("map", Some("word text, n int64 (key: word)")), step("reduce", Some("word text, n int64"))];
+        let expected = "\
+p: nothing wrong found
+
+source    3 objects, 2.0 KiB, line binary
+split     built in, 4 shards
+map       map.wasm (sha256:00ff), emits word text, n int64 (key: word)
+reduce    reduce.wasm (sha256:00ff), emits word text, n int64
+sink      out/
+";
+        assert_eq!(text(&pipeline(), &checked(steps, Some(4))), expected);
+    }
+
+    #[test]
+    fn shards_of_a_splitter_are_known_later() {
+        let steps = vec![step("split", None), step("map", Some("n int64"))];
+        let text = text(&pipeline(), &checked(steps, None));
+        assert!(text.contains("\nsplit     split.wasm (sha256:00ff), shards: known once it has run\nmap "), "{text}");
+    }
+}

@@ -1,0 +1,59 @@
+//! `etl-host inspect`
+
+use std::path::Path;
+
+use super::{args::InspectArgs, print};
+use crate::{
+    error::Result,
+    plugin::{self, Inspection},
+    report::text::{bytes, count},
+};
+
+/// Prints what a plugin is.
+pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
+    let inspection = plugin::inspect(&args.file)?;
+    print(&text(&args.file, &inspection));
+    Ok(())
+}
+
+fn text(file: &Path, inspection: &Inspection) -> String {
+    let Inspection { step, wit_version, imports, digest, size_bytes } = inspection;
+    let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n           ") };
+    format!(
+        "plugin     {}\n\
+         step       {step}\n\
+         interface  {wit_version}\n\
+         digest     {digest}\n\
+         size       {} ({} bytes)\n\
+         imports    {imports}\n",
+        file.display(),
+        bytes(*size_bytes),
+        count(*size_bytes),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_shown_in_aligned_lines() {
+        let inspection = Inspection {
+            step: "map".to_owned(),
+            wit_version: "etl:plugin@0.1.0".to_owned(),
+            imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
+            digest: "sha256:00ff".to_owned(),
+            size_bytes: 71_782,
+        };
+        let expected = "\
+plugin     a/count.wasm
+step       map
+interface  etl:plugin@0.1.0
+digest     sha256:00ff
+size       70.1 KiB (71,782 bytes)
+imports    etl:plugin/output@0.1.0
+           wasi:io/error@0.2.6
+";
+        assert_eq!(text(Path::new("a/count.wasm"), &inspection), expected);
+    }
+}

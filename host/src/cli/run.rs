@@ -1,0 +1,69 @@
+//! `etl-host run`
+
+use std::io;
+
+use super::{args::RunArgs, load, print, redacted, runtime, say, signals::Interrupts};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::Events,
+    pipeline::Pipeline,
+    report::{self, JsonLines, Shared, Summary},
+    run::{self, Outcome, RunOptions},
+};
+
+/// Runs a pipeline to its end, showing progress and the summary as asked for.
+pub(super) fn run(args: RunArgs) -> Result<()> {
+    let pipeline = load(&args.pipeline)?;
+    let redact = pipeline.secrets.redactor();
+    let events = Events::default();
+    let summary = Shared::new(Summary::default());
+    events.listen(summary.clone());
+    report::show_progress(&events, args.quiet, redact.clone());
+    if args.events.is_some() {
+        events.listen(JsonLines::new(io::stdout(), redact.clone()));
+    }
+
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(run_until_interrupted(&pipeline, args.run_id, &events));
+    // A plugin of an attempt that was given up may still compute; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(outcome) => {
+            if !args.quiet && args.events.is_none() {
+                print(&redact(&closing_text(&outcome, &summary.lock())));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            if let Some(run_id) = summary.lock().run_id().filter(|_| can_go_on(error.kind())) {
+                say(&redact(&format!("run {run_id} can be finished later: add `--run-id {run_id}`")));
+            }
+            Err(redacted(&error, &pipeline.secrets))
+        }
+    }
+}
+
+async fn run_until_interrupted(pipeline: &Pipeline, run_id: Option<String>, events: &Events) -> Result<Outcome> {
+    let interrupts = Interrupts::watch()?;
+    let options = RunOptions { run_id, cancel: interrupts.cancel.clone() };
+    run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
+        // Which signal it was decides the exit code, and the run only knows that it was cancelled.
+        (ErrorKind::Interrupted(_), Some(signal)) => {
+            Error::new(ErrorKind::Interrupted(signal), anyhow::Error::msg(error.to_string()))
+        }
+        _ => error,
+    })
+}
+
+/// Returns whether the same run can be finished once its trouble has passed.
+fn can_go_on(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unavailable | ErrorKind::Interrupted(_) | ErrorKind::Sandbox)
+}
+
+fn closing_text(outcome: &Outcome, summary: &Summary) -> String {
+    if outcome.already_done {
+        format!("run {} was done already: nothing to do\n{summary}", outcome.run_id)
+    } else {
+        format!("\n{summary}")
+    }
+}

@@ -1,0 +1,57 @@
+//! The combiner: the reducer, run on the rows of one map attempt before they are shuffled.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    error::{Error, Result},
+    plugin::{Reducer, Task},
+    shuffle::Combiner,
+    steps::Steps,
+};
+
+/// A reducer instance as the shuffle sees it.
+pub struct PluginCombiner {
+    reducer: Reducer,
+    emitted: Arc<Mutex<Vec<RecordBatch>>>,
+}
+
+impl PluginCombiner {
+    /// Opens an instance of the pipeline's reducer for a shard.
+    ///
+    /// # Errors
+    /// What its `open` returned, or how it failed.
+    pub fn open(steps: &Steps, task: &Task) -> Result<Self> {
+        let plugin = steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer to combine with"))?;
+        let emitted = Arc::new(Mutex::new(Vec::new()));
+        let receiver = Arc::clone(&emitted);
+        let emit = Box::new(move |batch| {
+            receiver.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+            Ok(())
+        });
+        Ok(Self { reducer: plugin.reduce(task, steps.shuffled(), emit)?, emitted })
+    }
+
+    fn take(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.emitted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Combiner for PluginCombiner {
+    fn process(
+        &mut self,
+        batch: &RecordBatch,
+        group_ends: &[u32],
+        last_group_continues: bool,
+    ) -> Result<Vec<RecordBatch>> {
+        self.reducer.process(batch, group_ends, last_group_continues)?;
+        Ok(self.take())
+    }
+
+    fn finish(&mut self) -> Result<Vec<RecordBatch>> {
+        // What a combiner counts, the reducer counts again.
+        self.reducer.finish()?;
+        Ok(self.take())
+    }
+}

@@ -1,0 +1,54 @@
+//! What every task of a run shares.
+
+use crate::{
+    event::Events,
+    layout::{AttemptId, RunLayout, SinkLayout},
+    pipeline::Pipeline,
+    plugin::Task,
+    scratch::Scratch,
+    source::SourceStore,
+    steps::Steps,
+    store::Store,
+    workers::Workers,
+};
+
+/// The pipeline, its stores and plugins, and the run's place in them.
+pub struct RunContext {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Its plugins.
+    pub steps: Steps,
+    /// Where records come from.
+    pub source: SourceStore,
+    /// Where the run keeps its plan, intermediates and log.
+    pub run_store: Store,
+    /// Where results go.
+    pub sink: Store,
+    /// The run's id.
+    pub run_id: String,
+    /// The run's keys in the run store.
+    pub layout: RunLayout,
+    /// The result's keys in the sink.
+    pub sink_layout: SinkLayout,
+    /// Who computes.
+    pub workers: Workers,
+    /// Local space.
+    pub scratch: Scratch,
+    /// Where things are reported.
+    pub events: Events,
+    /// This process's name among all that work on the run.
+    pub process: String,
+}
+
+impl RunContext {
+    /// Returns the id of try `number` in this process.
+    pub fn attempt(&self, number: u32) -> AttemptId {
+        AttemptId::new(number, &self.process)
+    }
+
+    /// Returns what a plugin is told of an attempt. `clock_ms` is the plan's.
+    pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Task {
+        let (run_id, events) = (self.run_id.clone(), self.events.clone());
+        Task { run_id, task, attempt: number, clock_ms, events }
+    }
+}

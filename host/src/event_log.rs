@@ -1,0 +1,69 @@
+//! `events.jsonl`: what happened in a run, kept in its run store.
+//!
+//! Object stores cannot append, so the log is kept in memory and written as a whole: again each time it has grown by
+//! half, and at the end. What is written stays within twice the log's size, and a process that is killed leaves
+//! most of what it did.
+
+use std::time::Duration;
+
+use crate::{
+    error::Result,
+    event::Events,
+    report::{Journal, Shared},
+    store::Store,
+};
+
+/// How often the log is looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The log of one run.
+pub struct EventLog {
+    store: Store,
+    key: String,
+    journal: Shared<Journal>,
+    /// What earlier processes wrote.
+    before: String,
+}
+
+impl EventLog {
+    /// Takes up the log at `key`, and keeps every event from now on, without what `redact` takes out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open(
+        store: &Store,
+        key: String,
+        events: &Events,
+        redact: impl Fn(&str) -> String + Send + 'static,
+    ) -> Result<Self> {
+        let before = store.get(&key).await?.unwrap_or_default();
+        let before = String::from_utf8_lossy(&before).into_owned();
+        let journal = Shared::new(Journal::new(redact));
+        events.listen(journal.clone());
+        Ok(Self { store: store.clone(), key, journal, before })
+    }
+
+    /// Writes the log whenever it has grown enough. Ends only when dropped.
+    pub async fn keep(&self) -> std::convert::Infallible {
+        let mut written = 0;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let text = self.text();
+            if text.len() > written + written / 2 && self.store.put(&self.key, text.clone()).await.is_ok() {
+                written = text.len();
+            }
+        }
+    }
+
+    /// Writes the log.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(&self) -> Result<()> {
+        self.store.put(&self.key, self.text()).await
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", self.before, self.journal.lock().text())
+    }
+}

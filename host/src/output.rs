@@ -1,0 +1,109 @@
+//! What a task makes: a run file for the shuffle, or a part of the result.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    combine::PluginCombiner,
+    commit::{Output, Part},
+    context::RunContext,
+    error::Result,
+    layout::AttemptId,
+    plugin::Task,
+    schema::Schema,
+    shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter},
+    sink::PartWriter,
+    upload::Upload,
+};
+
+/// How many spilled or fetched runs are merged at once.
+pub const FAN_IN: usize = 64;
+
+/// Writes what an attempt makes, under keys of its own. Only for blocking threads of the runtime.
+pub struct OutputWriter {
+    target: Target,
+    rows: u64,
+}
+
+enum Target {
+    RunFile { shuffle: Box<ShuffleWriter>, key: String },
+    Part { writer: Box<PartWriter<Upload>>, part: u32 },
+}
+
+/// What was written.
+pub struct Written {
+    /// As its commit names it.
+    pub output: Output,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl OutputWriter {
+    /// Begins a run file of the map output `schema`, combined if the pipeline says so.
+    ///
+    /// # Errors
+    /// When the schema has no key.
+    pub fn run_file(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId, partitions: u32) -> Result<Self> {
+        let settings = ShuffleSettings {
+            partitions,
+            memory_bytes: context.pipeline.run.shuffle_memory_bytes,
+            fan_in: FAN_IN,
+            scratch: context.scratch.clone(),
+        };
+        let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
+        let shuffle =
+            ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))?;
+        let key = context.layout.run_file(task.task, attempt);
+        Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
+    }
+
+    /// Begins a part of the result.
+    ///
+    /// # Errors
+    /// When the sink cannot be written.
+    pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
+        let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt))?;
+        let writer = PartWriter::new(context.pipeline.sink.format, schema, upload)?;
+        Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When the rows cannot be written in the sink's format, the combiner fails, or there is no space.
+    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        match &mut self.target {
+            Target::RunFile { shuffle, .. } => shuffle.push(batch),
+            Target::Part { writer, .. } => writer.write(&batch),
+        }
+    }
+
+    /// Completes what was written. It is garbage until a commit names it.
+    ///
+    /// # Errors
+    /// As [`OutputWriter::write`], and when the store fails.
+    pub fn finish(self, context: &RunContext) -> Result<Written> {
+        match self.target {
+            Target::RunFile { shuffle, key } => {
+                let mut upload = Upload::new(&context.run_store, &key)?;
+                let index = shuffle.finish(&mut upload)?;
+                upload.finish()?;
+                Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::RunFile { key, index } })
+            }
+            Target::Part { writer, part } => {
+                let uploaded = writer.finish()?.finish()?;
+                let part = Part { part, rows: self.rows, bytes: uploaded.bytes, digest: uploaded.digest };
+                Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
+            }
+        }
+    }
+}
+
+fn combiner(context: &Arc<RunContext>, task: &Task) -> NewCombiner {
+    let (context, task) = (Arc::clone(context), task.clone());
+    Box::new(move || Ok(Box::new(PluginCombiner::open(&context.steps, &task)?)))
+}

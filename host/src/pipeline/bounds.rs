@@ -1,0 +1,50 @@
+//! The default of each key of `pipeline.toml` that has one, and the range it may have.
+
+use std::{thread, time::Duration};
+
+use super::units::{Period, Size};
+
+/// The value of a key that is left out, and the range of one that is not.
+pub(super) struct Bounds<T> {
+    pub default: T,
+    pub min: T,
+    pub max: T,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) const TARGET_SIZE: Bounds<Size> = size(64 * MIB, 1, TIB);
+pub(super) const MEMORY: Bounds<Size> = size(256 * MIB, 64 * KIB, 4 * GIB);
+pub(super) const OUTPUT: Bounds<Size> = size(16 * GIB, 1, 1024 * TIB);
+pub(super) const LOG: Bounds<Size> = size(MIB, 0, GIB);
+pub(super) const SHUFFLE_MEMORY: Bounds<Size> = size(256 * MIB, MIB, TIB);
+pub(super) const TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
+pub(super) const BATCH_TIMEOUT: Bounds<Period> = period(MINUTE, MILLISECOND, DAY);
+pub(super) const INTERVAL: Bounds<Period> = period(SECOND, Duration::ZERO, DAY);
+pub(super) const MULTIPLIER: Bounds<f64> = Bounds { default: 2.0, min: 1.0, max: 100.0 };
+pub(super) const ATTEMPTS: Bounds<i64> = Bounds { default: 3, min: 1, max: 100 };
+pub(super) const PARTITIONS: Bounds<i64> = Bounds { default: 1, min: 1, max: 4096 };
+pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
+pub(super) const RUN_STORE: &str = "runs/";
+
+/// As many instances as there are cores, unless the file says otherwise.
+pub(super) fn concurrency() -> Bounds<i64> {
+    let max = 1024;
+    let cores = thread::available_parallelism().ok().and_then(|cores| i64::try_from(cores.get()).ok());
+    Bounds { default: cores.unwrap_or(1).min(max), min: 1, max }
+}
+
+const fn size(default: u64, min: u64, max: u64) -> Bounds<Size> {
+    Bounds { default: Size(default), min: Size(min), max: Size(max) }
+}
+
+const fn period(default: Duration, min: Duration, max: Duration) -> Bounds<Period> {
+    Bounds { default: Period(default), min: Period(min), max: Period(max) }
+}

@@ -1,0 +1,178 @@
+//! The document a pipeline is made of: the TOML text, `--set` applied, and where each value was written.
+//!
+//! Owns reading and locating. Knows nothing of what the keys mean; the parent module asks it for values and errors.
+
+use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
+
+use toml::{
+    Table, Value,
+    de::{DeTable, DeValue},
+};
+
+use super::key::{KeyPath, Segment};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+
+/// The most bytes a pipeline file may have.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A TOML document with the values `--set` gave.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// What messages call the file.
+    file: String,
+    text: String,
+    root: Value,
+    /// What `--set` changed.
+    set: Vec<KeyPath>,
+}
+
+impl Document {
+    /// Reads the file at `path` and applies each `key.path=value`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the file cannot be read, is larger than 1 MiB or not TOML, or an assignment does
+    /// not fit it.
+    pub(super) fn read(path: &Path, assignments: &[String]) -> Result<Self> {
+        let file = path.display().to_string();
+        let text =
+            read_text(path).or_kind(ErrorKind::Config, || format!("cannot read pipeline file `{}`", path.display()))?;
+        let table: Table = toml::from_str(&text).map_err(|error| syntax_error(&file, &text, &error))?;
+        let mut document = Self { file, text, root: Value::Table(table), set: Vec::new() };
+        for assignment in assignments {
+            let key = set(&mut document.root, assignment)?;
+            document.set.push(key);
+        }
+        Ok(document)
+    }
+
+    /// Returns the document's table, as a value.
+    pub(super) fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// Returns the text at `key`, `${NAME}` left in place.
+    pub(super) fn text_at(&self, key: &KeyPath) -> Option<&str> {
+        let mut value = &self.root;
+        for segment in key.segments() {
+            value = match segment {
+                Segment::Key(name) => value.get(name)?,
+                Segment::Index(index) => value.get(*index)?,
+            };
+        }
+        value.as_str()
+    }
+
+    /// Makes the error that the value at `key` is wrong: `pipeline.toml:12: `run.concurrency` is 0, …`.
+    ///
+    /// `what` goes on where the key leaves off.
+    pub(super) fn error(&self, key: &KeyPath, what: impl fmt::Display) -> Error {
+        Error::config(format!("{}: `{key}` {what}", self.origin(key)))
+    }
+
+    /// Returns where the value at `key` was written; for one that is missing, where it should be.
+    fn origin(&self, key: &KeyPath) -> String {
+        let (known, span) = self.find(key);
+        let by_set = self.set.iter().any(|set| key.starts_with(set) || (!known && set.starts_with(key)));
+        match span {
+            _ if by_set => format!("{} (by --set)", self.file),
+            Some(span) => format!("{}:{}", self.file, line(&self.text, span.start)),
+            None => self.file.clone(),
+        }
+    }
+
+    /// Returns whether the file has a value at `key`, and the place of it or of the closest table around it.
+    fn find(&self, key: &KeyPath) -> (bool, Option<Range<usize>>) {
+        let Ok(root) = DeTable::parse(&self.text) else { return (false, None) };
+        let root = DeValue::Table(root.into_inner());
+        let (mut value, mut span) = (&root, None);
+        for segment in key.segments() {
+            let found = match (segment, value) {
+                (Segment::Key(name), DeValue::Table(table)) => {
+                    table.get_key_value(name.as_str()).map(|(key, value)| (key.span(), value.get_ref()))
+                }
+                (Segment::Index(index), DeValue::Array(items)) => {
+                    items.get(*index).map(|item| (item.span(), item.get_ref()))
+                }
+                _ => None,
+            };
+            let Some((place, inner)) = found else { return (false, span) };
+            (span, value) = (Some(place), inner);
+        }
+        (true, span)
+    }
+}
+
+/// Returns a TOML value as JSON; dates become text.
+///
+/// # Errors
+/// The key of a number JSON cannot hold, and what is wrong.
+pub(super) fn json(value: &Value, at: &KeyPath) -> Result<serde_json::Value, (KeyPath, String)> {
+    Ok(match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Boolean(truth) => (*truth).into(),
+        Value::Datetime(time) => time.to_string().into(),
+        Value::Float(number) => serde_json::Number::from_f64(*number)
+            .ok_or_else(|| (at.clone(), format!("is {number}, which JSON cannot hold")))?
+            .into(),
+        Value::Array(items) => {
+            let items = items.iter().enumerate().map(|(index, item)| json(item, &at.index(index)));
+            serde_json::Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Table(table) => {
+            let items = table.iter().map(|(key, item)| Ok((key.clone(), json(item, &at.key(key))?)));
+            serde_json::Value::Object(items.collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    anyhow::ensure!(text.len() as u64 <= FILE_BYTES_MAX, "it is larger than {FILE_BYTES_MAX} bytes");
+    Ok(text)
+}
+
+fn syntax_error(file: &str, text: &str, error: &toml::de::Error) -> Error {
+    let line = error.span().map_or(1, |span| line(text, span.start));
+    Error::config(format!("{file}:{line}: not valid TOML: {}", error.to_string().trim_end()))
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+/// Applies `key.path=value`, and returns the key.
+fn set(root: &mut Value, assignment: &str) -> Result<KeyPath> {
+    let wrong = |what: String| Error::config(format!("--set {what}"));
+    let Some((names, text)) = assignment.split_once('=') else {
+        return Err(wrong(format!("`{assignment}` has no value (write `--set key.path=value`)")));
+    };
+    let (mut value, mut key) = (root, KeyPath::default());
+    for name in names.trim().split('.') {
+        if name.is_empty() {
+            return Err(wrong(format!("`{names}`: a part of the key is empty (write `--set key.path=value`)")));
+        }
+        (value, key) = descend(value, &key, name).map_err(|what| wrong(format!("`{names}`: {what}")))?;
+    }
+    // What is no TOML value is text: `--set source.url=s3://bucket/` needs no quotes.
+    *value = text.trim().parse().unwrap_or_else(|_| Value::String(text.to_owned()));
+    Ok(key)
+}
+
+/// Goes one step into a table or an array; a table gets the key if it lacks it.
+fn descend<'a>(value: &'a mut Value, at: &KeyPath, name: &str) -> Result<(&'a mut Value, KeyPath), String> {
+    match value {
+        Value::Table(table) => {
+            let inner = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+            Ok((inner, at.key(name)))
+        }
+        Value::Array(items) => {
+            let count = items.len();
+            let index: Option<usize> = name.parse().ok().filter(|index| *index < count);
+            let index = index.ok_or_else(|| format!("`{at}` has no item `{name}` (it has {count}, counted from 0)"))?;
+            Ok((&mut items[index], at.index(index)))
+        }
+        scalar => Err(format!("`{at}` is not a table but a value of type {}", scalar.type_str())),
+    }
+}

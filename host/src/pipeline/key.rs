@@ -1,0 +1,68 @@
+//! Where a value stands in a document: `map[1].limits.memory`.
+
+use std::fmt;
+
+/// A path of keys and indexes from the document's root. Displays as in messages: `map[1].limits.memory`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct KeyPath(Vec<Segment>);
+
+/// One step of a [`KeyPath`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Segment {
+    /// A key of a table.
+    Key(String),
+    /// An index of an array, from 0.
+    Index(usize),
+}
+
+impl KeyPath {
+    /// Returns the path of the key `name` of the table here.
+    pub(super) fn key(&self, name: &str) -> Self {
+        self.join(Segment::Key(name.to_owned()))
+    }
+
+    /// Returns the path of item `index` of the array here.
+    pub(super) fn index(&self, index: usize) -> Self {
+        self.join(Segment::Index(index))
+    }
+
+    /// Returns whether this is `prefix`, or a path to something in it.
+    pub(super) fn starts_with(&self, prefix: &Self) -> bool {
+        self.0.starts_with(&prefix.0)
+    }
+
+    /// Returns the steps from the root.
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    fn join(&self, segment: Segment) -> Self {
+        Self(self.0.iter().cloned().chain([segment]).collect())
+    }
+}
+
+impl From<&serde_path_to_error::Path> for KeyPath {
+    fn from(path: &serde_path_to_error::Path) -> Self {
+        use serde_path_to_error::Segment as Foreign;
+        let segments = path.iter().filter_map(|segment| match segment {
+            Foreign::Seq { index } => Some(Segment::Index(*index)),
+            Foreign::Map { key } => Some(Segment::Key(key.clone())),
+            // The value of an enumeration stands at the key before it.
+            Foreign::Enum { .. } | Foreign::Unknown => None,
+        });
+        Self(segments.collect())
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Key(key) if position == 0 => f.write_str(key)?,
+                Segment::Key(key) => write!(f, ".{key}")?,
+                Segment::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What serde says is wrong with a value, in the words of `pipeline.toml`.
+
+use super::key::{KeyPath, Segment};
+
+/// A key that is at least this similar to a known one (Jaro-Winkler, 0 to 1) is taken for a slip of it.
+const SIMILARITY_MIN: f64 = 0.7;
+
+/// Returns the key that is wrong and what is wrong with it, as the end of a sentence that starts with the key.
+pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {
+    let key = KeyPath::from(error.path());
+    let text = error.inner().message();
+    if let Some((name, known)) = split_choices(text, "unknown field `") {
+        return (key, format!("is not a known key ({}known keys: {})", did_you_mean(name, &known), known.join(", ")));
+    }
+    if let Some((name, known)) = split_choices(text, "unknown variant `") {
+        return (key, format!("is `{name}` ({}choices: {})", did_you_mean(name, &known), known.join(", ")));
+    }
+    if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let missing = key.key(name);
+        let what = format!("is missing{}", what_to_add(&missing));
+        return (missing, what);
+    }
+    let mismatch = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+    match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((found, expected)) => (key, format!("must be {}, not {}", toml_words(expected), toml_words(found))),
+        None => (key, format!("cannot be read: {text}")),
+    }
+}
+
+/// Returns the question for a name close to a known one, and nothing for any other.
+fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let similar = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
+        Some((_, known)) => format!("did you mean `{known}`? "),
+        None => String::new(),
+    }
+}
+
+/// Splits ``{start}name`, expected one of `a`, `b` `` into the name and the choices.
+fn split_choices<'t>(text: &'t str, start: &str) -> Option<(&'t str, Vec<&'t str>)> {
+    let (name, expected) = text.strip_prefix(start)?.rsplit_once("`, expected ")?;
+    Some((name, expected.split('`').skip(1).step_by(2).collect()))
+}
+
+fn what_to_add(missing: &KeyPath) -> &'static str {
+    let [Segment::Key(name)] = missing.segments() else { return "" };
+    match name.as_str() {
+        "name" => " (add `name = \"…\"`; it becomes a part of object names)",
+        "source" => " (add `[source]` with a `url`: where records come from)",
+        "sink" => " (add `[sink]` with a `url`: where results go)",
+        _ => "",
+    }
+}
+
+/// Says in TOML's words what serde says in its own.
+fn toml_words(text: &str) -> String {
+    match text {
+        "map" | "a map" => "a table".to_owned(),
+        "sequence" => "an array".to_owned(),
+        "a sequence" => "an array (of tables: `[[…]]`)".to_owned(),
+        "i64" => "a whole number".to_owned(),
+        "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        other => other.replace("floating point", "number"),
+    }
+}

@@ -1,0 +1,183 @@
+//! `${NAME}`: values that come from the environment, and that nothing written may show.
+
+use std::{borrow::Cow, cmp::Reverse, fmt};
+
+use toml::Value;
+
+use super::key::KeyPath;
+
+/// Shorter values are not taken out of texts: they would be found in any word.
+const REDACTED_CHARACTERS_MIN: usize = 4;
+
+/// The values `${NAME}` took.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: Vec<(String, String)>,
+}
+
+impl Secrets {
+    /// Returns `text` with every value of at least 4 characters replaced by its `${NAME}`; of two values that start
+    /// at the same place, the longer one.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut redacted = String::new();
+        let mut rest = text;
+        while let Some((start, name, value)) = self.first_in(rest) {
+            redacted.push_str(&rest[..start]);
+            redacted.push_str(&format!("${{{name}}}"));
+            rest = &rest[start + value.len()..];
+        }
+        if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
+    }
+
+    /// Returns [`Secrets::redact`] as a function that owns what it needs.
+    pub fn redactor(&self) -> impl Fn(&str) -> String + Clone + Send + Sync + 'static {
+        let secrets = self.clone();
+        move |text| secrets.redact(text).into_owned()
+    }
+
+    fn first_in(&self, text: &str) -> Option<(usize, &str, &str)> {
+        let found = self.values.iter().filter_map(|(name, value)| Some((text.find(value)?, &**name, &**value)));
+        found.min_by_key(|(start, _, value)| (*start, Reverse(value.len())))
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        let known = self.values.iter().any(|(known, _)| known == name);
+        if value.chars().count() >= REDACTED_CHARACTERS_MIN && !known {
+            self.values.push((name.to_owned(), value.to_owned()));
+        }
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("Secrets").field(&names).finish()
+    }
+}
+
+/// Puts the values of variables in the place of their names.
+pub(super) struct Expansion<E> {
+    env: E,
+    secrets: Secrets,
+}
+
+impl<E: Fn(&str) -> Option<String>> Expansion<E> {
+    /// Takes values from `env`.
+    pub(super) fn new(env: E) -> Self {
+        Self { env, secrets: Secrets::default() }
+    }
+
+    /// Returns the values that were put in.
+    pub(super) fn into_secrets(self) -> Secrets {
+        self.secrets
+    }
+
+    /// Replaces `${NAME}` in every string in `value`, and `$${` by `${`. Keys are left as they are.
+    ///
+    /// # Errors
+    /// The key of the first string that cannot be expanded, and why.
+    pub(super) fn expand(&mut self, value: &mut Value, at: &KeyPath) -> Result<(), (KeyPath, String)> {
+        match value {
+            Value::String(text) => *text = self.expand_text(text).map_err(|what| (at.clone(), what))?,
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.expand(item, &at.index(index))?;
+                }
+            }
+            Value::Table(table) => {
+                for (key, item) in table {
+                    self.expand(item, &at.key(key))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn expand_text(&mut self, text: &str) -> Result<String, String> {
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                expanded.push_str(before);
+                expanded.push_str("${");
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                return Err("has `${` without `}` (write `$${` for a literal `${`)".to_owned());
+            };
+            expanded.push_str(before);
+            expanded.push_str(&self.variable(name)?);
+            rest = after;
+        }
+        Ok(expanded + rest)
+    }
+
+    fn variable(&mut self, name: &str) -> Result<String, String> {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(format!(
+                "has `${{{name}}}`, which names no environment variable (write `$${{` for a literal `${{`)"
+            ));
+        }
+        let Some(value) = (self.env)(name) else {
+            return Err(format!("needs the environment variable `{name}`, which is not set"));
+        };
+        self.secrets.add(name, &value);
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expansion() -> Expansion<impl Fn(&str) -> Option<String>> {
+        Expansion::new(|name| match name {
+            "KEY" => Some("hunter2".to_owned()),
+            "LONG" => Some("hunter2000".to_owned()),
+            "SHORT" => Some("abc".to_owned()),
+            "NESTED" => Some("${KEY}".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn variables_are_expanded_once_and_dollars_can_be_escaped() {
+        for (written, expanded) in [
+            ("plain", "plain"),
+            ("a${KEY}b${SHORT}", "ahunter2babc"),
+            ("${NESTED}", "${KEY}"),
+            ("${EMPTY}", ""),
+            ("$${KEY} costs $5", "${KEY} costs $5"),
+            ("$$${KEY}", "$${KEY}"),
+        ] {
+            assert_eq!(expansion().expand_text(written).as_deref(), Ok(expanded), "{written}");
+        }
+    }
+
+    #[test]
+    fn wrong_variables_are_named() {
+        for (written, message) in [
+            ("${NOPE}", "needs the environment variable `NOPE`, which is not set"),
+            ("${KEY", "has `${` without `}` (write `$${` for a literal `${`)"),
+            ("${A B}", "has `${A B}`, which names no environment variable (write `$${` for a literal `${`)"),
+            ("${}", "has `${}`, which names no environment variable (write `$${` for a literal `${`)"),
+        ] {
+            assert_eq!(expansion().expand_text(written), Err(message.to_owned()), "{written}");
+        }
+    }
+
+    #[test]
+    fn values_are_taken_out_of_texts_longest_first() {
+        let mut expansion = expansion();
+        expansion.expand_text("${KEY}${LONG}${SHORT}${KEY}").expect("all are set");
+        let secrets = expansion.into_secrets();
+        assert_eq!(secrets.redact("hunter2 and hunter2000, abc"), "${KEY} and ${LONG}, abc");
+        assert_eq!(secrets.redactor()("hunter2"), "${KEY}");
+        assert!(matches!(secrets.redact("nothing here"), Cow::Borrowed("nothing here")));
+        assert_eq!(format!("{secrets:?}"), r#"Secrets(["KEY", "LONG"])"#);
+    }
+}

@@ -1,0 +1,271 @@
+//! From tables as typed to a pipeline: defaults, ranges, and what must fit together.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use arrow_schema::{DataType, Field};
+use toml::{Table, Value};
+use url::Url;
+
+use super::{
+    Limits, Location, Reduce, Retry, RunSettings, Sink, SinkFormat, Source, SourceFormat, Split, Step,
+    bounds::{self, Bounds},
+    document::{self, Document},
+    file::{self, File},
+    key::KeyPath,
+    location,
+};
+use crate::{
+    error::{Error, Result},
+    layout,
+    schema::Schema,
+};
+
+/// Turns the tables of a document into what they mean.
+pub(super) struct Validator<'a> {
+    /// Knows where a value was written.
+    pub document: &'a Document,
+    /// What relative paths are relative to, absolute.
+    pub directory: &'a Path,
+}
+
+/// The parts of a pipeline that its tables say.
+pub(super) struct Tables {
+    pub name: String,
+    pub source: Source,
+    pub split: Split,
+    pub maps: Vec<Step>,
+    pub reduce: Option<Reduce>,
+    pub sink: Sink,
+    pub run: RunSettings,
+    pub store_options: BTreeMap<String, String>,
+}
+
+impl Validator<'_> {
+    /// Validates every table.
+    ///
+    /// # Errors
+    /// The first value that is wrong, with where it was written and what to write instead.
+    pub(super) fn tables(&self, file: File) -> Result<Tables> {
+        let root = KeyPath::default();
+        layout::check_name("pipeline name", &file.name)
+            .map_err(|error| self.wrong(&root.key("name"), format!("is wrong: {error}")))?;
+        let run = self.run(&root.key("run"), file.run)?;
+        let source = self.source(&root.key("source"), file.source)?;
+        let sink = self.sink(&root.key("sink"), &file.sink)?;
+        self.outside_source(&root.key("sink").key("url"), &sink.location, &source.location)?;
+        self.outside_source(&root.key("run").key("store"), &run.store, &source.location)?;
+        Ok(Tables {
+            name: file.name,
+            split: self.split(&root.key("split"), file.split.unwrap_or_default(), run.max_rejects)?,
+            maps: self.maps(&root.key("map"), file.map, run.max_rejects)?,
+            reduce: file.reduce.map(|table| self.reduce(&root.key("reduce"), table, run.max_rejects)).transpose()?,
+            store_options: self.store_options(&root.key("store_options"), file.store_options)?,
+            source,
+            sink,
+            run,
+        })
+    }
+
+    fn source(&self, at: &KeyPath, table: file::Source) -> Result<Source> {
+        let fields = at.key("fields");
+        let format = match (table.format, table.fields) {
+            (file::SourceFormat::Lines, None) => SourceFormat::Lines,
+            (file::SourceFormat::Lines, Some(_)) => {
+                return Err(self.wrong(&fields, "does not go with format `lines` (add `format = \"json\"`)"));
+            }
+            (file::SourceFormat::Json, None) => {
+                let what = "is missing: format `json` needs the fields to read (`fields = { name = \"text\" }`)";
+                return Err(self.wrong(&fields, what));
+            }
+            (file::SourceFormat::Json, Some(table)) => SourceFormat::Json(self.fields(&fields, &table)?),
+        };
+        for (index, pattern) in table.include.iter().enumerate() {
+            globset::Glob::new(pattern).map_err(|error| {
+                let what = format!("is `{pattern}`, which is not a glob pattern: {}", error.kind());
+                self.wrong(&at.key("include").index(index), what)
+            })?;
+        }
+        Ok(Source { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
+    }
+
+    fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
+        let field = |(name, value): (&String, &Value)| {
+            let data_type = match value.as_str() {
+                Some("boolean") => DataType::Boolean,
+                Some("int64") => DataType::Int64,
+                Some("float64") => DataType::Float64,
+                Some("text") => DataType::Utf8,
+                _ => {
+                    let what = format!("is {value}, which is not a type (choices: boolean, int64, float64, text)");
+                    return Err(self.wrong(&at.key(name), what));
+                }
+            };
+            Ok(Field::new(name, data_type, true))
+        };
+        let fields = table.iter().map(field).collect::<Result<_>>()?;
+        Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is no schema: {error}")))
+    }
+
+    fn split(&self, at: &KeyPath, table: file::Split, max_rejects: u64) -> Result<Split> {
+        let target_size = at.key("target_size");
+        let file::Split { target_size: size, plugin, build, config, limits, retry } = table;
+        let Some(plugin) = plugin else {
+            let of_plugins = [
+                ("build", build.is_some()),
+                ("config", config.is_some()),
+                ("limits", limits.is_some()),
+                ("retry", retry.is_some()),
+            ];
+            if let Some((name, _)) = of_plugins.iter().find(|(_, present)| *present) {
+                let what = "does not go with the built-in split (add `plugin`, or leave it out)";
+                return Err(self.wrong(&at.key(name), what));
+            }
+            return Ok(Split::BuiltIn { target_size: self.bounded(&target_size, size, bounds::TARGET_SIZE)?.0 });
+        };
+        if size.is_some() {
+            let what = "is of the built-in split and does not go with `plugin` (leave one of them out)";
+            return Err(self.wrong(&target_size, what));
+        }
+        let step = file::Step { plugin, build, config, limits, retry, max_rejects: None };
+        Ok(Split::Plugin(self.step(at, "split", step, max_rejects)?))
+    }
+
+    fn maps(&self, at: &KeyPath, tables: Vec<file::Map>, max_rejects: u64) -> Result<Vec<Step>> {
+        if tables.is_empty() {
+            return Err(self.wrong(at, "is missing (add `[[map]]` with a `plugin`: the step each shard goes through)"));
+        }
+        let step = |(index, table): (usize, file::Map)| {
+            let name = if index == 0 { "map".to_owned() } else { format!("map {}", index + 1) };
+            self.step(&at.index(index), &name, table.into(), max_rejects)
+        };
+        tables.into_iter().enumerate().map(step).collect()
+    }
+
+    fn reduce(&self, at: &KeyPath, table: file::Reduce, max_rejects: u64) -> Result<Reduce> {
+        let combine = table.combine;
+        let partitions = self.counted(&at.key("partitions"), table.partitions, bounds::PARTITIONS)?;
+        let step = self.step(at, "reduce", table.into(), max_rejects)?;
+        Ok(Reduce { step, combine, partitions })
+    }
+
+    fn step(&self, at: &KeyPath, name: &str, table: file::Step, max_rejects: u64) -> Result<Step> {
+        if table.plugin.is_empty() {
+            return Err(self.wrong(&at.key("plugin"), "is empty (write the path of a component)"));
+        }
+        Ok(Step {
+            name: name.to_owned(),
+            plugin: self.path(&table.plugin),
+            build: table.build,
+            config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
+            limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
+            retry: self.retry(&at.key("retry"), &table.retry.unwrap_or_default())?,
+            max_rejects: self.max_rejects(at, table.max_rejects, max_rejects)?,
+        })
+    }
+
+    fn config(&self, at: &KeyPath, table: Table) -> Result<String> {
+        let json = document::json(&Value::Table(table), at).map_err(|(at, what)| self.wrong(&at, what))?;
+        Ok(json.to_string())
+    }
+
+    fn limits(&self, at: &KeyPath, table: &file::Limits) -> Result<Limits> {
+        Ok(Limits {
+            memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::MEMORY)?.0,
+            timeout: self.bounded(&at.key("timeout"), table.timeout, bounds::TIMEOUT)?.0,
+            batch_timeout: self.bounded(&at.key("batch_timeout"), table.batch_timeout, bounds::BATCH_TIMEOUT)?.0,
+            output_bytes: self.bounded(&at.key("output"), table.output, bounds::OUTPUT)?.0,
+            log_bytes: self.bounded(&at.key("log"), table.log, bounds::LOG)?.0,
+        })
+    }
+
+    fn retry(&self, at: &KeyPath, table: &file::Retry) -> Result<Retry> {
+        Ok(Retry {
+            attempts: self.counted(&at.key("attempts"), table.attempts, bounds::ATTEMPTS)?,
+            interval: self.bounded(&at.key("interval"), table.interval, bounds::INTERVAL)?.0,
+            multiplier: self.bounded(&at.key("multiplier"), table.multiplier, bounds::MULTIPLIER)?,
+        })
+    }
+
+    fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<Sink> {
+        let location = self.location(&at.key("url"), &table.url)?;
+        Ok(Sink { location, format: table.format.unwrap_or(SinkFormat::Json) })
+    }
+
+    fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {
+        let shuffle_memory = self.bounded(&at.key("shuffle_memory"), table.shuffle_memory, bounds::SHUFFLE_MEMORY)?;
+        Ok(RunSettings {
+            store: self.location(&at.key("store"), table.store.as_deref().unwrap_or(bounds::RUN_STORE))?,
+            concurrency: self.counted(&at.key("concurrency"), table.concurrency, bounds::concurrency())? as usize,
+            max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
+            shuffle_memory_bytes: shuffle_memory.0,
+            scratch: table.scratch.map(|path| self.path(&path)),
+        })
+    }
+
+    fn store_options(&self, at: &KeyPath, table: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
+        let option = |(name, value): (String, Value)| {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Boolean(_) | Value::Integer(_) => value.to_string(),
+                _ => {
+                    let what = format!("must be text, a whole number, true or false, not of type {}", value.type_str());
+                    return Err(self.wrong(&at.key(&name), what));
+                }
+            };
+            Ok((name, text))
+        };
+        table.into_iter().map(option).collect()
+    }
+
+    fn max_rejects(&self, at: &KeyPath, value: Option<i64>, default: u64) -> Result<u64> {
+        let Some(value) = value else { return Ok(default) };
+        Ok(self.bounded(&at.key("max_rejects"), Some(value), bounds::MAX_REJECTS)?.unsigned_abs())
+    }
+
+    /// Returns a count whose bounds fit `u32`.
+    fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
+        let value = self.bounded(at, value, bounds)?;
+        u32::try_from(value).map_err(|_| self.wrong(at, format!("is {value}, which is too large")))
+    }
+
+    fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
+    where
+        T: PartialOrd + fmt::Display + Copy,
+    {
+        match value {
+            None => Ok(bounds.default),
+            Some(value) if (bounds.min..=bounds.max).contains(&value) => Ok(value),
+            Some(value) => Err(self.wrong(at, format!("is {value}, allowed are {} to {}", bounds.min, bounds.max))),
+        }
+    }
+
+    fn location(&self, at: &KeyPath, text: &str) -> Result<Location> {
+        let url = location::resolve(self.directory, text).map_err(|what| self.wrong(at, what))?;
+        let written = self.document.text_at(at).unwrap_or(text);
+        Ok(Location { written: written.to_owned(), url: url.into() })
+    }
+
+    /// A result or a run store inside the source would be read as input by the next run.
+    fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
+        match (Url::parse(&source.url), Url::parse(&location.url)) {
+            (Ok(outer), Ok(inner)) if location::contains(&outer, &inner) => {
+                let what =
+                    "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
+                Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        location::absolute(self.directory, path)
+    }
+
+    fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
+        self.document.error(at, what)
+    }
+}

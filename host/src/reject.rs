@@ -1,0 +1,108 @@
+//! A record set aside with its reason instead of failing the run.
+//!
+//! Owns the shape of a line in `rejects/…jsonl`. The source makes rejects of malformed records, the plugin layer of
+//! those a step rejects or traps on; the commit of the attempt decides which of them count.
+
+use serde::{Deserialize, Serialize};
+
+/// How much of a record a reject keeps.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+
+/// How much of a reason a reject keeps.
+pub const REASON_BYTES_MAX: usize = 1 << 10;
+
+/// A record that was set aside: one line of JSON, absent fields left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The object the record came from; absent when it came from another step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Where the record starts in the object, in bytes after decompression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Who set it aside: `source`, or a step's name.
+    pub step: String,
+    /// Why, cut to [`REASON_BYTES_MAX`].
+    pub reason: String,
+    /// The record, if it is UTF-8, cut to [`RECORD_BYTES_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The record, if it is not UTF-8, in hexadecimal, cut likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_hex: Option<String>,
+    /// Whether the record was cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl Reject {
+    /// Makes a reject of `step`, not yet saying which record it is about.
+    pub fn new(step: &str, reason: &str) -> Self {
+        let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
+        let step = step.to_owned();
+        Self { object: None, offset: None, step, reason, record: None, record_hex: None, truncated: false }
+    }
+
+    /// Says where the record starts.
+    #[must_use]
+    pub fn at(mut self, object: &str, offset: u64) -> Self {
+        self.object = Some(object.to_owned());
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Keeps the record itself.
+    #[must_use]
+    pub fn with_record(mut self, record: &[u8]) -> Self {
+        self.truncated = record.len() > RECORD_BYTES_MAX;
+        let kept = &record[..record.len().min(RECORD_BYTES_MAX)];
+        match std::str::from_utf8(kept) {
+            Ok(text) => self.record = Some(text.to_owned()),
+            // The cut went through a character: `error_len` is absent only for what the end of the bytes cut short.
+            Err(error) if self.truncated && error.error_len().is_none() => {
+                self.record = Some(String::from_utf8_lossy(&kept[..error.valid_up_to()]).into_owned());
+            }
+            Err(_) => self.record_hex = Some(hex(kept)),
+        }
+        self
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(reject: &Reject) -> String {
+        serde_json::to_string(reject).expect("no map keys")
+    }
+
+    #[test]
+    fn a_reject_is_one_line_of_json_without_absent_fields() {
+        let reject = Reject::new("source", "not JSON").at("a.json", 7).with_record(b"{\"a\n");
+        let expected = r#"{"object":"a.json","offset":7,"step":"source","reason":"not JSON","record":"{\"a\n"}"#;
+        assert_eq!(line(&reject), expected);
+        assert_eq!(serde_json::from_str::<Reject>(expected).expect("parses"), reject);
+        assert_eq!(line(&Reject::new("map", "no")), r#"{"step":"map","reason":"no"}"#);
+    }
+
+    #[test]
+    fn records_that_are_not_utf8_survive_as_hexadecimal() {
+        let reject = Reject::new("map", "no").with_record(b"a\xff\x00");
+        assert_eq!((reject.record, reject.record_hex.as_deref()), (None, Some("61ff00")));
+    }
+
+    #[test]
+    fn long_records_and_reasons_are_cut_at_a_character() {
+        let reject = Reject::new("map", &"é".repeat(REASON_BYTES_MAX)).with_record("€".repeat(30_000).as_bytes());
+        assert_eq!(reject.reason.len(), REASON_BYTES_MAX);
+        assert!(reject.truncated);
+        let kept = reject.record.expect("still text");
+        assert_eq!(kept.len(), RECORD_BYTES_MAX / 3 * 3);
+        assert!(!Reject::new("map", "").with_record(&[b'x'; RECORD_BYTES_MAX]).truncated);
+    }
+}

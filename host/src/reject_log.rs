@@ -1,0 +1,87 @@
+//! The records a task sets aside, as they are written to the run store.
+//!
+//! Owns the count against `max_rejects`. What a reject looks like is [`crate::reject`]'s.
+
+use std::{collections::BTreeMap, io::Write, sync::Arc};
+
+use crate::{
+    commit::to_json,
+    context::RunContext,
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::Stage,
+    layout::AttemptId,
+    pipeline::Pipeline,
+    reject::Reject,
+    source,
+    upload::Upload,
+};
+
+/// Rejects by who set them aside: `source`, or a step's name.
+pub type Rejected = BTreeMap<String, u64>;
+
+/// Collects the rejects of one attempt. Without any, nothing is written.
+pub struct RejectLog {
+    context: Arc<RunContext>,
+    key: String,
+    upload: Option<Upload>,
+    rejected: Rejected,
+}
+
+impl RejectLog {
+    /// Makes an empty log for an attempt.
+    pub fn new(context: &Arc<RunContext>, stage: Stage, task: u32, attempt: &AttemptId) -> Self {
+        let key = context.layout.rejects(stage, task, attempt);
+        Self { context: Arc::clone(context), key, upload: None, rejected: Rejected::new() }
+    }
+
+    /// Keeps a reject. Only for blocking threads of the runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`], naming the record, when there are more than `max_rejects`; or when the store fails.
+    pub fn push(&mut self, reject: &Reject) -> Result<()> {
+        let count = self.rejected.entry(reject.step.clone()).or_default();
+        *count += 1;
+        check_limit(&self.context.pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))?;
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => none.insert(Upload::new(&self.context.run_store, &self.key)?),
+        };
+        let mut line = to_json(reject)?;
+        line.push(b'\n');
+        upload.write_all(&line).or_kind(ErrorKind::Unavailable, || format!("cannot write `{}`", self.key))
+    }
+
+    /// Completes the log, and returns the counts and the key of what was written, if anything was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn finish(self) -> Result<(Rejected, Option<String>)> {
+        let Some(upload) = self.upload else { return Ok((self.rejected, None)) };
+        upload.finish()?;
+        Ok((self.rejected, Some(self.key)))
+    }
+}
+
+/// Checks a count of rejects against `max_rejects` of who made them.
+///
+/// # Errors
+/// [`ErrorKind::Input`], naming the limit.
+pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
+    let (max, setting) = match pipeline.maps.iter().find(|map| map.name == step) {
+        Some(map) => (map.max_rejects, format!("`max_rejects` of `{step}`")),
+        None => (pipeline.run.max_rejects, "`[run] max_rejects`".to_owned()),
+    };
+    if count <= max {
+        return Ok(());
+    }
+    let what = if step == source::STEP { "the source has" } else { "the step rejected" };
+    Err(Error::input(format!("{what} more records than {setting} allows (limit {max})")))
+}
+
+fn named(reject: &Reject) -> String {
+    let place = match (&reject.object, reject.offset) {
+        (Some(object), Some(offset)) => format!(" of `{object}` at byte {offset}"),
+        _ => String::new(),
+    };
+    format!("{} rejected a record{place} ({})", reject.step, reject.reason)
+}

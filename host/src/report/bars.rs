@@ -1,0 +1,107 @@
+//! Progress as a bar for the stage under way, on a terminal.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Redact, lines, tally::Tally};
+use crate::event::{Event, Level, Listener, Stamped};
+
+/// Draws at most this often a second.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// Shows the stage under way as a bar, with lines for what is done and what plugins say above it.
+///
+/// Stages do not overlap, so there is one bar at a time. Colours are left out when `NO_COLOR` is set.
+pub(super) struct Bars {
+    redact: Redact,
+    under_way: Option<(Tally, ProgressBar)>,
+}
+
+impl Bars {
+    pub(super) fn new(redact: Redact) -> Self {
+        Self { redact, under_way: None }
+    }
+
+    fn start(&mut self, tally: Tally) {
+        let bar =
+            ProgressBar::with_draw_target(Some(tally.tasks), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+        bar.set_style(style());
+        bar.set_prefix(tally.stage.name());
+        bar.set_position(tally.done);
+        // Keeps the clock going while no event comes in.
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.under_way = Some((tally, bar));
+    }
+
+    fn update(&mut self, event: &Stamped) {
+        let Some((tally, bar)) = &mut self.under_way else { return };
+        tally.observe(&event.event);
+        bar.set_position(tally.done);
+        bar.set_message(format!("{}, {}", tally.tasks_text(), tally.read_text(event.at_ms)));
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.under_way.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn print(&self, line: &str) {
+        let line = (self.redact)(line);
+        match &self.under_way {
+            Some((_, bar)) => bar.println(line),
+            None => _ = writeln!(io::stderr(), "{line}"),
+        }
+    }
+}
+
+impl Listener for Bars {
+    fn on_event(&mut self, event: &Stamped) {
+        match event.event {
+            Event::StageFinished { .. } | Event::RunFinished { .. } | Event::RunFailed { .. } => self.clear(),
+            _ => {}
+        }
+        if let Some((level, line)) = lines::line(&event.event)
+            && lines::loud_enough(level, Level::Info)
+        {
+            self.print(&line);
+        }
+        match Tally::start(event) {
+            Some(tally) => self.start(tally),
+            None => self.update(event),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:8} {bar:24.cyan} {elapsed:>4}  {wide_msg}")
+        .expect("the template is valid")
+        .progress_chars("━╸─")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Counts, Stage};
+
+    #[test]
+    fn a_bar_lives_as_long_as_its_stage() {
+        let mut bars = Bars::new(Box::new(str::to_owned));
+        let mut tell = |event| {
+            bars.on_event(&Stamped { at_ms: 1000, event });
+            bars.under_way.as_ref().map(|(_, bar)| (bar.position(), bar.message()))
+        };
+        let counts = Counts { records_in: 7, bytes_in: 2048, ..Counts::default() };
+        let finished =
+            Event::AttemptFinished { stage: Stage::Map, task: 0, attempt: 1, duration_ms: 9, counts: counts.clone() };
+        assert_eq!(tell(finished.clone()), None);
+        assert_eq!(tell(Event::StageStarted { stage: Stage::Map, tasks: 3, committed: 1 }), Some((1, String::new())));
+        let message = "2 of 3 shards, 7 records, 7,000/s, 2.0 MiB/s".to_owned();
+        assert_eq!(tell(finished), Some((2, message)));
+        assert_eq!(tell(Event::StageFinished { stage: Stage::Map, duration_ms: 9, counts }), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! Events as JSON lines: printed as they come, or kept for `events.jsonl`.
+
+use std::{fmt, io::Write};
+
+use serde_json::Value;
+
+use super::Redact;
+use crate::event::{Event, Listener, Stamped, unix_ms};
+
+/// The most bytes of attempts and messages a journal keeps.
+const JOURNAL_BYTES_MAX: usize = 64 << 20;
+
+/// Writes each event as a line of JSON.
+pub struct JsonLines<W> {
+    out: W,
+    redact: Redact,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Writes to `out`. A line that cannot be written is lost: the run goes on.
+    pub fn new(out: W, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
+        Self { out, redact: Box::new(redact) }
+    }
+}
+
+impl<W: Write + Send> Listener for JsonLines<W> {
+    fn on_event(&mut self, event: &Stamped) {
+        let line = json_line(event, &self.redact);
+        _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+    }
+}
+
+/// Keeps events as lines of JSON, except [`Event::AttemptProgress`], for whoever writes `events.jsonl`.
+///
+/// Holds 64 MiB of attempts and messages at most; further ones are left out, and how many is noted at the end. What
+/// happens to stages and to the run is always kept.
+pub struct Journal {
+    lines: String,
+    bytes_max: usize,
+    left_out: u64,
+    redact: Redact,
+}
+
+impl Journal {
+    /// Makes an empty journal that keeps nothing `redact` takes out.
+    pub fn new(redact: impl Fn(&str) -> String + Send + 'static) -> Self {
+        Self { lines: String::new(), bytes_max: JOURNAL_BYTES_MAX, left_out: 0, redact: Box::new(redact) }
+    }
+
+    /// Returns the lines of all events so far, each ended by `\n`.
+    pub fn text(&self) -> String {
+        let mut text = self.lines.clone();
+        if self.left_out > 0 {
+            let message = format!(
+                "{} events of attempts and messages of plugins were left out here (`events.jsonl` keeps {} bytes of them)",
+                self.left_out, self.bytes_max
+            );
+            text.push_str(&json_line(&Stamped { at_ms: unix_ms(), event: Event::Warning { message } }, &self.redact));
+        }
+        text
+    }
+}
+
+impl Listener for Journal {
+    fn on_event(&mut self, event: &Stamped) {
+        let can_be_left_out = match event.event {
+            Event::AttemptProgress { .. } => return,
+            Event::AttemptStarted { .. }
+            | Event::AttemptFinished { .. }
+            | Event::AttemptFailed { .. }
+            | Event::Log { .. } => true,
+            _ => false,
+        };
+        let line = json_line(event, &self.redact);
+        if can_be_left_out && self.lines.len() + line.len() > self.bytes_max {
+            self.left_out += 1;
+        } else {
+            self.lines.push_str(&line);
+        }
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("bytes", &self.lines.len()).field("left_out", &self.left_out).finish()
+    }
+}
+
+/// Returns the event as one line, `\n` included. Every text in it is redacted before it is escaped.
+fn json_line(event: &Stamped, redact: &Redact) -> String {
+    let mut value = serde_json::to_value(event).expect("events are plain data with text keys");
+    redact_texts(&mut value, redact);
+    format!("{value}\n")
+}
+
+fn redact_texts(value: &mut Value, redact: &Redact) {
+    match value {
+        Value::String(text) => *text = redact(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_texts(item, redact)),
+        Value::Object(fields) => {
+            // Names of counters come from plugins, so keys are texts too.
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(key, mut item)| {
+                    redact_texts(&mut item, redact);
+                    (redact(&key), item)
+                })
+                .collect();
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Counts, Level, Stage};
+
+    fn redact(text: &str) -> String {
+        text.replace("pass\"word", "${KEY}")
+    }
+
+    fn log(message: &str) -> Stamped {
+        let message = message.to_owned();
+        Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: 0, level: Level::Info, message } }
+    }
+
+    #[test]
+    fn texts_and_counters_are_redacted_before_they_are_escaped() {
+        let mut lines = JsonLines::new(Vec::new(), redact);
+        lines.on_event(&log("the pass\"word is \"x\""));
+        let mut counts = Counts::default();
+        counts.counters.insert("pass\"word".into(), 3);
+        lines
+            .on_event(&Stamped { at_ms: 6, event: Event::StageFinished { stage: Stage::Map, duration_ms: 1, counts } });
+        let written = String::from_utf8(lines.out).expect("text");
+        let read: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(read[0]["event"], "log");
+        assert_eq!(read[0]["message"], "the ${KEY} is \"x\"");
+        assert_eq!(read[1]["counts"]["counters"]["${KEY}"], 3);
+    }
+
+    #[test]
+    fn a_journal_reads_back_as_events_without_progress() {
+        let mut journal = Journal::new(redact);
+        journal.on_event(&log("hello"));
+        let progress = Event::AttemptProgress { stage: Stage::Map, task: 0, records: 1, bytes: 1 };
+        journal.on_event(&Stamped { at_ms: 6, event: progress });
+        let text = journal.text();
+        let events: Vec<Stamped> = text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        assert_eq!(events.len(), 1);
+        assert!(matches!(&events[0].event, Event::Log { message, .. } if message == "hello"));
+    }
+
+    #[test]
+    fn a_full_journal_leaves_out_messages_but_not_the_end() {
+        let mut journal = Journal::new(redact);
+        journal.bytes_max = 150;
+        for _ in 0..10 {
+            journal.on_event(&log("hello"));
+        }
+        journal.on_event(&Stamped {
+            at_ms: 7,
+            event: Event::RunFinished { duration_ms: 1, result: "result/".into(), parts: vec![] },
+        });
+        let text = journal.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[1].contains("run_finished"));
+        assert!(lines[2].contains("9 events of attempts and messages of plugins were left out"));
+    }
+}

@@ -1,0 +1,86 @@
+//! What is said of an event in a line, on a terminal and elsewhere.
+
+use super::text::{bytes, count, counted, duration, printable};
+use crate::event::{Counts, Event, Level, Stage};
+
+/// Returns the line for an event and how loud it is, if there is something to say.
+pub(super) fn line(event: &Event) -> Option<(Level, String)> {
+    match event {
+        Event::RunStarted { pipeline, run_id, resumed, .. } => {
+            let resumed = if *resumed { ", resumed" } else { "" };
+            Some((Level::Info, format!("run {run_id} of {pipeline}{resumed}")))
+        }
+        Event::Planned { objects, bytes: size, shards, partitions } => {
+            let (shards, objects) = (counted(*shards, "shard"), counted(*objects, "object"));
+            let partitions = match partitions {
+                0 => String::new(),
+                partitions => format!(", {}", counted(*partitions, "partition")),
+            };
+            Some((Level::Info, format!("plan: {shards} of {objects} ({}){partitions}", bytes(*size))))
+        }
+        Event::StageFinished { stage, duration_ms, counts } => Some((
+            Level::Info,
+            format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts)),
+        )),
+        Event::AttemptFailed { stage, task, attempt, error, retry_in_ms: Some(wait_ms), .. } => {
+            let (task, wait) = (task_name(*stage, *task), duration(*wait_ms));
+            let error = printable(error);
+            Some((Level::Warn, format!("{task}: attempt {attempt} failed, trying again in {wait}: {error}")))
+        }
+        Event::Log { step, task, level, message } => Some((*level, log_line(step, *task, *level, message))),
+        Event::Warning { message } => Some((Level::Warn, format!("warning: {}", printable(message)))),
+        // The error of a last attempt is the run's error, which the CLI prints.
+        _ => None,
+    }
+}
+
+/// Returns whether `level` is at least `min`.
+pub(super) fn loud_enough(level: Level, min: Level) -> bool {
+    let rank = |level| match level {
+        Level::Debug => 0,
+        Level::Info => 1,
+        Level::Warn => 2,
+        Level::Error => 3,
+    };
+    rank(level) >= rank(min)
+}
+
+/// Returns what a stage's tasks are called.
+pub(super) fn task_kind(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Map => "shard",
+        Stage::Reduce => "partition",
+        Stage::Split | Stage::Finalize => "task",
+    }
+}
+
+fn task_name(stage: Stage, task: u32) -> String {
+    match stage {
+        Stage::Map | Stage::Reduce => format!("{} of {} {task}", stage.name(), task_kind(stage)),
+        Stage::Split | Stage::Finalize => stage.name().to_owned(),
+    }
+}
+
+fn log_line(step: &str, task: u32, level: Level, message: &str) -> String {
+    let level = match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    let task = match step {
+        "split" => String::new(),
+        "reduce" => format!(" of partition {task}"),
+        _ => format!(" of shard {task}"),
+    };
+    format!("{step}{task}: {level}: {}", printable(message))
+}
+
+fn what_was_done(counts: &Counts) -> String {
+    let parts = [
+        (counts.records_in > 0).then(|| format!("{} in", counted(counts.records_in, "record"))),
+        (counts.records_out > 0).then(|| format!("{} out", count(counts.records_out))),
+        (counts.rejects > 0).then(|| counted(counts.rejects, "reject")),
+    ];
+    parts.into_iter().flatten().map(|part| format!(", {part}")).collect()
+}

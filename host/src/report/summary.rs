@@ -1,0 +1,261 @@
+//! The closing summary: what a run did, what it cost, and where everything lies.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::text::{bytes, count, counted, duration, printable};
+use crate::event::{Counts, Event, Listener, Stage, Stamped};
+
+/// The most result parts that are listed.
+const PARTS_MAX: usize = 5;
+
+/// The most counters that are listed.
+const COUNTERS_MAX: usize = 20;
+
+/// What happened in a run, added up. Displays as the summary's text; while the run is not complete, as nothing.
+#[derive(Debug, Default)]
+pub struct Summary {
+    pipeline: String,
+    run_id: Option<String>,
+    run_store: String,
+    resumed: bool,
+    plan: Option<(u64, u64, u64)>,
+    stages: BTreeMap<Stage, StageRow>,
+    finished: Option<Finished>,
+}
+
+#[derive(Debug, Default)]
+struct StageRow {
+    tasks: u64,
+    retries: u64,
+    duration_ms: u64,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Finished {
+    duration_ms: u64,
+    result: String,
+    parts: Vec<String>,
+}
+
+impl Summary {
+    /// Returns the run's id, once the run has started.
+    pub fn run_id(&self) -> Option<&str> {
+        self.run_id.as_deref()
+    }
+
+    fn totals(&self) -> Counts {
+        let mut totals = Counts::default();
+        self.stages.values().for_each(|stage| totals.add(&stage.counts));
+        totals
+    }
+}
+
+impl Listener for Summary {
+    fn on_event(&mut self, event: &Stamped) {
+        match &event.event {
+            Event::RunStarted { pipeline, run_id, run_store, resumed } => {
+                (self.pipeline, self.run_id) = (pipeline.clone(), Some(run_id.clone()));
+                (self.run_store, self.resumed) = (run_store.clone(), *resumed);
+            }
+            Event::Planned { objects, bytes, shards, .. } => self.plan = Some((*objects, *bytes, *shards)),
+            Event::StageStarted { stage, tasks, .. } => self.stages.entry(*stage).or_default().tasks = *tasks,
+            Event::AttemptFailed { stage, retry_in_ms: Some(_), .. } => {
+                self.stages.entry(*stage).or_default().retries += 1;
+            }
+            Event::StageFinished { stage, duration_ms, counts } => {
+                let row = self.stages.entry(*stage).or_default();
+                (row.duration_ms, row.counts) = (*duration_ms, counts.clone());
+            }
+            Event::RunFinished { duration_ms, result, parts } => {
+                let (result, parts) = (result.clone(), parts.clone());
+                self.finished = Some(Finished { duration_ms: *duration_ms, result, parts });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(finished) = &self.finished else { return Ok(()) };
+        writeln!(f, "{}: done in {}\n", self.pipeline, duration(finished.duration_ms))?;
+        let resumed = if self.resumed { " (resumed)" } else { "" };
+        entry(f, "run", &[format!("{}{resumed}", self.run_id.as_deref().unwrap_or_default())])?;
+        if let Some((objects, size, shards)) = self.plan {
+            let (objects, shards) = (counted(objects, "object"), counted(shards, "shard"));
+            entry(f, "source", &[format!("{objects}, {}, {shards}", bytes(size))])?;
+        }
+        self.write_stages(f)?;
+        let totals = self.totals();
+        let counters: Vec<String> =
+            totals.counters.iter().map(|(name, total)| format!("{} {}", printable(name), signed(*total))).collect();
+        entry(f, "counters", &first(counters, COUNTERS_MAX))?;
+        let retries = self.stages.iter().filter(|(_, row)| row.retries > 0);
+        entry(
+            f,
+            "retries",
+            &retries.map(|(stage, row)| format!("{} {}", stage.name(), row.retries)).collect::<Vec<_>>(),
+        )?;
+        if totals.rejects > 0 {
+            let place = format!("{}/rejects/", self.run_store.trim_end_matches('/'));
+            entry(f, "rejects", &[format!("{}, see {place}", count(totals.rejects))])?;
+        }
+        let parts = if finished.parts.is_empty() { vec!["no parts".to_owned()] } else { finished.parts.clone() };
+        entry(f, "result", &[vec![finished.result.clone()], first(parts, PARTS_MAX)].concat())?;
+        entry(f, "run store", std::slice::from_ref(&self.run_store))
+    }
+}
+
+impl Summary {
+    fn write_stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"];
+        let rows = self.stages.iter().map(|(stage, row)| {
+            let counts = &row.counts;
+            // Splitting and finalising handle no records.
+            let (tasks, numbers) = match stage {
+                Stage::Map | Stage::Reduce => (
+                    count(row.tasks),
+                    [
+                        count(counts.records_in),
+                        bytes(counts.bytes_in),
+                        count(counts.records_out),
+                        bytes(counts.bytes_out),
+                    ],
+                ),
+                Stage::Split | Stage::Finalize => Default::default(),
+            };
+            let [records_in, bytes_in, records_out, bytes_out] = numbers;
+            [stage.name().into(), tasks, records_in, bytes_in, records_out, bytes_out, duration(row.duration_ms)]
+        });
+        let rows: Vec<[String; 7]> = [header.map(str::to_owned)].into_iter().chain(rows).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        writeln!(f)?;
+        for row in &rows {
+            write!(f, "{:LABEL_WIDTH$}", row[0])?;
+            for (column, cell) in row.iter().enumerate().skip(1) {
+                write!(f, "  {cell:>width$}", width = width(column))?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f)
+    }
+}
+
+const LABEL_WIDTH: usize = 9;
+
+/// Writes a label and its lines, aligned; nothing if there are no lines.
+fn entry(f: &mut fmt::Formatter<'_>, label: &str, lines: &[String]) -> fmt::Result {
+    for (position, line) in lines.iter().enumerate() {
+        let label = if position == 0 { label } else { "" };
+        writeln!(f, "{label:LABEL_WIDTH$}  {line}")?;
+    }
+    Ok(())
+}
+
+/// Returns the first items, and how many more there are.
+fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
+    let more = items.len().saturating_sub(max);
+    items.truncate(max);
+    if more > 0 {
+        items.push(format!("… and {} more", count(more as u64)));
+    }
+    items
+}
+
+fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", count(number.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
+        let mut summary = Summary::default();
+        events.into_iter().for_each(|event| summary.on_event(&Stamped { at_ms: 0, event }));
+        summary
+    }
+
+    fn started(resumed: bool) -> Event {
+        let run_store = "file:///data/runs/count/r1".to_owned();
+        Event::RunStarted { pipeline: "count".into(), run_id: "r1".into(), run_store, resumed }
+    }
+
+    fn finished(parts: usize) -> Event {
+        let parts = (0..parts).map(|part| format!("part-{part:05}.json")).collect();
+        Event::RunFinished { duration_ms: 3210, result: "file:///data/result/r1".into(), parts }
+    }
+
+    #[test]
+    fn a_run_is_summed_up() {
+        let map = Counts {
+            records_in: 1_000_000,
+            bytes_in: 36_175_872,
+            records_out: 12,
+            bytes_out: 1229,
+            rejects: 3,
+            counters: [("bad \x1b lines".to_owned(), 3), ("balance".to_owned(), -1234)].into(),
+        };
+        let reduce = Counts { records_in: 12, bytes_in: 1229, records_out: 2, bytes_out: 60, ..Counts::default() };
+        let failed = Event::AttemptFailed {
+            stage: Stage::Map,
+            task: 3,
+            attempt: 1,
+            kind: ErrorKind::Unavailable,
+            error: "away".into(),
+            retry_in_ms: Some(1000),
+        };
+        let stage = |stage, duration_ms, counts| Event::StageFinished { stage, duration_ms, counts };
+        let summary = summary([
+            started(true),
+            Event::StageStarted { stage: Stage::Split, tasks: 1, committed: 0 },
+            stage(Stage::Split, 50, Counts::default()),
+            Event::Planned { objects: 3, bytes: 36_175_872, shards: 4, partitions: 2 },
+            Event::StageStarted { stage: Stage::Map, tasks: 4, committed: 1 },
+            failed,
+            stage(Stage::Map, 2100, map),
+            Event::StageStarted { stage: Stage::Reduce, tasks: 2, committed: 0 },
+            stage(Stage::Reduce, 130, reduce),
+            finished(2),
+        ]);
+        let expected = "\
+count: done in 3.2s
+
+run        r1 (resumed)
+source     3 objects, 34.5 MiB, 4 shards
+
+stage      tasks  records in  bytes in  records out  bytes out  time
+split                                                           0.0s
+map            4   1,000,000  34.5 MiB           12    1.2 KiB  2.1s
+reduce         2          12   1.2 KiB            2       60 B  0.1s
+
+counters   bad \\u{1b} lines 3
+           balance -1,234
+retries    map 1
+rejects    3, see file:///data/runs/count/r1/rejects/
+result     file:///data/result/r1
+           part-00000.json
+           part-00001.json
+run store  file:///data/runs/count/r1
+";
+        assert_eq!(summary.to_string(), expected);
+        assert_eq!(summary.run_id(), Some("r1"));
+    }
+
+    #[test]
+    fn many_parts_are_cut_short_and_none_are_said() {
+        let many = summary([started(false), finished(12)]).to_string();
+        assert!(many.contains("part-00004.json\n           … and 7 more\n"), "{many}");
+        assert!(!many.contains("part-00005"), "{many}");
+        let none = summary([started(false), finished(0)]).to_string();
+        assert!(none.contains("result     file:///data/result/r1\n           no parts\n"), "{none}");
+    }
+
+    #[test]
+    fn a_run_that_is_not_complete_has_no_summary() {
+        assert_eq!(summary([started(false)]).to_string(), "");
+    }
+}

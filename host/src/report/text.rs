@@ -1,0 +1,85 @@
+//! Numbers, sizes and times as people read them, and foreign text made safe to print.
+
+use bytesize::ByteSize;
+
+/// The most characters of one foreign text that are printed.
+const CHARACTERS_MAX: usize = 4000;
+
+/// Returns a number with its thousands set apart: `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Returns a number of things: `1 shard`, `1,234 shards`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", count(number))
+}
+
+/// Returns a number of bytes in the unit that suits it: `34.5 MiB`.
+pub(crate) fn bytes(number: u64) -> String {
+    ByteSize::b(number).display().iec().to_string()
+}
+
+/// Returns a time in the units that suit it: `0.3s`, `12.3s`, `2m 05s`, `1h 02m`.
+pub(crate) fn duration(duration_ms: u64) -> String {
+    let seconds = duration_ms / 1000;
+    match seconds {
+        0..60 => format!("{seconds}.{}s", duration_ms % 1000 / 100),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Returns foreign text as it may go to a terminal: control characters shown instead of obeyed, further lines
+/// indented, and the rest left out after 4,000 characters.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::new();
+    for (position, character) in text.trim_end().chars().enumerate() {
+        match character {
+            _ if position == CHARACTERS_MAX => {
+                safe.push('…');
+                break;
+            }
+            '\n' => safe.push_str("\n  "),
+            '\t' => safe.push('\t'),
+            character if character.is_control() => safe.extend(character.escape_default()),
+            character => safe.push(character),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let numbers = [0, 12, 123, 1234, 123_456, 1_234_567];
+        assert_eq!(numbers.map(count), ["0", "12", "123", "1,234", "123,456", "1,234,567"]);
+        assert_eq!([0, 1, 2000].map(|n| counted(n, "shard")), ["0 shards", "1 shard", "2,000 shards"]);
+    }
+
+    #[test]
+    fn times_are_short() {
+        let times = [0, 349, 59_999, 65_000, 3_600_000, 3_725_000];
+        assert_eq!(times.map(duration), ["0.0s", "0.3s", "59.9s", "1m 05s", "1h 00m", "1h 02m"]);
+        assert_eq!([0, 1536, 36_175_872].map(bytes), ["0 B", "1.5 KiB", "34.5 MiB"]);
+    }
+
+    #[test]
+    fn foreign_text_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\u{9b}c\n"), "a\\u{1b}[2Jb\\r\\u{9b}c");
+        assert_eq!(printable("one\ntwo\n"), "one\n  two");
+        assert_eq!(printable(&"x".repeat(5000)).chars().count(), CHARACTERS_MAX + 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Publishing: committed parts get their final names, then the result is declared complete.
+//!
+//! Owns the order of these writes, which is what keeps half a result from being taken for a whole one. Called once
+//! all tasks are committed, by whoever finalises a run; several may, at the same time or after a crash.
+
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{ErrorKind, Result, ResultExt},
+    layout::{AttemptId, LATEST, SinkLayout},
+    store::Store,
+};
+
+/// How many parts are moved, or leftovers deleted, at the same time.
+const MOVES_IN_FLIGHT: usize = 16;
+
+/// A part and the attempt that was committed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPart {
+    /// The part's number.
+    pub part: u32,
+    /// Whose object becomes the part.
+    pub attempt: AttemptId,
+}
+
+/// What `latest.json` says: where the newest complete result lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latest {
+    /// The run that made it.
+    pub run_id: String,
+    /// Its parts, in order, as keys below the sink.
+    pub parts: Vec<String>,
+}
+
+/// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`, and last deletes what lost
+/// attempts left. Returns the parts' keys below the sink, in the order given.
+///
+/// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
+/// all, and `_SUCCESS` only when all are.
+///
+/// # Errors
+/// Those of the store; [`ErrorKind::Unavailable`] when a part is neither under its attempt's name nor its final one.
+/// Failing to delete leftovers is none.
+pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
+    let moves: Vec<(String, String)> = parts
+        .iter()
+        .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
+        .collect();
+    let keys: Vec<String> = futures::stream::iter(moves)
+        .map(async |(from, to)| store.rename(&from, &to).await.map(|()| to))
+        .buffered(MOVES_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    store.put(&layout.success(), "").await?;
+    let latest = Latest { run_id: layout.root().to_owned(), parts: keys };
+    let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
+    store.put(LATEST, text).await?;
+    delete_leftovers(store, &layout.attempts()).await;
+    Ok(latest.parts)
+}
+
+/// Deletes what lies below `prefix`, as far as that is possible: the result is complete without it.
+async fn delete_leftovers(store: &Store, prefix: &str) {
+    store
+        .list(prefix)
+        .for_each_concurrent(MOVES_IN_FLIGHT, async |found| {
+            if let Ok(found) = found {
+                drop(store.delete(&found.key).await);
+            }
+        })
+        .await;
+    store.remove_empty_directory(prefix).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use object_store::{memory::InMemory, path::Path};
+
+    use super::*;
+    use crate::pipeline::Location;
+
+    fn stores(directory: &std::path::Path) -> [Store; 2] {
+        let memory = Store::from_object_store(Arc::new(InMemory::new()), Path::from("sink"), "memory");
+        let location = Location { written: "result/".into(), url: format!("file://{}/", directory.display()) };
+        [memory, Store::open(&location, &BTreeMap::new()).expect("opens")]
+    }
+
+    fn part(part: u32) -> PublishedPart {
+        PublishedPart { part, attempt: AttemptId::new(1, "a") }
+    }
+
+    async fn write(store: &Store, layout: &SinkLayout, part: u32, attempt: &AttemptId) {
+        store.put(&layout.attempt(part, attempt), attempt.to_string()).await.expect("writes");
+    }
+
+    #[tokio::test]
+    async fn only_committed_parts_are_published_and_twice_is_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "json");
+            for number in 0..40 {
+                write(&store, &layout, number, &AttemptId::new(1, "a")).await;
+                write(&store, &layout, number, &AttemptId::new(2, "lost")).await;
+            }
+            let parts: Vec<_> = (0..40).map(part).collect();
+            let mut expected: Vec<_> = (0..40).map(|number| layout.part(number)).collect();
+            for _ in 0..2 {
+                assert_eq!(publish(&store, &layout, &parts).await.expect("publishes"), expected);
+            }
+            let latest = store.get(LATEST).await.expect("reads").expect("is there");
+            let latest: Latest = serde_json::from_slice(&latest).expect("parses");
+            assert_eq!(latest, Latest { run_id: "r".into(), parts: expected.clone() });
+            for key in &expected {
+                assert_eq!(store.get(key).await.expect("reads").as_deref(), Some(&b"1-a"[..]));
+            }
+            expected.extend([layout.success(), LATEST.to_owned()]);
+            expected.sort();
+            assert_eq!(store.list_keys("").await.expect("lists"), expected);
+        }
+        assert!(!directory.path().join("r/_attempts").exists());
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_the_moves_is_made_up_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            for number in 0..3 {
+                write(&store, &layout, number, &part(number).attempt).await;
+            }
+            store.rename(&layout.attempt(1, &part(1).attempt), &layout.part(1)).await.expect("moves");
+            // On its own task, as the end of a run may be.
+            let keys = tokio::spawn(async move { publish(&store, &layout, &[0, 1, 2].map(part)).await });
+            let keys = keys.await.expect("no panic").expect("publishes");
+            assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_part_leaves_the_result_incomplete() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            write(&store, &layout, 0, &part(0).attempt).await;
+            let error = publish(&store, &layout, &[0, 1].map(part)).await.expect_err("part 1 is nowhere");
+            assert!(error.to_string().contains("part-00001-1-a.csv"), "{error}");
+            assert!(!store.exists(&layout.success()).await.expect("looks"));
+            assert!(!store.exists(LATEST).await.expect("looks"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_without_parts_is_complete() {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let layout = SinkLayout::new("r", "csv");
+        assert!(publish(&store, &layout, &[]).await.expect("publishes").is_empty());
+        assert!(store.exists(&layout.success()).await.expect("looks"));
+    }
+}

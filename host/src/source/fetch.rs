@@ -1,0 +1,271 @@
+//! Fetching the bytes of slices, ahead of the worker that decodes them.
+//!
+//! Owns which bytes those are: exactly the records that start in each slice. A record belongs to the slice in which
+//! it starts, so a slice that does not start an object begins behind the first line end at or after its `offset - 1`,
+//! and every slice goes on to the line end of its last record.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use memchr::memchr;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Compression, Object, Slice, find};
+use crate::{
+    error::{Error, Result},
+    store::Store,
+};
+
+/// The most bytes asked for at once: large enough that a store's latency does not matter.
+const GET_BYTES: u64 = 4 << 20;
+
+/// The first read behind a slice's end, for the rest of its last record; each further one is twice as long.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// How many bytes may be asked for or wait for the worker.
+const READ_AHEAD_BYTES: usize = 16 << 20;
+
+/// How many requests may be under way: for shards of many small objects, where bytes are no limit.
+const GETS_IN_FLIGHT: usize = 16;
+
+/// How many chunks may wait for the worker; what bounds memory is [`READ_AHEAD_BYTES`].
+const CHUNKS_WAITING: usize = 64;
+
+/// What [`fetch`] delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// The data that follows is a slice's.
+    Start {
+        /// The object's name.
+        object: Arc<str>,
+        /// Where the first record starts in the object.
+        offset: u64,
+        /// How the data is compressed.
+        compression: Compression,
+    },
+    /// The slice's next bytes, as stored; never empty.
+    Data(Bytes),
+}
+
+/// The chunks of a shard, in order. Dropping it ends the fetch.
+#[derive(Debug)]
+pub struct Chunks {
+    receiver: mpsc::Receiver<Result<Option<Chunk>>>,
+    first: Option<Result<Option<Chunk>>>,
+    done: bool,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Starts to fetch the records of `slices`, in their order, reading ahead of whoever takes the chunks by at most
+/// 16 MiB. Call on the runtime.
+///
+/// `objects` are sorted by name, as `SourceStore::list` returns them. A slice in which no record starts yields
+/// nothing. Each object must still be the version that was listed.
+///
+/// # Errors
+/// [`ErrorKind::Input`](crate::error::ErrorKind::Input) when a slice is not of one of `objects`, lies outside its
+/// object, or is a part of a compressed one. What goes wrong later is the last item of the chunks.
+pub fn fetch(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
+    let reads = slices.iter().map(|slice| Read::new(slice, objects)).collect::<Result<Vec<_>>>()?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    let fetch = Fetch { store: store.clone(), sender };
+    let task = tokio::spawn(async move {
+        let last = match fetch.send_all(reads).await {
+            Ok(()) => Ok(None),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Dropped) => return,
+        };
+        // Nobody there to hear it is fine.
+        drop(fetch.sender.send(last).await);
+    });
+    Ok(Chunks { receiver, first: None, done: false, _task: AbortOnDropHandle::new(task) })
+}
+
+impl Chunks {
+    /// Returns whether the next chunk is still being fetched.
+    pub fn is_waiting(&self) -> bool {
+        !self.done && self.first.is_none() && self.receiver.is_empty()
+    }
+
+    /// Waits until the first chunk is there, so that no worker has to.
+    pub async fn ready(&mut self) {
+        if self.first.is_none() && !self.done {
+            self.first = self.receiver.recv().await;
+        }
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Chunk>;
+
+    /// Returns the next chunk, waiting for it. Call on a worker thread: panics on one of the runtime's.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let last = match self.first.take().or_else(|| self.receiver.blocking_recv()) {
+            Some(Ok(Some(chunk))) => return Some(Ok(chunk)),
+            Some(Ok(None)) => None,
+            Some(Err(error)) => Some(Err(error)),
+            // Without this a fetch that died would look like a source that ended.
+            None => Some(Err(Error::internal("the fetch of a shard ended early"))),
+        };
+        self.done = true;
+        last
+    }
+}
+
+/// Why a fetch ends early.
+enum Stop {
+    /// Nobody takes the chunks any more.
+    Dropped,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A fetch under way.
+struct Fetch {
+    store: Store,
+    sender: mpsc::Sender<Result<Option<Chunk>>>,
+}
+
+impl Fetch {
+    async fn send_all(&self, reads: Vec<Read>) -> Result<(), Stop> {
+        let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
+        let mut started = false;
+        while let Some((read, range, bytes)) = parts.next().await {
+            let bytes = bytes?;
+            let ends_with_line = bytes.last() == Some(&b'\n');
+            if range.start == read.first_byte() {
+                started = false;
+            }
+            if started {
+                self.send(Chunk::Data(bytes)).await?;
+            } else if let Some(start) = read.first_record(range.start, &bytes) {
+                started = true;
+                let (object, offset) = (Arc::clone(&read.object), range.start + start as u64);
+                self.send(Chunk::Start { object, offset, compression: read.compression }).await?;
+                self.send(Chunk::Data(bytes.slice(start..))).await?;
+            }
+            if started && range.end == read.end && !ends_with_line {
+                self.send_tail(&read).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the slice's last record has behind the slice's end.
+    async fn send_tail(&self, read: &Read) -> Result<(), Stop> {
+        let (mut at, mut length) = (read.end, TAIL_BYTES);
+        while at < read.size {
+            let range = at..read.size.min(at + length);
+            (at, length) = (range.end, GET_BYTES.min(length * 2));
+            let bytes = self.store.get_range(&read.object, range, read.e_tag.as_deref()).await?;
+            if let Some(line_end) = memchr(b'\n', &bytes) {
+                return self.send(Chunk::Data(bytes.slice(..=line_end))).await;
+            }
+            self.send(Chunk::Data(bytes)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, chunk: Chunk) -> Result<(), Stop> {
+        self.sender.send(Ok(Some(chunk))).await.map_err(|_| Stop::Dropped)
+    }
+}
+
+/// A slice with what is known of its object.
+struct Read {
+    object: Arc<str>,
+    size: u64,
+    e_tag: Option<String>,
+    compression: Compression,
+    offset: u64,
+    end: u64,
+}
+
+impl Read {
+    fn new(slice: &Slice, objects: &[Object]) -> Result<Self> {
+        let Slice { object: name, offset, length } = slice;
+        let missing = || Error::input(format!("the source has no object `{name}`"));
+        let Object { size, e_tag, compression, .. } = find(objects, name).ok_or_else(missing)?.clone();
+        let end = offset.checked_add(*length).filter(|end| *end <= size).ok_or_else(|| {
+            Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
+        })?;
+        if compression != Compression::None && (*offset, end) != (0, size) {
+            return Err(Error::input(format!("object `{name}` is compressed: a slice has to be the whole of it")));
+        }
+        Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end })
+    }
+
+    /// Returns where to read from: the byte before the slice says whether a record starts with the slice.
+    fn first_byte(&self) -> u64 {
+        self.offset.saturating_sub(1)
+    }
+
+    /// Returns the ranges to ask for; none when the slice is empty.
+    fn ranges(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let (mut at, end) = if self.offset < self.end { (self.first_byte(), self.end) } else { (0, 0) };
+        std::iter::from_fn(move || {
+            let range = at..end.min(at + GET_BYTES);
+            at = range.end;
+            (!range.is_empty()).then_some(range)
+        })
+    }
+
+    /// Returns where in `bytes`, read from `at`, the slice's first record starts.
+    fn first_record(&self, at: u64, bytes: &[u8]) -> Option<usize> {
+        if self.offset == 0 {
+            return Some(0);
+        }
+        let start = memchr(b'\n', bytes)? + 1;
+        (at + (start as u64) < self.end).then_some(start)
+    }
+}
+
+/// Returns the slices' bytes in order, while up to [`GETS_IN_FLIGHT`] requests for [`READ_AHEAD_BYTES`] are under way
+/// or not yet dropped by whoever took them.
+fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = (Arc<Read>, Range<u64>, Result<Bytes>)> {
+    let budget = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
+    let ranges = reads.into_iter().map(Arc::new).flat_map(|read| {
+        let ranges = read.ranges();
+        ranges.map(move |range| (Arc::clone(&read), range))
+    });
+    futures::stream::iter(ranges)
+        // In order and before the requests start, or a later one could take what an earlier one needs.
+        .then(move |(read, range)| {
+            let budget = Arc::clone(&budget);
+            async move {
+                let bytes = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
+                let permit = budget.acquire_many_owned(bytes).await.expect("the budget is never closed");
+                (read, range, permit)
+            }
+        })
+        .map(move |(read, range, permit)| {
+            let store = store.clone();
+            async move {
+                let got = store.get_range(&read.object, range.clone(), read.e_tag.as_deref()).await;
+                (read, range, got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit })))
+            }
+        })
+        .buffered(GETS_IN_FLIGHT)
+}
+
+/// Bytes that count as read ahead until they are dropped.
+struct Held {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}

@@ -1,0 +1,303 @@
+//! Lines of JSON into columns: one pass over each document, straight to Arrow's builders, with nothing kept of the
+//! fields nobody asked for.
+//!
+//! Owns how JSON values map to column types:
+//! - `boolean` takes `true` and `false`, `text` takes strings, `float64` takes any number (the nearest double).
+//! - `int64` takes numbers without a fraction that fit: `7`, and also `7.0` and `7e0` up to 2^53, for JSON does not
+//!   tell them apart.
+//! - A missing field and `null` are null. Of a field given twice the last one counts, and each has to be of its type.
+//!
+//! Anything else makes the record a reject, as does a document that is malformed or not an object.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, RecordBatch,
+    builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder},
+};
+use arrow_schema::{DataType, Field, SchemaRef};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Unexpected, Visitor};
+
+use super::{STEP, lines::Lines};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    reject::Reject,
+    schema::{Schema, type_name},
+};
+
+/// The largest integer up to which every integer is a double.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// What some tools write in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The fields asked for.
+pub(super) struct JsonColumns {
+    schema: SchemaRef,
+    /// Names with their columns, sorted by name.
+    by_name: Vec<(String, usize)>,
+}
+
+impl JsonColumns {
+    pub(super) fn new(schema: &Schema) -> Result<Self> {
+        let fields = schema.fields.fields();
+        if let Some(field) = fields.iter().find(|field| Column::new(field, 0).is_none()) {
+            return Err(Error::config(format!(
+                "field `{}` of a `json` source cannot be {} (use boolean, int64, float64 or text)",
+                field.name(),
+                type_name(field.data_type())
+            )));
+        }
+        let mut by_name: Vec<_> =
+            fields.iter().enumerate().map(|(column, field)| (field.name().clone(), column)).collect();
+        by_name.sort_unstable();
+        Ok(Self { schema: Arc::clone(&schema.fields), by_name })
+    }
+
+    /// Returns the rows, the rejects, and the line of each row.
+    pub(super) fn decode(&self, lines: &Lines) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
+        let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(lines.records.len()));
+        let fields = self.schema.fields();
+        let mut columns: Vec<Column> =
+            fields.iter().filter_map(|field| Column::new(field, lines.records.len())).collect();
+        let mut row = Row { values: vec![Value::Null; fields.len()], unescaped: String::new() };
+        for (line, record) in lines.records.iter().flatten().enumerate() {
+            let document = match record.strip_prefix(BYTE_ORDER_MARK) {
+                Some(document) if lines.origin(line).offset == 0 => document,
+                _ => record,
+            };
+            if document.trim_ascii().is_empty() {
+                continue;
+            }
+            match row.parse(document, self) {
+                Ok(()) => {
+                    let values = columns.iter_mut().zip(&row.values);
+                    values.for_each(|(column, value)| column.append(value, &row.unescaped));
+                    line_of_row.push(line);
+                }
+                Err(error) => {
+                    let origin = lines.origin(line);
+                    let reject = Reject::new(STEP, &reason(&error)).at(origin.object, origin.offset);
+                    rejects.push(reject.with_record(record));
+                }
+            }
+        }
+        let arrays = columns.into_iter().map(Column::finish).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+            .or_kind(ErrorKind::Internal, || "a batch of JSON records")?;
+        Ok((batch, rejects, line_of_row))
+    }
+
+    fn column_of(&self, name: &str) -> Option<usize> {
+        let found = self.by_name.binary_search_by(|(known, _)| known.as_str().cmp(name));
+        found.ok().map(|index| self.by_name[index].1)
+    }
+}
+
+/// Returns what is wrong with a document and where; its line is always the first, so only the column is said.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&position) {
+        Some(text) => format!("{text} (at byte {} of the record)", error.column()),
+        None => text,
+    }
+}
+
+/// A value of a document, until it is known that the whole document is good.
+#[derive(Debug, Clone)]
+enum Value<'a> {
+    Null,
+    Boolean(bool),
+    Int64(i64),
+    Float64(f64),
+    Text(&'a str),
+    /// Text that is not in the document as such, in `Row::unescaped`.
+    Unescaped(Range<usize>),
+}
+
+/// One document's values, by column. Reused, so that a record costs no allocation.
+struct Row<'a> {
+    values: Vec<Value<'a>>,
+    unescaped: String,
+}
+
+impl<'a> Row<'a> {
+    fn parse(&mut self, document: &'a [u8], columns: &JsonColumns) -> Result<(), serde_json::Error> {
+        self.values.fill(Value::Null);
+        self.unescaped.clear();
+        let mut deserializer = serde_json::Deserializer::from_slice(document);
+        deserializer.deserialize_any(DocumentVisitor { row: self, columns })?;
+        deserializer.end()
+    }
+}
+
+struct DocumentVisitor<'r, 'a> {
+    row: &'r mut Row<'a>,
+    columns: &'r JsonColumns,
+}
+
+impl<'a> Visitor<'a> for DocumentVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { row, columns } = self;
+        while let Some(column) = map.next_key_seed(KeySeed(columns))? {
+            let Some(column) = column else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let field = columns.schema.field(column);
+            row.values[column] = map.next_value_seed(ValueSeed { field, unescaped: &mut row.unescaped })?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds the column of a key, if it was asked for.
+struct KeySeed<'r>(&'r JsonColumns);
+
+impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.column_of(key))
+    }
+}
+
+/// Takes one value of a field's type.
+struct ValueSeed<'r> {
+    field: &'r Field,
+    unescaped: &'r mut String,
+}
+
+impl ValueSeed<'_> {
+    /// Returns `value` if the field is of the type, and otherwise says what was found instead.
+    fn take<'a, E: serde::de::Error>(
+        &self,
+        data_type: &DataType,
+        value: Value<'a>,
+        found: Unexpected<'_>,
+    ) -> Result<Value<'a>, E> {
+        if self.field.data_type() == data_type { Ok(value) } else { Err(E::invalid_type(found, self)) }
+    }
+}
+
+impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
+    type Value = Value<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "where it happens it is the contract")]
+impl<'a> Visitor<'a> for ValueSeed<'_> {
+    type Value = Value<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for field `{}`", type_name(self.field.data_type()), self.field.name())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        self.take(&DataType::Boolean, Value::Boolean(value), Unexpected::Bool(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        match self.field.data_type() {
+            DataType::Float64 => Ok(Value::Float64(value as f64)),
+            _ => self.take(&DataType::Int64, Value::Int64(value), Unexpected::Signed(value)),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        match (self.field.data_type(), i64::try_from(value)) {
+            (DataType::Float64, _) => Ok(Value::Float64(value as f64)),
+            (DataType::Int64, Err(_)) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
+            (_, signed) => {
+                self.take(&DataType::Int64, Value::Int64(signed.unwrap_or_default()), Unexpected::Unsigned(value))
+            }
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        match self.field.data_type() {
+            DataType::Int64 if value.fract() == 0.0 && value.abs() <= EXACT_MAX => Ok(Value::Int64(value as i64)),
+            _ => self.take(&DataType::Float64, Value::Float64(value), Unexpected::Float(value)),
+        }
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'a str) -> Result<Self::Value, E> {
+        self.take(&DataType::Utf8, Value::Text(value), Unexpected::Str(value))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        let start = self.unescaped.len();
+        self.unescaped.push_str(value);
+        self.take(&DataType::Utf8, Value::Unescaped(start..self.unescaped.len()), Unexpected::Str(value))
+    }
+}
+
+/// The column being built.
+enum Column {
+    Boolean(BooleanBuilder),
+    Int64(Int64Builder),
+    Float64(Float64Builder),
+    Text(StringBuilder),
+}
+
+impl Column {
+    fn new(field: &Field, rows: usize) -> Option<Self> {
+        Some(match field.data_type() {
+            DataType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
+            DataType::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
+            DataType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
+            DataType::Utf8 => Self::Text(StringBuilder::with_capacity(rows, 0)),
+            _ => return None,
+        })
+    }
+
+    /// Appends a value of the column's type; any other, so only null, is a null.
+    fn append(&mut self, value: &Value<'_>, unescaped: &str) {
+        match (self, value) {
+            (Self::Boolean(column), Value::Boolean(value)) => column.append_value(*value),
+            (Self::Boolean(column), _) => column.append_null(),
+            (Self::Int64(column), Value::Int64(value)) => column.append_value(*value),
+            (Self::Int64(column), _) => column.append_null(),
+            (Self::Float64(column), Value::Float64(value)) => column.append_value(*value),
+            (Self::Float64(column), _) => column.append_null(),
+            (Self::Text(column), Value::Text(value)) => column.append_value(value),
+            (Self::Text(column), Value::Unescaped(range)) => column.append_value(&unescaped[range.clone()]),
+            (Self::Text(column), _) => column.append_null(),
+        }
+    }
+
+    fn finish(self) -> ArrayRef {
+        match self {
+            Self::Boolean(mut column) => Arc::new(column.finish()),
+            Self::Int64(mut column) => Arc::new(column.finish()),
+            Self::Float64(mut column) => Arc::new(column.finish()),
+            Self::Text(mut column) => Arc::new(column.finish()),
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The promises of a source: which objects, which records, whole and once, and batches that depend on data alone.
+
+use std::{
+    io::Write,
+    sync::{Arc, LazyLock},
+};
+
+use arrow_array::{Array, RecordBatch, cast::AsArray, types::Float64Type, types::Int64Type};
+use arrow_schema::{DataType, Field};
+use bytes::Bytes;
+use object_store::{memory::InMemory, path::Path};
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema};
+
+/// What fetches while the test's own thread decodes, as a worker does.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
+
+/// A record with where it came from.
+type Found = (String, u64, Vec<u8>);
+
+fn store_of(objects: &[(&str, &[u8])]) -> (Store, Vec<Object>) {
+    let store = Store::from_object_store(Arc::new(InMemory::new()), Path::from("in"), "memory");
+    let listed = RUNTIME.block_on(async {
+        for (name, bytes) in objects {
+            store.put(name, bytes.to_vec()).await?;
+        }
+        SourceStore::new(store.clone(), &[])?.list().await
+    });
+    (store, listed.expect("lists"))
+}
+
+fn slice(object: &str, start: usize, end: usize) -> Slice {
+    Slice { object: object.to_owned(), offset: start as u64, length: (end - start) as u64 }
+}
+
+/// Divides an object at `cuts`, which are sorted.
+fn slices_at(object: &str, length: usize, cuts: &[usize]) -> Vec<Slice> {
+    let starts = std::iter::once(0).chain(cuts.iter().copied());
+    let ends = cuts.iter().copied().chain(std::iter::once(length));
+    starts.zip(ends).map(|(start, end)| slice(object, start, end)).collect()
+}
+
+fn fetched(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
+    RUNTIME.block_on(async {
+        let mut chunks = fetch(store, slices, objects)?;
+        chunks.ready().await;
+        Ok(chunks)
+    })
+}
+
+fn batches<I: Iterator<Item = Result<Chunk>>>(mut decoder: Decoder<I>) -> Result<Vec<SourceBatch>> {
+    let mut batches = Vec::new();
+    while let Some(batch) = decoder.next_batch()? {
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn records(batch: &SourceBatch) -> Vec<Found> {
+    let lines = batch.batch.column(0).as_binary::<i32>();
+    let found = |row| {
+        let origin = batch.origin(row);
+        assert_eq!(origin.record, lines.value(row));
+        (origin.object.to_owned(), origin.offset, origin.record.to_owned())
+    };
+    (0..lines.len()).map(found).collect()
+}
+
+/// Reads slices as a map task does.
+fn read(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Vec<Found>> {
+    let decoder = Decoder::new(fetched(store, slices, objects)?, &SourceFormat::Lines)?;
+    Ok(batches(decoder)?.iter().flat_map(records).collect())
+}
+
+/// The records of an object, found the simple way.
+fn lines_of(object: &str, data: &[u8]) -> Vec<Found> {
+    let mut offset = 0;
+    let mut found = Vec::new();
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        let record = line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).unwrap_or(line);
+        found.push((object.to_owned(), offset, record.to_owned()));
+        offset += line.len() as u64;
+    }
+    found
+}
+
+/// Bytes with many line ends of both kinds, empty lines, and often no line end at the end.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => Just(b"\n".to_vec()),
+        2 => Just(b"\r\n".to_vec()),
+        1 => Just(b"\r".to_vec()),
+        3 => proptest::collection::vec(any::<u8>(), 0..6),
+        1 => proptest::collection::vec(Just(b'x'), 20..60),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn slices_cover_every_record_exactly_once(
+        data in text(),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(data.len() + 1)).collect();
+        cuts.sort_unstable();
+        let (store, objects) = store_of(&[("a", &data)]);
+        let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
+        prop_assert_eq!(found, lines_of("a", &data));
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_how_the_data_comes(
+        slices in proptest::collection::vec(text(), 1..4),
+        pieces in proptest::collection::vec(1..40_usize, 1..8),
+        batch_bytes in 8..100_u64,
+    ) {
+        let chunks = |piece_sizes: &[usize]| {
+            let mut sizes = piece_sizes.iter().copied().cycle();
+            let mut chunks = Vec::new();
+            for (number, data) in slices.iter().enumerate() {
+                chunks.push(Ok(start(&format!("{number}"), Compression::None)));
+                let mut rest = Bytes::from(data.clone());
+                while !rest.is_empty() {
+                    let size = sizes.next().unwrap_or(1).min(rest.len());
+                    chunks.push(Ok(Chunk::Data(rest.split_to(size))));
+                }
+            }
+            let decoder = Decoder::with_sizes(chunks.into_iter(), &SourceFormat::Lines, batch_bytes, 1000);
+            batches(decoder.expect("a format")).expect("decodes")
+        };
+        let whole = chunks(&[usize::MAX]);
+        let seen = |batches: &[SourceBatch]| -> Vec<_> {
+            batches.iter().map(|batch| (records(batch), batch.bytes)).collect()
+        };
+        prop_assert_eq!(seen(&whole), seen(&chunks(&pieces)));
+        let expected: Vec<Found> =
+            slices.iter().enumerate().flat_map(|(number, data)| lines_of(&number.to_string(), data)).collect();
+        prop_assert_eq!(whole.iter().flat_map(records).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(
+            whole.iter().map(|batch| batch.bytes).sum::<u64>(),
+            slices.iter().map(|data| data.len() as u64).sum::<u64>()
+        );
+        prop_assert!(whole.iter().all(|batch| batch.bytes <= batch_bytes || batch.batch.num_rows() == 1));
+    }
+}
+
+fn start(object: &str, compression: Compression) -> Chunk {
+    Chunk::Start { object: object.into(), offset: 0, compression }
+}
+
+/// A fetch of one whole object.
+fn whole(object: &str, data: &[u8]) -> std::vec::IntoIter<Result<Chunk>> {
+    let data = Bytes::copy_from_slice(data);
+    vec![Ok(start(object, Compression::of(object))), Ok(Chunk::Data(data))].into_iter()
+}
+
+#[test]
+fn cuts_at_every_position_lose_and_double_nothing() {
+    for data in [&b"a\n\nbb\r\n\r\nccc"[..], b"\n\n\n", b"a\r\nb\n", b"no line end", b"x"] {
+        let (store, objects) = store_of(&[("a", data)]);
+        for first in 0..=data.len() {
+            for second in first..=data.len() {
+                let slices = slices_at("a", data.len(), &[first, second]);
+                let each: Vec<Found> = slices
+                    .iter()
+                    .flat_map(|slice| read(&store, std::slice::from_ref(slice), &objects).expect("reads"))
+                    .collect();
+                assert_eq!(each, lines_of("a", data), "{data:?} cut at {first} and {second}");
+            }
+        }
+    }
+}
+
+#[test]
+fn records_longer_than_a_read_are_whole() {
+    const MIB: usize = 1 << 20;
+    let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 9 * MIB, 4 * MIB - 1, 1, 64 << 10];
+    let data: Vec<u8> = sizes.iter().flat_map(|size| [vec![b'x'; *size], b"\n".to_vec()].concat()).collect();
+    let expected = lines_of("a", &data);
+    let (store, objects) = store_of(&[("a", &data)]);
+    for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..20).map(|cut| cut * MIB).collect()] {
+        let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
+        assert!(found == expected, "cut at {cuts:?}");
+    }
+}
+
+#[test]
+fn many_small_objects_make_few_batches() {
+    let names: Vec<String> = (0..300).map(|number| format!("{number:03}.txt")).collect();
+    let contents: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"some line\nno end"[..])).collect();
+    let (store, objects) = store_of(&contents);
+    let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 16)).collect();
+    let decoder = Decoder::new(fetched(&store, &slices, &objects).expect("fetches"), &SourceFormat::Lines);
+    let batches = batches(decoder.expect("a format")).expect("reads");
+    let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
+    let expected: Vec<Found> = names.iter().flat_map(|name| lines_of(name, b"some line\nno end")).collect();
+    assert_eq!(records(batch), expected);
+    assert_eq!((batch.records(), batch.bytes), (600, 4800));
+}
+
+#[test]
+fn empty_objects_and_slices_have_no_records() {
+    let (store, objects) = store_of(&[("a", b""), ("b", b"x\ny")]);
+    let slices = [slice("a", 0, 0), slice("b", 0, 0), slice("b", 1, 1), slice("b", 3, 3), slice("b", 1, 2)];
+    assert!(read(&store, &slices, &objects).expect("reads").is_empty());
+    assert!(read(&store, &[], &objects).expect("reads").is_empty());
+}
+
+#[test]
+fn slices_that_cannot_be_are_refused() {
+    let (store, objects) = store_of(&[("a", b"x\ny"), ("b.gz", b"not gzip")]);
+    let cases = [
+        (slice("c", 0, 1), "the source has no object `c`"),
+        (slice("a", 2, 4), "slice at 2 of 2 bytes lies outside object `a` of 3 bytes"),
+        (Slice { object: "a".into(), offset: 1, length: u64::MAX }, "lies outside object `a`"),
+        (slice("b.gz", 0, 3), "object `b.gz` is compressed: a slice has to be the whole of it"),
+    ];
+    for (slice, expected) in cases {
+        let error = fetched(&store, &[slice], &objects).expect_err("cannot be");
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_object_that_changed_since_it_was_listed_is_an_error() {
+    let (store, objects) = store_of(&[("a", b"one\n"), ("b", b"one\n")]);
+    RUNTIME.block_on(store.put("b", "two\n")).expect("writes");
+    let error = read(&store, &[slice("a", 0, 4), slice("b", 0, 4)], &objects).expect_err("changed");
+    assert_eq!(error.kind(), ErrorKind::Input);
+    assert!(error.to_string().starts_with("object `b` of `memory` changed"), "{error}");
+}
+
+#[test]
+fn dropping_the_chunks_ends_the_fetch() {
+    let data = vec![b'x'; 64 << 20];
+    let (store, objects) = store_of(&[("a", &data)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut chunks = fetch(&store, &[slice("a", 0, data.len())], &objects).expect("fetches");
+        chunks.ready().await;
+        assert_eq!(runtime.metrics().num_alive_tasks(), 1, "reading ahead ends before the object does");
+        drop(chunks);
+        tokio::task::yield_now().await;
+        assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+    });
+}
+
+#[test]
+fn a_long_record_is_a_batch_of_its_own_and_a_too_long_one_an_error() {
+    let data = [&b"a\nb\n"[..], &[b'x'; 50], b"\nc\n"].concat();
+    let rows = |max| -> Result<Vec<usize>> {
+        let decoder = Decoder::with_sizes(whole("o", &data), &SourceFormat::Lines, 24, max)?;
+        Ok(batches(decoder)?.iter().map(|batch| batch.batch.num_rows()).collect())
+    };
+    assert_eq!(rows(51).expect("fits"), [2, 1, 1]);
+    let error = rows(50).expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::Input);
+    assert_eq!(error.to_string(), "the record at byte 4 of object `o` is longer than a record may be (50 bytes)");
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(data).expect("writes");
+    encoder.finish().expect("finishes")
+}
+
+fn zstandard(data: &[u8]) -> Vec<u8> {
+    zstd::stream::encode_all(data, 1).expect("encodes")
+}
+
+#[test]
+fn compressed_objects_of_several_members_are_read_to_their_end() {
+    let text: Vec<u8> = (0..50_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+    let (first, second) = text.split_at(123_457);
+    let gz = [gzip(first), gzip(second), gzip(b"")].concat();
+    let zst = [zstandard(first), zstandard(second)].concat();
+    let contents = [("a.gz", &gz[..]), ("b.zst", &zst), ("c.ZSTD", &zst), ("d.gz", &gzip(b"")), ("e", b"plain")];
+    let (store, objects) = store_of(&contents);
+    let slices: Vec<Slice> = contents.iter().map(|(name, data)| slice(name, 0, data.len())).collect();
+    let mut expected: Vec<Found> = ["a.gz", "b.zst", "c.ZSTD"].iter().flat_map(|name| lines_of(name, &text)).collect();
+    expected.extend(lines_of("e", b"plain"));
+    assert!(read(&store, &slices, &objects).expect("reads") == expected);
+}
+
+#[test]
+fn broken_compressed_objects_are_named() {
+    let text = b"some text, some text, some text\n".repeat(100);
+    let cut = |data: &[u8]| data[..data.len() - 6].to_vec();
+    let cases = [
+        ("a.gz", b"not gzip at all".to_vec(), "`a.gz` cannot be decompressed as gzip"),
+        ("b.gz", cut(&gzip(&text)), "`b.gz` cannot be decompressed as gzip"),
+        ("c.zst", b"not zstd at all".to_vec(), "`c.zst` cannot be decompressed as zstd"),
+        ("d.zst", cut(&zstandard(&text)), "`d.zst` cannot be decompressed as zstd"),
+    ];
+    for (name, data, expected) in cases {
+        let decoder = Decoder::new(whole(name, &data), &SourceFormat::Lines).expect("a format");
+        let error = batches(decoder).expect_err("broken");
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_the_fetch_keeps_its_kind_through_decompression() {
+    let failed = || Err(Error::new(ErrorKind::Unavailable, anyhow::anyhow!("no answer")));
+    for name in ["a", "a.gz", "a.zst"] {
+        let chunks = vec![Ok(start(name, Compression::of(name))), failed()];
+        let error = batches(Decoder::new(chunks.into_iter(), &SourceFormat::Lines).expect("a format"));
+        let error = error.expect_err("failed");
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unavailable, "no answer"));
+    }
+}
+
+fn json_format(fields: &[(&str, DataType)]) -> SourceFormat {
+    let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
+    SourceFormat::Json(Schema::new(fields.iter().map(field).collect(), 0).expect("valid"))
+}
+
+fn typed() -> SourceFormat {
+    json_format(&[("t", DataType::Utf8), ("i", DataType::Int64), ("f", DataType::Float64), ("b", DataType::Boolean)])
+}
+
+fn decode_json(format: &SourceFormat, data: &[u8]) -> SourceBatch {
+    let decoder = Decoder::new(whole("o.json", data), format).expect("a format");
+    let mut all = batches(decoder).expect("decodes");
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+/// A row of [`typed`] as JSON values.
+fn row(batch: &RecordBatch, row: usize) -> [serde_json::Value; 4] {
+    let value = |column: usize, value: serde_json::Value| {
+        if batch.column(column).is_null(row) { serde_json::Value::Null } else { value }
+    };
+    [
+        value(0, batch.column(0).as_string::<i32>().value(row).into()),
+        value(1, batch.column(1).as_primitive::<Int64Type>().value(row).into()),
+        value(2, batch.column(2).as_primitive::<Float64Type>().value(row).into()),
+        value(3, batch.column(3).as_boolean().value(row).into()),
+    ]
+}
+
+/// What [`typed`] takes of a document, or `None` for a reject: by way of a whole `serde_json::Value`.
+fn expected_row(document: &str) -> Option<[serde_json::Value; 4]> {
+    use serde_json::Value;
+    let document: Value = serde_json::from_str(document).ok()?;
+    let fields = document.as_object()?;
+    let get = |name: &str| fields.get(name).cloned().unwrap_or(Value::Null);
+    let pick = |value: Value, typed: Option<Value>| if value.is_null() { Some(value) } else { typed };
+    let integral = |value: f64| value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;
+    let (t, i, f, b) = (get("t"), get("i"), get("f"), get("b"));
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be integral and small")]
+    let integer = i.as_i64().or(i.as_f64().filter(|value| i.is_f64() && integral(*value)).map(|value| value as i64));
+    Some([
+        pick(t.clone(), t.is_string().then_some(t))?,
+        pick(i, integer.map(Value::from))?,
+        pick(f.clone(), f.as_f64().map(Value::from))?,
+        pick(b.clone(), b.is_boolean().then_some(b))?,
+    ])
+}
+
+fn json_value() -> impl Strategy<Value = String> {
+    let text = proptest::collection::vec(any::<char>(), 0..5).prop_map(|text| text.into_iter().collect::<String>());
+    let quoted = text.prop_map(|text| serde_json::to_string(&text).expect("text"));
+    let fixed = |value: &'static str| Just(value.to_owned());
+    prop_oneof![
+        quoted,
+        any::<i64>().prop_map(|value| value.to_string()),
+        any::<u64>().prop_map(|value| value.to_string()),
+        any::<f64>().prop_map(|value| serde_json::to_string(&value).expect("a number, or null")),
+        fixed("true"),
+        fixed("false"),
+        fixed("null"),
+        fixed("1.0"),
+        fixed("-0"),
+        fixed("1e3"),
+        fixed("0.1"),
+        fixed("1e400"),
+        fixed(r#""\u00e9\n\ud83d\ude00""#),
+        fixed(r#"{"t":[1,{"i":2}]}"#),
+        fixed("[]"),
+    ]
+}
+
+fn json_document() -> impl Strategy<Value = String> {
+    let fields = ["t", "i", "f", "b", "other", "ü"].map(|name| {
+        proptest::option::of(json_value()).prop_map(move |value| value.map(|value| format!("\"{name}\" : {value}")))
+    });
+    let object = fields.prop_map(|fields| {
+        let fields: Vec<String> = fields.into_iter().flatten().collect();
+        format!("{{{}}}", fields.join(","))
+    });
+    let object = object.boxed();
+    prop_oneof![
+        8 => object.clone(),
+        2 => (object, any::<prop::sample::Index>()).prop_map(|(mut object, end)| {
+            object.truncate(object.floor_char_boundary(end.index(object.len())));
+            object
+        }),
+        1 => json_value(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn json_columns_equal_those_picked_from_whole_documents(
+        documents in proptest::collection::vec(json_document(), 1..20),
+    ) {
+        let data = documents.join("\n");
+        let found = decode_json(&typed(), data.as_bytes());
+        let present: Vec<&String> = documents.iter().filter(|document| !document.trim().is_empty()).collect();
+        let (good, bad): (Vec<&String>, Vec<&String>) =
+            present.iter().partition(|document| expected_row(document).is_some());
+        prop_assert_eq!(found.batch.num_rows(), good.len());
+        for (index, document) in good.iter().enumerate() {
+            let expected = expected_row(document).expect("is good");
+            prop_assert_eq!(row(&found.batch, index), expected, "{}", document);
+            prop_assert_eq!(found.origin(index).record, document.as_bytes());
+        }
+        let rejected: Vec<_> = found.rejects.iter().map(|reject| reject.record.as_ref()).collect();
+        prop_assert_eq!(rejected, bad.into_iter().map(Some).collect::<Vec<_>>());
+        prop_assert_eq!(found.bytes, data.len() as u64);
+    }
+}
+
+#[test]
+fn rejects_say_where_and_why() {
+    let data = b"{\"i\":1}\n\n  \r\n{\"i\":\"x\"}\n{\"i\":1.5}\n[1]\n{\"i\":\n{\"t\":\"\xff\"}\n{\"i\":2} x\n{\"i\":3}";
+    let found = decode_json(&typed(), data);
+    assert_eq!(found.batch.num_rows(), 2);
+    assert_eq!(row(&found.batch, 1)[1], 3);
+    let origin = found.origin(1);
+    assert_eq!((origin.object, origin.record), ("o.json", &b"{\"i\":3}"[..]));
+    assert_eq!(origin.offset, (data.len() - 7) as u64);
+    let rejects: Vec<_> = found.rejects.iter().map(|reject| (reject.offset, reject.reason.as_str())).collect();
+    assert_eq!(
+        rejects,
+        [
+            (Some(13), "invalid type: string \"x\", expected int64 for field `i` (at byte 8 of the record)"),
+            (Some(23), "invalid type: floating point `1.5`, expected int64 for field `i` (at byte 8 of the record)"),
+            (Some(33), "invalid type: sequence, expected an object (at byte 0 of the record)"),
+            (Some(37), "EOF while parsing a value (at byte 5 of the record)"),
+            (Some(43), "invalid unicode code point (at byte 7 of the record)"),
+            (Some(53), "trailing characters (at byte 9 of the record)"),
+        ]
+    );
+    assert!(found.rejects.iter().all(|reject| reject.step == "source" && reject.object.as_deref() == Some("o.json")));
+    assert_eq!(found.rejects[4].record_hex.as_deref(), Some("7b2274223a22ff227d"));
+    assert_eq!(found.records(), 8);
+}
+
+#[test]
+fn the_last_of_two_equal_fields_counts() {
+    let found = decode_json(&typed(), br#"{"i":1,"t":"a","\u0069":2,"t":"\u0062"}"#);
+    assert_eq!(row(&found.batch, 0)[..2], ["b".into(), serde_json::Value::from(2)]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_document() {
+    let found = decode_json(&typed(), b"\xEF\xBB\xBF{\"i\":1}\n\xEF\xBB\xBF{\"i\":2}\n");
+    assert_eq!((found.batch.num_rows(), found.rejects.len()), (1, 1));
+}
+
+#[test]
+fn a_batch_of_rejects_only_has_no_rows() {
+    let found = decode_json(&typed(), b"no\n");
+    assert_eq!((found.batch.num_rows(), found.rejects.len()), (0, 1));
+}
+
+#[test]
+fn binary_fields_cannot_be_read_from_json() {
+    let format = json_format(&[("a", DataType::Int64), ("b", DataType::Binary)]);
+    let error = Decoder::new(whole("o", b""), &format).err().expect("no such thing");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().starts_with("field `b` of a `json` source cannot be binary"), "{error}");
+}
+
+fn names(source: &SourceStore) -> Vec<String> {
+    let objects = RUNTIME.block_on(source.list()).expect("lists");
+    objects.into_iter().map(|object| object.name).collect()
+}
+
+#[test]
+fn include_patterns_stay_within_a_part_unless_doubled() {
+    let all = ["_SUCCESS", "b.txt", ".hidden/x.txt", "a.txt", "sub/a.txt", "sub/_x/a.txt", "c.json", "a[1].txt"];
+    let (store, _) = store_of(&all.map(|name| (name, &b""[..])));
+    let names = |include: &[&str]| {
+        let include: Vec<String> = include.iter().map(|pattern| (*pattern).to_owned()).collect();
+        names(&SourceStore::new(store.clone(), &include).expect("patterns"))
+    };
+    assert_eq!(names(&[]), ["a.txt", "a[1].txt", "b.txt", "c.json", "sub/a.txt"]);
+    assert_eq!(names(&["*.txt", "*.json"]), ["a.txt", "a[1].txt", "b.txt", "c.json"]);
+    assert_eq!(names(&["sub/**/?.txt"]), ["sub/_x/a.txt", "sub/a.txt"]);
+    assert_eq!(names(&["nothing"]), [""; 0]);
+    let error = SourceStore::new(store.clone(), &["a[".to_owned()]).expect_err("no pattern");
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_local_source_is_a_directory_or_one_object_or_missing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["a.txt", "b.txt"] {
+        std::fs::write(directory.path().join(name), "x\n").expect("writes");
+    }
+    std::fs::create_dir(directory.path().join("empty")).expect("creates");
+    let open = |path: &str| {
+        let url = format!("file://{}/{path}", directory.path().display());
+        let location = Location { written: path.to_owned(), url };
+        RUNTIME.block_on(SourceStore::open(&location, &[], &BTreeMap::new())).expect("opens")
+    };
+    assert_eq!(names(&open("")), ["a.txt", "b.txt"]);
+    assert_eq!(names(&open("empty")), [""; 0]);
+    let one = open("b.txt");
+    assert_eq!(names(&one), ["b.txt"]);
+    let objects = RUNTIME.block_on(one.list()).expect("lists");
+    let found = read(one.store(), &[slice("b.txt", 0, 2)], &objects).expect("reads");
+    assert_eq!(found, lines_of("b.txt", b"x\n"));
+    for missing in ["nowhere", "nowhere/", "a.txt/"] {
+        let error = RUNTIME.block_on(open(missing).list()).expect_err("is missing");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(error.to_string(), format!("source `{missing}` does not exist"));
+    }
+}
+
+#[test]
+fn objects_and_slices_keep_their_shape_in_plans() {
+    let object = Object { name: "a.gz".into(), size: 3, e_tag: Some("t".into()), compression: Compression::Gzip };
+    let text = serde_json::to_string(&(&object, slice("a.gz", 0, 3))).expect("serialises");
+    let expected =
+        r#"[{"name":"a.gz","size":3,"e_tag":"t","compression":"gzip"},{"object":"a.gz","offset":0,"length":3}]"#;
+    assert_eq!(text, expected);
+    assert_eq!(serde_json::from_str::<(Object, Slice)>(&text).expect("parses"), (object, slice("a.gz", 0, 3)));
+}

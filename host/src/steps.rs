@@ -1,0 +1,110 @@
+//! The steps of a pipeline: their plugins, loaded, and the schemas that chain them.
+//!
+//! Owns the check that what one step emits is what the next one takes. Reads no data. Used by `check`, when a run is
+//! planned, and when it is taken up again.
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::Events,
+    pipeline::{Pipeline, Reduce},
+    plan::PlannedStep,
+    plugin::{Engine, Interface, Plugin, Task},
+    schema::Schema,
+    sink,
+};
+
+/// The loaded steps of a pipeline.
+pub struct Steps {
+    /// The splitter; absent with the built-in split.
+    pub split: Option<Plugin>,
+    /// The mappers, chained, at least one.
+    pub maps: Vec<Plugin>,
+    /// The reducer; absent in a map-only pipeline.
+    pub reduce: Option<Plugin>,
+    /// What the source's records look like.
+    pub source: Schema,
+    /// What each mapper emits.
+    pub mapped: Vec<Schema>,
+    /// What goes to the sink.
+    pub output: Schema,
+}
+
+impl Steps {
+    /// Loads every plugin and opens each once, to chain the schemas from the source to the sink.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when a plugin cannot be loaded, does not accept its configuration or its input, emits
+    /// what the next step or the sink cannot take, or breaks.
+    pub fn load(pipeline: &Pipeline, engine: &Engine) -> Result<Self> {
+        let split = match &pipeline.split {
+            crate::pipeline::Split::Plugin(step) => Some(engine.load(step, Interface::Splitter)?),
+            crate::pipeline::Split::BuiltIn { .. } => None,
+        };
+        let maps: Result<Vec<Plugin>> = pipeline.maps.iter().map(|step| engine.load(step, Interface::Mapper)).collect();
+        let reduce =
+            pipeline.reduce.as_ref().map(|reduce| engine.load(&reduce.step, Interface::Reducer)).transpose()?;
+        let source = pipeline.source.format.schema();
+        let (maps, mut mapped) = (maps?, Vec::new());
+        for plugin in &maps {
+            mapped.push(mapped_schema(plugin, mapped.last().unwrap_or(&source))?);
+        }
+        let last = mapped.last().ok_or_else(|| Error::config("a pipeline has at least one `[[map]]`"))?;
+        let output = match (&pipeline.reduce, &reduce) {
+            (Some(settings), Some(plugin)) => reduced_schema(settings, plugin, last)?,
+            _ => last.clone(),
+        };
+        sink::check_schema(pipeline.sink.format, &output)?;
+        Ok(Self { split, maps, reduce, source, mapped, output })
+    }
+
+    /// Returns what goes into the shuffle, or to the sink when there is no reducer.
+    pub fn shuffled(&self) -> &Schema {
+        // `load` refuses a pipeline without mappers.
+        self.mapped.last().expect("at least one mapper")
+    }
+
+    /// Returns the steps as a plan keeps them.
+    pub fn planned(&self) -> Vec<PlannedStep> {
+        let plugins = self.split.iter().chain(&self.maps).chain(&self.reduce);
+        plugins
+            .map(|plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() })
+            .collect()
+    }
+}
+
+/// The task plugins are opened for when only their schema is asked for.
+pub fn rehearsal() -> Task {
+    Task { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events: Events::default() }
+}
+
+fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {
+    let opened = plugin.map(&rehearsal(), input, Box::new(|_| Ok(())));
+    opened.map(|mapper| mapper.schema().clone()).map_err(|error| given(input, error))
+}
+
+fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<Schema> {
+    if input.key_fields == 0 {
+        return Err(Error::config(format!(
+            "the last `[[map]]` emits `{input}` without a key, but `[reduce]` needs one: let the mapper declare key \
+             fields, or leave `[reduce]` out"
+        )));
+    }
+    let opened = plugin.reduce(&rehearsal(), input, Box::new(|_| Ok(())));
+    let output = opened.map(|reducer| reducer.schema().clone()).map_err(|error| given(input, error))?;
+    if settings.combine && output != *input {
+        return Err(Error::config(format!(
+            "`reduce.combine` needs a reducer that emits what it is given, but this one is given `{input}` and emits \
+             `{output}`: set `combine = false`"
+        )));
+    }
+    Ok(output)
+}
+
+/// Whatever goes wrong before data is read is the pipeline's fault.
+fn given(input: &Schema, error: Error) -> Error {
+    let kind = match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Internal => error.kind(),
+        _ => ErrorKind::Config,
+    };
+    error.context(format!("opened for input `{input}`")).with_kind(kind)
+}

@@ -1,0 +1,152 @@
+//! From a URL and `[store_options]` to a store.
+//!
+//! Owns which schemes and options there are, and how patient a client is. Called by `Store::open` only.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use object_store::{
+    BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
+};
+use url::Url;
+
+use super::failure;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+
+/// How a client behaves unless `[store_options]` says otherwise.
+const CLIENT_DEFAULTS: [(ClientConfigKey, &str); 3] = [
+    (ClientConfigKey::UserAgent, concat!("etl-host/", env!("CARGO_PKG_VERSION"))),
+    (ClientConfigKey::ConnectTimeout, "5s"),
+    (ClientConfigKey::Timeout, "60s"),
+];
+
+/// How long a client keeps trying one request by itself; after that the task that made it is tried again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Some of the options there are, for messages.
+const KNOWN_OPTIONS: [&str; 12] = [
+    "endpoint",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "virtual_hosted_style_request",
+    "skip_signature",
+    "allow_http",
+    "timeout",
+    "account_name",
+    "account_key",
+    "service_account",
+];
+
+/// A store, and what a URL says besides.
+pub(super) struct Opened {
+    /// The store.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The prefix in it.
+    pub(super) prefix: Path,
+    /// The directory the prefix is, in a local store.
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// Opens the store a URL names.
+pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Opened> {
+    check_options(options)?;
+    let url = Url::parse(url).or_kind(ErrorKind::Config, || "not a URL")?;
+    if url.scheme() == "memory" {
+        let store = memory(url.host_str().unwrap_or_default());
+        let prefix = Path::from_url_path(url.path()).or_kind(ErrorKind::Config, || "not a prefix")?;
+        return Ok(Opened { store, prefix, directory: None });
+    }
+    let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
+    let directory = (scheme == ObjectStoreScheme::Local).then(|| url.to_file_path().ok()).flatten();
+    Ok(Opened { store: client(&scheme, &url, options)?, prefix, directory })
+}
+
+/// Builds a cloud client. The three builders have the same methods but no trait that says so.
+macro_rules! build {
+    ($builder:ty, $key:ty, $url:expr, $options:expr) => {{
+        let mut builder = <$builder>::from_env().with_url($url.as_str()).with_retry(retries());
+        for (key, value) in CLIENT_DEFAULTS {
+            builder = builder.with_config(<$key>::Client(key), value);
+        }
+        for (key, value) in $options {
+            if let Ok(key) = key.to_ascii_lowercase().parse::<$key>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+    }};
+}
+
+fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>> {
+    let built = match scheme {
+        ObjectStoreScheme::Local => Ok(Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>),
+        ObjectStoreScheme::AmazonS3 => build!(AmazonS3Builder, AmazonS3ConfigKey, url, options),
+        ObjectStoreScheme::GoogleCloudStorage => build!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options),
+        ObjectStoreScheme::MicrosoftAzure => build!(MicrosoftAzureBuilder, AzureConfigKey, url, options),
+        _ => return Err(unknown_scheme(url)),
+    };
+    // Nothing was asked of a server yet, so whatever is wrong is wrong in the configuration.
+    built.map_err(|error| Error::config(failure::classify(&error)))
+}
+
+/// Returns the memory store called `name`. Stores live as long as the process, so that a run's stages, and the tests
+/// that look at what they did, find each other by name alone.
+fn memory(name: &str) -> Arc<dyn ObjectStore> {
+    static STORES: LazyLock<Mutex<HashMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    let store = stores.entry(name.to_owned()).or_default();
+    Arc::clone(store) as Arc<dyn ObjectStore>
+}
+
+fn retries() -> RetryConfig {
+    let (init_backoff, max_backoff) = (Duration::from_millis(200), Duration::from_secs(5));
+    let backoff = BackoffConfig { init_backoff, max_backoff, base: 2.0 };
+    RetryConfig { backoff, max_retries: 5, retry_timeout: RETRY_TIMEOUT }
+}
+
+fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
+    let known = |key: &str| {
+        key.parse::<AmazonS3ConfigKey>().is_ok()
+            || key.parse::<AzureConfigKey>().is_ok()
+            || key.parse::<GoogleConfigKey>().is_ok()
+    };
+    match options.keys().find(|key| !known(&key.to_ascii_lowercase())) {
+        None => Ok(()),
+        Some(key) => Err(Error::config(format!(
+            "unknown store option `{key}` (among those known: `{}`; the rest are the configuration keys of the \
+             object_store crate)",
+            KNOWN_OPTIONS.join("`, `")
+        ))),
+    }
+}
+
+fn unknown_scheme(url: &Url) -> Error {
+    Error::config(format!(
+        "no store is known by such a `{}` URL (known: a path, `file:///PATH`, `memory://NAME/`, `s3://BUCKET/`, \
+         `gs://BUCKET/`, `az://CONTAINER/`, `abfss://…`, `https://` for S3, R2 and Azure hosts)",
+        url.scheme()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_named_in_messages_are_accepted() {
+        let options = KNOWN_OPTIONS.map(|key| (key.to_uppercase(), String::new()));
+        check_options(&BTreeMap::from(options)).expect("all known");
+    }
+}

@@ -1,0 +1,342 @@
+//! What every store promises, on memory and on local disk, and how errors are classed.
+
+use futures::FutureExt;
+use object_store::{
+    CopyOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, memory::InMemory,
+};
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+
+const ODD_KEY: &str = "a b/ü%20#x?[1]{,}~*&'\"\\.txt";
+
+fn location(url: &str) -> Location {
+    Location { written: url.to_owned(), url: url.to_owned() }
+}
+
+fn options<const N: usize>(options: [(&str, &str); N]) -> BTreeMap<String, String> {
+    options.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn open(url: &str) -> Store {
+    Store::open(&location(url), &BTreeMap::new()).expect("opens")
+}
+
+/// A store of each kind that needs no server; the directory has to outlive them.
+fn stores() -> (tempfile::TempDir, [Store; 2]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let local = open(&format!("file://{}/not%20there%20yet/", directory.path().display()));
+    let memory = Store::from_object_store(Arc::new(InMemory::new()), Path::from("some/prefix"), "memory");
+    (directory, [memory, local])
+}
+
+#[tokio::test]
+async fn objects_are_written_read_listed_and_deleted_under_any_key() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        assert_eq!(store.get(ODD_KEY).await.expect("reads"), None);
+        store.put(ODD_KEY, "one").await.expect("writes");
+        store.put("b", "two!").await.expect("writes");
+        assert_eq!(store.get(ODD_KEY).await.expect("reads").as_deref(), Some(&b"one"[..]));
+        assert_eq!(store.list_keys("").await.expect("lists"), [ODD_KEY, "b"]);
+        assert_eq!(store.list_keys("a b").await.expect("lists"), [ODD_KEY]);
+        assert_eq!(store.stat("b").await.expect("looks").map(|found| found.size), Some(4));
+        store.delete("b").await.expect("deletes");
+        store.delete("b").await.expect("deletes what is not there");
+        assert!(!store.exists("b").await.expect("looks"));
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_read_from_the_version_that_was_listed_only() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        store.put("x", "0123456789").await.expect("writes");
+        let listed: Vec<Listed> = store.list("").try_collect().await.expect("lists");
+        let e_tag = listed[0].e_tag.as_deref();
+        assert_eq!(store.get_range("x", 2..5, e_tag).await.expect("reads"), "234");
+        let beyond = store.get_range("x", 8..12, e_tag).await.expect_err("is shorter");
+        assert_eq!(beyond.kind(), ErrorKind::Input);
+        store.put("x", "another version").await.expect("writes");
+        let changed = store.get_range("x", 2..5, e_tag).await.expect_err("has changed");
+        assert_eq!(changed.kind(), ErrorKind::Input);
+        assert!(changed.to_string().starts_with("object `x` of `"), "{changed}");
+        assert!(changed.to_string().ends_with("` changed since the run was planned"), "{changed}");
+        store.delete("x").await.expect("deletes");
+        let deleted = store.get_range("x", 2..5, e_tag).await.expect_err("is gone");
+        assert!(deleted.to_string().ends_with("` was deleted since the run was planned"), "{deleted}");
+    }
+}
+
+#[tokio::test]
+async fn one_of_many_creators_wins_and_the_others_learn_who() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        let tries = (0..16).map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create("commit", format!("attempt {number}")).await.expect("answers") })
+        });
+        let outcomes: Vec<Created> = futures::future::try_join_all(tries).await.expect("no panic");
+        let winner = store.get("commit").await.expect("reads").expect("is there");
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let is_winner = winner == format!("attempt {number}");
+            assert_eq!(outcome, if is_winner { Created::Won } else { Created::Lost(winner.clone()) });
+        }
+        assert_eq!(store.create("commit", winner).await.expect("answers"), Created::Won);
+    }
+}
+
+#[tokio::test]
+async fn renaming_twice_is_renaming_once() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        store.put("from", "x").await.expect("writes");
+        store.rename("from", "deep/er/to").await.expect("renames");
+        store.rename("from", "deep/er/to").await.expect("was renamed");
+        assert_eq!(store.list_keys("").await.expect("lists"), ["deep/er/to"]);
+        let error = store.rename("from", "elsewhere").await.expect_err("neither is there");
+        assert!(error.to_string().starts_with("cannot rename `from` in `"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn uploads_appear_whole_whatever_their_size() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        for (key, size) in [("empty", 0), ("small", 1000), ("parts", 3 * UPLOAD_PART_BYTES + 1)] {
+            let bytes: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).expect("small")).collect();
+            let mut upload = store.upload(key).expect("opens");
+            upload.write_all(&bytes).await.expect("writes");
+            assert!(!store.exists(key).await.expect("looks"));
+            upload.shutdown().await.expect("completes");
+            assert!(store.get(key).await.expect("reads").expect("is there") == bytes, "{key} differs");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_probe_leaves_no_object() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        for prefix in ["", "run/x"] {
+            store.probe_writable("sink", prefix).await.expect("is writable");
+        }
+        assert!(store.list_keys("").await.expect("lists").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_the_operators_to_fix() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("file"), "in the way").expect("writes");
+    let store = open(&format!("file://{}/file/", directory.path().display()));
+    let error = store.probe_writable("sink", "r").await.expect_err("a file is no directory");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let text = error.to_string();
+    assert!(text.starts_with("sink `file://") && text.contains("` is not writable: cannot write `"), "{text}");
+    assert_eq!(text.matches("os error").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn opening_creates_nothing_and_a_missing_directory_is_known() {
+    let (directory, [memory, local]) = stores();
+    assert!(memory.prefix_exists().await.expect("looks"));
+    assert!(!local.prefix_exists().await.expect("looks"));
+    assert!(local.list_keys("").await.expect("lists").is_empty());
+    assert_eq!(std::fs::read_dir(directory.path()).expect("reads").count(), 0);
+}
+
+#[tokio::test]
+async fn an_emptied_directory_can_be_removed_but_no_other() {
+    let (directory, [memory, local]) = stores();
+    local.put("d/x", "").await.expect("writes");
+    local.remove_empty_directory("d").await;
+    assert!(local.exists("d/x").await.expect("looks"));
+    local.delete("d/x").await.expect("deletes");
+    local.remove_empty_directory("d").await;
+    assert!(directory.path().join("not there yet").exists());
+    assert!(!directory.path().join("not there yet/d").exists());
+    memory.remove_empty_directory("d").await;
+}
+
+#[tokio::test]
+async fn memory_stores_are_found_again_by_name() {
+    open("memory://store-tests/a/").put("b", "x").await.expect("writes");
+    assert!(open("memory://store-tests").exists("a/b").await.expect("looks"));
+    assert!(!open("memory://store-tests-2/").exists("a/b").await.expect("looks"));
+    assert!(!open("memory:///").exists("a/b").await.expect("looks"));
+}
+
+#[test]
+fn a_parent_is_one_level_up() {
+    let (parent, key) = open("file:///data/in%20put/a.txt").parent().expect("is not the root");
+    assert_eq!((parent.path("x").expect("a path").as_ref(), key.as_str()), ("data/in put/x", "a.txt"));
+    assert_eq!(parent.directory.as_deref(), Some(LocalPath::new("/data/in put")));
+    assert!(open("memory:///").parent().is_none());
+}
+
+#[test]
+fn options_of_one_kind_of_store_do_not_break_another() {
+    let options = options([("Region", "eu-1"), ("endpoint", "http://localhost:1"), ("account_name", "a")]);
+    let urls =
+        ["file:///x/", "memory:///", "s3://bucket/prefix/", "az://container/x", "abfss://c@a.dfs.core.windows.net/"];
+    for url in urls {
+        Store::open(&location(url), &options).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    let error_of = |url: &str, key: &str, value: &str| {
+        let error = Store::open(&location(url), &options([(key, value)])).expect_err("is wrong");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        error.to_string()
+    };
+    let unknown = error_of("file:///x/", "regoin", "x");
+    assert!(unknown.contains("unknown store option `regoin`") && unknown.contains("`region`"), "{unknown}");
+    let wrong = error_of("s3://bucket/", "allow_http", "perhaps");
+    assert!(wrong.starts_with("cannot open the store `s3://bucket/`: ") && wrong.contains("perhaps"), "{wrong}");
+    for url in ["ftp://host/x", "https://example.com/x", "input/", "file://host/x"] {
+        let error = error_of(url, "region", "x");
+        assert!(error.starts_with(&format!("cannot open the store `{url}`: ")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_nobody_answers_for_may_be_there_later() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("binds").port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let keys = [("access_key_id", "a"), ("secret_access_key", "b"), ("allow_http", "true"), ("endpoint", &*endpoint)];
+    let store = Store::open(&location("s3://bucket/prefix/"), &options(keys)).expect("opens");
+    let error = store.get("x").await.expect_err("nobody listens");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = error.to_string();
+    assert!(text.starts_with("cannot read `x` in `s3://bucket/prefix/`: "), "{text}");
+    assert_eq!(text.to_lowercase().matches("connection refused").count(), 1, "{text}");
+}
+
+/// A store whose puts and listings fail in a way of the test's choosing, instead of doing their work or after it.
+#[derive(Debug)]
+struct Faulty {
+    inner: InMemory,
+    put_lands: bool,
+    error: fn() -> StoreError,
+}
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+type Results<T> = BoxStream<'static, object_store::Result<T>>;
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        if self.put_lands {
+            self.inner.put_opts(at, payload, options).await?;
+        }
+        Err((self.error)())
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(&self, at: Results<Path>) -> Results<Path> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, _: Option<&Path>) -> Results<ObjectMeta> {
+        futures::stream::iter([Err((self.error)())]).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+fn faulty(put_lands: bool, error: fn() -> StoreError) -> Store {
+    let store = Faulty { inner: InMemory::new(), put_lands, error };
+    Store::from_object_store(Arc::new(store), Path::default(), "faulty")
+}
+
+fn server(text: &str) -> StoreError {
+    StoreError::Generic { store: "S3", source: text.into() }
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_was_lost_has_won() {
+    let store = faulty(true, || server("the connection timed out"));
+    assert_eq!(store.create("commit", "attempt 1").await.expect("is read back"), Created::Won);
+    assert_eq!(store.create("commit", "attempt 2").await.expect("is read back"), Created::Lost("attempt 1".into()));
+}
+
+#[tokio::test]
+async fn a_create_that_did_not_land_can_be_tried_again() {
+    let store = faulty(false, || server("the connection timed out"));
+    let error = store.create("commit", "attempt 1").await.expect_err("did not land");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.to_string(), "cannot create `commit` in `faulty`: the connection timed out");
+}
+
+#[tokio::test]
+async fn a_store_without_conditional_writes_is_refused() {
+    let unsupported: [fn() -> StoreError; 2] = [
+        || StoreError::NotImplemented { operation: "create".into(), implementer: "x".into() },
+        || server("Server returned non-2xx status code: 501 Not Implemented"),
+    ];
+    for error in unsupported {
+        let error = faulty(false, error).create("commit", "attempt 1").await.expect_err("not offered");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("cannot create `commit` in `faulty`: not offered by the store"), "{error}");
+    }
+}
+
+#[test]
+fn errors_are_classed_by_what_the_operator_can_do() {
+    fn of(error: fn() -> StoreError) -> (ErrorKind, String) {
+        let store = faulty(false, error);
+        let error = store.list_keys("p").now_or_never().expect("does not wait").expect_err("fails");
+        (error.kind(), error.to_string())
+    }
+    let denied = of(|| StoreError::PermissionDenied { path: "p".into(), source: "AccessDenied".into() });
+    let expected = "cannot list `p` in `faulty`: bad credentials or missing permission: AccessDenied".to_owned();
+    assert_eq!(denied, (ErrorKind::Config, expected));
+    let no_bucket = of(|| StoreError::NotFound { path: "p".into(), source: "<Code>NoSuchBucket</Code>".into() });
+    assert_eq!(no_bucket.0, ErrorKind::Config);
+    assert!(no_bucket.1.contains("no such bucket"), "{}", no_bucket.1);
+    let kinds = [
+        of(|| server("Received redirect without LOCATION, this normally indicates a wrong region")).0,
+        of(|| server("Error performing PUT http://169.254.169.254/latest/api/token in 1s")).0,
+        of(|| server("Server returned non-2xx status code: 400 Bad Request: ExpiredToken")).0,
+        of(|| server("Server returned non-2xx status code: 429 Too Many Requests")).0,
+        of(|| server("Server returned non-2xx status code: 503 Slow Down")).0,
+    ];
+    assert_eq!(kinds[..3], [ErrorKind::Config; 3]);
+    assert_eq!(kinds[3..], [ErrorKind::Unavailable; 2]);
+}
+
+#[test]
+fn errors_of_writers_are_classed_like_those_of_the_store() {
+    let denied = StoreError::Unauthenticated { path: "p".into(), source: "who are you".into() };
+    let error = classify_io(denied.into());
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.to_string(), "bad credentials or missing permission: who are you");
+    assert_eq!(classify_io(io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Unavailable);
+}

@@ -1,0 +1,76 @@
+//! Worker slots: how many threads compute at the same time.
+//!
+//! A task takes a worker when it has something to compute, and gives it back while it waits for a store, so that
+//! more tasks than processors can be in flight and no processor idles. Used by map, reduce and split tasks.
+
+use std::sync::Arc;
+
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// The workers of a run.
+#[derive(Clone)]
+pub struct Workers {
+    free: Arc<Semaphore>,
+}
+
+impl Workers {
+    /// Makes `count` workers.
+    pub fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)) }
+    }
+
+    /// Takes a worker on the current blocking thread, waiting for one to come free.
+    pub fn take(&self) -> Worker {
+        let mut worker = Worker { workers: self.clone(), permit: None };
+        worker.resume();
+        worker
+    }
+}
+
+/// A worker in use; dropping it gives it back.
+pub struct Worker {
+    workers: Workers,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Worker {
+    /// Waits for something with the worker given back meanwhile.
+    pub fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        self.permit = None;
+        let result = wait();
+        self.resume();
+        result
+    }
+
+    fn resume(&mut self) {
+        let free = Arc::clone(&self.workers.free);
+        let permit = Handle::current().block_on(free.acquire_owned());
+        self.permit = Some(permit.expect("the semaphore is never closed"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_waiting_task_lends_its_worker() {
+        let workers = Workers::new(1);
+        let (inside, outside) = tokio::sync::oneshot::channel();
+        let waiting = workers.clone();
+        let first = tokio::task::spawn_blocking(move || waiting.take().wait(|| outside.blocking_recv()));
+        // With one worker, this only runs because the first task lends its own.
+        let second = tokio::task::spawn_blocking(move || {
+            let _worker = workers.take();
+            inside.send(()).expect("the first task listens");
+        });
+        let both = async { (first.await, second.await) };
+        let (first, second) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("no deadlock");
+        assert!(first.expect("no panic").is_ok() && second.is_ok());
+    }
+}

@@ -1,0 +1,120 @@
+//! Formats: what goes in as lines or JSON, compressed or not, and comes out as JSON, CSV or lines, none of it lost.
+
+use std::io::Write;
+
+use crate::support::{NONE, Project};
+
+const LINES: &str = "map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"\n";
+
+fn lines(input: impl AsRef<[u8]>) -> Project {
+    Project::of(LINES).file("input/a.txt", input)
+}
+
+fn text(project: &Project, arguments: &[&str]) -> String {
+    project.result(arguments).into_iter().map(|(_, text)| text).collect()
+}
+
+#[test]
+fn line_ends_of_either_kind_empty_lines_and_a_missing_last_one_are_read() {
+    assert_eq!(text(&lines("a\r\nb\n\n\r\nc\rd\ne"), &[]), "a\nb\n\n\nc\rd\ne\n");
+    assert_eq!(text(&lines("\n"), &[]), "\n");
+    assert_eq!(text(&lines("only"), &[]), "only\n");
+}
+
+#[test]
+fn records_are_neither_cut_nor_lost_wherever_the_source_is_cut() {
+    let input = "a\r\n\nlonger than any slice here\nb\r\n\r\nc\nthe last, without an end";
+    let expected = input.replace("\r\n", "\n") + "\n";
+    let project = lines(input).file("input/b.txt", "").file("input/c.txt", "x\ny");
+    for size in 1..=9 {
+        assert_eq!(text(&project, &["--set", &format!("split.target_size={size}")]), expected.clone() + "x\ny\n");
+    }
+}
+
+#[test]
+fn a_splitter_may_cut_at_any_byte() {
+    let input = "one\r\ntwo\n\nthree\nfour";
+    for position in 0..=input.len() {
+        let pipeline = format!(
+            "{LINES}split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"cuts\", positions = [{position}] }} }}"
+        );
+        let project = Project::of(&pipeline).file("input/a.txt", input);
+        assert_eq!(text(&project, &[]), "one\ntwo\n\nthree\nfour\n", "cut at {position}");
+    }
+}
+
+#[test]
+fn records_longer_than_a_batch_pass_whole() {
+    let long = "x".repeat(3 << 20);
+    let project = lines(format!("a\n{long}\nb\n"));
+    assert_eq!(text(&project, &["--set", "split.target_size=100KiB"]), format!("a\n{long}\nb\n"));
+}
+
+#[test]
+fn gzip_and_zstd_are_read_by_extension_one_shard_each() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"from gzip\n").expect("memory");
+    let mut members = gzip.finish().expect("memory");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"second member").expect("memory");
+    members.extend(gzip.finish().expect("memory"));
+    let zstd = zstd::encode_all(&b"from zstd\r\nagain\n"[..], 3).expect("memory");
+    let project = lines("plain\n").file("input/b.txt.gz", members).file("input/c.txt.zst", zstd);
+    let result = project.result(["--set", "split.target_size=1"]);
+    let parts: Vec<&str> = result.iter().map(|(_, text)| text.as_str()).collect();
+    let (compressed, plain): (Vec<&str>, Vec<&str>) = parts.iter().partition(|text| text.contains("from"));
+    assert_eq!(compressed, ["from gzip\nsecond member\n", "from zstd\nagain\n"]);
+    assert_eq!(plain.concat(), "plain\n");
+}
+
+#[test]
+fn a_damaged_archive_is_named() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all("some text\n".repeat(1_000).as_bytes()).expect("memory");
+    let mut bytes = gzip.finish().expect("memory");
+    bytes.truncate(bytes.len() / 2);
+    let project = lines("a\n").file("input/b.txt.gz", bytes);
+    project.run(NONE).expect_error(42, &["b.txt.gz"]);
+}
+
+const JSON: &str = "source.format = \"json\"\n\
+    source.fields = { name = \"text\", n = \"int64\", x = \"float64\", ok = \"boolean\" }\n\
+    map = [{ plugin = \"plugin:crimes\" }]\n";
+
+const DOCUMENTS: &str = concat!(
+    "{\"n\": 9007199254740993, \"name\": \"a \\\"b\\\" \\u00e9\", \"x\": 0.1, \"ok\": true, \"more\": {\"name\": 1}}\n",
+    "\n",
+    "{\"x\": 2, \"name\": null}\r\n",
+    "{\"ok\": false, \"n\": -1, \"name\": \"c, d\", \"x\": 1e300}",
+);
+
+#[test]
+fn json_gives_the_asked_for_fields_in_the_order_asked_for() {
+    let project = Project::of(JSON).file("input/a.jsonl", DOCUMENTS);
+    let expected = concat!(
+        "{\"name\":\"a \\\"b\\\" é\",\"n\":9007199254740993,\"x\":0.1,\"ok\":true}\n",
+        "{\"name\":null,\"n\":null,\"x\":2.0,\"ok\":null}\n",
+        "{\"name\":\"c, d\",\"n\":-1,\"x\":1e+300,\"ok\":false}\n",
+    );
+    assert_eq!(text(&project, &[]), expected);
+}
+
+#[test]
+fn csv_has_a_header_and_quotes_what_needs_it() {
+    let project = Project::of(JSON).file("input/a.jsonl", DOCUMENTS);
+    let csv = text(&project, &["--set", "sink.format=csv"]);
+    let rows: Vec<&str> = csv.lines().collect();
+    assert_eq!(rows[0], "name,n,x,ok");
+    assert!(rows[1].starts_with("\"a \"\"b\"\" é\",9007199254740993,0.1,true"), "{csv}");
+    assert_eq!(rows[2], ",,2.0,");
+    assert!(rows[3].starts_with("\"c, d\",-1,"), "{csv}");
+}
+
+#[test]
+fn include_chooses_objects_and_hidden_ones_are_left_out() {
+    let project = lines("a\n").file("input/deep/b.txt", "b\n").file("input/c.csv", "c\n").file("input/_SUCCESS", "");
+    let project = project.file("input/.hidden", "h\n");
+    assert_eq!(text(&project, &[]), "a\nc\nb\n");
+    assert_eq!(text(&project, &["--set", "source.include=['*.txt']"]), "a\n");
+    assert_eq!(text(&project, &["--set", "source.include=['**/*.txt']"]), "a\nb\n");
+}

@@ -1,0 +1,9 @@
+//! The whole host: the real binary, plugins built from source, real stores.
+
+mod bad_input;
+mod examples;
+mod formats;
+mod results;
+mod sandbox;
+mod stores;
+mod support;

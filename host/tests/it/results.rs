@@ -1,0 +1,251 @@
+//! Results: right, and the same bytes however the work was divided and whatever happened on the way.
+
+use std::{collections::BTreeMap, fs, process::Command};
+
+use crate::support::{NONE, Project, etl_host, plugin};
+
+const WORD_COUNT: &str = r#"
+map = [{ plugin = "plugin:word_count" }]
+reduce = { plugin = "plugin:sum", combine = true, partitions = 3 }
+"#;
+
+/// Text of many words, some common and some not, the same every time.
+fn words(lines: u64, seed: u64) -> String {
+    let mut state = seed;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let roll = state >> 33;
+        format!("w{}", if roll % 3 == 0 { roll % 10 } else { roll % 5_000 })
+    };
+    (0..lines).map(|_| format!("{} {} {}\n", word(), word(), word())).collect()
+}
+
+fn count(text: &str) -> BTreeMap<String, i64> {
+    let mut counts = BTreeMap::new();
+    for word in text.split_whitespace() {
+        *counts.entry(word.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+fn parse(result: &[(String, String)]) -> BTreeMap<String, i64> {
+    let rows = result.iter().flat_map(|(_, text)| text.lines());
+    let rows = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).expect("a row is JSON"));
+    let pair = |row: serde_json::Value| {
+        (row["word"].as_str().expect("a word").to_owned(), row["count"].as_i64().expect("a count"))
+    };
+    rows.map(pair).collect()
+}
+
+#[test]
+fn words_are_counted_right_and_each_partition_is_sorted() {
+    let (one, two) = (words(5_000, 1), words(3_000, 2));
+    let project = Project::of(WORD_COUNT).file("input/one.txt", &one).file("input/deep/two.txt", &two);
+    let result = project.result(["--set", "split.target_size=10KiB"]);
+    assert_eq!(result.len(), 3);
+    assert_eq!(parse(&result), count(&(one + &two)));
+    for (name, text) in &result {
+        let words: Vec<String> = parse(&[(name.clone(), text.clone())]).into_keys().collect();
+        let order: Vec<&str> = text.lines().collect();
+        assert_eq!(words.len(), order.len(), "every word is in one row of one part");
+        assert!(order.is_sorted_by_key(|row| row.split('"').nth(3)), "{name} is not sorted");
+    }
+}
+
+#[test]
+fn the_result_has_the_same_bytes_for_any_concurrency_shard_size_and_shuffle_memory_on_every_run() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(20_000, 3)).file("input/b.txt", words(100, 4));
+    let expected = project.result(NONE);
+    for set in [
+        "run.concurrency=1",
+        "run.concurrency=16",
+        "split.target_size=1KiB",
+        "split.target_size=77777",
+        "run.shuffle_memory=1MiB",
+        "reduce.combine=false",
+        "name=other",
+    ] {
+        assert_eq!(project.result(["--set", set]), expected, "with {set}");
+    }
+    assert_eq!(project.result(["--set", "run.concurrency=3"]), expected);
+}
+
+#[test]
+fn a_shuffle_larger_than_its_memory_spills_and_gives_the_same_bytes() {
+    let pipeline = r#"
+        map = [{ plugin = "plugin:count_by_type" }]
+        reduce = { plugin = "plugin:sum" }
+    "#;
+    let lines: String = (0..300_000_u64).map(|n| format!("key {}\n", n.wrapping_mul(7_919) % 250_007)).collect();
+    let project = Project::of(pipeline).file("input/a.txt", lines);
+    let in_memory = project.result(NONE);
+    assert_eq!(in_memory[0].1.lines().count(), 250_007);
+    assert_eq!(project.result(["--set", "run.shuffle_memory=1MiB"]), in_memory);
+}
+
+#[test]
+fn a_plugin_is_swapped_without_building_the_host() {
+    let project = Project::of("map = [{ plugin = \"plugin:count_by_type\" }]\nreduce = { plugin = \"plugin:sum\" }")
+        .file("input/a.txt", "b a\na b\na b\n");
+    assert_eq!(project.result(NONE)[0].1, "{\"type\":\"a b\",\"count\":2}\n{\"type\":\"b a\",\"count\":1}\n");
+    let swap = format!("map.0.plugin={}", plugin("word_count").display());
+    assert_eq!(project.result(["--set", &swap])[0].1, "{\"word\":\"a\",\"count\":3}\n{\"word\":\"b\",\"count\":3}\n");
+}
+
+#[test]
+fn without_a_reducer_parts_hold_the_records_in_the_order_of_the_source() {
+    let lines: String = (0..5_000).map(|n| format!("line {n}\n")).collect();
+    let project = Project::of("map = [{ plugin = \"plugin:filter_clean\" }]\nsink.format = \"lines\"")
+        .file("input/a.txt", &lines)
+        .file("input/b.txt", "last");
+    let result = project.result(["--set", "split.target_size=3KiB"]);
+    assert!(result.len() > 10, "{} parts", result.len());
+    assert_eq!(result.into_iter().map(|(_, text)| text).collect::<String>(), lines + "last\n");
+}
+
+#[test]
+fn chained_maps_run_in_one_task() {
+    let pipeline = r#"
+        map = [
+            { plugin = "plugin:filter_clean", config = { pattern = "^keep " } },
+            { plugin = "plugin:count_by_type", config = { separator = " ", field = 1 } },
+        ]
+        reduce = { plugin = "plugin:sum" }
+    "#;
+    let project = Project::of(pipeline).file("input/a.txt", "keep a\ndrop a\n  keep b\nkeep a\n");
+    assert_eq!(project.result(NONE)[0].1, "{\"type\":\"a\",\"count\":2}\n{\"type\":\"b\",\"count\":1}\n");
+}
+
+#[test]
+fn a_run_that_is_done_is_not_done_again() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(100, 5));
+    let first = project.result(["--run-id", "nightly"]);
+    let before = project.files("runs");
+    assert_eq!(project.result(["--run-id", "nightly"]), first);
+    assert_eq!(project.files("runs"), before);
+}
+
+#[test]
+fn a_run_goes_on_with_what_is_not_committed() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(3_000, 6));
+    let arguments = ["--run-id", "nightly", "--set", "split.target_size=4KiB"];
+    let expected = project.result(arguments);
+    let run = project.path("runs/test/nightly");
+    let kept = fs::read(run.join("map/000001/commit.json")).expect("shard 1 is committed");
+    for lost in ["_SUCCESS", "manifest.json", "map/000002/commit.json", "reduce/00001/commit.json"] {
+        fs::remove_file(run.join(lost)).expect("it was there");
+    }
+    fs::remove_dir_all(project.path("result")).expect("the result was there");
+    // The parts went with the result, so the reduce tasks have to make them again.
+    fs::remove_dir_all(run.join("reduce")).expect("the partitions were committed");
+    assert_eq!(project.result(arguments), expected);
+    assert_eq!(fs::read(run.join("map/000001/commit.json")).expect("it is still there"), kept);
+}
+
+#[test]
+fn a_run_is_not_resumed_when_plugin_pipeline_or_source_changed() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(100, 7));
+    project.result(["--run-id", "nightly"]);
+    fs::remove_file(project.path("runs/test/nightly/_SUCCESS")).expect("it was there");
+    let id = ["--run-id", "nightly", "--set"];
+    project.run([&id[..], &["reduce.partitions=2"]].concat()).expect_error(2, &["`pipeline.toml` (`reduce`)"]);
+    let project = project.file("input/a.txt", "something else\n");
+    project.run(["--run-id", "nightly"]).expect_error(2, &["source object `a.txt`"]);
+}
+
+#[test]
+fn a_killed_run_goes_on_and_gives_the_same_bytes() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(60_000, 8));
+    let arguments = ["--quiet", "--set", "split.target_size=8KiB", "--set", "run.concurrency=2"];
+    let expected = project.result(arguments);
+    let run = project.path("runs/test/killed");
+    let mut killed = 0;
+    for commits in [1, 20, 60, 90] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+            .arg(project.path("pipeline.toml"))
+            .args(arguments)
+            .args(["--run-id", "killed"])
+            .spawn()
+            .expect("the binary starts");
+        let committed = || {
+            fs::read_dir(run.join("map")).map_or(0, |entries| {
+                entries.flatten().filter(|shard| shard.path().join("commit.json").exists()).count()
+            })
+        };
+        while committed() < commits && child.try_wait().expect("it can be asked").is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().expect("it can be killed");
+        killed += usize::from(!child.wait().expect("it ends").success());
+    }
+    assert!(killed > 0, "every process was done before it was killed");
+    let result = project.result([&arguments[..], &["--run-id", "killed"]].concat());
+    assert_eq!(result, expected);
+}
+
+#[test]
+fn two_processes_on_one_run_give_one_result() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(20_000, 9));
+    let arguments = ["--quiet", "--run-id", "shared", "--set", "split.target_size=8KiB"];
+    let expected = project.result(["--quiet", "--set", "split.target_size=8KiB"]);
+    std::thread::scope(|threads| {
+        let both: Vec<_> = (0..2).map(|_| threads.spawn(|| project.run(arguments))).collect();
+        for ended in both {
+            ended.join().expect("no panic").expect_success();
+        }
+    });
+    assert_eq!(project.latest(), expected);
+}
+
+#[test]
+fn an_interrupted_run_says_so_and_goes_on() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(200_000, 10));
+    let arguments = ["--run-id", "interrupted", "--set", "split.target_size=2KiB"];
+    let child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+        .arg(project.path("pipeline.toml"))
+        .args(arguments)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    while !project.path("runs/test/interrupted/map").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    crate::support::succeed(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!project.path("result/latest.json").exists());
+    project.run(arguments).expect_success();
+}
+
+#[test]
+fn memory_can_hold_the_run_while_the_result_goes_to_disk() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(500, 11));
+    let expected = project.result(NONE);
+    assert_eq!(project.result(["--set", "run.store=memory://here/runs"]), expected);
+}
+
+#[test]
+fn inspect_says_what_a_plugin_is() {
+    let ended = etl_host([std::ffi::OsStr::new("inspect"), plugin("sum").as_os_str()]);
+    ended.expect_success();
+    for text in ["reduce", "0.1.0", "etl:plugin/output@0.1.0"] {
+        assert!(ended.stdout.contains(text), "no `{text}` in {ended:#?}");
+    }
+    assert!(!ended.stdout.contains("etl:plugin/source"), "{ended:#?}");
+}
+
+#[test]
+fn check_says_what_a_run_would_do_and_touches_nothing() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(1_000, 12));
+    let ended = etl_host([
+        "check".as_ref(),
+        project.path("pipeline.toml").as_os_str(),
+        "--set".as_ref(),
+        "split.target_size=4KiB".as_ref(),
+    ]);
+    ended.expect_success();
+    for text in ["word text, count int64 (key: word)", "line binary"] {
+        assert!(ended.stdout.contains(text), "no `{text}` in {ended:#?}");
+    }
+    assert!(!project.path("runs").exists() && !project.path("result").exists());
+}

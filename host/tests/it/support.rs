@@ -1,0 +1,180 @@
+//! What the tests share: plugins built from source, projects in temporary directories, the real binary.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+/// The repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the host has a parent directory")
+}
+
+/// Returns a plugin or fixture, built from source once per test run: `count_by_type`.
+pub(crate) fn plugin(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(build_plugins).join(name).with_extension("wasm");
+    assert!(path.is_file(), "there is no plugin `{name}` in guest-plugins");
+    path
+}
+
+fn build_plugins() -> PathBuf {
+    let guests = repository().join("guest-plugins");
+    succeed(&mut Command::new(guests.join("wasm-target")));
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--workspace"]).current_dir(&guests);
+    // The test run's own settings are not the plugins'.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") || name == "RUSTFLAGS" {
+            cargo.env_remove(name);
+        }
+    }
+    succeed(&mut cargo);
+    guests.join("target/wasm32-wasip2/release")
+}
+
+/// Runs a command, and shows what it printed if it fails.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("the command starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} failed:\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// A directory with a `pipeline.toml` and what belongs to it; gone when dropped.
+pub(crate) struct Project {
+    directory: TempDir,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Asserts that it ended with this code and an error that contains each of `texts`, and nothing on top of it.
+    #[track_caller]
+    pub(crate) fn expect_error(&self, code: i32, texts: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for text in texts {
+            assert!(self.stderr.contains(text), "no `{text}` in {self:#?}");
+        }
+        assert_eq!(self.stderr.matches("error: ").count(), 1, "one error, once: {self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_success(&self) -> &Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+}
+
+impl Project {
+    /// Makes a project of this `pipeline.toml`, in which `plugin:sum` stands for the path of a plugin.
+    pub(crate) fn new(pipeline: &str) -> Self {
+        let project = Self { directory: tempfile::tempdir().expect("a temporary directory") };
+        project.file("pipeline.toml", with_plugins(pipeline))
+    }
+
+    /// Makes a project of these sections, with the usual name, source, sink and run store in front of them.
+    pub(crate) fn of(sections: &str) -> Self {
+        Self::new(&format!(
+            "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{sections}"
+        ))
+    }
+
+    /// Adds a file.
+    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("below the project")).expect("a directory can be made");
+        fs::write(path, content).expect("a file can be written");
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs the binary on this project's `pipeline.toml`.
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
+        etl_host([self.path("pipeline.toml").into_os_string()].into_iter().chain(own(arguments)))
+    }
+
+    /// Runs the pipeline, expects it to end well, and returns the result: parts by name.
+    #[track_caller]
+    pub(crate) fn result<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Vec<(String, String)> {
+        self.run(arguments).expect_success();
+        self.latest()
+    }
+
+    /// Reads the parts that `latest.json` points to.
+    pub(crate) fn latest(&self) -> Vec<(String, String)> {
+        let latest = fs::read_to_string(self.path("result/latest.json")).expect("there is a result");
+        let latest: serde_json::Value = serde_json::from_str(&latest).expect("`latest.json` is JSON");
+        let part = |part: &serde_json::Value| {
+            let key = part.as_str().expect("a part is a key");
+            let text = fs::read_to_string(self.path("result").join(key)).expect("the part is there");
+            (Path::new(key).file_name().expect("a name").to_string_lossy().into_owned(), text)
+        };
+        latest["parts"].as_array().expect("parts").iter().map(part).collect()
+    }
+
+    /// Returns the names of all files below a directory, sorted; empty if there is none.
+    pub(crate) fn files(&self, directory: &str) -> Vec<String> {
+        let root = self.path(directory);
+        let mut found = Vec::new();
+        let mut waiting = vec![root.clone()];
+        while let Some(directory) = waiting.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten() {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    waiting.push(path);
+                } else {
+                    found.push(path.strip_prefix(&root).expect("below").to_string_lossy().into_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+fn with_plugins(pipeline: &str) -> String {
+    let mut pieces = pipeline.split("plugin:");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece.split_once('"').expect("a plugin's name ends with a quote");
+        text.push_str(&format!("{}\"{rest}", plugin(name).display()));
+    }
+    text
+}
+
+fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator<Item = std::ffi::OsString> {
+    arguments.into_iter().map(|argument| argument.as_ref().to_owned())
+}
+
+/// Runs the binary.
+pub(crate) fn etl_host<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// No arguments.
+pub(crate) const NONE: [&str; 0] = [];
