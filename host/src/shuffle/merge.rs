@@ -46,9 +46,8 @@ impl Merge {
         let mut cursors = Vec::with_capacity(runs.len());
         for run in runs {
             let mut cursor = Cursor::new(run, &encoder);
-            if cursor.load(&encoder, schema, &mut batches)? {
-                cursors.push(cursor);
-            }
+            cursor.load(&encoder, schema, &mut batches)?;
+            cursors.push(cursor);
         }
         Ok(Self {
             schema: schema.clone(),
@@ -122,8 +121,8 @@ impl Merge {
     /// Puts the rows taken together, and lets go of the batches that are used up.
     fn cut_batch(&mut self) -> Result<RecordBatch> {
         let (first, last) = (self.rows[0], self.rows[self.rows.len() - 1]);
-        let batch = if first.0 == last.0 {
-            // A run's rows are taken in order, so these are all from one batch, one behind the other.
+        let batch = if first.0 == last.0 && last.1 - first.1 + 1 == self.rows.len() {
+            // A batch's rows are taken in order and all of them, so these have no row of another batch among them.
             Ok(self.batches[first.0].slice(first.1, self.rows.len()))
         } else {
             interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), &self.rows)
@@ -194,11 +193,11 @@ impl Cursor {
         more
     }
 
-    /// Goes to the first row of the run's next batch, which it adds to `batches`; false at the end of the run.
-    fn load(&mut self, encoder: &KeyEncoder, schema: &Schema, batches: &mut Vec<RecordBatch>) -> Result<bool> {
+    /// Goes to the first row of the run's next batch, which it adds to `batches`, or is done.
+    fn load(&mut self, encoder: &KeyEncoder, schema: &Schema, batches: &mut Vec<RecordBatch>) -> Result<()> {
         let batch = self.run.find(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0)).transpose()?;
         self.done = batch.is_none();
-        let Some(batch) = batch else { return Ok(false) };
+        let Some(batch) = batch else { return Ok(()) };
         if batch.schema_ref() != &schema.fields {
             return Err(Error::internal(format!("a run of other columns than `{schema}` was merged")));
         }
@@ -207,7 +206,7 @@ impl Cursor {
         self.sizes = RowSizes::new(&batch);
         self.prefix = prefix(self.key());
         batches.push(batch);
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Does not fetch: whoever has the store hands over the bytes, in pieces of any size.
 
-use std::vec;
+use std::{mem, vec};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Block, PartitionIndex, decode::decode_block};
 use crate::{
-    error::{Error, ErrorContext, Result},
+    error::{Error, Result},
     schema::Schema,
 };
 
@@ -48,56 +48,52 @@ impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let Some(block) = self.blocks.next() else {
-            return if self.rows_left == 0 { Ok(None) } else { Err(self.damaged("it has too few rows")) };
+            return if self.rows_left == 0 { Ok(None) } else { Err(self.damaged(Error::input("it has too few rows"))) };
         };
-        let bytes = self.take(block.length)?;
+        let bytes = self.take(block)?;
         if xxh3_64(&bytes) != block.checksum {
-            return Err(self.damaged(format!("the block of {} bytes at {} was changed", block.length, self.offset)));
+            return Err(self.damaged_block(block, Error::input("its checksum is another one")));
         }
-        let batch = decode_block(&bytes, &self.schema)
-            .context(|| format!("the block of {} bytes at {} cannot be read", block.length, self.offset))
-            .context(|| damaged(&self.name));
-        let batch = batch?;
-        let rows = batch.num_rows() as u64;
-        self.rows_left = self.rows_left.checked_sub(rows).ok_or_else(|| self.damaged("it has too many rows"))?;
+        let batch = decode_block(&bytes, &self.schema).map_err(|error| self.damaged_block(block, error))?;
+        let rows_left = self.rows_left.checked_sub(batch.num_rows() as u64);
+        self.rows_left = rows_left.ok_or_else(|| self.damaged(Error::input("it has too many rows")))?;
         self.offset += block.length;
         Ok(Some(batch))
     }
 
-    /// Returns the next `length` bytes, without copying if they lie in one piece.
-    fn take(&mut self, length: u64) -> Result<Bytes> {
-        let length = usize::try_from(length).map_err(|_| self.damaged(format!("a block of {length} bytes")))?;
+    /// Returns the next block's bytes, without copying them if they lie in one piece.
+    fn take(&mut self, block: Block) -> Result<Bytes> {
         if self.piece.is_empty() {
-            self.next_piece(length)?;
+            self.next_piece(block, 0)?;
         }
-        if self.piece.len() >= length {
-            return Ok(self.piece.split_to(length));
+        if self.piece.len() as u64 >= block.length {
+            return Ok(self.piece.split_to(block.length as usize));
         }
-        let mut bytes = BytesMut::new();
-        while bytes.len() < length {
-            if self.piece.is_empty() {
-                self.next_piece(length - bytes.len())?;
-            }
-            let wanted = self.piece.len().min(length - bytes.len());
-            bytes.extend_from_slice(&self.piece.split_to(wanted));
+        let mut bytes = BytesMut::from(mem::take(&mut self.piece));
+        while (bytes.len() as u64) < block.length {
+            self.next_piece(block, bytes.len())?;
+            let missing = block.length - bytes.len() as u64;
+            let taken = self.piece.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
+            bytes.extend_from_slice(&self.piece.split_to(taken));
         }
         Ok(bytes.freeze())
     }
 
-    fn next_piece(&mut self, missing: usize) -> Result<()> {
-        let piece = self.pieces.next().transpose()?;
-        self.piece = piece
-            .ok_or_else(|| self.damaged(format!("{missing} bytes of the block at {} are missing", self.offset)))?;
+    fn next_piece(&mut self, block: Block, read: usize) -> Result<()> {
+        self.piece = self.pieces.next().transpose()?.ok_or_else(|| {
+            let missing = block.length - read as u64;
+            self.damaged_block(block, Error::input(format!("{missing} bytes are missing")))
+        })?;
         Ok(())
     }
 
-    fn damaged(&self, what: impl std::fmt::Display) -> Error {
-        Error::input(what).context(damaged(&self.name))
+    fn damaged_block(&self, block: Block, why: Error) -> Error {
+        self.damaged(why.context(format!("block of {} bytes at {}", block.length, self.offset)))
     }
-}
 
-fn damaged(name: &str) -> String {
-    format!("run file `{name}` is damaged")
+    fn damaged(&self, why: Error) -> Error {
+        why.context(format!("run file `{}` is damaged", self.name))
+    }
 }
 
 impl<I: Iterator<Item = Result<Bytes>>> Iterator for RunReader<I> {
