@@ -67,7 +67,7 @@ impl Chain {
         }
         for (row, reason) in lock(&self.mappers[0]).process(&batch.batch)? {
             let origin = batch.origin(row as usize);
-            let reject = Reject::new(&self.first, &reason).at(&origin.object, origin.offset);
+            let reject = Reject::new(&self.first, &reason).at(origin.object, origin.offset);
             lock(&self.rejects).push(&reject.with_record(origin.record))?;
         }
         Ok(())

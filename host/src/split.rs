@@ -262,11 +262,14 @@ mod tests {
     }
 
     fn slices(shards: &[Shard]) -> Vec<Vec<(&str, u64, u64)>> {
-        let of = |shard| match shard {
-            &Shard::Slices(ref slices) => slices.iter().map(|s| (s.object.as_str(), s.offset, s.length)).collect(),
+        shards.iter().map(slices_of).collect()
+    }
+
+    fn slices_of(shard: &Shard) -> Vec<(&str, u64, u64)> {
+        match shard {
+            Shard::Slices(slices) => slices.iter().map(|s| (s.object.as_str(), s.offset, s.length)).collect(),
             Shard::Records { .. } => Vec::new(),
-        };
-        shards.iter().map(of).collect()
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub(super) struct Document {
 }
 
 impl Document {
+    /// Returns a path relative to the file's directory as one that can be opened from where the file can.
+    pub(super) fn beside(&self, path: &str) -> String {
+        Path::new(&self.file).with_file_name(path).display().to_string()
+    }
+
     /// Reads the file at `path` and applies each `key.path=value`.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ fn directory(file: &Path) -> Result<PathBuf> {
 /// Where a store or a prefix in one is: a URL, local paths already made absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// As written, `${NAME}` left in place: for messages.
+    /// As written, `${NAME}` left in place, and a local path as it can be opened: for messages.
     pub written: String,
     /// The URL, with a scheme: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
     pub url: String,

@@ -52,13 +52,13 @@ fn what_is_left_out_takes_its_default() {
     let (directory, pipeline) = load(LEAST, &[]);
     let (directory, pipeline) = (directory.path().canonicalize().expect("there"), pipeline.expect("valid"));
     assert_eq!(pipeline.name, "count");
-    assert_eq!(pipeline.source.location.written, "input/");
+    assert!(pipeline.source.location.written.ends_with("/input/"));
     assert_eq!(pipeline.source.location.url, format!("file://{}/input/", directory.display()));
     assert_eq!(pipeline.source.format, SourceFormat::Lines);
     assert!(matches!(pipeline.split, Split::BuiltIn { target_size: 67_108_864 }));
     assert_eq!(pipeline.sink.format, SinkFormat::Json);
     assert!(pipeline.reduce.is_none());
-    assert_eq!(pipeline.run.store.written, "runs/");
+    assert!(pipeline.run.store.written.ends_with("/runs/"));
     assert_eq!(pipeline.run.store.url, format!("file://{}/runs/", directory.display()));
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!(pipeline.run.shuffle_memory_bytes, 256 << 20);

@@ -246,7 +246,8 @@ impl Validator<'_> {
     fn location(&self, at: &KeyPath, text: &str) -> Result<Location> {
         let url = location::resolve(self.directory, text).map_err(|what| self.wrong(at, what))?;
         let written = self.document.text_at(at).unwrap_or(text);
-        Ok(Location { written: written.to_owned(), url: url.into() })
+        let written = if written.contains("://") { written.to_owned() } else { self.document.beside(written) };
+        Ok(Location { written, url: url.into() })
     }
 
     /// A result or a run store inside the source would be read as input by the next run.

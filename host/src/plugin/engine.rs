@@ -42,9 +42,9 @@ impl Engine {
         // Where the address space is limited (`ulimit -v`, some containers), the pool cannot be reserved.
         let engine = wasmtime::Engine::new(config().allocation_strategy(pool(instances)))
             .or_else(|_| wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand)))
-            .map_err(|error| internal("cannot start the wasm engine", error))?;
+            .map_err(|error| internal("cannot start the wasm engine", &error))?;
         let mut linker = Linker::new(&engine);
-        state::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", error))?;
+        state::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", &error))?;
         tick(engine.weak());
         Ok(Self { engine, linker: Arc::new(linker) })
     }
@@ -134,7 +134,7 @@ fn not_a(interface: &str) -> wasmtime::Error {
     wasmtime::Error::msg(format!("the plugin was not loaded as a {interface}"))
 }
 
-pub(super) fn internal(what: &str, error: wasmtime::Error) -> Error {
+fn internal(what: &str, error: &wasmtime::Error) -> Error {
     Error::new(ErrorKind::Internal, anyhow::anyhow!("{what}: {error:#}"))
 }
 

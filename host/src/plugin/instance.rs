@@ -246,7 +246,7 @@ impl Instance {
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.step_error(function, error)),
-            Err(trap) => Err(self.trap(function, trap)),
+            Err(trap) => Err(self.trap(function, &trap)),
         }
     }
 
@@ -275,7 +275,7 @@ impl Instance {
     }
 
     /// Says why a call trapped: the host's own reason if it had one, a limit, or the trap and the guest's last words.
-    fn trap(&mut self, function: &str, trap: wasmtime::Error) -> Error {
+    fn trap(&mut self, function: &str, trap: &wasmtime::Error) -> Error {
         let state = self.store.data_mut();
         if let Some(failure) = state.failure.take() {
             return if state.foreign_failure { failure } else { failure.context(self.name.clone()) };
@@ -295,7 +295,7 @@ impl Instance {
         } else {
             match trap.downcast_ref::<Trap>() {
                 Some(code) => format!("trapped ({code})"),
-                None => format!("trapped ({:#})", trap),
+                None => format!("trapped ({trap:#})"),
             }
         };
         let last_words = state.log.last_words();

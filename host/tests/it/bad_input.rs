@@ -21,7 +21,7 @@ fn fails(project: &Project, code: i32, texts: &[&str]) {
 fn a_pipeline_that_is_missing_or_no_toml() {
     etl_host(["nowhere.toml"]).expect_error(2, &["nowhere.toml"]);
     fails(&Project::new("name = "), 2, &["pipeline.toml", "line 1"]);
-    fails(&Project::of("mapp = []"), 2, &["unknown key `mapp`", "`map`"]);
+    fails(&Project::of("mapp = []"), 2, &["pipeline.toml:5", "`mapp`", "did you mean `map`?"]);
     fails(
         &Project::of("map = [{ plugin = \"x.wasm\", limits = { memry = 1 } }]"),
         2,
@@ -76,7 +76,7 @@ fn steps_that_do_not_fit() {
 fn a_source_that_is_missing_or_empty() {
     fails(&Project::of(COUNT), 2, &["source", "input", "does not exist"]);
     let other = Project::of(&format!("{COUNT}source.include = [\"*.csv\"]")).file("input/a.txt", "a\n");
-    fails(&other, 42, &["`input/` has no objects", "*.csv"]);
+    fails(&other, 42, &["input/` has no objects", "*.csv"]);
 }
 
 #[test]
@@ -170,6 +170,6 @@ fn secrets_stay_out_of_plan_events_and_messages() {
 fn a_build_that_fails_names_its_step() {
     let pipeline = "map = [{ plugin = \"plugin:count_by_type\", build = \"exit 3\" }]";
     let project = Project::of(pipeline).file("input/a.txt", "a\n");
-    project.run(["--build"]).expect_error(2, &["`map`", "exit 3"]);
+    project.run(["--build"]).expect_error(2, &["map: build command `exit 3` failed"]);
     project.run(NONE).expect_success();
 }

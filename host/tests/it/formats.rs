@@ -94,7 +94,7 @@ fn json_gives_the_asked_for_fields_in_the_order_asked_for() {
     let expected = concat!(
         "{\"name\":\"a \\\"b\\\" é\",\"n\":9007199254740993,\"x\":0.1,\"ok\":true}\n",
         "{\"name\":null,\"n\":null,\"x\":2.0,\"ok\":null}\n",
-        "{\"name\":\"c, d\",\"n\":-1,\"x\":1e+300,\"ok\":false}\n",
+        "{\"name\":\"c, d\",\"n\":-1,\"x\":1.0e300,\"ok\":false}\n",
     );
     assert_eq!(text(&project, &[]), expected);
 }

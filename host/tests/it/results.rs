@@ -201,13 +201,14 @@ fn two_processes_on_one_run_give_one_result() {
 fn an_interrupted_run_says_so_and_goes_on() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", words(200_000, 10));
     let arguments = ["--run-id", "interrupted", "--set", "split.target_size=2KiB"];
-    let child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
         .arg(project.path("pipeline.toml"))
         .args(arguments)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    while !project.path("runs/test/interrupted/map").exists() {
+    let mapping = || project.path("runs/test/interrupted/map").exists();
+    while !mapping() && child.try_wait().expect("it can be asked").is_none() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     crate::support::succeed(Command::new("kill").args(["-TERM", &child.id().to_string()]));

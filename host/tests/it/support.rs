@@ -67,7 +67,8 @@ impl Ended {
         for text in texts {
             assert!(self.stderr.contains(text), "no `{text}` in {self:#?}");
         }
-        assert_eq!(self.stderr.matches("error: ").count(), 1, "one error, once: {self:#?}");
+        let errors = self.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "one error, once: {self:#?}");
         self
     }
 
