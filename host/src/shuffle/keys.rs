@@ -60,6 +60,8 @@ impl KeyEncoder {
 
 /// Returns the partition, from 0, of an encoded key: its xxh3 64-bit hash modulo the number of partitions.
 ///
+/// A key is encoded in arrow-row's row format over the key columns, each ascending with nulls first.
+///
 /// # Panics
 /// If `partitions` is 0.
 pub fn partition_of(key: &[u8], partitions: u32) -> u32 {

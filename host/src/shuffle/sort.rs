@@ -175,14 +175,10 @@ impl SortedRows {
         let Self { chunks, entries } = self;
         let key = |entry: &Entry| key_of(chunks, *entry);
         let mut ties: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), 0)];
-        while let Some((range, shared)) = ties.pop() {
+        while let Some((range, compared)) = ties.pop() {
             let mut start = range.start;
             let tied = &mut entries[range];
-            let shared = shared_bytes(tied.iter().map(key), shared);
-            for entry in &mut *tied {
-                *entry = entry.with_prefix(prefix_behind(key(entry), shared));
-            }
-            tied.sort_unstable();
+            let Some(compared) = sort_by_next_bytes(chunks, tied, compared) else { continue };
             for group in tied.chunk_by_mut(|a, b| a.partition_and_prefix() == b.partition_and_prefix()) {
                 let range = start..start + group.len();
                 start = range.end;
@@ -192,7 +188,7 @@ impl SortedRows {
                 if group.len() <= FEW_ROWS {
                     group.sort_by(|a, b| key(a).cmp(key(b)));
                 } else {
-                    ties.push((range, shared + size_of::<u64>()));
+                    ties.push((range, compared));
                 }
             }
         }
@@ -232,6 +228,20 @@ impl SortedRows {
 
 fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
     chunks[entry.chunk()].keys.row(entry.row()).data()
+}
+
+/// Sorts rows whose keys share their first `known` bytes by the 8 bytes behind those they all share. Returns up to
+/// which byte keys are compared then, or `None` if that is all of them.
+fn sort_by_next_bytes(chunks: &[Chunk], entries: &mut [Entry], known: usize) -> Option<usize> {
+    let shared = shared_bytes(entries.iter().map(|entry| key_of(chunks, *entry)), known);
+    let (compared, mut longest) = (shared + size_of::<u64>(), 0);
+    for entry in &mut *entries {
+        let key = key_of(chunks, *entry);
+        *entry = entry.with_prefix(prefix_behind(key, shared));
+        longest = longest.max(key.len());
+    }
+    entries.sort_unstable();
+    (longest > compared).then_some(compared)
 }
 
 /// Returns how many first bytes all keys share, given that they share `known`.

@@ -69,6 +69,16 @@ fn a_key_that_fills_many_batches_is_one_group() {
 }
 
 #[test]
+fn rows_of_another_run_between_those_of_one_are_kept() {
+    let table = counting_table("key-", 3, 3);
+    let rows = &table.batches[0];
+    let outer = run_of([batch_of(&table.schema, &[rows[0].clone(), rows[2].clone()])]);
+    let inner = run_of([batch_of(&table.schema, &[rows[1].clone()])]);
+    let merge = Merge::new(vec![outer, inner], &table.schema).expect("the runs are sound");
+    assert_eq!(groups_of(merge).concat(), *rows);
+}
+
+#[test]
 fn nothing_merges_to_nothing() {
     let schema = schema_of(&[DataType::Int64], 1);
     let empty = || run_of([RecordBatch::new_empty(schema.fields.clone())]);

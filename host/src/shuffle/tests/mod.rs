@@ -132,7 +132,7 @@ fn value(data_type: &DataType) -> BoxedStrategy<Value> {
             prop_oneof!["[ab]{0,3}", "(shared by many){1,3}[0-9]{0,2}", "grüße[0-9]"].prop_map(Value::Text).boxed()
         }
         _ => prop_oneof![
-            20 => prop::collection::vec(prop::sample::select(vec![0, 1, 255]), 0..20),
+            60 => prop::collection::vec(prop::sample::select(vec![0, 1, 255]), 0..20),
             1 => (any::<u8>(), 50_000..300_000_usize).prop_map(|(byte, length)| vec![byte; length]),
         ]
         .prop_map(Value::Binary)
