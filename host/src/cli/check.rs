@@ -10,6 +10,9 @@ use crate::{
     report::text::{bytes, counted},
 };
 
+/// How much of a digest is shown: enough to tell builds apart. `etl-host inspect` shows all of it.
+const DIGEST_CHARACTERS: usize = 12;
+
 /// Checks a pipeline and prints what was found.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
@@ -29,7 +32,9 @@ fn text(pipeline: &Pipeline, checked: &Checked) -> String {
     }
     for step in &checked.steps {
         let output = step.output.as_ref().map_or_else(|| shards.clone(), |schema| format!("emits {schema}"));
-        rows.push((step.name.clone(), format!("{} ({}), {output}", step.plugin, step.digest)));
+        let digest = step.digest.get(..DIGEST_CHARACTERS).unwrap_or(&step.digest);
+        rows.push((step.name.clone(), step.plugin.clone()));
+        rows.push((String::new(), format!("sha256 {digest}…, {output}")));
     }
     rows.push(("sink".to_owned(), pipeline.sink.location.written.clone()));
     let mut text = format!("{}: nothing wrong found\n\n", pipeline.name);
@@ -53,7 +58,7 @@ mod tests {
     }
 
     fn step(name: &str, output: Option<&str>) -> CheckedStep {
-        let (plugin, digest) = (format!("{}.wasm", name.replace(' ', "")), "sha256:00ff".to_owned());
+        let (plugin, digest) = (format!("{}.wasm", name.replace(' ', "")), "00ff".repeat(16));
         CheckedStep { name: name.to_owned(), plugin, digest, output: output.map(str::to_owned) }
     }
 
@@ -70,8 +75,10 @@ p: nothing wrong found
 
 source    3 objects, 2.0 KiB, line binary
 split     built in, 4 shards
-map       map.wasm (sha256:00ff), emits word text, n int64 (key: word)
-reduce    reduce.wasm (sha256:00ff), emits word text, n int64
+map       map.wasm
+          sha256 00ff00ff00ff…, emits word text, n int64 (key: word)
+reduce    reduce.wasm
+          sha256 00ff00ff00ff…, emits word text, n int64
 sink      out/
 ";
         assert_eq!(text(&pipeline(), &checked(steps, Some(4))), expected);
@@ -81,6 +88,11 @@ sink      out/
     fn shards_of_a_splitter_are_known_later() {
         let steps = vec![step("split", None), step("map", Some("n int64"))];
         let text = text(&pipeline(), &checked(steps, None));
-        assert!(text.contains("\nsplit     split.wasm (sha256:00ff), shards: known once it has run\nmap "), "{text}");
+        assert!(
+            text.contains(
+                "\nsplit     split.wasm\n          sha256 00ff00ff00ff…, shards: known once it has run\nmap "
+            ),
+            "{text}"
+        );
     }
 }

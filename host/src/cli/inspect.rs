@@ -22,8 +22,8 @@ fn text(file: &Path, inspection: &Inspection) -> String {
     format!(
         "plugin     {}\n\
          step       {step}\n\
-         interface  {wit_version}\n\
-         digest     {digest}\n\
+         interface  etl:plugin@{wit_version}\n\
+         digest     sha256:{digest}\n\
          size       {} ({} bytes)\n\
          imports    {imports}\n",
         file.display(),
@@ -40,9 +40,9 @@ mod tests {
     fn a_plugin_is_shown_in_aligned_lines() {
         let inspection = Inspection {
             step: "map".to_owned(),
-            wit_version: "etl:plugin@0.1.0".to_owned(),
+            wit_version: "0.1.0".to_owned(),
             imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
-            digest: "sha256:00ff".to_owned(),
+            digest: "00ff".to_owned(),
             size_bytes: 71_782,
         };
         let expected = "\

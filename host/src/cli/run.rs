@@ -28,9 +28,9 @@ pub(super) fn run(args: RunArgs) -> Result<()> {
     // A plugin of an attempt that was given up may still compute; nobody waits for it.
     runtime.shutdown_background();
     match outcome {
-        Ok(outcome) => {
+        Ok(_) => {
             if !args.quiet && args.events.is_none() {
-                print(&redact(&closing_text(&outcome, &summary.lock())));
+                print(&redact(&format!("\n{}", summary.lock())));
             }
             Ok(())
         }
@@ -58,12 +58,4 @@ async fn run_until_interrupted(pipeline: &Pipeline, run_id: Option<String>, even
 /// Returns whether the same run can be finished once its trouble has passed.
 fn can_go_on(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Interrupted(_) | ErrorKind::Sandbox)
-}
-
-fn closing_text(outcome: &Outcome, summary: &Summary) -> String {
-    if outcome.already_done {
-        format!("run {} was done already: nothing to do\n{summary}", outcome.run_id)
-    } else {
-        format!("\n{summary}")
-    }
 }

@@ -78,7 +78,7 @@ impl Listener for Bars {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:8} {bar:24.cyan} {elapsed:>4}  {wide_msg}")
+    ProgressStyle::with_template("{prefix:8} {bar:16.cyan} {elapsed:>4}  {wide_msg}")
         .expect("the template is valid")
         .progress_chars("━╸─")
 }

@@ -147,7 +147,7 @@ mod tests {
         let expected = "\
 run r1 of p, resumed
 split: started
-split: done in 0.1s
+split: done in 100ms
 plan: 3 shards of 1 object (4.0 KiB), 2 partitions
 map: 3 shards, 1 done before
 map 2 of shard 1: info: hello ${KEY}\\u{1b}[0m

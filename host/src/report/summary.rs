@@ -131,9 +131,15 @@ impl Listener for Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(finished) = &self.finished else { return Ok(()) };
-        writeln!(f, "{}: done in {}\n", self.pipeline, duration(finished.duration_ms))?;
-        let resumed = if self.resumed { " (resumed)" } else { "" };
-        entry(f, "run", &[format!("{}{resumed}", self.run_id.as_deref().unwrap_or_default())])?;
+        let run_id = self.run_id.as_deref().unwrap_or_default();
+        // A run that was complete has no stages in this process.
+        if self.stages.is_empty() {
+            writeln!(f, "{}: run {run_id} was done before, nothing to do\n", self.pipeline)?;
+        } else {
+            let resumed = if self.resumed { " (resumed)" } else { "" };
+            writeln!(f, "{}: done in {}\n", self.pipeline, duration(finished.duration_ms))?;
+            entry(f, "run", &[format!("{run_id}{resumed}")])?;
+        }
         if let Some((objects, size, shards)) = self.plan {
             let (objects, shards) = (counted(objects, "object"), counted(shards, "shard"));
             entry(f, "source", &[format!("{objects}, {}, {shards}", bytes(size))])?;
@@ -237,10 +243,10 @@ count: done in 3.2s
 run        r1 (resumed)
 source     3 objects, 34.5 MiB, 4 shards
 
-stage      tasks  records in  bytes in  records out  bytes out  time
-split                                                           0.0s
-map            4   1,000,000  34.5 MiB           12    1.2 KiB  2.1s
-reduce         2          12   1.2 KiB            2       60 B  0.1s
+stage      tasks  records in  bytes in  records out  bytes out   time
+split                                                            50ms
+map            4   1,000,000  34.5 MiB           12    1.2 KiB   2.1s
+reduce         2          12   1.2 KiB            2       60 B  130ms
 
 counters   bad \\u{1b} lines 3
            balance -1,234
@@ -262,6 +268,18 @@ run store  file:///data/runs/count/r1
         assert!(!many.contains("part-00005"), "{many}");
         let none = summary([started(false), finished(0)]).to_string();
         assert!(none.contains("result     file:///data/result/r1\n           no parts\n"), "{none}");
+    }
+
+    #[test]
+    fn a_run_that_was_done_before_says_where_its_result_lies() {
+        let expected = "\
+count: run r1 was done before, nothing to do
+
+result     file:///data/result/r1
+           part-00000.json
+run store  file:///data/runs/count/r1
+";
+        assert_eq!(summary([started(true), finished(1)]).to_string(), expected);
     }
 
     #[test]

@@ -29,11 +29,12 @@ pub(crate) fn bytes(number: u64) -> String {
     ByteSize::b(number).display().iec().to_string()
 }
 
-/// Returns a time in the units that suit it: `0.3s`, `12.3s`, `2m 05s`, `1h 02m`.
+/// Returns a time in the units that suit it: `300ms`, `12.3s`, `2m 05s`, `1h 02m`.
 pub(crate) fn duration(duration_ms: u64) -> String {
     let seconds = duration_ms / 1000;
     match seconds {
-        0..60 => format!("{seconds}.{}s", duration_ms % 1000 / 100),
+        0 => format!("{duration_ms}ms"),
+        1..60 => format!("{seconds}.{}s", duration_ms % 1000 / 100),
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
     }
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn times_are_short() {
         let times = [0, 349, 59_999, 65_000, 3_600_000, 3_725_000];
-        assert_eq!(times.map(duration), ["0.0s", "0.3s", "59.9s", "1m 05s", "1h 00m", "1h 02m"]);
+        assert_eq!(times.map(duration), ["0ms", "349ms", "59.9s", "1m 05s", "1h 00m", "1h 02m"]);
         assert_eq!([0, 1536, 36_175_872].map(bytes), ["0 B", "1.5 KiB", "34.5 MiB"]);
     }
 
