@@ -35,6 +35,8 @@ pub struct Plan {
     pub pipeline: serde_json::Value,
     /// The steps and their plugins, in order.
     pub steps: Vec<PlannedStep>,
+    /// What the source's records look like.
+    pub records: String,
     /// Source objects.
     pub objects: u64,
     /// Their bytes, as stored.
@@ -132,13 +134,14 @@ impl Planned {
     /// # Errors
     /// When the store fails.
     pub async fn freeze(store: &Store, layout: &RunLayout, draft: Draft) -> Result<Self> {
-        let Draft { pipeline, steps, objects, shards, attempt } = draft;
+        let Draft { pipeline, steps, records, objects, shards, attempt } = draft;
         let plan = Plan {
             format: FORMAT,
             host: env!("CARGO_PKG_VERSION").to_owned(),
             planned_at_ms: unix_ms(),
             pipeline,
             steps,
+            records,
             objects: objects.len() as u64,
             bytes: objects.iter().map(|object| object.size).sum(),
             shards: shards.len() as u64,
@@ -162,11 +165,15 @@ impl Planned {
         &self,
         pipeline: &serde_json::Value,
         steps: &[PlannedStep],
+        records: &str,
         objects: &[Object],
     ) -> Result<()> {
         let mut changed: Vec<String> = Vec::new();
         for (now, then) in steps.iter().zip(&self.plan.steps).filter(|(now, then)| now != then) {
             changed.push(format!("the plugin of `{}` (was {:.12}, is {:.12})", now.step, then.digest, now.digest));
+        }
+        if records != self.plan.records {
+            changed.push(format!("the source's records (were `{}`, are `{records}`)", self.plan.records));
         }
         if *pipeline != self.plan.pipeline {
             changed.push(format!("`pipeline.toml` ({})", changed_keys(&self.plan.pipeline, pipeline).join(", ")));
@@ -190,6 +197,8 @@ pub struct Draft {
     pub pipeline: serde_json::Value,
     /// The steps and their plugins.
     pub steps: Vec<PlannedStep>,
+    /// What the source's records look like.
+    pub records: String,
     /// The source's objects, sorted by name.
     pub objects: Vec<Object>,
     /// The shards, in order.

@@ -147,7 +147,7 @@ impl Run {
         let (pipeline, steps) = (&context.pipeline.document, context.steps.planned());
         let planned = match existing {
             Some(planned) => {
-                planned.check_unchanged(pipeline, &steps, &objects)?;
+                planned.check_unchanged(pipeline, &steps, &context.steps.source.to_string(), &objects)?;
                 planned
             }
             None => self.freeze(objects).await?,
@@ -170,7 +170,8 @@ impl Run {
             () = self.cancel.cancelled() => return Err(interrupted()),
         };
         let (pipeline, steps) = (context.pipeline.document.clone(), context.steps.planned());
-        let draft = Draft { pipeline, steps, objects, shards, attempt };
+        let records = context.steps.source.to_string();
+        let draft = Draft { pipeline, steps, records, objects, shards, attempt };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)

@@ -15,7 +15,7 @@ fn words(lines: u64, seed: u64) -> String {
     let mut word = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let roll = state >> 33;
-        format!("w{}", if roll % 3 == 0 { roll % 10 } else { roll % 5_000 })
+        format!("w{}", if roll.is_multiple_of(3) { roll % 10 } else { roll % 5_000 })
     };
     (0..lines).map(|_| format!("{} {} {}\n", word(), word(), word())).collect()
 }
