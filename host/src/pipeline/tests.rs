@@ -312,7 +312,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"input/result\"",
-        "DIR/pipeline.toml:10: `sink.url` (`input/result`) lies inside `source.url`, so the next run would read it as \
+        "DIR/pipeline.toml:10: `sink.url` (`DIR/input/result`) lies inside `source.url`, so the next run would read it as \
          input (choose a place beside it)",
     ),
     (
@@ -323,13 +323,13 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\n[run]\nstore = \"./input\"",
-        "DIR/pipeline.toml:12: `run.store` (`./input`) lies inside `source.url`, so the next run would read it as input \
+        "DIR/pipeline.toml:12: `run.store` (`DIR/./input`) lies inside `source.url`, so the next run would read it as input \
          (choose a place beside it)",
     ),
     (
         "url = \"input/\"",
         "url = \".\"",
-        "DIR/pipeline.toml:10: `sink.url` (`result/`) lies inside `source.url`, so the next run would read it as input \
+        "DIR/pipeline.toml:10: `sink.url` (`DIR/result/`) lies inside `source.url`, so the next run would read it as input \
          (choose a place beside it)",
     ),
     (
