@@ -242,7 +242,6 @@ fn a_combiner_that_breaks_the_order_is_named() {
     };
     let run = |mode| Project::of(&pipeline(mode)).file("input/a.txt", "a\nb\nc\nd\ne\nf\n").run(NONE);
     run("unsorted").expect_error(42, &["out of", "order"]);
-    run("foreign-key").expect_error(42, &["combiner"]);
     run("other-schema").expect_error(2, &["`reduce.combine` needs a reducer that emits what it is given"]);
     run("other-type").expect_error(2, &["`reduce.combine` needs a reducer that emits what it is given"]);
     run("panic").expect_error(42, &["bad_combiner.wasm", "trapped"]);
