@@ -183,7 +183,7 @@ impl Store {
         let Some(directory) = self.directory.clone() else { return Ok(true) };
         match tokio::fs::metadata(&directory).await {
             Ok(metadata) => Ok(metadata.is_dir()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
             Err(error) => Err(classify_io(error).context(format!("cannot look at `{}`", self.name))),
         }
     }
