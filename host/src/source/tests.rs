@@ -414,7 +414,7 @@ proptest! {
     fn json_columns_equal_those_picked_from_whole_documents(
         documents in proptest::collection::vec(json_document(), 1..20),
     ) {
-        let data = documents.join("\n");
+        let data = documents.join("\n") + "\n";
         let found = decode_json(&typed(), data.as_bytes());
         let present: Vec<&String> = documents.iter().filter(|document| !document.trim().is_empty()).collect();
         let (good, bad): (Vec<&String>, Vec<&String>) =
