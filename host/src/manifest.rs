@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     commit::{Commit, Output, Part},
+    context::RunContext,
     event::Counts,
+    plan::Plan,
     reject_log::Rejected,
 };
 
@@ -45,6 +47,37 @@ pub struct ManifestPart {
     /// What it is.
     #[serde(flatten)]
     pub part: Part,
+}
+
+impl Manifest {
+    /// Lists what the commits of a run made. `keys` are where the parts were published, in order.
+    pub fn new(
+        context: &RunContext,
+        plan: &Plan,
+        mapped: &BTreeMap<u32, Commit>,
+        reduced: &BTreeMap<u32, Commit>,
+        keys: Vec<String>,
+    ) -> Self {
+        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped };
+        let mut rejected = Rejected::new();
+        for (step, count) in mapped.values().flat_map(|commit| &commit.rejected) {
+            *rejected.entry(step.clone()).or_default() += count;
+        }
+        let part = |(key, (_, part)): (String, (&Commit, &Part))| ManifestPart { key, part: part.clone() };
+        Self {
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            result: context.sink.locate(context.sink_layout.root()),
+            objects: plan.objects,
+            shards: plan.shards,
+            partitions: context.pipeline.reduce.as_ref().map_or(0, |reduce| reduce.partitions),
+            mapped: total(mapped),
+            reduced: total(reduced),
+            rejected,
+            rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
+            parts: keys.into_iter().zip(parts(last)).map(part).collect(),
+        }
+    }
 }
 
 /// Returns the sums over commits.

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     check::list_source,
-    commit::{Commit, Part, from_json, to_json},
+    commit::{Commit, from_json, to_json},
     context::RunContext,
     error::{Error, ErrorContext, Result},
     event::{Counts, Event, Events, Stage},
     event_log::EventLog,
     layout::{RunLayout, SinkLayout, check_name},
-    manifest::{Manifest, ManifestPart, parts, total},
+    manifest::{Manifest, parts, total},
     map::map_shard,
     pipeline::{Pipeline, Retry},
     plan::{Draft, Planned},
@@ -83,8 +83,10 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
         Ok(manifest) => run.finished(started, manifest),
         Err(error) => run.failed(started, error),
     }
-    log.write().await?;
-    ended.map(|_| run.outcome(false))
+    let logged = log.write().await;
+    // Why the run failed matters more than why its log could not be written.
+    ended.and(logged)?;
+    Ok(run.outcome(false))
 }
 
 struct Run {
@@ -238,38 +240,11 @@ impl Run {
             .map(|(commit, part)| PublishedPart { part: part.part, attempt: commit.attempt.clone() })
             .collect();
         let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
-        let manifest = self.manifest(planned, mapped, reduced, keys)?;
+        let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
-    }
-
-    fn manifest(
-        &self,
-        planned: &Planned,
-        mapped: &MapCommits,
-        reduced: &BTreeMap<u32, Commit>,
-        keys: Vec<String>,
-    ) -> Result<Manifest> {
-        let context = &self.context;
-        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
-        let mut rejected = Rejected::new();
-        mapped.values().try_for_each(|commit| count_rejects(&context.pipeline, &mut rejected, commit))?;
-        let part = |(key, (_, part)): (String, (&Commit, &Part))| ManifestPart { key, part: part.clone() };
-        Ok(Manifest {
-            pipeline: context.pipeline.name.clone(),
-            run_id: context.run_id.clone(),
-            result: context.sink.locate(context.sink_layout.root()),
-            objects: planned.plan.objects,
-            shards: planned.plan.shards,
-            partitions: self.partitions(),
-            mapped: total(mapped),
-            reduced: total(reduced),
-            rejected,
-            rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
-            parts: keys.into_iter().zip(parts(last)).map(part).collect(),
-        })
     }
 
     fn partitions(&self) -> u32 {

@@ -27,11 +27,7 @@ use crate::{
     report::text,
 };
 
-const REPORT_A_BUG: &str = concat!(
-    "this is a bug in etl-host; please report it with the text above: ",
-    env!("CARGO_PKG_REPOSITORY"),
-    "/issues"
-);
+const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 
 /// Runs the program with these arguments, the first of which is its name, and returns its exit code.
 ///

@@ -3,6 +3,7 @@
 mod bad_input;
 mod examples;
 mod formats;
+mod guests;
 mod results;
 mod sandbox;
 mod stores;

@@ -26,16 +26,21 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
 fn build_plugins() -> PathBuf {
     let guests = repository().join("guest-plugins");
     succeed(&mut Command::new(guests.join("wasm-target")));
+    succeed(cargo_in_guests().args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--workspace"]));
+    guests.join("target/wasm32-wasip2/release")
+}
+
+/// Returns cargo, to be run on the plugins' workspace.
+pub(crate) fn cargo_in_guests() -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--workspace"]).current_dir(&guests);
+    cargo.current_dir(repository().join("guest-plugins"));
     // The test run's own settings are not the plugins'.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_") || name == "RUSTFLAGS" {
             cargo.env_remove(name);
         }
     }
-    succeed(&mut cargo);
-    guests.join("target/wasm32-wasip2/release")
+    cargo
 }
 
 /// Runs a command, and shows what it printed if it fails.
