@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{Error, Result},
     event::{Counts, Stage},
+    json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
-    reject_log::Rejected,
+    reject::Rejected,
     scheduler::Finished,
     shuffle::RunIndex,
     store::{Created, Store},
@@ -99,14 +100,4 @@ impl Commit {
         });
         reads.try_buffer_unordered(READS_MAX).try_collect().await
     }
-}
-
-/// Writes a document of the run store as JSON, for people too.
-pub(crate) fn to_json(document: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(document).or_kind(ErrorKind::Internal, || "cannot write a document as JSON")
-}
-
-/// Reads a document of the run store.
-pub(crate) fn from_json<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).or_kind(ErrorKind::Input, || format!("`{key}` in the run store is damaged"))
 }

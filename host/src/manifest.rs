@@ -9,7 +9,7 @@ use crate::{
     context::RunContext,
     event::Counts,
     plan::Plan,
-    reject_log::Rejected,
+    reject::Rejected,
 };
 
 /// `manifest.json`

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::{from_json, to_json},
     error::{Error, Result},
     event::unix_ms,
+    json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
     source::{Object, Slice, find},
     store::{Created, Store},

@@ -21,7 +21,7 @@ use crate::{
     layout::AttemptId,
     output::{FAN_IN, OutputWriter},
     plugin::{Emit, Task},
-    reject_log::Rejected,
+    reject::Rejected,
     shuffle::{PartitionIndex, RunReader, SortedRun, merge_all},
     workers::Worker,
 };

@@ -3,6 +3,8 @@
 //! Owns the shape of a line in `rejects/…jsonl`. The source makes rejects of malformed records, the plugin layer of
 //! those a step rejects or traps on; the commit of the attempt decides which of them count.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// How much of a record a reject keeps.
@@ -10,6 +12,9 @@ pub const RECORD_BYTES_MAX: usize = 64 << 10;
 
 /// How much of a reason a reject keeps.
 pub const REASON_BYTES_MAX: usize = 1 << 10;
+
+/// How many records were set aside, by who did: `source`, or a step's name.
+pub type Rejected = BTreeMap<String, u64>;
 
 /// A record that was set aside: one line of JSON, absent fields left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,22 +2,19 @@
 //!
 //! Owns the count against `max_rejects`. What a reject looks like is [`crate::reject`]'s.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc};
+use std::{io::Write, sync::Arc};
 
 use crate::{
-    commit::to_json,
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
     event::Stage,
+    json::to_json,
     layout::AttemptId,
     pipeline::Pipeline,
-    reject::Reject,
+    reject::{Reject, Rejected},
     source,
     upload::Upload,
 };
-
-/// Rejects by who set them aside: `source`, or a step's name.
-pub type Rejected = BTreeMap<String, u64>;
 
 /// Collects the rejects of one attempt. Without any, nothing is written.
 pub struct RejectLog {

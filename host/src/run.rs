@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     check::list_source,
-    commit::{Commit, from_json, to_json},
+    commit::Commit,
     context::RunContext,
     error::{Error, ErrorContext, Result},
     event::{Counts, Event, Events, Stage},
     event_log::EventLog,
+    json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
     manifest::{Manifest, parts, total},
     map::map_shard,
@@ -31,7 +32,8 @@ use crate::{
     plan::{Draft, Planned},
     plugin::Engine,
     reduce::{MapCommits, reduce_partition},
-    reject_log::{Rejected, check_limit},
+    reject::Rejected,
+    reject_log::check_limit,
     scheduler::{Scheduler, interrupted},
     scratch::Scratch,
     sink::{self, PublishedPart},
