@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -21,24 +21,24 @@ use crate::{
     check::list_source,
     commit::Commit,
     context::RunContext,
-    error::{Error, ErrorContext, Result},
+    error::{Error, Result},
     event::{Counts, Event, Events, Stage},
     event_log::EventLog,
     json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
     manifest::{Manifest, parts, total},
     map::map_shard,
-    pipeline::{Pipeline, Retry},
+    pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned},
     plugin::Engine,
     reduce::{MapCommits, reduce_partition},
     reject::Rejected,
     reject_log::check_limit,
-    scheduler::{Scheduler, interrupted},
+    scheduler::Scheduler,
     scratch::Scratch,
     sink::{self, PublishedPart},
     source::{Object, SourceStore},
-    split::split_source,
+    split::{SplitSource, split_source},
     steps::Steps,
     store::Store,
     workers::Workers,
@@ -168,17 +168,26 @@ impl Run {
     async fn freeze(&self, objects: Vec<Object>) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
-        let attempt = context.attempt(1);
-        let shards = tokio::select! {
-            shards = split_source(context, &objects, &attempt) => shards.context(|| "split failed")?,
-            () = self.cancel.cancelled() => return Err(interrupted()),
-        };
+        let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects.clone())).await?;
         let (pipeline, steps) = (context.pipeline.document.clone(), context.steps.planned());
         let records = context.steps.source.to_string();
         let draft = Draft { pipeline, steps, records, objects, shards, attempt };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
+    }
+
+    /// Divides the source.
+    async fn split(&self, objects: Arc<Vec<Object>>) -> Result<SplitSource> {
+        let retry = match &self.context.pipeline.split {
+            Split::Plugin(step) => step.retry.clone(),
+            Split::BuiltIn { .. } => Retry { attempts: 1, interval: Duration::ZERO, multiplier: 1.0 },
+        };
+        let context = Arc::clone(&self.context);
+        let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
+        let mut split = None;
+        self.scheduler(Stage::Split, retry).run([0], attempt, |_, made| Ok(split = Some(made))).await?;
+        split.ok_or_else(|| Error::internal("the split ended without shards"))
     }
 
     /// Maps every shard that is not committed yet.
@@ -216,14 +225,12 @@ impl Run {
             count_rejects(&context.pipeline, &mut rejected, commit)?;
         }
         let waiting: Vec<u32> = (0..tasks).filter(|task| !commits.contains_key(task)).collect();
-        let (slots, cancel, events) = (slots(&context.pipeline), self.cancel.clone(), context.events.clone());
-        let scheduler = Scheduler { stage, slots, retry, cancel, events };
         let done = |task, commit| {
             count_rejects(&context.pipeline, &mut rejected, &commit)?;
             commits.insert(task, commit);
             Ok(())
         };
-        scheduler.run(waiting, attempt, done).await?;
+        self.scheduler(stage, retry).run(waiting, attempt, done).await?;
         self.finish(stage, started, &total(&commits));
         Ok(commits)
     }
@@ -247,6 +254,11 @@ impl Run {
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
+    }
+
+    fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
+        let (slots, cancel, events) = (slots(&self.context.pipeline), self.cancel.clone(), self.context.events.clone());
+        Scheduler { stage, slots, retry, cancel, events }
     }
 
     fn partitions(&self) -> u32 {

@@ -126,14 +126,18 @@ impl Scheduler {
     }
 
     fn name_task(&self, task: u32, attempt: u32, error: Error) -> Error {
-        let of = if self.stage == Stage::Reduce { "partition" } else { "shard" };
+        let of = match self.stage {
+            Stage::Map => format!(" of shard {task}"),
+            Stage::Reduce => format!(" of partition {task}"),
+            Stage::Split | Stage::Finalize => String::new(),
+        };
         let attempts = if attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
-        error.context(format!("{} of {of} {task} failed{attempts}", self.stage.name()))
+        error.context(format!("{}{of} failed{attempts}", self.stage.name()))
     }
 }
 
 /// Returns the error of a run that was cancelled; the CLI knows by which signal.
-pub fn interrupted() -> Error {
+fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted(2), anyhow::anyhow!("interrupted"))
 }
 

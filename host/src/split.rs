@@ -17,11 +17,12 @@ use tokio::runtime::Handle;
 use crate::{
     context::RunContext,
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
-    event::{Event, unix_ms},
+    event::{Counts, Event, unix_ms},
     layout::AttemptId,
     pipeline::Split,
     plan::Shard,
-    plugin::{DraftShard, Plugin, ReadError, SourceView},
+    plugin::{DraftShard, Plugin, ReadError, SourceView, Task},
+    scheduler::Finished,
     schema::Schema,
     source::{Compression, Object, Slice, find},
     steps::rehearsal,
@@ -30,19 +31,36 @@ use crate::{
 /// The most shards a run may have.
 const SHARDS_MAX: usize = 10_000_000;
 
-/// Divides the objects of the source, sorted by name, into shards.
+/// The shards an attempt at the split made.
+pub struct SplitSource {
+    /// The attempt, below whose keys the records of shards lie.
+    pub attempt: AttemptId,
+    /// The shards, in order.
+    pub shards: Vec<Shard>,
+    counts: Counts,
+}
+
+impl Finished for SplitSource {
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+/// Divides the objects of the source, sorted by name, into shards: try `number` of it.
 ///
 /// # Errors
 /// What the splitter returned, how it failed, or which of its shards is not valid.
-pub async fn split_source(context: &Arc<RunContext>, objects: &[Object], attempt: &AttemptId) -> Result<Vec<Shard>> {
-    match &context.pipeline.split {
-        Split::BuiltIn { target_size } => Ok(split_by_size(objects, *target_size)),
+pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
+    let attempt = context.attempt(number);
+    let shards = match &context.pipeline.split {
+        Split::BuiltIn { target_size } => split_by_size(objects.iter(), *target_size),
         Split::Plugin(_) => {
-            let (context, objects, attempt) = (Arc::clone(context), objects.to_vec(), attempt.clone());
-            let split = tokio::task::spawn_blocking(move || split_by_plugin(&context, objects, attempt));
-            split.await.or_kind(ErrorKind::Internal, || "the split panicked")?
+            let (attempt, task) = (attempt.clone(), context.task(0, number, unix_ms()));
+            let split = tokio::task::spawn_blocking(move || split_by_plugin(&context, &task, objects, attempt));
+            split.await.or_kind(ErrorKind::Internal, || "the split panicked")??
         }
-    }
+    };
+    Ok(SplitSource { attempt, shards, counts: Counts::default() })
 }
 
 /// Cuts large objects into equal slices of at most `target_size` bytes, one a shard, and packs neighbouring small ones
@@ -76,13 +94,18 @@ fn cut(object: &Object, target_size: u64) -> impl Iterator<Item = Slice> {
     (0..count).map(move |i| Slice { object: object.name.clone(), offset: start(i), length: start(i + 1) - start(i) })
 }
 
-fn split_by_plugin(context: &Arc<RunContext>, objects: Vec<Object>, attempt: AttemptId) -> Result<Vec<Shard>> {
+fn split_by_plugin(
+    context: &Arc<RunContext>,
+    task: &Task,
+    objects: Arc<Vec<Object>>,
+    attempt: AttemptId,
+) -> Result<Vec<Shard>> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
     let draft = Arc::new(Mutex::new(Draft::default()));
     let view = View { context: Arc::clone(context), objects, attempt, draft: Arc::clone(&draft) };
     let source_bytes: u64 = view.objects.iter().map(|object| object.size).sum();
-    plugin.split(&context.task(0, 1, unix_ms()), &context.steps.source, Box::new(view))?.run()?;
+    plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
     let draft = std::mem::take(&mut *draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     let left_out = source_bytes.saturating_sub(draft.covered_bytes);
     if left_out > 0 && !draft.has_records {
@@ -130,7 +153,7 @@ struct Draft {
 /// What a splitter sees of the source.
 struct View {
     context: Arc<RunContext>,
-    objects: Vec<Object>,
+    objects: Arc<Vec<Object>>,
     attempt: AttemptId,
     draft: Arc<Mutex<Draft>>,
 }

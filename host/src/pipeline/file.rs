@@ -76,7 +76,6 @@ pub(super) struct Reduce {
     pub config: Option<Table>,
     pub limits: Option<Limits>,
     pub retry: Option<Retry>,
-    pub max_rejects: Option<i64>,
     #[serde(default)]
     pub combine: bool,
     pub partitions: Option<i64>,
@@ -137,7 +136,7 @@ impl From<Map> for Step {
 
 impl From<Reduce> for Step {
     fn from(reduce: Reduce) -> Self {
-        let Reduce { plugin, build, config, limits, retry, max_rejects, combine: _, partitions: _ } = reduce;
-        Self { plugin, build, config, limits, retry, max_rejects }
+        let Reduce { plugin, build, config, limits, retry, combine: _, partitions: _ } = reduce;
+        Self { plugin, build, config, limits, retry, max_rejects: None }
     }
 }

@@ -239,6 +239,14 @@ fn a_splitter_cannot_add_shards_the_source_does_not_have() {
 }
 
 #[test]
+fn a_splitter_in_passing_trouble_is_tried_again() {
+    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"retryable\" }, \
+                    retry = { attempts = 3, interval = \"1ms\" } }\nmap = [{ plugin = \"plugin:count_by_type\" }]";
+    let ended = Project::of(pipeline).file("input/a.txt", "one\n").run(NONE);
+    ended.expect_error(75, &["split failed (attempt 3)", "split_crimes.wasm"]);
+}
+
+#[test]
 fn a_combiner_that_breaks_the_order_is_named() {
     let pipeline = |mode: &str| {
         format!(
