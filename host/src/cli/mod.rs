@@ -18,7 +18,7 @@ use std::{
 };
 
 use clap::Parser;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
 use crate::{
@@ -26,6 +26,10 @@ use crate::{
     pipeline::{Pipeline, Secrets},
     report::text,
 };
+
+/// More than there can be attempts in flight: an attempt that waits for a file holds a thread, and reading the file
+/// takes another one.
+const BLOCKING_THREADS_MAX: usize = 4096;
 
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 
@@ -80,7 +84,9 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
 }
 
 fn runtime() -> Result<Runtime> {
-    Runtime::new().or_kind(ErrorKind::Internal, || "cannot start the runtime")
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
+    builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 
 /// Returns the error as it may be shown.

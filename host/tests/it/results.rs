@@ -219,6 +219,13 @@ fn an_interrupted_run_says_so_and_goes_on() {
 }
 
 #[test]
+fn a_thousand_shards_in_flight_do_not_starve_each_other() {
+    let project = Project::of(WORD_COUNT).file("input/a.txt", words(3_000, 13));
+    let expected = project.result(NONE);
+    assert_eq!(project.result(["--quiet", "--set", "run.concurrency=600", "--set", "split.target_size=40"]), expected);
+}
+
+#[test]
 fn memory_can_hold_the_run_while_the_result_goes_to_disk() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", words(500, 11));
     let expected = project.result(NONE);
