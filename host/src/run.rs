@@ -186,7 +186,11 @@ impl Run {
         let context = Arc::clone(&self.context);
         let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
         let mut split = None;
-        self.scheduler(Stage::Split, retry).run([0], attempt, |_, made| Ok(split = Some(made))).await?;
+        let done = |_, made| {
+            split = Some(made);
+            Ok(())
+        };
+        self.scheduler(Stage::Split, retry).run([0], attempt, done).await?;
         split.ok_or_else(|| Error::internal("the split ended without shards"))
     }
 
