@@ -21,7 +21,7 @@ pub(super) fn absolute(directory: &Path, path: &str) -> PathBuf {
     absolute
 }
 
-/// Returns the URL of a prefix, written as a URL or as a path of a local directory.
+/// Returns the URL of a prefix, written as a URL or as a path of a local directory; or of a file, if there is one.
 ///
 /// # Errors
 /// What is wrong, as the end of a sentence that starts with the key.
@@ -30,8 +30,10 @@ pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
         if written.is_empty() {
             return Err("is empty".to_owned());
         }
-        return Url::from_directory_path(absolute(directory, written))
-            .map_err(|()| format!("is `{written}`, which is not a path"));
+        let path = absolute(directory, written);
+        // Only what is a file now is meant as one: a sink or a run store need not be there yet.
+        let url = if path.is_file() { Url::from_file_path(path) } else { Url::from_directory_path(path) };
+        return url.map_err(|()| format!("is `{written}`, which is not a path"));
     };
     if !SCHEMES.contains(&scheme) {
         return Err(format!(

@@ -241,7 +241,7 @@ pub struct RunSettings {
     pub store: Location,
     /// How many plugin instances compute at the same time.
     pub concurrency: usize,
-    /// How many records a run may set aside, over all steps and the source's decoding.
+    /// How many malformed records the source may have; what steps may set aside when they do not say.
     pub max_rejects: u64,
     /// How many bytes a map attempt collects before it sorts them and spills them to local disk.
     pub shuffle_memory_bytes: u64,

@@ -111,6 +111,12 @@ fn csv_has_a_header_and_quotes_what_needs_it() {
 }
 
 #[test]
+fn a_source_may_be_one_file() {
+    let project = lines("a\n").file("input/b.txt", "b\n");
+    assert_eq!(text(&project, &["--set", "source.url=input/b.txt"]), "b\n");
+}
+
+#[test]
 fn include_chooses_objects_and_hidden_ones_are_left_out() {
     let project = lines("a\n").file("input/deep/b.txt", "b\n").file("input/c.csv", "c\n").file("input/_SUCCESS", "");
     let project = project.file("input/.hidden", "h\n");
