@@ -58,7 +58,6 @@ impl Manifest {
         reduced: &BTreeMap<u32, Commit>,
         keys: Vec<String>,
     ) -> Self {
-        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped };
         let mut rejected = Rejected::new();
         for (step, count) in mapped.values().flat_map(|commit| &commit.rejected) {
             *rejected.entry(step.clone()).or_default() += count;
@@ -70,12 +69,12 @@ impl Manifest {
             result: context.sink.locate(context.sink_layout.root()),
             objects: plan.objects,
             shards: plan.shards,
-            partitions: context.pipeline.reduce.as_ref().map_or(0, |reduce| reduce.partitions),
+            partitions: context.pipeline.partitions(),
             mapped: total(mapped),
             reduced: total(reduced),
             rejected,
             rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
-            parts: keys.into_iter().zip(parts(last)).map(part).collect(),
+            parts: keys.into_iter().zip(parts(mapped, reduced)).map(part).collect(),
         }
     }
 }
@@ -87,9 +86,13 @@ pub fn total(commits: &BTreeMap<u32, Commit>) -> Counts {
     counts
 }
 
-/// Returns the parts that commits name, in order.
-pub fn parts(commits: &BTreeMap<u32, Commit>) -> impl Iterator<Item = (&Commit, &Part)> {
-    commits.values().filter_map(|commit| match &commit.output {
+/// Returns the parts that the commits of a run name, in order. They are of one stage: where there is a reducer, map
+/// tasks make run files only.
+pub fn parts<'a>(
+    mapped: &'a BTreeMap<u32, Commit>,
+    reduced: &'a BTreeMap<u32, Commit>,
+) -> impl Iterator<Item = (&'a Commit, &'a Part)> {
+    mapped.values().chain(reduced.values()).filter_map(|commit| match &commit.output {
         Output::Part(part) => Some((commit, part)),
         Output::RunFile { .. } => None,
     })

@@ -160,7 +160,7 @@ impl Run {
             objects: planned.plan.objects,
             bytes: planned.plan.bytes,
             shards: planned.plan.shards,
-            partitions: self.partitions().into(),
+            partitions: context.pipeline.partitions().into(),
         });
         Ok(planned)
     }
@@ -248,8 +248,7 @@ impl Run {
     ) -> Result<Manifest> {
         let context = &self.context;
         let started = self.start(Stage::Finalize, 1, 0);
-        let last = if context.pipeline.reduce.is_some() { reduced } else { mapped.as_ref() };
-        let parts: Vec<PublishedPart> = parts(last)
+        let parts: Vec<PublishedPart> = parts(mapped, reduced)
             .map(|(commit, part)| PublishedPart { part: part.part, attempt: commit.attempt.clone() })
             .collect();
         let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
@@ -263,10 +262,6 @@ impl Run {
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
         let (slots, cancel, events) = (slots(&self.context.pipeline), self.cancel.clone(), self.context.events.clone());
         Scheduler { stage, slots, retry, cancel, events }
-    }
-
-    fn partitions(&self) -> u32 {
-        self.context.pipeline.reduce.as_ref().map_or(0, |reduce| reduce.partitions)
     }
 
     fn outcome(&self, already_done: bool) -> Outcome {

@@ -81,6 +81,11 @@ impl Pipeline {
         Ok(Self { name, source, split, maps, reduce, sink, run, store_options, document: written, secrets })
     }
 
+    /// Returns the number of reduce tasks; 0 in a map-only pipeline.
+    pub fn partitions(&self) -> u32 {
+        self.reduce.as_ref().map_or(0, |reduce| reduce.partitions)
+    }
+
     /// Returns the steps that are plugins, in the order data flows.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         let split = match &self.split {
