@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Error, Result},
-    pipeline::{Pipeline, Split},
-    plugin::{Engine, inspect},
+    pipeline::{Pipeline, Split, Step},
+    plugin::{Cache, Engine, Plugin},
     source::{Object, SourceStore},
     split::{check_splitter, split_by_size},
     steps::Steps,
@@ -43,7 +43,7 @@ pub struct CheckedStep {
 /// # Errors
 /// The first thing that would keep the pipeline from running.
 pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
-    let engine = Engine::new(1)?;
+    let engine = Engine::new(1, Cache::of_user(|name| std::env::var_os(name)))?;
     let steps = Steps::load(pipeline, &engine)?;
     if let Some(splitter) = &steps.split {
         check_splitter(splitter, &steps.source)?;
@@ -58,7 +58,7 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
         Split::Plugin(_) => None,
     };
     Ok(Checked {
-        steps: checked_steps(pipeline, &steps)?,
+        steps: checked_steps(pipeline, &steps),
         source_schema: steps.source.to_string(),
         objects: objects.len() as u64,
         bytes: objects.iter().map(|object| object.size).sum(),
@@ -83,17 +83,15 @@ pub async fn list_source(pipeline: &Pipeline, source: &SourceStore) -> Result<Ve
     Ok(objects)
 }
 
-fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Result<Vec<CheckedStep>> {
-    let split = match &pipeline.split {
-        Split::Plugin(step) => Some((step, None)),
-        Split::BuiltIn { .. } => None,
+fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Vec<CheckedStep> {
+    let maps = steps.mapped.iter().map(|schema| Some(schema.to_string()));
+    let reduce = steps.reduce.iter().map(|_| Some(steps.output.to_string()));
+    let outputs = steps.split.iter().map(|_| None).chain(maps).chain(reduce);
+    let checked = |((step, plugin), output): ((&Step, &Plugin), Option<String>)| CheckedStep {
+        name: step.name.clone(),
+        plugin: step.plugin.display().to_string(),
+        digest: plugin.digest().to_owned(),
+        output,
     };
-    let maps = pipeline.maps.iter().zip(steps.mapped.iter().map(|schema| Some(schema.to_string())));
-    let reduce = pipeline.reduce.as_ref().map(|reduce| (&reduce.step, Some(steps.output.to_string())));
-    let all = split.into_iter().chain(maps).chain(reduce);
-    all.map(|(step, output)| {
-        let (name, plugin) = (step.name.clone(), step.plugin.display().to_string());
-        Ok(CheckedStep { name, plugin, digest: inspect(&step.plugin)?.digest, output })
-    })
-    .collect()
+    pipeline.steps().zip(steps.plugins()).zip(outputs).map(checked).collect()
 }

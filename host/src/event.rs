@@ -98,6 +98,18 @@ pub enum Event {
         /// Whether the run's plan was there already.
         resumed: bool,
     },
+    /// A step's plugin is ready.
+    PluginLoaded {
+        /// The step, as in messages: `map 2`.
+        step: String,
+        /// The plugin's SHA-256 digest, in hexadecimal.
+        digest: String,
+        /// Why it was compiled; absent when compiled code was there from an earlier run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compiled: Option<String>,
+        /// How long reading, checking and compiling it took.
+        duration_ms: u64,
+    },
     /// The plan is frozen.
     Planned {
         /// Source objects.

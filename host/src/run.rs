@@ -30,7 +30,7 @@ use crate::{
     map::map_shard,
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned},
-    plugin::Engine,
+    plugin::{Cache, Engine},
     reduce::{MapCommits, reduce_partition},
     reject::Rejected,
     reject_log::check_limit,
@@ -102,7 +102,7 @@ impl Run {
         let run_id = options.run_id.unwrap_or_else(new_run_id);
         check_name("run id", &run_id)?;
         let slots = slots(pipeline);
-        let engine = Engine::new(slots * (pipeline.maps.len() + 2))?;
+        let engine = Engine::new(slots * (pipeline.maps.len() + 2), Cache::of_user(|name| std::env::var_os(name)))?;
         let open = |location| Store::open(location, &pipeline.store_options);
         let context = RunContext {
             steps: Steps::load(pipeline, &engine)?,
@@ -276,6 +276,7 @@ impl Run {
             run_store: context.run_store.locate(context.layout.root()),
             resumed,
         });
+        context.steps.plugins().for_each(|plugin| self.emit(plugin.loaded()));
     }
 
     fn finished(&self, started: Instant, manifest: &Manifest) {

@@ -63,10 +63,14 @@ impl Steps {
         self.mapped.last().expect("at least one mapper")
     }
 
+    /// Returns the plugins, in the order data flows.
+    pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+        self.split.iter().chain(&self.maps).chain(&self.reduce)
+    }
+
     /// Returns the steps as a plan keeps them.
     pub fn planned(&self) -> Vec<PlannedStep> {
-        let plugins = self.split.iter().chain(&self.maps).chain(&self.reduce);
-        plugins
+        self.plugins()
             .map(|plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() })
             .collect()
     }

@@ -68,6 +68,9 @@ pub(super) struct RunArgs {
     /// Show warnings and errors only: no progress, no summary
     #[arg(long, short)]
     pub quiet: bool,
+    /// Show what else is known: how plugins were loaded, and their debug messages
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +134,7 @@ mod tests {
         assert!(parse("etl-host check p.toml --set a=1 --build").is_ok());
         assert!(parse("etl-host p.toml --events json").is_ok());
         assert!(parse("etl-host check p.toml --quiet").is_err());
+        assert!(parse("etl-host p.toml --quiet --verbose").is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use super::{args::RunArgs, load, print, redacted, runtime, say, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
-    event::Events,
+    event::{Events, Level},
     pipeline::Pipeline,
     report::{self, JsonLines, Shared, Summary},
     run::{self, Outcome, RunOptions},
@@ -18,7 +18,7 @@ pub(super) fn run(args: RunArgs) -> Result<()> {
     let events = Events::default();
     let summary = Shared::new(Summary::default());
     events.listen(summary.clone());
-    report::show_progress(&events, args.quiet, redact.clone());
+    report::show_progress(&events, level(&args), redact.clone());
     if args.events.is_some() {
         events.listen(JsonLines::new(io::stdout(), redact.clone()));
     }
@@ -40,6 +40,15 @@ pub(super) fn run(args: RunArgs) -> Result<()> {
             }
             Err(redacted(&error, &pipeline.secrets))
         }
+    }
+}
+
+/// Returns how loud something must be to be shown.
+fn level(args: &RunArgs) -> Level {
+    match args {
+        RunArgs { quiet: true, .. } => Level::Warn,
+        RunArgs { verbose: true, .. } => Level::Debug,
+        _ => Level::Info,
     }
 }
 

@@ -1,19 +1,25 @@
 //! The engine that compiles and runs components, and loaded plugins.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{Component, InstancePre, Linker},
+    component::{InstancePre, Linker},
 };
 
 use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
+    cache::{Cache, Miss},
     component::{self, Found, Interface},
     state::{self, State},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    event::Event,
     pipeline::{Limits, Step},
 };
 
@@ -30,14 +36,15 @@ const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<State>>,
+    cache: Cache,
 }
 
 impl Engine {
-    /// Makes an engine for up to `instances` instances at a time.
+    /// Makes an engine for up to `instances` instances at a time, that keeps what it compiles in `cache`.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when this machine cannot run wasm at all.
-    pub fn new(instances: usize) -> Result<Self> {
+    pub fn new(instances: usize, cache: Cache) -> Result<Self> {
         let instances = u32::try_from(instances).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
         // Where the address space is limited (`ulimit -v`, some containers), the pool cannot be reserved.
         let engine = wasmtime::Engine::new(config().allocation_strategy(pool(instances)))
@@ -46,22 +53,24 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         state::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", &error))?;
         tick(engine.weak());
-        Ok(Self { engine, linker: Arc::new(linker) })
+        Ok(Self { engine, linker: Arc::new(linker), cache })
     }
 
-    /// Loads the plugin of a step: reads, checks and compiles it.
+    /// Loads the plugin of a step: reads and checks it, and compiles it unless that was done before.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, or imports
     /// what the step is not given.
     pub fn load(&self, step: &Step, interface: Interface) -> Result<Plugin> {
+        let started = Instant::now();
         let bytes = component::read(&step.plugin)?;
         Found::in_component(&step.plugin, &bytes)?.check_use(&step.plugin, &step.name, interface)?;
         let invalid = |error: wasmtime::Error| {
             let what = format!("plugin `{}` cannot be compiled: {error:#}", step.plugin.display());
             Error::config(what)
         };
-        let component = Component::new(&self.engine, &bytes).map_err(invalid)?;
+        let digest = component::digest(&bytes);
+        let (component, miss) = self.cache.component(&self.engine, &digest, &bytes).map_err(invalid)?;
         let pre = self.linker.instantiate_pre(&component).map_err(invalid)?;
         let exports = match interface {
             Interface::Splitter => splitter::GuestIndices::new(&pre).map(Exports::Splitter),
@@ -71,7 +80,8 @@ impl Engine {
         Ok(Plugin {
             step: step.name.clone(),
             path: step.plugin.clone(),
-            digest: component::digest(&bytes),
+            digest,
+            loading: Loading { compiled: miss, duration: started.elapsed() },
             limits: step.limits.clone(),
             config: step.config.clone(),
             exports: exports.map_err(invalid)?,
@@ -85,6 +95,7 @@ pub struct Plugin {
     pub(super) step: String,
     pub(super) path: PathBuf,
     digest: String,
+    loading: Loading,
     pub(super) limits: Limits,
     pub(super) config: String,
     pub(super) pre: InstancePre<State>,
@@ -102,11 +113,28 @@ impl Plugin {
         &self.digest
     }
 
+    /// Returns the event that says how it was loaded.
+    pub fn loaded(&self) -> Event {
+        Event::PluginLoaded {
+            step: self.step.clone(),
+            digest: self.digest.clone(),
+            compiled: self.loading.compiled.map(|miss| miss.to_string()),
+            duration_ms: self.loading.duration.as_millis().try_into().unwrap_or(u64::MAX),
+        }
+    }
+
     /// Returns the step and the plugin, as messages begin.
     pub fn name(&self) -> String {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str());
         format!("{} plugin `{}`", self.step, file.display())
     }
+}
+
+/// How a component was loaded.
+struct Loading {
+    /// Why it had to be compiled, if it had to be.
+    compiled: Option<Miss>,
+    duration: Duration,
 }
 
 /// Where a component's step is exported.

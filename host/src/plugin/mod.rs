@@ -3,12 +3,13 @@
 //! Owns everything that knows wasm: the engine, loading and checking components, instances, their limits, and the
 //! functions they may call. Is handed batches and callbacks, never a store: a plugin cannot name an object.
 //!
-//! - [`Engine`] compiles; one per process.
+//! - [`Engine`] compiles; one per process. [`Cache`] keeps what it compiled.
 //! - [`Plugin`] is a loaded component; [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] make instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances, one per attempt, dropped after it.
 
 mod batch;
 mod bindings;
+mod cache;
 mod component;
 mod engine;
 mod instance;
@@ -18,6 +19,7 @@ mod state;
 mod stdio;
 mod wasi;
 
+pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
 pub use engine::{Engine, Plugin};
 pub use instance::{Mapper, Reducer, Task};

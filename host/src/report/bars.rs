@@ -17,13 +17,14 @@ const DRAWS_PER_SECOND: u8 = 10;
 ///
 /// Stages do not overlap, so there is one bar at a time. Colours are left out when `NO_COLOR` is set.
 pub(super) struct Bars {
+    level: Level,
     redact: Redact,
     under_way: Option<(Tally, ProgressBar)>,
 }
 
 impl Bars {
-    pub(super) fn new(redact: Redact) -> Self {
-        Self { redact, under_way: None }
+    pub(super) fn new(level: Level, redact: Redact) -> Self {
+        Self { level, redact, under_way: None }
     }
 
     fn start(&mut self, tally: Tally) {
@@ -66,7 +67,7 @@ impl Listener for Bars {
             _ => {}
         }
         if let Some((level, line)) = lines::line(&event.event)
-            && lines::loud_enough(level, Level::Info)
+            && lines::loud_enough(level, self.level)
         {
             self.print(&line);
         }
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_bar_lives_as_long_as_its_stage() {
-        let mut bars = Bars::new(Box::new(str::to_owned));
+        let mut bars = Bars::new(Level::Info, Box::new(str::to_owned));
         let mut tell = |event| {
             bars.on_event(&Stamped { at_ms: 1000, event });
             bars.under_way.as_ref().map(|(_, bar)| (bar.position(), bar.message()))

@@ -10,6 +10,15 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             let resumed = if *resumed { ", resumed" } else { "" };
             Some((Level::Info, format!("run {run_id} of {pipeline}{resumed}")))
         }
+        Event::PluginLoaded { step, digest, compiled, duration_ms } => {
+            let digest = digest.get(..12).unwrap_or(digest);
+            let how = match compiled {
+                Some(why) => format!("compiled, because {why}"),
+                None => "compiled before".to_owned(),
+            };
+            let line = format!("{step}: plugin sha256 {digest}…, {how}, {}", duration(*duration_ms));
+            Some((Level::Debug, line))
+        }
         Event::Planned { objects, bytes: size, shards, partitions } => {
             let (shards, objects) = (counted(*shards, "shard"), counted(*objects, "object"));
             let partitions = match partitions {

@@ -26,15 +26,14 @@ use crate::event::{Events, Level, Listener, Stamped};
 /// Takes out of a text what must not be shown. Everything that is printed or kept goes through one.
 pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 
-/// Shows progress on standard error: bars on a terminal, plain lines elsewhere, warnings and errors only if `quiet`.
-pub fn show_progress(events: &Events, quiet: bool, redact: impl Fn(&str) -> String + Send + 'static) {
+/// Shows what is at least as loud as `level` on standard error: progress, at [`Level::Info`], as bars on a terminal
+/// and as plain lines elsewhere.
+pub fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> String + Send + 'static) {
     let redact: Redact = Box::new(redact);
-    if quiet {
-        events.listen(Plain::new(io::stderr(), Level::Warn, redact));
-    } else if io::stderr().is_terminal() {
-        events.listen(bars::Bars::new(redact));
+    if lines::loud_enough(Level::Info, level) && io::stderr().is_terminal() {
+        events.listen(bars::Bars::new(level, redact));
     } else {
-        events.listen(Plain::new(io::stderr(), Level::Info, redact));
+        events.listen(Plain::new(io::stderr(), level, redact));
     }
 }
 

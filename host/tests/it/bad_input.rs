@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::support::{NONE, Project, etl_host};
+use crate::support::{NONE, Project, etl_host, etl_host_command};
 
 const COUNT: &str = "map = [{ plugin = \"plugin:count_by_type\" }]\nreduce = { plugin = \"plugin:sum\" }\n";
 
@@ -152,7 +152,7 @@ fn secrets_stay_out_of_plan_events_and_messages() {
                     sink.format = \"lines\"";
     let project = Project::of(pipeline).file("input/a.txt", "a\n");
     project.run(NONE).expect_error(2, &["ETL_TEST_SECRET"]);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_etl-host"))
+    let output = etl_host_command()
         .arg(project.path("pipeline.toml"))
         .env("ETL_TEST_SECRET", "correct horse battery staple")
         .output()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use crate::support::{NONE, Project, etl_host, plugin};
+use crate::support::{NONE, Project, etl_host, etl_host_command, plugin};
 
 const WORD_COUNT: &str = r#"
 map = [{ plugin = "plugin:word_count" }]
@@ -161,7 +161,7 @@ fn a_killed_run_goes_on_and_gives_the_same_bytes() {
     let run = project.path("runs/test/killed");
     let mut killed = 0;
     for commits in [1, 20, 60, 90] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+        let mut child = etl_host_command()
             .arg(project.path("pipeline.toml"))
             .args(arguments)
             .args(["--run-id", "killed"])
@@ -201,7 +201,7 @@ fn two_processes_on_one_run_give_one_result() {
 fn an_interrupted_run_says_so_and_goes_on() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", words(200_000, 10));
     let arguments = ["--run-id", "interrupted", "--set", "split.target_size=2KiB"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_etl-host"))
+    let mut child = etl_host_command()
         .arg(project.path("pipeline.toml"))
         .args(arguments)
         .stderr(std::process::Stdio::piped())

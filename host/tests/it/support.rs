@@ -65,6 +65,16 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the command starts");
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Asserts that it ended with this code and an error that contains each of `texts`, and nothing on top of it.
     #[track_caller]
     pub(crate) fn expect_error(&self, code: i32, texts: &[&str]) -> &Self {
@@ -168,18 +178,19 @@ fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator
     arguments.into_iter().map(|argument| argument.as_ref().to_owned())
 }
 
+/// The compile cache all tests share, which is not the user's own.
+pub(crate) const COMPILE_CACHE: (&str, &str) = ("ETL_HOST_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/components"));
+
+/// Returns the binary.
+pub(crate) fn etl_host_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
+    command.env(COMPILE_CACHE.0, COMPILE_CACHE.1).stdin(Stdio::null());
+    command
+}
+
 /// Runs the binary.
 pub(crate) fn etl_host<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_etl-host"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts");
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ended::of(etl_host_command().args(arguments))
 }
 
 /// No arguments.
