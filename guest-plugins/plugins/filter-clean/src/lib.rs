@@ -6,12 +6,14 @@
 //! Input: lines. Output: `line` (text), in the order of the input.
 //!
 //! Configuration, all optional:
-//! - `pattern`: a regular expression; keep lines in which it matches somewhere.
+//! - `pattern`: a regular expression; keep lines in which it matches somewhere. One that is plain text is by far the
+//!   fastest.
 //! - `trim`: whether to cut white space off both ends first (default true).
 //! - `columns`: how many fields a line must have.
 //! - `separator`: what separates fields (default `,`); quotes have no meaning.
 
 use etl_plugin::{Context, LineMapper, Output, Schema, StepError, Text, count};
+use memchr::memmem;
 use regex_lite::Regex;
 
 #[derive(serde::Deserialize)]
@@ -29,8 +31,31 @@ impl Default for Config {
     }
 }
 
+enum Pattern {
+    Text(Box<memmem::Finder<'static>>),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Result<Self, StepError> {
+        if regex_lite::escape(pattern) == pattern {
+            return Ok(Self::Text(Box::new(memmem::Finder::new(pattern).into_owned())));
+        }
+        let regex = Regex::new(pattern)
+            .map_err(|error| StepError::InvalidConfig(format!("`pattern` is no regular expression: {error}")))?;
+        Ok(Self::Regex(regex))
+    }
+
+    fn is_in(&self, line: &str) -> bool {
+        match self {
+            Self::Text(text) => text.find(line.as_bytes()).is_some(),
+            Self::Regex(regex) => regex.is_match(line),
+        }
+    }
+}
+
 struct FilterClean {
-    pattern: Option<Regex>,
+    pattern: Option<Pattern>,
     trim: bool,
     columns: Option<usize>,
     separator: String,
@@ -47,7 +72,7 @@ impl LineMapper for FilterClean {
         if columns == Some(0) {
             return Err(StepError::InvalidConfig("`columns` must be at least 1".to_owned()));
         }
-        let pattern = pattern.map(|pattern| compile(&pattern)).transpose()?;
+        let pattern = pattern.map(|pattern| Pattern::new(&pattern)).transpose()?;
         Ok(Self { pattern, trim, columns, separator })
     }
 
@@ -60,7 +85,7 @@ impl LineMapper for FilterClean {
             return out.reject("the line is not UTF-8");
         };
         let line = if self.trim { line.trim() } else { line };
-        if line.is_empty() || self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(line)) {
+        if line.is_empty() || self.pattern.as_ref().is_some_and(|pattern| !pattern.is_in(line)) {
             count("dropped", 1);
             return Ok(());
         }
@@ -73,11 +98,6 @@ impl LineMapper for FilterClean {
         }
         out.emit((line,))
     }
-}
-
-fn compile(pattern: &str) -> Result<Regex, StepError> {
-    Regex::new(pattern)
-        .map_err(|error| StepError::InvalidConfig(format!("`pattern` is no regular expression: {error}")))
 }
 
 etl_plugin::export_line_mapper!(FilterClean);
@@ -104,6 +124,13 @@ mod tests {
         let outcome = clean(json!({ "pattern": "^[0-9]+," }), &["1,a", "x,b", "22,c"]);
         assert_eq!(outcome.rows, rows([("1,a",), ("22,c",)]));
         assert!(outcome.rejects.is_empty());
+    }
+
+    #[test]
+    fn keeps_lines_that_contain_a_plain_text() {
+        let outcome = clean(json!({ "pattern": "=ok " }), &["status=ok a", "status=okay", "=ok"]);
+        assert_eq!(outcome.rows, rows([("status=ok a",)]));
+        assert_eq!(outcome.counters["dropped"], 2);
     }
 
     #[test]

@@ -1,0 +1,27 @@
+//! The native side: each workload as one would write it in Rust for that work alone.
+//!
+//! As many threads as etl-host gets, large reads, vector instructions to find line ends and delimiters, hash tables
+//! without an allocation for each row, and a result that is written in parts, one for each thread or piece of input.
+//! The definition of a workload is that of the plugin which does it for etl-host, down to the check that text is
+//! UTF-8; no code is shared. Malformed input, which a pipeline would reject, ends the program: inputs have none.
+
+mod count;
+mod filter;
+mod part;
+mod pieces;
+mod table;
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+
+use crate::workload::Workload;
+
+/// Does a workload in this process: reads the files in `input`, writes parts into the new directory `result`.
+pub(crate) fn run(workload: Workload, input: &Path, result: &Path, threads: usize) -> Result<()> {
+    fs::create_dir(result)?;
+    match workload {
+        Workload::Count => count::run(input, result, threads),
+        Workload::Filter => filter::run(input, result, threads),
+    }
+}

@@ -1,0 +1,59 @@
+//! Inputs: files of made-up lines, made once and used again.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{pipeline::directory, text::Text, workload::Workload};
+
+/// Changes whenever the same size no longer gives the same bytes.
+const VERSION: u32 = 1;
+
+/// Returns the directory with a workload's input of about so many bytes; makes it if it is not there.
+pub(crate) fn make(workload: Workload, bytes: u64) -> Result<PathBuf> {
+    let inputs = directory()?.join("input");
+    let made = inputs.join(format!("{}-{bytes}-v{VERSION}", workload.name()));
+    if made.exists() {
+        return Ok(made);
+    }
+    eprintln!("making {}", made.display());
+    fs::create_dir_all(&inputs)?;
+    let unfinished = tempfile::Builder::new().prefix("unfinished-").tempdir_in(&inputs)?;
+    write(workload, bytes, unfinished.path()).with_context(|| format!("cannot make {}", made.display()))?;
+    // Under its name there is only ever a whole input.
+    fs::rename(unfinished.keep(), &made)?;
+    Ok(made)
+}
+
+fn write(workload: Workload, bytes: u64, directory: &Path) -> Result<()> {
+    let mut text = Text::new(workload);
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(directory.join("lines.txt"))?);
+    let (mut line, mut written) = (Vec::new(), 0);
+    while written < bytes {
+        line.clear();
+        text.line(&mut line);
+        file.write_all(&line)?;
+        written += line.len() as u64;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+/// Reads an input, so that the page cache has it, and returns its size.
+pub(crate) fn warm(directory: &Path) -> Result<u64> {
+    let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
+    for entry in fs::read_dir(directory)? {
+        let mut file = File::open(entry?.path())?;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                read => bytes += read as u64,
+            }
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,182 @@
+//! `cargo bench-native`: etl-host beside the best native program for the same work.
+//!
+//! For each workload this makes the input, once, then runs two whole processes in turn: itself, doing the work
+//! natively ([`baseline`]), and the real `etl-host` on a pipeline. It checks that both give the same rows, and prints
+//! what each took.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to standard output, progress beside it")]
+
+mod baseline;
+mod child;
+mod figures;
+mod input;
+mod machine;
+mod pipeline;
+mod report;
+mod result;
+mod text;
+mod workload;
+
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use child::{Cost, measure};
+use figures::Figures;
+use pipeline::Project;
+use result::Rows;
+use workload::Workload;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench-native", about = "Measures etl-host against the best native program for the same work")]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    job: Option<Job>,
+    /// Cargo says this to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Run this workload only; may be repeated
+    #[arg(long, value_enum)]
+    workload: Vec<Workload>,
+    /// Bytes of input of each workload, such as `100MB` [default: what `docs/benchmarks.md` was measured with]
+    #[arg(long)]
+    size: Option<ByteSize>,
+    /// How often each side runs; the median counts
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Threads of each side [default: cores]
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Print a section of `docs/benchmarks.md` instead of a table for the terminal
+    #[arg(long)]
+    markdown: bool,
+    /// Only compare the results of both sides, once
+    #[arg(long, conflicts_with = "markdown")]
+    check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Do a workload natively, in this process
+    #[command(hide = true)]
+    Native { workload: Workload, input: PathBuf, result: PathBuf, threads: usize },
+}
+
+fn main() -> Result<()> {
+    let Cli { options, job, .. } = Cli::parse();
+    match job {
+        Some(Job::Native { workload, input, result, threads }) => baseline::run(workload, &input, &result, threads),
+        None => bench(&options),
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    let chosen = match options.workload.as_slice() {
+        [] => Workload::value_variants(),
+        chosen => chosen,
+    };
+    pipeline::prepare_target()?;
+    let mut table = Vec::new();
+    for workload in chosen {
+        let sides = Sides::prepare(*workload, options)?;
+        if options.check {
+            println!("{}: both sides give the same {} rows", workload.name(), sides.run()?.rows.count);
+            continue;
+        }
+        let runs: Vec<Pair> =
+            (1..=options.runs).map(|run| sides.run_shown(run, options.runs)).collect::<Result<_>>()?;
+        let (native, host) = runs.into_iter().map(|pair| (pair.native, pair.host)).unzip();
+        table.push(Figures { workload: *workload, input_bytes: sides.input_bytes, native, host });
+    }
+    if options.markdown {
+        report::markdown(&table, options.threads());
+    } else if !options.check {
+        report::terminal(&table);
+    }
+    Ok(())
+}
+
+impl Options {
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.threads.map_or_else(cores, NonZero::get)
+    }
+}
+
+/// Both programs for one workload, ready to run.
+struct Sides {
+    workload: Workload,
+    input: PathBuf,
+    input_bytes: u64,
+    threads: usize,
+}
+
+/// What one run of each side took, and the rows that both gave.
+struct Pair {
+    native: Cost,
+    host: Cost,
+    rows: Rows,
+}
+
+impl Sides {
+    /// Makes the input, unless it is there, and whatever else must not count: plugins are built, and the input is
+    /// in the page cache.
+    fn prepare(workload: Workload, options: &Options) -> Result<Self> {
+        let bytes = options.size.map_or(workload.input_bytes(), |size| size.0);
+        let input = input::make(workload, bytes)?;
+        let input_bytes = input::warm(&input)?;
+        let sides = Self { workload, input, input_bytes, threads: options.threads() };
+        sides.project()?.check(true)?;
+        Ok(sides)
+    }
+
+    fn project(&self) -> Result<Project> {
+        Project::new(self.workload, &self.input, self.threads)
+    }
+
+    fn run_shown(&self, run: u32, runs: u32) -> Result<Pair> {
+        let pair = self.run()?;
+        let [native, host] = [&pair.native, &pair.host].map(|cost| cost.wall.as_secs_f64());
+        eprintln!("{} {run}/{runs}: native {native:.3} s, etl-host {host:.3} s", self.workload.name());
+        Ok(pair)
+    }
+
+    /// Runs both sides once. Where their results differ, they are kept.
+    fn run(&self) -> Result<Pair> {
+        let project = self.project()?;
+        let native = measure(&mut self.native(&project.native_result())?)?;
+        let host = measure(&mut project.command())?;
+        let (rows, found) = (Rows::read(&project.native_result())?, Rows::read(&project.host_result())?);
+        if rows != found {
+            let kept = project.keep();
+            ensure!(
+                rows == found,
+                "the results of {} differ: {rows}, {found}; see {}",
+                self.workload.name(),
+                kept.display()
+            );
+        }
+        Ok(Pair { native, host, rows })
+    }
+
+    fn native(&self, result: &Path) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe().context("this program has a path")?);
+        command
+            .args(["native", self.workload.name().as_str()])
+            .args([&self.input, result])
+            .arg(self.threads.to_string());
+        Ok(command)
+    }
+}
