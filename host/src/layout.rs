@@ -62,6 +62,11 @@ impl RunLayout {
         Self { root: format!("{pipeline}/{run_id}") }
     }
 
+    /// Returns the prefix that all runs of `pipeline` lie below, each under its id.
+    pub fn runs(pipeline: &str) -> &str {
+        pipeline
+    }
+
     /// Returns the run's prefix.
     pub fn root(&self) -> &str {
         &self.root

@@ -33,6 +33,7 @@ pub mod reduce;
 pub mod reject;
 pub mod reject_log;
 pub mod report;
+pub mod resume;
 pub mod run;
 pub mod scheduler;
 pub mod schema;

@@ -1,9 +1,9 @@
 //! The plan: what a run will do, frozen before it starts, so that it can be taken up again.
 //!
 //! Owns `plan.json` and the pages of shards. The plan is created once; a process that comes later, or loses the race
-//! to create it, works by the plan that is there.
+//! to create it, works by the plan that is there. Whether it may is [`crate::resume`]'s.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
     event::unix_ms,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
-    source::{Object, Slice, find},
+    source::{Object, Slice, digest, find},
     store::{Created, Store},
 };
 
@@ -33,10 +33,10 @@ pub struct Plan {
     pub planned_at_ms: u64,
     /// `pipeline.toml`, with `--set` applied and `${NAME}` left in place.
     pub pipeline: serde_json::Value,
-    /// The steps and their plugins, in order.
-    pub steps: Vec<PlannedStep>,
-    /// What the source's records look like.
-    pub records: String,
+    /// What decides the result, besides the source's objects.
+    pub recipe: Recipe,
+    /// The digest of the source's listing.
+    pub listing: String,
     /// Source objects.
     pub objects: u64,
     /// Their bytes, as stored.
@@ -45,6 +45,17 @@ pub struct Plan {
     pub shards: u64,
     /// The attempt at the plan whose pages hold the shards.
     pub attempt: AttemptId,
+}
+
+/// What decides the bytes of a result, besides the source's objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The keys of `pipeline.toml` that do, by name: [`crate::pipeline::Pipeline::deciding`].
+    pub keys: BTreeMap<String, serde_json::Value>,
+    /// The steps and their plugins, in order.
+    pub steps: Vec<PlannedStep>,
+    /// What the source's records look like.
+    pub records: String,
 }
 
 /// A step as it was planned.
@@ -134,14 +145,14 @@ impl Planned {
     /// # Errors
     /// When the store fails.
     pub async fn freeze(store: &Store, layout: &RunLayout, draft: Draft) -> Result<Self> {
-        let Draft { pipeline, steps, records, objects, shards, attempt } = draft;
+        let Draft { pipeline, recipe, objects, shards, attempt } = draft;
         let plan = Plan {
             format: FORMAT,
             host: env!("CARGO_PKG_VERSION").to_owned(),
             planned_at_ms: unix_ms(),
             pipeline,
-            steps,
-            records,
+            recipe,
+            listing: digest(&objects),
             objects: objects.len() as u64,
             bytes: objects.iter().map(|object| object.size).sum(),
             shards: shards.len() as u64,
@@ -157,37 +168,9 @@ impl Planned {
         }
     }
 
-    /// Checks that a run can go on: same pipeline, same plugins, same source.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Config`], naming what changed.
-    pub fn check_unchanged(
-        &self,
-        pipeline: &serde_json::Value,
-        steps: &[PlannedStep],
-        records: &str,
-        objects: &[Object],
-    ) -> Result<()> {
-        let mut changed: Vec<String> = Vec::new();
-        for (now, then) in steps.iter().zip(&self.plan.steps).filter(|(now, then)| now != then) {
-            changed.push(format!("the plugin of `{}` (was {:.12}, is {:.12})", now.step, then.digest, now.digest));
-        }
-        if records != self.plan.records {
-            changed.push(format!("the source's records (were `{}`, are `{records}`)", self.plan.records));
-        }
-        if *pipeline != self.plan.pipeline {
-            changed.push(format!("`pipeline.toml` ({})", changed_keys(&self.plan.pipeline, pipeline).join(", ")));
-        }
-        let planned = self.pages.iter().flat_map(|page| &page.objects);
-        let differing = planned.filter(|object| find(objects, &object.name) != Some(object));
-        changed.extend(differing.take(3).map(|object| format!("source object `{}`", object.name)));
-        if changed.is_empty() {
-            return Ok(());
-        }
-        Err(Error::config(format!(
-            "the run cannot be resumed, because what it was planned with has changed: {}; undo that, or start another run",
-            changed.join(", ")
-        )))
+    /// Returns the objects that the shards are slices of; one may come twice.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.pages.iter().flat_map(|page| &page.objects)
     }
 }
 
@@ -195,10 +178,8 @@ impl Planned {
 pub struct Draft {
     /// `pipeline.toml` as planned.
     pub pipeline: serde_json::Value,
-    /// The steps and their plugins.
-    pub steps: Vec<PlannedStep>,
-    /// What the source's records look like.
-    pub records: String,
+    /// What decides the result, besides the source's objects.
+    pub recipe: Recipe,
     /// The source's objects, sorted by name.
     pub objects: Vec<Object>,
     /// The shards, in order.
@@ -216,14 +197,4 @@ fn page(objects: &[Object], shards: &[Shard]) -> ShardPage {
     objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     objects.dedup();
     ShardPage { objects, shards: shards.to_vec() }
-}
-
-/// Returns the top-level keys whose values differ.
-fn changed_keys(then: &serde_json::Value, now: &serde_json::Value) -> Vec<String> {
-    let empty = serde_json::Map::new();
-    let (then, now) = (then.as_object().unwrap_or(&empty), now.as_object().unwrap_or(&empty));
-    let mut keys: Vec<&String> = then.keys().chain(now.keys()).filter(|key| then.get(*key) != now.get(*key)).collect();
-    keys.sort();
-    keys.dedup();
-    keys.into_iter().map(|key| format!("`{key}`")).collect()
 }

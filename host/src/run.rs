@@ -29,26 +29,41 @@ use crate::{
     manifest::{Manifest, parts, total},
     map::map_shard,
     pipeline::{Pipeline, Retry, Split},
-    plan::{Draft, Planned},
+    plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
     reduce::{MapCommits, reduce_partition},
     reject::Rejected,
     reject_log::check_limit,
+    resume::{self, Unfinished},
     scheduler::Scheduler,
     scratch::Scratch,
     sink::{self, PublishedPart},
-    source::{Object, SourceStore},
+    source::{Object, SourceStore, digest},
     split::{SplitSource, split_source},
     steps::Steps,
     store::Store,
     workers::Workers,
 };
 
+/// Which run a process works on. Ids of new runs are made from the time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A new one. When an unfinished one has the same plan, a warning says so.
+    #[default]
+    Default,
+    /// A new one.
+    New,
+    /// The newest unfinished one of the same keys and plugins; a new one if all are complete.
+    Resume,
+    /// The one of this id, new or not.
+    Id(String),
+}
+
 /// How a run is started.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// The run's id: a new one, or that of a run to take up again. Absent means a new one made from the time.
-    pub run_id: Option<String>,
+    /// Which run it is.
+    pub start: Start,
     /// Ends the run early, resumable.
     pub cancel: CancellationToken,
 }
@@ -91,24 +106,36 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
     Ok(run.outcome(false))
 }
 
+/// How many runs are looked at to find one to point out.
+const HINT_RUNS_MAX: usize = 100;
+
 struct Run {
     context: Arc<RunContext>,
-    cancel: CancellationToken,
+    options: RunOptions,
 }
 
 impl Run {
     /// Loads the plugins, opens the stores, and finds out what would keep the run from ending well.
     async fn open(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
-        let run_id = options.run_id.unwrap_or_else(new_run_id);
-        check_name("run id", &run_id)?;
         let slots = slots(pipeline);
         let engine = Engine::new(slots * (pipeline.maps.len() + 2), Cache::of_user(|name| std::env::var_os(name)))?;
+        let steps = Steps::load(pipeline, &engine)?;
         let open = |location| Store::open(location, &pipeline.store_options);
+        let run_store = open(&pipeline.run.store)?;
+        let run_id = match &options.start {
+            Start::Default | Start::New => new_run_id(),
+            Start::Id(run_id) => run_id.clone(),
+            Start::Resume => {
+                let newest = resume::newest(&run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
+                newest.unwrap_or_else(new_run_id)
+            }
+        };
+        check_name("run id", &run_id)?;
         let context = RunContext {
-            steps: Steps::load(pipeline, &engine)?,
+            steps,
             source: SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options)
                 .await?,
-            run_store: open(&pipeline.run.store)?,
+            run_store,
             sink: open(&pipeline.sink.location)?,
             layout: RunLayout::new(&pipeline.name, &run_id),
             sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
@@ -121,7 +148,7 @@ impl Run {
         };
         context.run_store.probe_writable("run store", context.layout.root()).await?;
         context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
-        Ok(Self { context: Arc::new(context), cancel: options.cancel })
+        Ok(Self { context: Arc::new(context), options })
     }
 
     /// Returns the manifest, if the run is complete.
@@ -148,13 +175,16 @@ impl Run {
         let objects = list_source(&context.pipeline, &context.source).await?;
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.started(existing.is_some());
-        let (pipeline, steps) = (&context.pipeline.document, context.steps.planned());
+        let recipe = context.steps.recipe(&context.pipeline);
         let planned = match existing {
             Some(planned) => {
-                planned.check_unchanged(pipeline, &steps, &context.steps.source.to_string(), &objects)?;
+                resume::check_unchanged(&planned, &recipe, &objects)?;
                 planned
             }
-            None => self.freeze(objects).await?,
+            None => {
+                self.point_out_unfinished(&recipe, &objects).await?;
+                self.freeze(recipe, objects).await?
+            }
         };
         self.emit(Event::Planned {
             objects: planned.plan.objects,
@@ -165,13 +195,30 @@ impl Run {
         Ok(planned)
     }
 
-    async fn freeze(&self, objects: Vec<Object>) -> Result<Planned> {
+    /// Says so when the operator may have meant to finish a run instead of starting one.
+    async fn point_out_unfinished(&self, recipe: &Recipe, objects: &[Object]) -> Result<()> {
+        if self.options.start != Start::Default {
+            return Ok(());
+        }
+        let (context, listing) = (&self.context, digest(objects));
+        let unfinished = resume::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
+        let same = unfinished.iter().find(|run| run.plan.recipe == *recipe && run.plan.listing == listing);
+        if let Some(Unfinished { run_id, .. }) = same {
+            let message = format!(
+                "run {run_id} has the same plan and is not complete: `--resume` finishes it, unless another process \
+                 is at it (this is a new run; `--new` says that it is meant)"
+            );
+            self.emit(Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    async fn freeze(&self, recipe: Recipe, objects: Vec<Object>) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
         let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects.clone())).await?;
-        let (pipeline, steps) = (context.pipeline.document.clone(), context.steps.planned());
-        let records = context.steps.source.to_string();
-        let draft = Draft { pipeline, steps, records, objects, shards, attempt };
+        let pipeline = context.pipeline.document.clone();
+        let draft = Draft { pipeline, recipe, objects, shards, attempt };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
@@ -260,7 +307,8 @@ impl Run {
     }
 
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
-        let (slots, cancel, events) = (slots(&self.context.pipeline), self.cancel.clone(), self.context.events.clone());
+        let (slots, cancel, events) =
+            (slots(&self.context.pipeline), self.options.cancel.clone(), self.context.events.clone());
         Scheduler { stage, slots, retry, cancel, events }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Events,
     pipeline::{Pipeline, Reduce},
-    plan::PlannedStep,
+    plan::{PlannedStep, Recipe},
     plugin::{Engine, Interface, Plugin, Task},
     schema::Schema,
     sink,
@@ -68,11 +68,12 @@ impl Steps {
         self.split.iter().chain(&self.maps).chain(&self.reduce)
     }
 
-    /// Returns the steps as a plan keeps them.
-    pub fn planned(&self) -> Vec<PlannedStep> {
-        self.plugins()
-            .map(|plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() })
-            .collect()
+    /// Returns what decides the result of these steps in `pipeline`, as a plan keeps it.
+    pub fn recipe(&self, pipeline: &Pipeline) -> Recipe {
+        let planned =
+            |plugin: &Plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() };
+        let steps = self.plugins().map(planned).collect();
+        Recipe { keys: pipeline.deciding(), steps, records: self.source.to_string() }
     }
 }
 

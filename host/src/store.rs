@@ -275,6 +275,19 @@ impl Store {
         Ok(keys)
     }
 
+    /// Returns the next parts of all keys below `prefix` that go on: what would be its subdirectories. Sorted.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn list_prefixes(&self, prefix: &str) -> Result<Vec<String>> {
+        let list = async { self.inner.list_with_delimiter(Some(&self.path(prefix)?)).await };
+        let found = list.await.map_err(|error| self.failed("list", prefix, &error))?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let mut names: Vec<String> = found.common_prefixes.iter().filter_map(name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Deletes an object; that it is not there is fine.
     ///
     /// # Errors

@@ -12,15 +12,16 @@ Examples:
   etl-host pipeline.toml --set run.concurrency=8    Change a key for this run
   etl-host pipeline.toml --set map.0.plugin=b.wasm  Swap the first map step
   etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
+  etl-host pipeline.toml --resume                   Finish the newest run
   etl-host inspect plugin.wasm                      Show what a plugin is
 
 Exit codes:
   0    done, or already done
   2    the pipeline, a plugin or the command line is wrong: fix it
   42   failed for good: bad data, or a step that fails or breaks its limits
-  75   a store or a step in trouble that may pass: run again, same --run-id
+  75   a store or a step in trouble that may pass: run again, --resume
   70   a bug in etl-host: please report it
-  130  interrupted (143: terminated): run again with the same --run-id
+  130  interrupted (143: terminated): run again, --resume
 ";
 
 /// Runs ETL steps, compiled to WebAssembly components, over data in object stores.
@@ -60,8 +61,14 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub build: bool,
     /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "new"])]
     pub run_id: Option<String>,
+    /// Finish the newest run of this pipeline that is not complete; if there is none, start one
+    #[arg(long, conflicts_with = "new")]
+    pub resume: bool,
+    /// Start a new run, even if there is one to finish
+    #[arg(long)]
+    pub new: bool,
     /// Write events to standard output, one a line, instead of the summary
     #[arg(long, value_name = "FORMAT")]
     pub events: Option<EventFormat>,
@@ -135,6 +142,8 @@ mod tests {
         assert!(parse("etl-host p.toml --events json").is_ok());
         assert!(parse("etl-host check p.toml --quiet").is_err());
         assert!(parse("etl-host p.toml --quiet --verbose").is_err());
+        assert!(parse("etl-host p.toml --resume --run-id r").is_err());
+        assert!(parse("etl-host p.toml --resume --new").is_err());
     }
 
     #[test]
@@ -143,7 +152,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 7);
+        assert_eq!(examples.len(), 8);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

@@ -10,7 +10,7 @@ mod run;
 mod signals;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Write},
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -41,6 +41,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let program = args.first().cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(usage) => {
@@ -49,11 +51,12 @@ where
             return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
         }
     };
-    let done = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli)));
+    let done = panic::catch_unwind(AssertUnwindSafe(|| dispatch(&program, cli)));
     let kind = match done {
         Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => {
+        Ok(Err(Failure { error, hint })) => {
             say(&format!("error: {}", text::printable(&error.to_string())));
+            hint.iter().for_each(|hint| say(hint));
             error.kind()
         }
         // The panic's own message is printed already.
@@ -65,13 +68,27 @@ where
     ExitCode::from(kind.exit_code())
 }
 
-fn dispatch(cli: Cli) -> Result<()> {
-    match (cli.command, cli.run) {
-        (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(args),
-        (Some(Command::Check(args)), _) => check::check(&args),
-        (Some(Command::Inspect(args)), _) => inspect::inspect(&args),
-        (None, None) => Err(Error::config("no pipeline file (see `etl-host --help`)")),
+/// How a command failed.
+struct Failure {
+    error: Error,
+    /// What to do next, said after the error.
+    hint: Option<String>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, hint: None }
     }
+}
+
+fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
+    match (cli.command, cli.run) {
+        (Some(Command::Run(args)), _) | (None, Some(args)) => return run::run(program, &args),
+        (Some(Command::Check(args)), _) => check::check(&args)?,
+        (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
+        (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
+    }
+    Ok(())
 }
 
 /// Loads the pipeline with variables from the environment, and builds its plugins if asked to.

@@ -1,30 +1,31 @@
 //! `etl-host run`
 
-use std::io;
+use std::{ffi::OsStr, io};
 
-use super::{args::RunArgs, load, print, redacted, runtime, say, signals::Interrupts};
+use super::{Failure, args::RunArgs, load, print, redacted, runtime, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
     pipeline::Pipeline,
     report::{self, JsonLines, Shared, Summary},
-    run::{self, Outcome, RunOptions},
+    run::{self, Outcome, RunOptions, Start},
 };
 
-/// Runs a pipeline to its end, showing progress and the summary as asked for.
-pub(super) fn run(args: RunArgs) -> Result<()> {
+/// Runs a pipeline to its end, showing progress and the summary as asked for. `program` is what this one was called
+/// as.
+pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
     let pipeline = load(&args.file, &args.set, args.build)?;
     let redact = pipeline.secrets.redactor();
     let events = Events::default();
     let summary = Shared::new(Summary::default());
     events.listen(summary.clone());
-    report::show_progress(&events, level(&args), redact.clone());
+    report::show_progress(&events, level(args), redact.clone());
     if args.events.is_some() {
         events.listen(JsonLines::new(io::stdout(), redact.clone()));
     }
 
     let runtime = runtime()?;
-    let outcome = runtime.block_on(run_until_interrupted(&pipeline, args.run_id, &events));
+    let outcome = runtime.block_on(run_until_interrupted(&pipeline, start(args), &events));
     // A plugin of an attempt that was given up may still compute; nobody waits for it.
     runtime.shutdown_background();
     match outcome {
@@ -35,10 +36,11 @@ pub(super) fn run(args: RunArgs) -> Result<()> {
             Ok(())
         }
         Err(error) => {
-            if let Some(run_id) = summary.lock().run_id().filter(|_| can_go_on(error.kind())) {
-                say(&redact(&format!("run {run_id} can be finished later: add `--run-id {run_id}`")));
-            }
-            Err(redacted(&error, &pipeline.secrets))
+            let hint = summary
+                .lock()
+                .planned_run()
+                .and_then(|run_id| Some(format!("{}:\n  {}", advice(error.kind())?, command(program, args, run_id))));
+            Err(Failure { error: redacted(&error, &pipeline.secrets), hint: hint.map(|hint| redact(&hint)) })
         }
     }
 }
@@ -52,9 +54,18 @@ fn level(args: &RunArgs) -> Level {
     }
 }
 
-async fn run_until_interrupted(pipeline: &Pipeline, run_id: Option<String>, events: &Events) -> Result<Outcome> {
+fn start(args: &RunArgs) -> Start {
+    match &args.run_id {
+        Some(run_id) => Start::Id(run_id.clone()),
+        None if args.resume => Start::Resume,
+        None if args.new => Start::New,
+        None => Start::Default,
+    }
+}
+
+async fn run_until_interrupted(pipeline: &Pipeline, start: Start, events: &Events) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
-    let options = RunOptions { run_id, cancel: interrupts.cancel.clone() };
+    let options = RunOptions { start, cancel: interrupts.cancel.clone() };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // Which signal it was decides the exit code, and the run only knows that it was cancelled.
         (ErrorKind::Interrupted(_), Some(signal)) => {
@@ -64,7 +75,76 @@ async fn run_until_interrupted(pipeline: &Pipeline, run_id: Option<String>, even
     })
 }
 
-/// Returns whether the same run can be finished once its trouble has passed.
-fn can_go_on(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Unavailable | ErrorKind::Interrupted(_) | ErrorKind::Sandbox)
+/// Returns how a run with a plan that ended with such an error can be finished.
+fn advice(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Interrupted(_) => Some("what is committed is kept; this finishes the run"),
+        ErrorKind::Unavailable => Some("what is committed is kept; once the trouble has passed, this finishes the run"),
+        ErrorKind::Config => Some("what is committed is kept; once that is put right, this finishes the run"),
+        ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox => Some(
+            "what is committed is kept; if other `limits`, `retry` or `max_rejects` help, set them and this finishes \
+             the run (another plugin, configuration or source needs a new run)",
+        ),
+        ErrorKind::Internal => None,
+    }
+}
+
+/// Returns the command line that goes on with a run, as a shell takes it.
+fn command(program: &OsStr, args: &RunArgs, run_id: &str) -> String {
+    let mut words = vec![program.to_string_lossy().into_owned(), "run".to_owned(), args.file.display().to_string()];
+    words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    words.extend(["--run-id".to_owned(), run_id.to_owned()]);
+    words.extend(args.events.iter().flat_map(|_| ["--events".to_owned(), "json".to_owned()]));
+    words.extend(args.quiet.then(|| "--quiet".to_owned()));
+    words.extend(args.verbose.then(|| "--verbose".to_owned()));
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::args::EventFormat;
+
+    #[test]
+    fn the_command_that_goes_on_is_complete_and_a_shell_reads_it_as_it_was_meant() {
+        let args = RunArgs {
+            file: PathBuf::from("my pipelines/p.toml"),
+            set: vec!["run.concurrency=2".to_owned(), "map.0.config.text=it's $HOME".to_owned()],
+            build: true,
+            run_id: None,
+            resume: true,
+            new: false,
+            events: Some(EventFormat::Json),
+            quiet: true,
+            verbose: false,
+        };
+        let shown = command(OsStr::new("target/debug/etl-host"), &args, "r-1");
+        let shell = std::process::Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {shown}")).output();
+        let words = String::from_utf8(shell.expect("sh starts").stdout).expect("text");
+        let expected = [
+            "target/debug/etl-host",
+            "run",
+            "my pipelines/p.toml",
+            "--set",
+            "run.concurrency=2",
+            "--set",
+            "map.0.config.text=it's $HOME",
+            "--run-id",
+            "r-1",
+            "--events",
+            "json",
+            "--quiet",
+        ];
+        assert_eq!(words.lines().collect::<Vec<_>>(), expected);
+    }
 }

@@ -3,6 +3,7 @@
 //! Owns the meaning of every key. Does not open stores, load plugins or read data: that is `check` and the run.
 
 mod bounds;
+mod deciding;
 mod document;
 mod file;
 mod key;
@@ -237,6 +238,17 @@ pub enum SinkFormat {
     Csv,
     /// The one column, a line per row.
     Lines,
+}
+
+impl SinkFormat {
+    /// Returns its name, as in `pipeline.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Lines => "lines",
+        }
+    }
 }
 
 /// `[run]`

@@ -54,9 +54,9 @@ impl Finished {
 }
 
 impl Summary {
-    /// Returns the run's id, once the run has started.
-    pub fn run_id(&self) -> Option<&str> {
-        self.run_id.as_deref()
+    /// Returns the run's id, once it has a plan to go on by.
+    pub fn planned_run(&self) -> Option<&str> {
+        self.run_id.as_deref().filter(|_| self.plan.is_some())
     }
 
     fn totals(&self) -> Counts {
@@ -258,7 +258,7 @@ result     file:///data/result/r1
 run store  file:///data/runs/count/r1
 ";
         assert_eq!(summary.to_string(), expected);
-        assert_eq!(summary.run_id(), Some("r1"));
+        assert_eq!(summary.planned_run(), Some("r1"));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn check_schema(format: SinkFormat, schema: &Schema) -> Result<()> {
             Some(field) => Err(Error::config(format!(
                 "a `{}` sink cannot take field `{}`, which is {} (it takes boolean, int64, float64 and text; a single \
                  binary column can go to `lines`)",
-                extension(format),
+                format.name(),
                 field.name(),
                 type_name(field.data_type())
             ))),

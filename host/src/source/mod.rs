@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
@@ -163,6 +164,17 @@ impl SourceStore {
 pub fn find<'a>(objects: &'a [Object], name: &str) -> Option<&'a Object> {
     let found = objects.binary_search_by(|object| object.name.as_str().cmp(name));
     found.ok().map(|index| &objects[index])
+}
+
+/// Returns the XXH3-128 digest of a listing, in hexadecimal: another one when an object is new, gone or changed.
+/// `objects` are sorted by name.
+pub fn digest(objects: &[Object]) -> String {
+    let mut digest = Xxh3::new();
+    for Object { name, size, e_tag, .. } in objects {
+        // Neither a name nor an ETag holds a line end.
+        digest.update(format!("{name}\n{size}\n{}\n", e_tag.as_deref().unwrap_or_default()).as_bytes());
+    }
+    format!("{:032x}", digest.digest128())
 }
 
 fn compile(include: &[String]) -> Result<Option<GlobSet>> {

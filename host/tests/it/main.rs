@@ -6,6 +6,7 @@ mod examples;
 mod formats;
 mod guests;
 mod results;
+mod resume;
 mod sandbox;
 mod stores;
 mod support;

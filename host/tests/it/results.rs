@@ -148,7 +148,7 @@ fn a_run_is_not_resumed_when_plugin_pipeline_or_source_changed() {
     project.result(["--run-id", "nightly"]);
     fs::remove_file(project.path("runs/test/nightly/_SUCCESS")).expect("it was there");
     let id = ["--run-id", "nightly", "--set"];
-    project.run([&id[..], &["reduce.partitions=2"]].concat()).expect_error(2, &["`pipeline.toml` (`reduce`)"]);
+    project.run([&id[..], &["reduce.partitions=2"]].concat()).expect_error(2, &["`reduce.partitions` (was 3, is 2)"]);
     let project = project.file("input/a.txt", "something else\n");
     project.run(["--run-id", "nightly"]).expect_error(2, &["source object `a.txt`"]);
 }

@@ -1,0 +1,160 @@
+//! Taking up a run that ended early: whether it can go on, and which of several it is.
+//!
+//! Owns the rule that a run goes on only by the plan it was made with. What decides the result must be the same;
+//! everything else may differ. Asked by the run before it takes up a plan.
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::{
+    error::{Error, Result},
+    json::from_json,
+    layout::RunLayout,
+    plan::{Plan, Planned, Recipe},
+    source::{Object, digest, find},
+    store::Store,
+};
+
+/// How many runs are looked at at the same time.
+const READS_IN_FLIGHT: usize = 32;
+
+/// The most source objects a message names.
+const OBJECTS_NAMED_MAX: usize = 3;
+
+/// The most characters of a value a message shows.
+const VALUE_CHARACTERS_MAX: usize = 60;
+
+/// Checks that a run can go on: same keys that decide its result, same plugins, same source objects.
+///
+/// The plan is frozen: an object that has come to the source since is a change as well.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed.
+pub fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
+    let mut changed = changes(&planned.plan.recipe, recipe);
+    if planned.plan.listing != digest(objects) {
+        changed.extend(changed_objects(planned, objects));
+    }
+    if changed.is_empty() { Ok(()) } else { Err(cannot_go_on(&changed)) }
+}
+
+/// A run that has a plan and is not complete. It may be under way in another process.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The run's id.
+    pub run_id: String,
+    /// Its plan.
+    pub plan: Plan,
+}
+
+/// Returns the unfinished runs of a pipeline, newest plan first, among the `max` whose ids sort last. Leaves out
+/// those that another version of the host has planned.
+///
+/// # Errors
+/// When the store fails.
+pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec<Unfinished>> {
+    let ids = store.list_prefixes(RunLayout::runs(pipeline)).await?;
+    let look = |run_id: String| async move {
+        let layout = RunLayout::new(pipeline, &run_id);
+        let Some(plan) = store.get(&layout.plan()).await? else { return Ok(None) };
+        if store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        Ok::<_, Error>(from_json(&layout.plan(), &plan).ok().map(|plan| Unfinished { run_id, plan }))
+    };
+    let looks = futures::stream::iter(ids.into_iter().rev().take(max)).map(look).buffer_unordered(READS_IN_FLIGHT);
+    let mut found: Vec<Unfinished> = looks.try_filter_map(|run| std::future::ready(Ok(run))).try_collect().await?;
+    found.sort_unstable_by_key(|run| std::cmp::Reverse(run.plan.planned_at_ms));
+    Ok(found)
+}
+
+/// Returns the id of the newest unfinished run of a pipeline that `recipe` can finish; `None` when all are complete.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed since the newest one, when there are
+/// unfinished runs but none of this recipe; or when the store fails.
+pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
+    let runs = unfinished(store, pipeline, usize::MAX).await?;
+    if let Some(run) = runs.iter().find(|run| run.plan.recipe == *recipe) {
+        return Ok(Some(run.run_id.clone()));
+    }
+    match runs.first() {
+        None => Ok(None),
+        Some(run) => Err(cannot_go_on(&changes(&run.plan.recipe, recipe)).context(format!("run `{}`", run.run_id))),
+    }
+}
+
+fn cannot_go_on(changed: &[String]) -> Error {
+    Error::config(format!(
+        "the run cannot be resumed, because what it was planned with has changed: {}; undo that, or start another run \
+         (`--new`)",
+        changed.join(", ")
+    ))
+}
+
+/// Returns what differs, in words.
+fn changes(then: &Recipe, now: &Recipe) -> Vec<String> {
+    let mut changed = Vec::new();
+    let names: Vec<&String> =
+        then.keys.keys().chain(now.keys.keys().filter(|key| !then.keys.contains_key(*key))).collect();
+    for key in names {
+        let (was, is) = (then.keys.get(key), now.keys.get(key));
+        if was != is {
+            changed.push(format!("`{key}` ({})", was_is(was.map(shown).as_deref(), is.map(shown).as_deref())));
+        }
+    }
+    let digest = |recipe: &Recipe, step: &str| {
+        recipe.steps.iter().find(|planned| planned.step == step).map(|planned| format!("{:.12}", planned.digest))
+    };
+    let steps = then.steps.iter().chain(now.steps.iter().filter(|step| digest(then, &step.step).is_none()));
+    for step in steps.map(|planned| planned.step.as_str()) {
+        let (was, is) = (digest(then, step), digest(now, step));
+        if was != is {
+            changed.push(format!("the plugin of `{step}` ({})", was_is(was.as_deref(), is.as_deref())));
+        }
+    }
+    if changed.is_empty() && then != now {
+        changed.push(format!("the source's records (were `{}`, are `{}`)", then.records, now.records));
+    }
+    changed
+}
+
+fn was_is(was: Option<&str>, is: Option<&str>) -> String {
+    let (was, is) = (was.unwrap_or("not there"), is.unwrap_or("not there"));
+    format!("was {was}, is {is}")
+}
+
+fn shown(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Returns the first objects that are changed, gone or new.
+fn changed_objects(planned: &Planned, objects: &[Object]) -> Vec<String> {
+    let mut changed = Vec::new();
+    for then in planned.objects() {
+        match find(objects, &then.name) {
+            None => changed.push(format!("source object `{}` (is gone)", then.name)),
+            Some(now) if now != then => changed.push(format!("source object `{}` (is another version)", then.name)),
+            Some(_) => {}
+        }
+    }
+    changed.dedup();
+    if changed.is_empty() {
+        let mut known: Vec<&str> = planned.objects().map(|object| object.name.as_str()).collect();
+        known.sort_unstable();
+        // Objects without bytes are in no shard, so nobody knows whether they are new.
+        let unknown = objects.iter().filter(|now| now.size > 0 && known.binary_search(&now.name.as_str()).is_err());
+        changed.extend(unknown.map(|now| format!("source object `{}` (is in no shard of the plan)", now.name)));
+    }
+    let more = changed.len().saturating_sub(OBJECTS_NAMED_MAX);
+    changed.truncate(OBJECTS_NAMED_MAX);
+    match (changed.len(), more) {
+        (0, _) => changed.push("the listing of the source".to_owned()),
+        (_, 0) => {}
+        (_, more) => changed.push(format!("{more} more source objects")),
+    }
+    changed
+}

@@ -1,0 +1,126 @@
+//! Resuming: which run is taken up, what may have changed meanwhile, and what is refused.
+
+use std::{fs, process::Command};
+
+use crate::support::{NONE, Project, plugin, succeed};
+
+/// Of three shards, the second fails with passing trouble until its third attempt; there is one attempt.
+const TROUBLE: &str = r#"
+split.target_size = 4
+map = [{ plugin = "plugin:crimes", config = { crime = "retryable", task = 1, until = 3 }, retry = { attempts = 1 } }]
+sink.format = "lines"
+"#;
+
+const PATIENCE: [&str; 4] = ["--set", "map.0.retry.attempts=3", "--set", "map.0.retry.interval=1ms"];
+
+fn project() -> Project {
+    Project::of(TROUBLE).file("input/a.txt", "one\ntwo\nsix\n")
+}
+
+fn text(result: &[(String, String)]) -> String {
+    result.iter().map(|(_, text)| text.as_str()).collect()
+}
+
+/// Returns the command a hint gives.
+fn command(stderr: &str) -> &str {
+    stderr.lines().last().expect("there is a hint").trim()
+}
+
+/// Returns the ids of all runs, in order of time.
+fn runs(project: &Project) -> Vec<String> {
+    let mut ids: Vec<String> =
+        project.files("runs/test").iter().map(|f| f.split('/').next().expect("an id").to_owned()).collect();
+    ids.dedup();
+    ids
+}
+
+#[test]
+fn the_command_printed_after_the_error_finishes_the_run() {
+    let project = project();
+    let ended = project.run(["--set", "run.concurrency=1"]);
+    ended.expect_error(75, &["map of shard 1 failed", "this finishes the run:\n"]);
+    let mut shell = Command::new("sh");
+    // What the operator does about the trouble, here, is to have more patience.
+    shell.arg("-c").arg(format!("{} {}", command(&ended.stderr), PATIENCE.join(" ")));
+    succeed(&mut shell);
+    assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\n", 1));
+}
+
+#[test]
+fn an_unfinished_run_of_the_same_plan_is_pointed_out_and_resume_takes_the_newest() {
+    let project = project();
+    let start = |arguments: &[&str]| {
+        let stderr = project.run(arguments).stderr;
+        let id = stderr.split_whitespace().nth(1).expect("the run is named first").to_owned();
+        (id, stderr.contains("`--resume` finishes it"))
+    };
+    let (first, pointed_out) = start(&[]);
+    assert!(!pointed_out, "there was no run before");
+    let (second, pointed_out) = start(&[]);
+    assert!(pointed_out && second != first, "{first} {second}");
+    let (third, pointed_out) = start(&["--new"]);
+    assert!(!pointed_out && third != second, "{second} {third}");
+    assert!(!start(&["--set", "map.0.config.task=2"]).1, "another plan");
+    assert_eq!(start(&[&["--resume"], &PATIENCE[..]].concat()).0, third);
+    assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\n", 4));
+}
+
+#[test]
+fn resume_starts_a_run_when_all_are_complete_and_none_when_no_plan_fits() {
+    let project = project();
+    project.run([&["--resume"], &PATIENCE[..]].concat()).expect_success();
+    project.run([&["--resume"], &PATIENCE[..]].concat()).expect_success();
+    assert_eq!(runs(&project).len(), 2);
+    project.run(NONE).expect_error(75, &[]);
+    let ended = project.run(["--resume", "--set", "map.0.config.task=2"]);
+    ended.expect_error(2, &["`map[0].config.task` (was 1, is 2)", "`--new`"]);
+    assert_eq!(runs(&project).len(), 3);
+}
+
+#[test]
+fn what_does_not_decide_the_result_may_change_and_what_does_is_refused_by_name() {
+    // The same component, but for an empty section nobody reads.
+    let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
+    let project = project().file("changed.wasm", bytes);
+    let changed = project.path("changed.wasm");
+    project.run(["--run-id", "r"]).expect_error(75, &[]);
+    for (set, named) in [
+        ("map.0.config.task=2", "`map[0].config.task` (was 1, is 2)"),
+        ("split.target_size=5", "`split.target_size` (was 4, is 5)"),
+        ("sink.url=elsewhere/", "`sink.url` (was \"result/\", is \"elsewhere/\")"),
+        (&format!("map.0.plugin={}", changed.display()), "the plugin of `map` (was "),
+    ] {
+        let ended = project.run(["--run-id", "r", "--set", set]);
+        ended.expect_error(2, &["cannot be resumed", named]);
+        assert!(!ended.stderr.contains("this finishes the run"), "{ended:#?}");
+    }
+    let harmless = ["run.concurrency=1", "run.max_rejects=7", "map.0.limits.timeout=9s", "map.0.limits.memory=32MiB"];
+    let harmless = harmless.iter().flat_map(|set| ["--set", set]);
+    project.run(["--run-id", "r"].into_iter().chain(harmless).chain(PATIENCE)).expect_success();
+    assert_eq!(text(&project.latest()), "one\ntwo\nsix\n");
+}
+
+#[test]
+fn a_source_that_changed_is_refused_by_the_name_of_the_object() {
+    let project = project().file("input/b.txt", "ten\n");
+    project.run(["--run-id", "r"]).expect_error(75, &[]);
+    let refused = |named: &str| _ = project.run(["--run-id", "r"]).expect_error(2, &[named]);
+    let input = |name: &str| project.path("input").join(name);
+    fs::write(input("c.txt"), "new\n").expect("written");
+    refused("source object `c.txt` (is in no shard of the plan)");
+    fs::rename(input("c.txt"), input("b.txt")).expect("renamed");
+    refused("source object `b.txt` (is another version)");
+    fs::remove_file(input("b.txt")).expect("it was there");
+    refused("source object `b.txt` (is gone)");
+}
+
+#[test]
+fn an_ending_that_another_start_does_not_help_says_so() {
+    let project =
+        Project::of("map = [{ plugin = \"plugin:crimes\", config = { crime = \"fatal\" } }]\nsink.format = \"lines\"")
+            .file("input/a.txt", "one\n");
+    let ended = project.run(NONE);
+    ended.expect_error(42, &["another plugin, configuration or source needs a new run"]);
+    let errors = ended.stderr.find("error: ").expect("there is one");
+    assert!(ended.stderr.find("what is committed is kept").expect("there is a hint") > errors, "{ended:#?}");
+}
