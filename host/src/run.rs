@@ -35,7 +35,7 @@ use crate::{
     reject::Rejected,
     reject_log::check_limit,
     resume::{self, Unfinished},
-    scheduler::Scheduler,
+    scheduler::{Scheduler, interrupted},
     scratch::Scratch,
     sink::{self, PublishedPart},
     source::{Object, SourceStore, digest},
@@ -172,7 +172,8 @@ impl Run {
     /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
     async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
-        let objects = list_source(&context.pipeline, &context.source).await?;
+        let listed = list_source(&context.pipeline, &context.source);
+        let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.started(existing.is_some());
         let recipe = context.steps.recipe(&context.pipeline);
@@ -307,9 +308,9 @@ impl Run {
     }
 
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
-        let (slots, cancel, events) =
-            (slots(&self.context.pipeline), self.options.cancel.clone(), self.context.events.clone());
-        Scheduler { stage, slots, retry, cancel, events }
+        let pipeline = &self.context.pipeline;
+        let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
+        Scheduler { stage, slots: slots(pipeline), retry, cancel, grace: pipeline.run.grace, events }
     }
 
     fn outcome(&self, already_done: bool) -> Outcome {

@@ -29,6 +29,8 @@ pub struct Scheduler {
     pub retry: Retry,
     /// Ends the stage with [`ErrorKind::Interrupted`] when cancelled.
     pub cancel: CancellationToken,
+    /// How long attempts under way may go on when it is cancelled.
+    pub grace: Duration,
     /// Where attempts are reported.
     pub events: Events,
 }
@@ -46,7 +48,8 @@ impl Scheduler {
     ///
     /// # Errors
     /// The error of the first task that cannot be tried again, or of `done`; attempts under way are dropped.
-    /// [`ErrorKind::Interrupted`] when cancelled.
+    /// [`ErrorKind::Interrupted`] when cancelled: no attempt starts any more, and those under way that end within
+    /// `grace` count; the others are dropped.
     pub async fn run<T, F, A>(
         &self,
         tasks: impl IntoIterator<Item = u32>,
@@ -70,7 +73,11 @@ impl Scheduler {
             }
             let finished = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(interrupted()),
+                () = self.cancel.cancelled() => {
+                    // What they end with, and whether in time, decides nothing: the next process reads the commits.
+                    _ = tokio::time::timeout(self.grace, finish(running, done)).await;
+                    return Err(interrupted());
+                }
                 finished = running.join_next() => finished,
             };
             match finished {
@@ -99,10 +106,13 @@ impl Scheduler {
                 }
                 Err(error) => {
                     let wait = retry_after(&self.retry, error.kind(), number);
+                    let wait = wait.filter(|_| !self.cancel.is_cancelled());
                     self.failed(task, number, &error, wait);
                     let Some(wait) = wait else { return Err(self.name_task(task, number, error)) };
-                    tokio::time::sleep(wait).await;
-                    number += 1;
+                    tokio::select! {
+                        () = self.cancel.cancelled() => return Err(self.name_task(task, number, error)),
+                        () = tokio::time::sleep(wait) => number += 1,
+                    }
                 }
             }
         }
@@ -136,8 +146,17 @@ impl Scheduler {
     }
 }
 
+/// Waits for attempts under way, and hands on what they end with.
+async fn finish<T: 'static>(mut running: JoinSet<(u32, Result<T>)>, mut done: impl FnMut(u32, T) -> Result<()>) {
+    while let Some(finished) = running.join_next().await {
+        if let Ok((task, Ok(result))) = finished {
+            _ = done(task, result);
+        }
+    }
+}
+
 /// Returns the error of a run that was cancelled; the CLI knows by which signal.
-fn interrupted() -> Error {
+pub fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted(2), anyhow::anyhow!("interrupted"))
 }
 
@@ -182,6 +201,7 @@ mod tests {
             slots,
             retry: Retry { attempts: 3, interval: Duration::from_secs(10), multiplier: 2.0 },
             cancel: CancellationToken::new(),
+            grace: Duration::from_secs(10),
             events: Events::default(),
         }
     }
@@ -250,17 +270,63 @@ mod tests {
         assert!(attempts.load(SeqCst) <= 2);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn cancelling_ends_the_stage() {
-        let scheduler = scheduler(2);
+    /// Runs tasks on two slots, each as long as `seconds` says, and cancels after five seconds. Returns the tasks
+    /// that ended, and how long it took in all.
+    async fn cancelled_after_5_seconds(seconds: impl Fn(u32) -> u64 + Send + Sync + 'static) -> (Vec<u32>, Duration) {
+        let (scheduler, started) = (scheduler(2), tokio::time::Instant::now());
         let cancel = scheduler.cancel.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(5)).await;
             cancel.cancel();
         });
-        let attempt = |_, _| std::future::pending::<Result<Nothing>>();
-        let error = scheduler.run(0..10, attempt, |_, _| Ok(())).await.expect_err("cancelled");
-        assert!(matches!(error.kind(), ErrorKind::Interrupted(_)));
+        let attempt = move |task, _| {
+            let seconds = seconds(task);
+            async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok(nothing())
+            }
+        };
+        let mut ended = Vec::new();
+        let done = |task, _| {
+            ended.push(task);
+            Ok(())
+        };
+        let error = scheduler.run(0..10, attempt, done).await.expect_err("cancelled");
+        assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
+        (ended, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_starts_nothing_more_and_lets_attempts_under_way_finish() {
+        let (ended, took) = cancelled_after_5_seconds(|task| if task == 0 { 1 } else { 7 }).await;
+        assert_eq!((ended, took), (vec![0, 1, 2], Duration::from_secs(8)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_outlast_the_grace_are_dropped() {
+        let (ended, took) = cancelled_after_5_seconds(|task| if task == 0 { 7 } else { 1_000 }).await;
+        assert_eq!((ended, took), (vec![0], Duration::from_secs(5 + 10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_ends_the_wait_for_another_attempt() {
+        let (scheduler, started) = (scheduler(1), tokio::time::Instant::now());
+        let cancel = scheduler.cancel.clone();
+        let attempt = move |_, number| {
+            let cancel = cancel.clone();
+            async move {
+                assert_eq!(number, 1, "there is no second attempt");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    cancel.cancel();
+                });
+                Err::<Nothing, _>(error(ErrorKind::Unavailable))
+            }
+        };
+        let error = scheduler.run([0], attempt, |_, _| Ok(())).await.expect_err("cancelled");
+        assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
     }
 
     #[test]

@@ -42,7 +42,9 @@ impl Interrupts {
                     process::exit(ErrorKind::Interrupted(signal).exit_code().into());
                 }
                 received.store(signal, Ordering::Relaxed);
-                say("stopping: tasks under way are given up, committed ones are kept (again to stop at once)");
+                say(
+                    "stopping: no more tasks are started, those under way may end within `run.grace` (again to stop at once)",
+                );
                 cancel.cancel();
             }
         });

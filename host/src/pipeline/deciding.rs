@@ -77,6 +77,7 @@ mod tests {
             "run.concurrency=7",
             "run.max_rejects=9",
             "run.scratch=/var/tmp",
+            "run.grace=1m",
             "run.store=elsewhere/",
             "map.0.limits.memory=64MiB",
             "map.0.retry.attempts=9",

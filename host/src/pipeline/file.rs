@@ -114,6 +114,7 @@ pub(super) struct Run {
     pub max_rejects: Option<i64>,
     pub shuffle_memory: Option<Size>,
     pub scratch: Option<String>,
+    pub grace: Option<Period>,
 }
 
 /// The keys `[split]`, `[[map]]` and `[reduce]` have in common.

@@ -264,4 +264,6 @@ pub struct RunSettings {
     pub shuffle_memory_bytes: u64,
     /// Where spilled data goes; absent means the system's temporary directory.
     pub scratch: Option<PathBuf>,
+    /// How long attempts under way may go on when the run is interrupted.
+    pub grace: Duration,
 }

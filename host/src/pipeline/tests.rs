@@ -112,6 +112,7 @@ fn every_key_is_read() {
         max_rejects = 100
         shuffle_memory = "1MiB"
         scratch = "tmp"
+        grace = "1m"
         [store_options]
         secret_access_key = "${PASSWORD}"
         allow_http = true
@@ -144,6 +145,7 @@ fn every_key_is_read() {
     assert_eq!(pipeline.sink.format, SinkFormat::Csv);
     assert_eq!((pipeline.run.concurrency, pipeline.run.shuffle_memory_bytes), (4, 1 << 20));
     assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
+    assert_eq!(pipeline.run.grace, Duration::from_secs(60));
     assert_eq!(pipeline.store_options["allow_http"], "true");
     assert_eq!(pipeline.store_options["secret_access_key"], "hunter2");
 }

@@ -203,6 +203,7 @@ impl Validator<'_> {
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
             shuffle_memory_bytes: shuffle_memory.0,
             scratch: table.scratch.map(|path| self.path(&path)),
+            grace: self.bounded(&at.key("grace"), table.grace, bounds::GRACE)?.0,
         })
     }
 

@@ -5,6 +5,7 @@ mod compile_cache;
 mod examples;
 mod formats;
 mod guests;
+mod interrupts;
 mod results;
 mod resume;
 mod sandbox;

@@ -1,6 +1,6 @@
 //! Results: right, and the same bytes however the work was divided and whatever happened on the way.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
 use crate::support::{NONE, Project, etl_host, etl_host_command, plugin};
 
@@ -195,27 +195,6 @@ fn two_processes_on_one_run_give_one_result() {
         }
     });
     assert_eq!(project.latest(), expected);
-}
-
-#[test]
-fn an_interrupted_run_says_so_and_goes_on() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(200_000, 10));
-    let arguments = ["--run-id", "interrupted", "--set", "split.target_size=2KiB"];
-    let mut child = etl_host_command()
-        .arg(project.path("pipeline.toml"))
-        .args(arguments)
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mapping = || project.path("runs/test/interrupted/map").exists();
-    while !mapping() && child.try_wait().expect("it can be asked").is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    crate::support::succeed(Command::new("kill").args(["-TERM", &child.id().to_string()]));
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!project.path("result/latest.json").exists());
-    project.run(arguments).expect_success();
 }
 
 #[test]

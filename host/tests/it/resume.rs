@@ -1,8 +1,8 @@
 //! Resuming: which run is taken up, what may have changed meanwhile, and what is refused.
 
-use std::{fs, process::Command};
+use std::fs;
 
-use crate::support::{NONE, Project, plugin, succeed};
+use crate::support::{NONE, Project, plugin, shell, succeed};
 
 /// Of three shards, the second fails with passing trouble until its third attempt; there is one attempt.
 const TROUBLE: &str = r#"
@@ -39,10 +39,8 @@ fn the_command_printed_after_the_error_finishes_the_run() {
     let project = project();
     let ended = project.run(["--set", "run.concurrency=1"]);
     ended.expect_error(75, &["map of shard 1 failed", "this finishes the run:\n"]);
-    let mut shell = Command::new("sh");
     // What the operator does about the trouble, here, is to have more patience.
-    shell.arg("-c").arg(format!("{} {}", command(&ended.stderr), PATIENCE.join(" ")));
-    succeed(&mut shell);
+    succeed(&mut shell(&format!("{} {}", command(&ended.stderr), PATIENCE.join(" "))));
     assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\n", 1));
 }
 

@@ -188,6 +188,13 @@ pub(crate) fn etl_host_command() -> Command {
     command
 }
 
+/// Returns a shell command line that runs the binary, to be run.
+pub(crate) fn shell(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.env(COMPILE_CACHE.0, COMPILE_CACHE.1).args(["-c", line]);
+    command
+}
+
 /// Runs the binary.
 pub(crate) fn etl_host<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     Ended::of(etl_host_command().args(arguments))
