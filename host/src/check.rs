@@ -54,7 +54,7 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
         SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
     let objects = list_source(pipeline, &source).await?;
     let shards = match &pipeline.split {
-        Split::BuiltIn { target_size } => Some(split_by_size(&objects, *target_size).len() as u64),
+        Split::BuiltIn { target_size } => Some(count_shards(&objects, *target_size)?),
         Split::Plugin(_) => None,
     };
     Ok(Checked {
@@ -64,6 +64,15 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
         bytes: objects.iter().map(|object| object.size).sum(),
         shards,
     })
+}
+
+fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
+    let mut shards = 0;
+    split_by_size(objects, target_size, |_, _| {
+        shards += 1;
+        Ok(())
+    })?;
+    Ok(shards)
 }
 
 /// Lists the source's objects, by name.

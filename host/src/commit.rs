@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -86,18 +86,22 @@ impl Commit {
         }
     }
 
-    /// Reads all commits of a stage, by task.
+    /// Reads all commits of a stage, with their tasks, in no particular order.
     ///
     /// # Errors
-    /// When the store fails, or a commit is not one.
-    pub async fn read_all(store: &Store, layout: &RunLayout, stage: Stage) -> Result<BTreeMap<u32, Self>> {
-        let keys = store.list(&layout.commits(stage)).try_filter_map(|object| async move {
+    /// When the store fails, or a commit is not one, as the last item.
+    pub fn read_all<'a>(
+        store: &'a Store,
+        layout: &'a RunLayout,
+        stage: Stage,
+    ) -> impl Stream<Item = Result<(u32, Self)>> + 'a {
+        let keys = store.list(&layout.commits(stage)).try_filter_map(move |object| async move {
             Ok(layout.parse_commit(stage, &object.key).map(|task| (task, object.key)))
         });
-        let reads = keys.map_ok(|(task, key)| async move {
+        let reads = keys.map_ok(move |(task, key)| async move {
             let bytes = store.get(&key).await?.ok_or_else(|| Error::input(format!("`{key}` is gone")))?;
             Ok((task, from_json(&key, &bytes)?))
         });
-        reads.try_buffer_unordered(READS_MAX).try_collect().await
+        reads.try_buffer_unordered(READS_MAX)
     }
 }

@@ -1,15 +1,9 @@
 //! The manifest: what a complete run made. Written once, last but for `_SUCCESS`.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::{Commit, Output, Part},
-    context::RunContext,
-    event::Counts,
-    plan::Plan,
-    reject::Rejected,
+    commit::Part, context::RunContext, event::Counts, layout::AttemptId, ledger::Ledger, plan::Plan, reject::Rejected,
 };
 
 /// `manifest.json`
@@ -50,50 +44,27 @@ pub struct ManifestPart {
 }
 
 impl Manifest {
-    /// Lists what the commits of a run made. `keys` are where the parts were published, in order.
-    pub fn new(
-        context: &RunContext,
-        plan: &Plan,
-        mapped: &BTreeMap<u32, Commit>,
-        reduced: &BTreeMap<u32, Commit>,
-        keys: Vec<String>,
-    ) -> Self {
-        let mut rejected = Rejected::new();
-        for (step, count) in mapped.values().flat_map(|commit| &commit.rejected) {
-            *rejected.entry(step.clone()).or_default() += count;
-        }
-        let part = |(key, (_, part)): (String, (&Commit, &Part))| ManifestPart { key, part: part.clone() };
+    /// Says what a run made, and lists its parts. `keys` are where they were published, in order.
+    pub fn new(context: &RunContext, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
+        let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };
         Self {
             pipeline: context.pipeline.name.clone(),
             run_id: context.run_id.clone(),
             result: context.sink.locate(context.sink_layout.root()),
             objects: plan.objects,
-            shards: plan.shards,
+            shards: plan.shards.shards().into(),
             partitions: context.pipeline.partitions(),
-            mapped: total(mapped),
-            reduced: total(reduced),
-            rejected,
-            rejects: mapped.values().filter_map(|commit| commit.rejects.clone()).collect(),
+            mapped: mapped.counts.clone(),
+            reduced: reduced.counts.clone(),
+            rejected: mapped.rejected.clone(),
+            rejects: mapped.rejects.values().cloned().collect(),
             parts: keys.into_iter().zip(parts(mapped, reduced)).map(part).collect(),
         }
     }
 }
 
-/// Returns the sums over commits.
-pub fn total(commits: &BTreeMap<u32, Commit>) -> Counts {
-    let mut counts = Counts::default();
-    commits.values().for_each(|commit| counts.add(&commit.counts));
-    counts
-}
-
-/// Returns the parts that the commits of a run name, in order. They are of one stage: where there is a reducer, map
-/// tasks make run files only.
-pub fn parts<'a>(
-    mapped: &'a BTreeMap<u32, Commit>,
-    reduced: &'a BTreeMap<u32, Commit>,
-) -> impl Iterator<Item = (&'a Commit, &'a Part)> {
-    mapped.values().chain(reduced.values()).filter_map(|commit| match &commit.output {
-        Output::Part(part) => Some((commit, part)),
-        Output::RunFile { .. } => None,
-    })
+/// Returns the parts that the commits of a run name, in order, and whose they are. They are of one stage: where there
+/// is a reducer, map tasks make run files only.
+pub fn parts<'a>(mapped: &'a Ledger, reduced: &'a Ledger) -> impl Iterator<Item = (&'a AttemptId, &'a Part)> {
+    mapped.parts.values().chain(reduced.parts.values()).map(|(attempt, part)| (attempt, part))
 }

@@ -1,12 +1,15 @@
-//! Map: one attempt at a shard, from its slices to its commit.
+//! Map: one attempt at a map task, from the slices of its shards to its commit.
 //!
-//! Owns the order of things in an attempt. The source decodes, the chain computes, the output writes. Called by the
-//! run, once per attempt.
+//! Owns the order of things in an attempt. The source decodes, the chain computes, the output writes. A task is one
+//! shard, or several neighbouring ones in a run of very many: each shard has instances of its own, and all go into one
+//! output. Called by the run, once per attempt.
 
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+
+use tokio::runtime::Handle;
 
 use crate::{
     chain::{Chain, unshare},
@@ -16,76 +19,68 @@ use crate::{
     event::{Counts, Event, Stage},
     layout::AttemptId,
     output::OutputWriter,
-    plan::{Planned, Shard},
+    plan::Planned,
     plugin::Task,
     reject_log::RejectLog,
+    shards::{Shard, TaskShards},
     source::{self, Chunks, Decoder},
-    split::{SplitRecords, read_records},
+    split::read_records,
     workers::Worker,
 };
 
 /// How often an attempt reports progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Maps a shard and commits it. Returns the commit that counts, which may be another attempt's.
+/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's.
 ///
 /// # Errors
 /// What a plugin returned or how it failed, what is wrong with the data, or which store failed.
-pub async fn map_shard(context: Arc<RunContext>, planned: Planned, shard: u32, number: u32) -> Result<Commit> {
-    let input = Input::open(&context, &planned, shard).await?;
-    let task = context.task(shard, number, planned.plan.planned_at_ms);
-    let (attempt, writing) = (context.attempt(number), Arc::clone(&context));
-    let mapped = tokio::task::spawn_blocking(move || run(&writing, &task, attempt, input)).await;
+pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
+    let shards = planned.shards_of(task).await?;
+    let chunks = fetch(&context, &shards).await?;
+    let guest_task = context.task(task, number, planned.plan.planned_at_ms);
+    let (attempt, working) = (context.attempt(number), Arc::clone(&context));
+    let mapped = tokio::task::spawn_blocking(move || run(&working, &guest_task, attempt, &shards, chunks)).await;
     let commit = mapped.or_kind(ErrorKind::Internal, || "a map attempt panicked")??;
-    commit.write(&context.run_store, &context.layout, Stage::Map, shard).await
+    commit.write(&context.run_store, &context.layout, Stage::Map, task).await
 }
 
-/// The records of a shard.
-enum Input {
-    /// To be decoded from chunks that are being fetched.
-    Source(Chunks),
-    /// Made by the splitter.
-    Records(SplitRecords),
+/// Starts to fetch what the shards have in the source, and waits for the first data, so that no worker has to.
+async fn fetch(context: &RunContext, shards: &TaskShards) -> Result<Chunks> {
+    let slices = shards.iter().filter_map(|(_, shard, objects)| match shard {
+        Shard::Slices(slices) => Some((slices.as_slice(), objects)),
+        Shard::Records { .. } => None,
+    });
+    let mut chunks = source::fetch(context.source.store(), slices)?;
+    chunks.ready().await;
+    Ok(chunks)
 }
 
-impl Input {
-    /// Opens a shard, and waits for its first data, so that no worker has to.
-    async fn open(context: &RunContext, planned: &Planned, shard: u32) -> Result<Self> {
-        let (shard, objects) = planned.shard(shard);
-        match shard {
-            Shard::Slices(slices) => {
-                let mut chunks = source::fetch(context.source.store(), slices, objects)?;
-                chunks.ready().await;
-                Ok(Self::Source(chunks))
-            }
-            Shard::Records { key, .. } => {
-                let missing = || Error::input(format!("`{key}` is gone from the run store"));
-                let bytes = context.run_store.get(key).await?.ok_or_else(missing)?;
-                Ok(Self::Records(read_records(key, bytes, &context.steps.source)?))
-            }
-        }
-    }
-}
-
-/// Maps a shard on a worker thread, up to its commit.
-fn run(context: &Arc<RunContext>, task: &Task, attempt: AttemptId, input: Input) -> Result<Commit> {
-    let mut worker = context.workers.take();
+/// Maps the shards of a task on a worker thread, one after the other, up to the commit.
+fn run(
+    context: &Arc<RunContext>,
+    task: &Task,
+    attempt: AttemptId,
+    shards: &TaskShards,
+    chunks: Chunks,
+) -> Result<Commit> {
     let output = Arc::new(Mutex::new(open_output(context, task, &attempt)?));
     let rejects = Arc::new(Mutex::new(RejectLog::new(context, Stage::Map, task.task, &attempt)));
-    let mut chain = Chain::open(&context.steps, task, &output, &rejects)?;
-    let mut progress = Progress::new(context, task.task);
-    feed(context, input, &mut worker, &mut chain, &mut progress)?;
-    let counters = chain.finish()?;
+    let mut input =
+        Input { context, worker: context.workers.take(), chunks, progress: Progress::new(context, task.task) };
+    let mut counts = Counts::default();
+    for (number, shard, _) in shards.iter() {
+        let task = Task { task: number, ..task.clone() };
+        let mut chain = Chain::open(&context.steps, &task, &output, &rejects)?;
+        let fed = input.feed(shard, &mut chain).and_then(|()| chain.finish());
+        let counters = fed.map_err(|error| shards.name(number, error))?;
+        counts.add(&Counts { counters, ..Counts::default() });
+    }
+    (counts.records_in, counts.bytes_in) = (input.progress.records, input.progress.bytes);
     let written = unshare(output)?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     let (rejected, rejects) = unshare(rejects)?.finish()?;
-    let counts = Counts {
-        records_in: progress.records,
-        bytes_in: progress.bytes,
-        records_out: written.rows,
-        bytes_out: written.bytes,
-        rejects: rejected.values().sum(),
-        counters,
-    };
+    counts.rejects = rejected.values().sum();
     Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
 }
 
@@ -96,33 +91,47 @@ fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> R
     }
 }
 
-/// Feeds the shard's records to the chain.
-fn feed(
-    context: &RunContext,
-    input: Input,
-    worker: &mut Worker,
-    chain: &mut Chain,
-    progress: &mut Progress<'_>,
-) -> Result<()> {
-    match input {
-        Input::Records(records) => {
-            for batch in records {
-                let batch = batch?;
-                chain.process(&batch)?;
-                progress.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
-            }
-        }
-        Input::Source(mut chunks) => {
-            let chunks =
-                std::iter::from_fn(|| if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() });
-            let mut decoder = Decoder::new(chunks, &context.pipeline.source.format)?;
-            while let Some(batch) = decoder.next_batch()? {
-                chain.process_source(&batch)?;
-                progress.add(batch.records(), batch.bytes);
-            }
+/// What the shards of a task hold, and the worker that takes it in.
+struct Input<'a> {
+    context: &'a RunContext,
+    worker: Worker,
+    chunks: Chunks,
+    progress: Progress<'a>,
+}
+
+impl Input<'_> {
+    /// Feeds the records of the next shard to its chain.
+    fn feed(&mut self, shard: &Shard, chain: &mut Chain) -> Result<()> {
+        match shard {
+            Shard::Slices(_) => self.feed_source(chain),
+            Shard::Records { key, .. } => self.feed_records(key, chain),
         }
     }
-    Ok(())
+
+    fn feed_source(&mut self, chain: &mut Chain) -> Result<()> {
+        let Self { context, worker, chunks, progress } = self;
+        let next = || if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() };
+        let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
+        while let Some(batch) = decoder.next_batch()? {
+            chain.process_source(&batch)?;
+            progress.add(batch.records(), batch.bytes);
+        }
+        drop(decoder);
+        chunks.next_shard();
+        Ok(())
+    }
+
+    fn feed_records(&mut self, key: &str, chain: &mut Chain) -> Result<()> {
+        let Self { context, worker, progress, .. } = self;
+        let file = worker.wait(|| Handle::current().block_on(context.run_store.get(key)))?;
+        let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
+        for batch in read_records(key, file, &context.steps.source)? {
+            let batch = batch?;
+            chain.process(&batch)?;
+            progress.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+        }
+        Ok(())
+    }
 }
 
 /// What an attempt has read, told now and then.

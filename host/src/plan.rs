@@ -1,7 +1,8 @@
 //! The plan: what a run will do, frozen before it starts, so that it can be taken up again.
 //!
-//! Owns `plan.json` and the pages of shards. The plan is created once; a process that comes later, or loses the race
-//! to create it, works by the plan that is there. Whether it may is [`crate::resume`]'s.
+//! Owns `plan.json`. The plan is created once; a process that comes later, or loses the race to create it, works by
+//! the plan that is there. Whether it may is [`crate::resume`]'s. The shards are in pages of their own, which the plan
+//! names.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,15 +13,13 @@ use crate::{
     event::unix_ms,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
-    source::{Object, Slice, digest, find},
+    shards::{ShardReader, ShardTable, TaskShards},
+    source::Object,
     store::{Created, Store},
 };
 
 /// The version of `plan.json`'s shape.
 const FORMAT: u32 = 1;
-
-/// How many shards a page holds.
-const PAGE_SHARDS: usize = 1000;
 
 /// What a run will do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,10 +40,11 @@ pub struct Plan {
     pub objects: u64,
     /// Their bytes, as stored.
     pub bytes: u64,
-    /// Shards.
-    pub shards: u64,
     /// The attempt at the plan whose pages hold the shards.
     pub attempt: AttemptId,
+    /// The shards, as tasks and pages.
+    #[serde(flatten)]
+    pub shards: ShardTable,
 }
 
 /// What decides the bytes of a result, besides the source's objects.
@@ -67,49 +67,26 @@ pub struct PlannedStep {
     pub digest: String,
 }
 
-/// The unit of map work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shard {
-    /// Slices of source objects, in order.
-    Slices(Vec<Slice>),
-    /// Records the splitter made.
-    Records {
-        /// The key of the Arrow IPC file that holds them, below the run store.
-        key: String,
-        /// How many.
-        rows: u64,
-    },
-}
-
-/// Some shards, and the source objects they are slices of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardPage {
-    /// Sorted by name.
-    pub objects: Vec<Object>,
-    /// In order.
-    pub shards: Vec<Shard>,
-}
-
-/// A plan and its shards.
+/// A plan and its shards. Clones share them.
 #[derive(Clone)]
 pub struct Planned {
     /// The plan.
-    pub plan: Plan,
-    pages: Arc<Vec<ShardPage>>,
+    pub plan: Arc<Plan>,
+    shards: Arc<ShardReader>,
 }
 
 impl Planned {
-    /// Returns a shard, and the objects its slices are of.
-    pub fn shard(&self, shard: u32) -> (&Shard, &[Object]) {
-        let page = &self.pages[shard as usize / PAGE_SHARDS];
-        (&page.shards[shard as usize % PAGE_SHARDS], &page.objects)
+    fn new(store: &Store, layout: &RunLayout, plan: Plan) -> Self {
+        let shards = ShardReader::new(store, layout, plan.attempt.clone(), plan.shards.clone());
+        Self { plan: Arc::new(plan), shards: Arc::new(shards) }
     }
 
-    /// Returns the number of shards.
-    pub fn shards(&self) -> u32 {
-        // `freeze` and `load` have checked it.
-        u32::try_from(self.plan.shards).expect("fewer than 2^32 shards")
+    /// Returns the shards of a map task.
+    ///
+    /// # Errors
+    /// When the store fails, or a page of shards is gone or damaged.
+    pub async fn shards_of(&self, task: u32) -> Result<TaskShards> {
+        self.shards.of_task(task).await
     }
 
     /// Reads the plan of a run, if it has one.
@@ -117,61 +94,55 @@ impl Planned {
     /// # Errors
     /// When the store fails, or the plan is damaged or of a later version.
     pub async fn load(store: &Store, layout: &RunLayout) -> Result<Option<Self>> {
-        let Some(bytes) = store.get(&layout.plan()).await? else { return Ok(None) };
-        Self::read(store, layout, &bytes).await.map(Some)
+        let plan = store.get(&layout.plan()).await?;
+        plan.map(|plan| Ok(Self::new(store, layout, read(layout, &plan)?))).transpose()
     }
 
-    async fn read(store: &Store, layout: &RunLayout, plan: &[u8]) -> Result<Self> {
-        let plan: Plan = from_json(&layout.plan(), plan)?;
-        if plan.format != FORMAT {
-            let (found, host) = (plan.format, &plan.host);
-            return Err(Error::config(format!(
-                "the run was planned by etl-host {host} in format {found}, but this version reads format {FORMAT}: \
-                 resume it with that version, or start another run"
-            )));
-        }
-        let mut pages = Vec::new();
-        for page in 0..usize::try_from(plan.shards).unwrap_or(usize::MAX).div_ceil(PAGE_SHARDS) {
-            let key = layout.shard_page(&plan.attempt, page);
-            let bytes =
-                store.get(&key).await?.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
-            pages.push(from_json(&key, &bytes)?);
-        }
-        Ok(Self { plan, pages: Arc::new(pages) })
-    }
-
-    /// Writes the shards, then creates the plan. Returns the plan that counts: this one, or that of another process.
+    /// Creates the plan; the pages of its shards are written already. Returns the plan that counts: this one, or that
+    /// of another process.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn freeze(store: &Store, layout: &RunLayout, draft: Draft) -> Result<Self> {
-        let Draft { pipeline, recipe, objects, shards, attempt } = draft;
+        let Draft { pipeline, recipe, listing, objects, bytes, shards, attempt } = draft;
         let plan = Plan {
             format: FORMAT,
             host: env!("CARGO_PKG_VERSION").to_owned(),
             planned_at_ms: unix_ms(),
             pipeline,
             recipe,
-            listing: digest(&objects),
-            objects: objects.len() as u64,
-            bytes: objects.iter().map(|object| object.size).sum(),
-            shards: shards.len() as u64,
+            listing,
+            objects,
+            bytes,
             attempt,
+            shards,
         };
-        let pages: Vec<ShardPage> = shards.chunks(PAGE_SHARDS).map(|shards| page(&objects, shards)).collect();
-        for (number, page) in pages.iter().enumerate() {
-            store.put(&layout.shard_page(&plan.attempt, number), to_json(page)?).await?;
-        }
-        match store.create(&layout.plan(), to_json(&plan)?).await? {
-            Created::Won => Ok(Self { plan, pages: Arc::new(pages) }),
-            Created::Lost(winner) => Self::read(store, layout, &winner).await,
-        }
+        let plan = match store.create(&layout.plan(), to_json(&plan)?).await? {
+            Created::Won => plan,
+            Created::Lost(winner) => read(layout, &winner)?,
+        };
+        Ok(Self::new(store, layout, plan))
     }
 
-    /// Returns the objects that the shards are slices of; one may come twice.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.pages.iter().flat_map(|page| &page.objects)
+    /// Returns the objects that the shards of a page are slices of. One may be on several pages.
+    ///
+    /// # Errors
+    /// When the store fails, or the page is gone or damaged.
+    pub async fn objects_of(&self, page: usize) -> Result<Vec<Object>> {
+        Ok(self.shards.read_page(page).await?.objects)
     }
+}
+
+fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
+    let plan: Plan = from_json(&layout.plan(), plan)?;
+    if plan.format != FORMAT {
+        let (found, host) = (plan.format, &plan.host);
+        return Err(Error::config(format!(
+            "the run was planned by etl-host {host} in format {found}, but this version reads format {FORMAT}: \
+             resume it with that version, or start another run"
+        )));
+    }
+    Ok(plan)
 }
 
 /// What a plan is made of.
@@ -180,21 +151,14 @@ pub struct Draft {
     pub pipeline: serde_json::Value,
     /// What decides the result, besides the source's objects.
     pub recipe: Recipe,
-    /// The source's objects, sorted by name.
-    pub objects: Vec<Object>,
-    /// The shards, in order.
-    pub shards: Vec<Shard>,
-    /// This attempt at the plan.
+    /// The digest of the source's listing.
+    pub listing: String,
+    /// How many objects the source has.
+    pub objects: u64,
+    /// Their bytes, as stored.
+    pub bytes: u64,
+    /// The shards.
+    pub shards: ShardTable,
+    /// The attempt at the plan that wrote the shards.
     pub attempt: AttemptId,
-}
-
-fn page(objects: &[Object], shards: &[Shard]) -> ShardPage {
-    let slices = shards.iter().flat_map(|shard| match shard {
-        Shard::Slices(slices) => slices.as_slice(),
-        Shard::Records { .. } => &[],
-    });
-    let mut objects: Vec<Object> = slices.filter_map(|slice| find(objects, &slice.object)).cloned().collect();
-    objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    objects.dedup();
-    ShardPage { objects, shards: shards.to_vec() }
 }

@@ -4,7 +4,6 @@
 //! output writes. Called by the run, once per attempt.
 
 use std::{
-    collections::BTreeMap,
     ops::Range,
     sync::{Arc, Mutex},
 };
@@ -14,14 +13,16 @@ use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
     chain::{Shared, check_planned, lock, unshare},
-    commit::{Commit, Output},
+    commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
     event::{Counts, Stage},
     layout::AttemptId,
+    ledger::Ledger,
     output::{FAN_IN, OutputWriter},
     plugin::{Emit, Task},
     reject::Rejected,
+    run_files::RunFiles,
     shuffle::{PartitionIndex, RunReader, SortedRun, merge_all},
     workers::Worker,
 };
@@ -29,29 +30,26 @@ use crate::{
 /// How many bytes of a run file are asked for at once. Two such pieces are held per run that is merged.
 const PIECE_BYTES: u64 = 512 * 1024;
 
-/// The map commits of a run, by shard.
-pub type MapCommits = Arc<BTreeMap<u32, Commit>>;
-
 /// Reduces a partition and commits it. Returns the commit that counts, which may be another attempt's.
 ///
 /// # Errors
 /// What the plugin returned or how it failed, what is wrong with the run files, or which store failed.
 pub async fn reduce_partition(
     context: Arc<RunContext>,
-    mapped: MapCommits,
+    mapped: Arc<Ledger>,
     clock_ms: u64,
     partition: u32,
     number: u32,
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
     let (attempt, working) = (context.attempt(number), Arc::clone(&context));
-    let reduced = tokio::task::spawn_blocking(move || run(&working, &mapped, &task, attempt)).await;
+    let reduced = tokio::task::spawn_blocking(move || run(&working, &mapped.run_files, &task, attempt)).await;
     let commit = reduced.or_kind(ErrorKind::Internal, || "a reduce attempt panicked")??;
     commit.write(&context.run_store, &context.layout, Stage::Reduce, partition).await
 }
 
 /// Reduces a partition on a worker thread, up to its commit.
-fn run(context: &Arc<RunContext>, mapped: &MapCommits, task: &Task, attempt: AttemptId) -> Result<Commit> {
+fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
     let worker = Arc::new(Mutex::new(context.workers.take()));
@@ -59,8 +57,13 @@ fn run(context: &Arc<RunContext>, mapped: &MapCommits, task: &Task, attempt: Att
     let output = Arc::new(Mutex::new(output));
     let mut reducer = plugin.reduce(task, schema, emit_to(&output))?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
-    let mut counts = Counts { bytes_in: bytes(mapped, task.task), ..Counts::default() };
-    let runs = run_files(mapped, task.task).map(|(key, index)| Ok(open_run(context, key, index, &worker)));
+    let mut counts = Counts::default();
+    let runs = run_files.of_partition(task.task).map(|found| {
+        let (key, index) = found?;
+        let range = index.range();
+        counts.bytes_in += range.end - range.start;
+        Ok(open_run(context, key, &index, &worker))
+    });
     for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
         let groups = groups?;
         counts.records_in += groups.batch.num_rows() as u64;
@@ -76,18 +79,6 @@ fn run(context: &Arc<RunContext>, mapped: &MapCommits, task: &Task, attempt: Att
 fn emit_to(output: &Shared<OutputWriter>) -> Emit {
     let output = Arc::clone(output);
     Box::new(move |batch| lock(&output).write(batch))
-}
-
-/// Returns the run files that hold rows of a partition, by shard, and where.
-fn run_files(mapped: &MapCommits, partition: u32) -> impl Iterator<Item = (&str, &PartitionIndex)> {
-    mapped.values().filter_map(move |commit| match &commit.output {
-        Output::RunFile { key, index } => Some((key.as_str(), index.partition(partition)?)),
-        Output::Part(_) => None,
-    })
-}
-
-fn bytes(mapped: &MapCommits, partition: u32) -> u64 {
-    run_files(mapped, partition).map(|(_, index)| index.range()).map(|range| range.end - range.start).sum()
 }
 
 /// Begins to read a partition of one run file, a little ahead of the merge.

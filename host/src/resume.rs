@@ -10,7 +10,7 @@ use crate::{
     json::from_json,
     layout::RunLayout,
     plan::{Plan, Planned, Recipe},
-    source::{Object, digest, find},
+    source::{Object, digest},
     store::Store,
 };
 
@@ -29,10 +29,10 @@ const VALUE_CHARACTERS_MAX: usize = 60;
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed.
-pub fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
+pub async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
     let mut changed = changes(&planned.plan.recipe, recipe);
     if planned.plan.listing != digest(objects) {
-        changed.extend(changed_objects(planned, objects));
+        changed.extend(changed_objects(planned, objects).await?);
     }
     if changed.is_empty() { Ok(()) } else { Err(cannot_go_on(&changed)) }
 }
@@ -131,30 +131,55 @@ fn shown(value: &serde_json::Value) -> String {
     }
 }
 
-/// Returns the first objects that are changed, gone or new.
-fn changed_objects(planned: &Planned, objects: &[Object]) -> Vec<String> {
-    let mut changed = Vec::new();
-    for then in planned.objects() {
-        match find(objects, &then.name) {
-            None => changed.push(format!("source object `{}` (is gone)", then.name)),
-            Some(now) if now != then => changed.push(format!("source object `{}` (is another version)", then.name)),
-            Some(_) => {}
+/// Returns the first objects that are changed, gone or new, and how many more there are.
+async fn changed_objects(planned: &Planned, objects: &[Object]) -> Result<Vec<String>> {
+    let mut changed = Named::default();
+    let mut known = vec![false; objects.len()];
+    for page in 0..planned.plan.shards.pages() {
+        for then in planned.objects_of(page).await? {
+            match objects.binary_search_by(|object| object.name.cmp(&then.name)) {
+                Err(_) => changed.add(format!("source object `{}` (is gone)", then.name)),
+                Ok(found) => {
+                    let before = std::mem::replace(&mut known[found], true);
+                    if !before && objects[found] != then {
+                        changed.add(format!("source object `{}` (is another version)", then.name));
+                    }
+                }
+            }
         }
     }
-    changed.dedup();
-    if changed.is_empty() {
-        let mut known: Vec<&str> = planned.objects().map(|object| object.name.as_str()).collect();
-        known.sort_unstable();
+    if changed.names.is_empty() {
         // Objects without bytes are in no shard, so nobody knows whether they are new.
-        let unknown = objects.iter().filter(|now| now.size > 0 && known.binary_search(&now.name.as_str()).is_err());
-        changed.extend(unknown.map(|now| format!("source object `{}` (is in no shard of the plan)", now.name)));
+        let unknown = objects.iter().zip(known).filter(|(now, known)| now.size > 0 && !known);
+        unknown.for_each(|(now, _)| {
+            changed.add(format!("source object `{}` (is in no shard of the plan)", now.name));
+        });
     }
-    let more = changed.len().saturating_sub(OBJECTS_NAMED_MAX);
-    changed.truncate(OBJECTS_NAMED_MAX);
-    match (changed.len(), more) {
-        (0, _) => changed.push("the listing of the source".to_owned()),
-        (_, 0) => {}
-        (_, more) => changed.push(format!("{more} more source objects")),
+    Ok(changed.list())
+}
+
+/// The first things of a kind, and how many more there are.
+#[derive(Default)]
+struct Named {
+    names: Vec<String>,
+    more: usize,
+}
+
+impl Named {
+    /// Adds a thing, unless it was the last one to be named.
+    fn add(&mut self, name: String) {
+        if self.names.last() == Some(&name) {
+            return;
+        }
+        if self.names.len() < OBJECTS_NAMED_MAX { self.names.push(name) } else { self.more += 1 }
     }
-    changed
+
+    fn list(mut self) -> Vec<String> {
+        match (self.names.len(), self.more) {
+            (0, _) => self.names.push("the listing of the source".to_owned()),
+            (_, 0) => {}
+            (_, more) => self.names.push(format!("{more} more source objects")),
+        }
+        self.names
+    }
 }

@@ -9,7 +9,6 @@
 //! stopped. A pipeline without a reducer has no reduce stage: the map tasks write the parts.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -26,15 +25,16 @@ use crate::{
     event_log::EventLog,
     json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
-    manifest::{Manifest, parts, total},
-    map::map_shard,
+    ledger::Ledger,
+    manifest::{Manifest, parts},
+    map::map_task,
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
-    reduce::{MapCommits, reduce_partition},
-    reject::Rejected,
+    reduce::reduce_partition,
     reject_log::check_limit,
     resume::{self, Unfinished},
+    run_files::RunFiles,
     scheduler::{Scheduler, interrupted},
     scratch::Scratch,
     sink::{self, PublishedPart},
@@ -179,7 +179,7 @@ impl Run {
         let recipe = context.steps.recipe(&context.pipeline);
         let planned = match existing {
             Some(planned) => {
-                resume::check_unchanged(&planned, &recipe, &objects)?;
+                resume::check_unchanged(&planned, &recipe, &objects).await?;
                 planned
             }
             None => {
@@ -190,7 +190,7 @@ impl Run {
         self.emit(Event::Planned {
             objects: planned.plan.objects,
             bytes: planned.plan.bytes,
-            shards: planned.plan.shards,
+            shards: planned.plan.shards.shards().into(),
             partitions: context.pipeline.partitions().into(),
         });
         Ok(planned)
@@ -217,9 +217,10 @@ impl Run {
     async fn freeze(&self, recipe: Recipe, objects: Vec<Object>) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
-        let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects.clone())).await?;
-        let pipeline = context.pipeline.document.clone();
-        let draft = Draft { pipeline, recipe, objects, shards, attempt };
+        let (pipeline, listing) = (context.pipeline.document.clone(), digest(&objects));
+        let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
+        let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects)).await?;
+        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
@@ -243,61 +244,56 @@ impl Run {
     }
 
     /// Maps every shard that is not committed yet.
-    async fn map(&self, planned: &Planned) -> Result<MapCommits> {
+    async fn map(&self, planned: &Planned) -> Result<Arc<Ledger>> {
         // Steps that are chained in one task are tried again together, as the first one says.
         let retry = self.context.pipeline.maps[0].retry.clone();
         let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
-        let attempt = move |shard, number| map_shard(Arc::clone(&context), planned_again.clone(), shard, number);
-        let commits = self.stage(Stage::Map, planned.shards(), retry, attempt).await?;
-        Ok(Arc::new(commits))
+        let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
+        self.stage(Stage::Map, planned.plan.shards.longest_first(), retry, attempt).await.map(Arc::new)
     }
 
     /// Reduces every partition that is not committed yet.
-    async fn reduce(&self, planned: &Planned, mapped: &MapCommits) -> Result<BTreeMap<u32, Commit>> {
-        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(BTreeMap::new()) };
+    async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Ledger> {
+        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger()) };
         let (context, mapped) = (Arc::clone(&self.context), Arc::clone(mapped));
         let clock_ms = planned.plan.planned_at_ms;
         let attempt = move |partition, number| {
             reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, partition, number)
         };
-        self.stage(Stage::Reduce, reduce.partitions, reduce.step.retry.clone(), attempt).await
+        self.stage(Stage::Reduce, (0..reduce.partitions).collect(), reduce.step.retry.clone(), attempt).await
     }
 
-    /// Runs the tasks of a stage that are not committed yet, and returns all its commits.
-    async fn stage<F, A>(&self, stage: Stage, tasks: u32, retry: Retry, attempt: A) -> Result<BTreeMap<u32, Commit>>
+    /// Runs the tasks of a stage that are not committed yet, in this order, and returns what all commits say.
+    async fn stage<F, A>(&self, stage: Stage, mut tasks: Vec<u32>, retry: Retry, attempt: A) -> Result<Ledger>
     where
         F: Future<Output = Result<Commit>> + Send + 'static,
         A: Fn(u32, u32) -> F + Send + Sync + 'static,
     {
         let context = &self.context;
-        let mut commits = Commit::read_all(&context.run_store, &context.layout, stage).await?;
-        let started = self.start(stage, tasks.into(), commits.len() as u64);
-        let mut rejected = Rejected::new();
-        for commit in commits.values() {
-            count_rejects(&context.pipeline, &mut rejected, commit)?;
-        }
-        let waiting: Vec<u32> = (0..tasks).filter(|task| !commits.contains_key(task)).collect();
+        let mut ledger = self.ledger();
+        ledger.read(&context.run_store, &context.layout, stage).await?;
+        let started = self.start(stage, tasks.len() as u64, ledger.committed());
+        check_rejects(&context.pipeline, &ledger)?;
+        tasks.retain(|task| !ledger.contains(*task));
         let done = |task, commit| {
-            count_rejects(&context.pipeline, &mut rejected, &commit)?;
-            commits.insert(task, commit);
-            Ok(())
+            ledger.add(task, commit)?;
+            check_rejects(&context.pipeline, &ledger)
         };
-        self.scheduler(stage, retry).run(waiting, attempt, done).await?;
-        self.finish(stage, started, &total(&commits));
-        Ok(commits)
+        self.scheduler(stage, retry).run(tasks, attempt, done).await?;
+        self.finish(stage, started, &ledger.counts);
+        Ok(ledger)
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(RunFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
     }
 
     /// Publishes the parts the commits name, then says the run is complete.
-    async fn finalize(
-        &self,
-        planned: &Planned,
-        mapped: &MapCommits,
-        reduced: &BTreeMap<u32, Commit>,
-    ) -> Result<Manifest> {
+    async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
         let context = &self.context;
         let started = self.start(Stage::Finalize, 1, 0);
         let parts: Vec<PublishedPart> = parts(mapped, reduced)
-            .map(|(commit, part)| PublishedPart { part: part.part, attempt: commit.attempt.clone() })
+            .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
             .collect();
         let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
@@ -353,14 +349,9 @@ impl Run {
     }
 }
 
-/// Adds a commit's rejects to those of the run so far.
-fn count_rejects(pipeline: &Pipeline, rejected: &mut Rejected, commit: &Commit) -> Result<()> {
-    for (step, count) in &commit.rejected {
-        let total = rejected.entry(step.clone()).or_default();
-        *total += count;
-        check_limit(pipeline, step, *total)?;
-    }
-    Ok(())
+/// Checks what a stage's commits have set aside so far.
+fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
+    ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
 }
 
 /// Returns how many attempts are in flight: enough that the workers have one ready while others wait for a store.

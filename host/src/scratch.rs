@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::SpooledTempFile;
+
 use crate::error::{ErrorKind, Result, ResultExt};
 
 /// A directory to make scratch files in.
@@ -33,5 +35,10 @@ impl Scratch {
                 self.directory.display()
             )
         })
+    }
+
+    /// Returns an empty file as [`Scratch::file`] does, but in memory until it is larger than `memory_bytes`.
+    pub fn spooled(&self, memory_bytes: usize) -> SpooledTempFile {
+        tempfile::spooled_tempfile_in(memory_bytes, &self.directory)
     }
 }

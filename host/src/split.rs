@@ -15,28 +15,32 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::{
+    chain::{lock, unshare},
     context::RunContext,
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::{Counts, Event, unix_ms},
     layout::AttemptId,
     pipeline::Split,
-    plan::Shard,
     plugin::{DraftShard, Plugin, ReadError, SourceView, Task},
     scheduler::Finished,
     schema::Schema,
+    shards::{Shard, ShardTable, ShardWriter},
     source::{Compression, Object, Slice, find},
     steps::rehearsal,
 };
 
 /// The most shards a run may have.
-const SHARDS_MAX: usize = 10_000_000;
+const SHARDS_MAX: u32 = 10_000_000;
+
+/// The most small objects that are packed into one shard, however small they are.
+const PACKED_MAX: usize = 10_000;
 
 /// The shards an attempt at the split made.
 pub struct SplitSource {
     /// The attempt, below whose keys the records of shards lie.
     pub attempt: AttemptId,
-    /// The shards, in order.
-    pub shards: Vec<Shard>,
+    /// The shards, which are written.
+    pub shards: ShardTable,
     counts: Counts,
 }
 
@@ -46,44 +50,67 @@ impl Finished for SplitSource {
     }
 }
 
-/// Divides the objects of the source, sorted by name, into shards: try `number` of it.
+/// Divides the objects of the source, sorted by name, into shards, and writes them: try `number` of it.
 ///
 /// # Errors
-/// What the splitter returned, how it failed, or which of its shards is not valid.
+/// What the splitter returned, how it failed, or which of its shards is not valid; when the run store fails.
 pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
     let attempt = context.attempt(number);
-    let shards = match &context.pipeline.split {
-        Split::BuiltIn { target_size } => split_by_size(objects.iter(), *target_size),
-        Split::Plugin(_) => {
-            let (attempt, task) = (attempt.clone(), context.task(0, number, unix_ms()));
-            let split = tokio::task::spawn_blocking(move || split_by_plugin(&context, &task, objects, attempt));
-            split.await.or_kind(ErrorKind::Internal, || "the split panicked")??
-        }
-    };
+    let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
+    let split = tokio::task::spawn_blocking(move || match &context.pipeline.split {
+        Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
+        Split::Plugin(_) => split_by_plugin(&context, &context.task(0, number, unix_ms()), objects, writer),
+    });
+    let shards = split.await.or_kind(ErrorKind::Internal, || "the split panicked")??;
     Ok(SplitSource { attempt, shards, counts: Counts::default() })
 }
 
+fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+    split_by_size(objects, target_size, |slices, objects| {
+        writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
+    })?;
+    writer.finish()
+}
+
 /// Cuts large objects into equal slices of at most `target_size` bytes, one a shard, and packs neighbouring small ones
-/// together. The shards keep the order of the source. Empty objects have no records and no shard.
-pub fn split_by_size<'a>(objects: impl IntoIterator<Item = &'a Object>, target_size: u64) -> Vec<Shard> {
+/// together, up to [`PACKED_MAX`]. The shards keep the order of the source, and `add` gets them with their objects.
+/// Empty objects have no records and no shard.
+///
+/// # Errors
+/// That of `add`.
+pub fn split_by_size(
+    objects: &[Object],
+    target_size: u64,
+    mut add: impl FnMut(Vec<Slice>, &[&Object]) -> Result<()>,
+) -> Result<()> {
     let target_size = target_size.max(1);
-    let (mut shards, mut packed, mut packed_bytes) = (Vec::new(), Vec::new(), 0);
-    for object in objects.into_iter().filter(|object| object.size > 0) {
-        if packed_bytes + object.size > target_size && !packed.is_empty() {
-            shards.push(Shard::Slices(std::mem::take(&mut packed)));
+    let (mut packed, mut packed_bytes): (Vec<&Object>, u64) = (Vec::new(), 0);
+    for object in objects.iter().filter(|object| object.size > 0) {
+        if packed_bytes + object.size > target_size || packed.len() == PACKED_MAX {
+            ship(&mut packed, &mut add)?;
             packed_bytes = 0;
         }
         if object.size > target_size && object.compression == Compression::None {
-            shards.extend(cut(object, target_size).map(|slice| Shard::Slices(vec![slice])));
+            cut(object, target_size).try_for_each(|slice| add(vec![slice], &[object]))?;
         } else {
-            packed.push(Slice { object: object.name.clone(), offset: 0, length: object.size });
+            packed.push(object);
             packed_bytes += object.size;
         }
     }
-    if !packed.is_empty() {
-        shards.push(Shard::Slices(packed));
+    ship(&mut packed, &mut add)
+}
+
+/// Adds the packed objects as one shard, if there are any, and forgets them.
+fn ship(packed: &mut Vec<&Object>, add: &mut impl FnMut(Vec<Slice>, &[&Object]) -> Result<()>) -> Result<()> {
+    if packed.is_empty() {
+        return Ok(());
     }
-    shards
+    let objects = std::mem::take(packed);
+    add(objects.iter().map(|object| whole(object)).collect(), &objects)
+}
+
+fn whole(object: &Object) -> Slice {
+    Slice { object: object.name.clone(), offset: 0, length: object.size }
 }
 
 /// Cuts an object into equal slices of at most `target_size` bytes.
@@ -98,21 +125,22 @@ fn split_by_plugin(
     context: &Arc<RunContext>,
     task: &Task,
     objects: Arc<Vec<Object>>,
-    attempt: AttemptId,
-) -> Result<Vec<Shard>> {
+    writer: ShardWriter,
+) -> Result<ShardTable> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
-    let draft = Arc::new(Mutex::new(Draft::default()));
+    let draft = Arc::new(Mutex::new(Draft::new(writer)));
+    let attempt = context.attempt(task.attempt);
     let view = View { context: Arc::clone(context), objects, attempt, draft: Arc::clone(&draft) };
     let source_bytes: u64 = view.objects.iter().map(|object| object.size).sum();
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
-    let draft = std::mem::take(&mut *draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let draft = unshare(draft)?;
     let left_out = source_bytes.saturating_sub(draft.covered_bytes);
     if left_out > 0 && !draft.has_records {
         let message = format!("the splitter left {left_out} of the source's {source_bytes} bytes out");
         context.events.emit(Event::Warning { message });
     }
-    Ok(draft.shards)
+    draft.shards.finish()
 }
 
 /// Checks that a splitter accepts its configuration.
@@ -141,9 +169,8 @@ impl SourceView for NoSource {
 }
 
 /// The shards a splitter has added.
-#[derive(Default)]
 struct Draft {
-    shards: Vec<Shard>,
+    shards: ShardWriter,
     /// By object, the end of each slice by its start.
     slices: BTreeMap<String, BTreeMap<u64, u64>>,
     covered_bytes: u64,
@@ -176,37 +203,36 @@ impl SourceView for View {
     }
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {
-        let draft = Arc::clone(&self.draft);
-        let mut draft = draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let number = draft.shards.len();
+        let mut draft = lock(&self.draft);
+        let number = draft.shards.count();
         if number == SHARDS_MAX {
             return Err(refused(format!("added more than {SHARDS_MAX} shards")));
         }
-        let shard = match shard {
+        match shard {
             DraftShard::Slices(slices) => {
-                for slice in &slices {
-                    draft.cover(slice, &self.objects).context(|| format!("shard {number}"))?;
-                }
-                Shard::Slices(slices)
+                let cover = |slice| draft.cover(slice, &self.objects).context(|| format!("shard {number}"));
+                let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
+                draft.shards.push(Shard::Slices(slices), objects)
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
-                // Fits: there are at most SHARDS_MAX shards.
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
                 let key = self.context.layout.shard_records(&self.attempt, number);
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
+                let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 Handle::current().block_on(self.context.run_store.put(&key, file))?;
-                Shard::Records { key, rows: batch.num_rows() as u64 }
+                draft.shards.push(Shard::Records { key, rows, bytes }, [])
             }
-        };
-        draft.shards.push(shard);
-        Ok(())
+        }
     }
 }
 
 impl Draft {
-    /// Takes a slice, if it lies inside its object and overlaps no other.
-    fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<()> {
+    fn new(shards: ShardWriter) -> Self {
+        Self { shards, slices: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    }
+
+    /// Takes a slice, if it lies inside its object and overlaps no other. Returns the object.
+    fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
         let Slice { object: name, offset, length } = slice;
         let Some(object) = find(objects, name) else {
             return Err(refused(format!("named object `{name}`, which the source does not have")));
@@ -221,7 +247,7 @@ impl Draft {
             return Err(refused(format!("cut `{name}`, which is compressed and can only be a slice as a whole")));
         }
         if *length == 0 {
-            return Ok(());
+            return Ok(object.clone());
         }
         let taken = self.slices.entry(name.clone()).or_default();
         if let Some((start, other_end)) = taken.range(..end).next_back().filter(|(_, other_end)| **other_end > *offset)
@@ -232,7 +258,7 @@ impl Draft {
         }
         taken.insert(*offset, end);
         self.covered_bytes += length;
-        Ok(())
+        Ok(object.clone())
     }
 }
 
@@ -278,21 +304,24 @@ fn records_file(batch: &RecordBatch) -> Result<Vec<u8>, arrow_schema::ArrowError
 
 #[cfg(test)]
 mod tests {
+    use object_store::{memory::InMemory, path::Path};
+
     use super::*;
+    use crate::{layout::RunLayout, store::Store};
 
     fn object(name: &str, size: u64) -> Object {
         Object { name: name.to_owned(), size, e_tag: None, compression: Compression::of(name) }
     }
 
-    fn slices(shards: &[Shard]) -> Vec<Vec<(&str, u64, u64)>> {
-        shards.iter().map(slices_of).collect()
-    }
-
-    fn slices_of(shard: &Shard) -> Vec<(&str, u64, u64)> {
-        match shard {
-            Shard::Slices(slices) => slices.iter().map(|s| (s.object.as_str(), s.offset, s.length)).collect(),
-            Shard::Records { .. } => Vec::new(),
-        }
+    fn split(objects: &[Object], target_size: u64) -> Vec<Vec<(String, u64, u64)>> {
+        let mut shards = Vec::new();
+        let add = |slices: Vec<Slice>, of: &[&Object]| {
+            assert!(slices.iter().all(|slice| of.iter().any(|object| object.name == slice.object)));
+            shards.push(slices.into_iter().map(|slice| (slice.object, slice.offset, slice.length)).collect());
+            Ok(())
+        };
+        split_by_size(objects, target_size, add).expect("nothing fails");
+        shards
     }
 
     #[test]
@@ -307,14 +336,25 @@ mod tests {
             vec![("d", 0, 4), ("e", 0, 5)],
             vec![("f.gz", 0, 99)],
         ];
-        assert_eq!(slices(&split_by_size(&objects, 10)), expected);
+        let owned = |shard: Vec<(&str, u64, u64)>| -> Vec<_> {
+            shard.into_iter().map(|(name, offset, length)| (name.to_owned(), offset, length)).collect()
+        };
+        assert_eq!(split(&objects, 10), expected.into_iter().map(owned).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn tiny_objects_do_not_make_a_shard_of_any_number_of_them() {
+        let objects: Vec<Object> = (0..25_000).map(|number| object(&format!("{number:05}"), 1)).collect();
+        let shards: Vec<usize> = split(&objects, 1 << 30).iter().map(Vec::len).collect();
+        assert_eq!(shards, [10_000, 10_000, 5_000]);
     }
 
     #[test]
     fn slices_outside_their_object_or_overlapping_are_refused() {
         let objects = [object("a", 10), object("z.gz", 10)];
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
-        let mut draft = Draft::default();
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let mut draft = Draft::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
         draft.cover(&slice("a", 4, 4), &objects).expect("inside");
         draft.cover(&slice("a", 8, 2), &objects).expect("adjacent");
         draft.cover(&slice("a", 0, 4), &objects).expect("adjacent");

@@ -27,6 +27,8 @@ use crate::{
     pipeline::Location,
 };
 
+#[cfg(test)]
+pub(crate) mod counting;
 mod failure;
 mod open;
 #[cfg(test)]

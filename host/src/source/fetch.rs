@@ -49,36 +49,40 @@ pub enum Chunk {
     Data(Bytes),
 }
 
-/// The chunks of a shard, in order. Dropping it ends the fetch.
+/// The chunks of one shard after the other, in order. Dropping it ends the fetch.
 #[derive(Debug)]
 pub struct Chunks {
+    /// Chunks, and `None` at the end of each shard.
     receiver: mpsc::Receiver<Result<Option<Chunk>>>,
     first: Option<Result<Option<Chunk>>>,
     done: bool,
     _task: AbortOnDropHandle<()>,
 }
 
-/// Starts to fetch the records of `slices`, in their order, reading ahead of whoever takes the chunks by at most
-/// 16 MiB. Call on the runtime.
+/// Starts to fetch the records of some shards, each given by its slices, in their order, reading ahead of whoever
+/// takes the chunks by at most 16 MiB, also from one shard to the next. Call on the runtime.
 ///
-/// `objects` are sorted by name, as `SourceStore::list` returns them. A slice in which no record starts yields
-/// nothing. Each object must still be the version that was listed.
+/// With the slices come objects, sorted by name, that they are of. A slice in which no record starts yields nothing.
+/// Each object must still be the version that was listed.
 ///
 /// # Errors
-/// [`ErrorKind::Input`](crate::error::ErrorKind::Input) when a slice is not of one of `objects`, lies outside its
+/// [`ErrorKind::Input`](crate::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
 /// object, or is a part of a compressed one. What goes wrong later is the last item of the chunks.
-pub fn fetch(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
-    let reads = slices.iter().map(|slice| Read::new(slice, objects)).collect::<Result<Vec<_>>>()?;
+pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>) -> Result<Chunks> {
+    let (mut reads, mut shard_ends) = (Vec::new(), Vec::new());
+    for (slices, objects) in shards {
+        for slice in slices {
+            reads.push(Read::new(slice, objects)?);
+        }
+        shard_ends.push(reads.len());
+    }
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let fetch = Fetch { store: store.clone(), sender };
     let task = tokio::spawn(async move {
-        let last = match fetch.send_all(reads).await {
-            Ok(()) => Ok(None),
-            Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Dropped) => return,
-        };
-        // Nobody there to hear it is fine.
-        drop(fetch.sender.send(last).await);
+        if let Err(Stop::Failed(error)) = fetch.send_all(reads, shard_ends).await {
+            // Nobody there to hear it is fine.
+            drop(fetch.sender.send(Err(error)).await);
+        }
     });
     Ok(Chunks { receiver, first: None, done: false, _task: AbortOnDropHandle::new(task) })
 }
@@ -95,12 +99,17 @@ impl Chunks {
             self.first = self.receiver.recv().await;
         }
     }
+
+    /// Goes on with the next shard, once the chunks of this one have ended.
+    pub fn next_shard(&mut self) {
+        self.done = false;
+    }
 }
 
 impl Iterator for Chunks {
     type Item = Result<Chunk>;
 
-    /// Returns the next chunk, waiting for it. Call on a worker thread: panics on one of the runtime's.
+    /// Returns the shard's next chunk, waiting for it. Call on a worker thread: panics on one of the runtime's.
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
@@ -137,11 +146,16 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn send_all(&self, reads: Vec<Read>) -> Result<(), Stop> {
+    /// Sends the chunks of all reads, and `None` behind those of each shard.
+    async fn send_all(&self, reads: Vec<Read>, shard_ends: Vec<usize>) -> Result<(), Stop> {
         let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
+        let mut shard_ends = shard_ends.into_iter().peekable();
         let mut started = false;
-        while let Some((read, range, bytes)) = parts.next().await {
+        while let Some(Part { number, read, range, bytes }) = parts.next().await {
             let bytes = bytes?;
+            while shard_ends.next_if(|end| *end <= number).is_some() {
+                self.end_shard().await?;
+            }
             let ends_with_line = bytes.last() == Some(&b'\n');
             if range.start == read.first_byte() {
                 started = false;
@@ -157,6 +171,9 @@ impl Fetch {
             if started && range.end == read.end && !ends_with_line {
                 self.send_tail(&read).await?;
             }
+        }
+        for _ in shard_ends {
+            self.end_shard().await?;
         }
         Ok(())
     }
@@ -178,6 +195,10 @@ impl Fetch {
 
     async fn send(&self, chunk: Chunk) -> Result<(), Stop> {
         self.sender.send(Ok(Some(chunk))).await.map_err(|_| Stop::Dropped)
+    }
+
+    async fn end_shard(&self) -> Result<(), Stop> {
+        self.sender.send(Ok(None)).await.map_err(|_| Stop::Dropped)
     }
 }
 
@@ -230,29 +251,39 @@ impl Read {
     }
 }
 
+/// Bytes of a slice.
+struct Part {
+    /// Which of the reads.
+    number: usize,
+    read: Arc<Read>,
+    range: Range<u64>,
+    bytes: Result<Bytes>,
+}
+
 /// Returns the slices' bytes in order, while up to [`GETS_IN_FLIGHT`] requests for [`READ_AHEAD_BYTES`] are under way
 /// or not yet dropped by whoever took them.
-fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = (Arc<Read>, Range<u64>, Result<Bytes>)> {
+fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
     let budget = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
-    let ranges = reads.into_iter().map(Arc::new).flat_map(|read| {
+    let ranges = reads.into_iter().map(Arc::new).enumerate().flat_map(|(number, read)| {
         let ranges = read.ranges();
-        ranges.map(move |range| (Arc::clone(&read), range))
+        ranges.map(move |range| (number, Arc::clone(&read), range))
     });
     futures::stream::iter(ranges)
         // In order and before the requests start, or a later one could take what an earlier one needs.
-        .then(move |(read, range)| {
+        .then(move |(number, read, range)| {
             let budget = Arc::clone(&budget);
             async move {
                 let bytes = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
                 let permit = budget.acquire_many_owned(bytes).await.expect("the budget is never closed");
-                (read, range, permit)
+                (number, read, range, permit)
             }
         })
-        .map(move |(read, range, permit)| {
+        .map(move |(number, read, range, permit)| {
             let store = store.clone();
             async move {
                 let got = store.get_range(&read.object, range.clone(), read.e_tag.as_deref()).await;
-                (read, range, got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit })))
+                let bytes = got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit }));
+                Part { number, read, range, bytes }
             }
         })
         .buffered(GETS_IN_FLIGHT)

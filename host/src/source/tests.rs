@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, atomic::Ordering::SeqCst},
 };
 
 use arrow_array::{Array, RecordBatch, cast::AsArray, types::Float64Type, types::Int64Type};
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema};
+use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema, store::counting::counting};
 
 /// What fetches while the test's own thread decodes, as a worker does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
@@ -45,7 +45,7 @@ fn slices_at(object: &str, length: usize, cuts: &[usize]) -> Vec<Slice> {
 
 fn fetched(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
     RUNTIME.block_on(async {
-        let mut chunks = fetch(store, slices, objects)?;
+        let mut chunks = fetch(store, [(slices, objects)])?;
         chunks.ready().await;
         Ok(chunks)
     })
@@ -237,13 +237,40 @@ fn an_object_that_changed_since_it_was_listed_is_an_error() {
     assert!(error.to_string().starts_with("object `b` of `memory` changed"), "{error}");
 }
 
+#[tokio::test]
+async fn small_objects_are_fetched_together_across_the_shards_of_a_task() {
+    let (store, requests) = counting();
+    let names: Vec<String> = (0..200).map(|number| format!("{number:03}")).collect();
+    for name in &names {
+        store.put(name, format!("{name}\n")).await.expect("writes");
+    }
+    let objects = SourceStore::new(store.clone(), &[]).expect("a source").list().await.expect("lists");
+    let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 4)).collect();
+    let shards = slices.chunks(10).map(|slices| (slices, objects.as_slice()));
+    let mut chunks = fetch(&store, shards).expect("fetches");
+    let read = move || {
+        let mut read = Vec::new();
+        for _ in 0..20 {
+            let of_shard: Result<Vec<Chunk>> = chunks.by_ref().collect();
+            read.push(of_shard.expect("reads").into_iter().filter(|chunk| matches!(chunk, Chunk::Data(_))).count());
+            chunks.next_shard();
+        }
+        read
+    };
+    let read = tokio::task::spawn_blocking(read).await.expect("no panic");
+    assert_eq!(read, [10; 20]);
+    let [gets, at_once] = [&requests.gets, &requests.gets_at_once].map(|count| count.load(SeqCst));
+    assert_eq!(gets, 200);
+    assert!((8..=16).contains(&at_once), "{at_once} gets at once");
+}
+
 #[test]
 fn dropping_the_chunks_ends_the_fetch() {
     let data = vec![b'x'; 64 << 20];
     let (store, objects) = store_of(&[("a", &data)]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let mut chunks = fetch(&store, &[slice("a", 0, data.len())], &objects).expect("fetches");
+        let mut chunks = fetch(&store, [(&[slice("a", 0, data.len())][..], &objects[..])]).expect("fetches");
         chunks.ready().await;
         assert_eq!(runtime.metrics().num_alive_tasks(), 1, "reading ahead ends before the object does");
         drop(chunks);

@@ -1,0 +1,157 @@
+//! Where each partition lies in the run files of a run.
+//!
+//! Owns the index of all run files, turned so that a reduce task reads its partition's part of it and no more. The
+//! index grows with the data that is shuffled, so past a few MiB it is in a scratch file. Filled as map tasks are
+//! committed.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tempfile::SpooledTempFile;
+
+use crate::{
+    error::{ErrorKind, Result, ResultExt},
+    scratch::Scratch,
+    shuffle::{Block, PartitionIndex, RunIndex},
+};
+
+/// How much of the index is held in memory.
+const MEMORY_BYTES: usize = 4 << 20;
+
+/// Numbers of the index are little-endian and of one size.
+const NUMBER_BYTES: usize = size_of::<u64>();
+
+/// The run files of all map tasks.
+pub struct RunFiles {
+    partitions: u32,
+    /// By task, the file's key and where its index starts.
+    files: BTreeMap<u32, (String, u64)>,
+    /// For each file: where the entry of each partition ends, counted in numbers behind these; then the entries: rows,
+    /// offset, and length and checksum of each block.
+    index: Mutex<SpooledTempFile>,
+}
+
+impl RunFiles {
+    /// Makes an empty index.
+    pub fn new(partitions: u32, scratch: &Scratch) -> Self {
+        let index = Mutex::new(scratch.spooled(MEMORY_BYTES));
+        Self { partitions, files: BTreeMap::new(), index }
+    }
+
+    /// Adds the run file of a task.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when scratch is missing or full.
+    pub fn add(&mut self, task: u32, key: String, run: &RunIndex) -> Result<()> {
+        let (mut ends, mut entries) = (Vec::new(), Vec::new());
+        for partition in 0..self.partitions {
+            if let Some(index) = run.partition(partition) {
+                entries.extend([index.rows, index.offset]);
+                entries.extend(index.blocks.iter().flat_map(|block| [block.length, block.checksum]));
+            }
+            ends.push(entries.len() as u64);
+        }
+        let bytes: Vec<u8> = ends.into_iter().chain(entries).flat_map(u64::to_le_bytes).collect();
+        let append = || {
+            let mut index = lock(&self.index);
+            let start = index.seek(SeekFrom::End(0))?;
+            index.write_all(&bytes)?;
+            Ok::<_, io::Error>(start)
+        };
+        let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the index of run files to scratch")?;
+        self.files.insert(task, (key, start));
+        Ok(())
+    }
+
+    /// Returns the run files that hold rows of a partition, by task, and where. Reads one after the other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when scratch cannot be read, as an item.
+    pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(&str, PartitionIndex)>> {
+        self.files.values().filter_map(move |(key, start)| {
+            let found = self.read(*start, partition);
+            let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the index of run files from scratch");
+            found.transpose().map(|found| Ok((key.as_str(), found?)))
+        })
+    }
+
+    fn read(&self, start: u64, partition: u32) -> io::Result<Option<PartitionIndex>> {
+        let mut index = lock(&self.index);
+        let ends = match partition.checked_sub(1) {
+            None => [0, read_numbers(&mut index, start, 1)?[0]],
+            Some(before) => {
+                let ends = read_numbers(&mut index, start + u64::from(before) * NUMBER_BYTES as u64, 2)?;
+                [ends[0], ends[1]]
+            }
+        };
+        if ends[0] == ends[1] {
+            return Ok(None);
+        }
+        let start = start + (u64::from(self.partitions) + ends[0]) * NUMBER_BYTES as u64;
+        let entry = read_numbers(&mut index, start, ends[1] - ends[0])?;
+        let blocks = entry[2..].chunks_exact(2).map(|block| Block { length: block[0], checksum: block[1] }).collect();
+        Ok(Some(PartitionIndex { partition, rows: entry[0], offset: entry[1], blocks }))
+    }
+}
+
+fn read_numbers(file: &mut SpooledTempFile, start: u64, count: u64) -> io::Result<Vec<u64>> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = vec![0; usize::try_from(count).map_err(io::Error::other)? * NUMBER_BYTES];
+    file.read_exact(&mut bytes)?;
+    let (numbers, _) = bytes.as_chunks();
+    Ok(numbers.iter().map(|number| u64::from_le_bytes(*number)).collect())
+}
+
+fn lock(file: &Mutex<SpooledTempFile>) -> MutexGuard<'_, SpooledTempFile> {
+    // Every use seeks first, so a use that panicked leaves nothing behind that matters.
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns an index of partitions of this many blocks each.
+    fn index(seed: u64, blocks: &[u64]) -> RunIndex {
+        let mut at = 8;
+        let partition = |(partition, count): (usize, &u64)| {
+            let blocks: Vec<Block> =
+                (0..*count).map(|block| Block { length: 100 + block, checksum: seed << 32 | block }).collect();
+            let offset = at;
+            at += blocks.iter().map(|block| block.length).sum::<u64>();
+            PartitionIndex { partition: u32::try_from(partition).expect("few"), rows: count * 10, offset, blocks }
+        };
+        let partitions = blocks.iter().enumerate().filter(|(_, count)| **count > 0).map(partition).collect();
+        RunIndex { rows: 0, size_bytes: 0, digest: String::new(), partitions }
+    }
+
+    #[test]
+    fn what_was_added_is_found_by_partition_in_the_order_of_tasks() {
+        let mut files = RunFiles::new(3, &Scratch::new(None));
+        let (one, two) = (index(1, &[1, 0, 3]), index(2, &[0, 0, 2]));
+        files.add(7, "seven".to_owned(), &two).expect("scratch");
+        files.add(0, "zero".to_owned(), &one).expect("scratch");
+        files.add(9, "nine".to_owned(), &index(3, &[0, 0, 0])).expect("scratch");
+        let found = |partition| -> Vec<(&str, PartitionIndex)> {
+            files.of_partition(partition).collect::<Result<_>>().expect("reads")
+        };
+        assert_eq!(found(0), [("zero", one.partitions[0].clone())]);
+        assert_eq!(found(1), []);
+        assert_eq!(found(2), [("zero", one.partitions[1].clone()), ("seven", two.partitions[0].clone())]);
+    }
+
+    #[test]
+    fn a_large_index_is_in_scratch_and_reads_the_same() {
+        let mut files = RunFiles::new(2, &Scratch::new(None));
+        let large = index(5, &[200_000, 200_000]);
+        for task in 0..2 {
+            files.add(task, task.to_string(), &large).expect("scratch");
+        }
+        assert!(lock(&files.index).is_rolled(), "the index is still in memory");
+        let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").1).collect();
+        assert_eq!(found, [large.partitions[1].clone(), large.partitions[1].clone()]);
+    }
+}

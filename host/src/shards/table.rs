@@ -1,0 +1,140 @@
+//! Which shards make a task, and which page holds them.
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use super::Numbers;
+
+/// The most map tasks a run has. With more shards than that, a task takes several neighbouring ones: what a run keeps
+/// per task, in memory and in its run store, is bounded whatever the number of shards.
+const TASKS_MAX: usize = 8192;
+
+/// How many leading bits of a task's size count when tasks are put in order: sizes within a quarter of each other
+/// are the same, so that tasks of one page mostly stay together.
+const SIZE_BITS: u32 = 3;
+
+/// How many shards there are, how they make tasks, and where their pages begin. A part of the plan.
+///
+/// A task is called by the number of its first shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardTable {
+    /// How many shards.
+    shards: u32,
+    /// How many neighbouring shards make a task; the last task may have fewer.
+    shards_per_task: u32,
+    /// How many bytes each task has to read, in order.
+    task_bytes: Vec<u64>,
+    /// The first shard of each page.
+    pages: Vec<u32>,
+}
+
+impl Default for ShardTable {
+    fn default() -> Self {
+        Self { shards: 0, shards_per_task: 1, task_bytes: Vec::new(), pages: Vec::new() }
+    }
+}
+
+impl ShardTable {
+    /// Returns the number of shards.
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// Returns the number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.task_bytes.len()
+    }
+
+    /// Returns the number of pages.
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Adds a shard of this many bytes.
+    pub(super) fn add(&mut self, bytes: u64) {
+        if self.shards.is_multiple_of(self.shards_per_task) {
+            if self.tasks() == TASKS_MAX {
+                self.shards_per_task *= 2;
+                self.task_bytes = self.task_bytes.chunks(2).map(|pair| pair.iter().sum()).collect();
+            }
+            self.task_bytes.push(0);
+        }
+        self.shards += 1;
+        if let Some(task) = self.task_bytes.last_mut() {
+            *task += bytes;
+        }
+    }
+
+    /// Begins a page with the next shard.
+    pub(super) fn begin_page(&mut self) {
+        self.pages.push(self.shards);
+    }
+
+    /// Returns the tasks, those with the most to read first: a long one that is started last would run alone.
+    pub fn longest_first(&self) -> Vec<u32> {
+        let mut tasks: Vec<(usize, u64)> = self.task_bytes.iter().copied().enumerate().collect();
+        tasks.sort_by_key(|&(_, bytes)| Reverse(size_class(bytes)));
+        let first = |(task, _)| u32::try_from(task).expect("fewer tasks than shards") * self.shards_per_task;
+        tasks.into_iter().map(first).collect()
+    }
+
+    /// Returns the shards of a task.
+    pub fn of_task(&self, task: u32) -> Numbers {
+        task..self.shards.min(task.saturating_add(self.shards_per_task))
+    }
+
+    /// Returns the page that holds a shard.
+    pub(super) fn page_of(&self, shard: u32) -> usize {
+        self.pages.partition_point(|first| *first <= shard) - 1
+    }
+
+    /// Returns the shards of a page.
+    pub(super) fn of_page(&self, page: usize) -> Numbers {
+        self.pages[page]..self.pages.get(page + 1).copied().unwrap_or(self.shards)
+    }
+}
+
+/// Returns a number that grows with `bytes`, but not for differences that hardly matter.
+fn size_class(bytes: u64) -> (u32, u64) {
+    let shift = (u64::BITS - bytes.leading_zeros()).saturating_sub(SIZE_BITS);
+    (shift, bytes >> shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(sizes: impl IntoIterator<Item = u64>) -> ShardTable {
+        let mut table = ShardTable::default();
+        sizes.into_iter().for_each(|bytes| table.add(bytes));
+        table
+    }
+
+    #[test]
+    fn a_task_is_a_shard_until_there_are_too_many() {
+        let tasks = u32::try_from(TASKS_MAX).expect("fits");
+        for (shards, per_task) in [(0, 1), (1, 1), (tasks, 1), (tasks + 1, 2), (2 * tasks, 2), (1_000_000, 128)] {
+            let table = table((0..shards).map(u64::from));
+            assert_eq!(table.shards_per_task, per_task, "{shards} shards");
+            assert!(table.tasks() <= TASKS_MAX);
+            let mut tasks = table.longest_first();
+            tasks.sort_unstable();
+            let covered: Vec<u32> = tasks.into_iter().flat_map(|task| table.of_task(task)).collect();
+            assert_eq!(covered, (0..shards).collect::<Vec<_>>());
+            assert_eq!(table.task_bytes.iter().sum::<u64>(), (0..u64::from(shards)).sum::<u64>());
+        }
+    }
+
+    #[test]
+    fn long_tasks_come_first_and_those_of_a_size_in_order() {
+        let table = table([100, 70_000, 101, 1 << 40, 0, 66_000, 1]);
+        assert_eq!(table.longest_first(), [3, 1, 5, 0, 2, 6, 4]);
+    }
+
+    #[test]
+    fn a_larger_size_is_never_in_a_smaller_class() {
+        let sizes = (0..64).flat_map(|shift| (0..16).map(move |step| (1_u64 << shift) + step * ((1 << shift) >> 4)));
+        assert!(sizes.collect::<Vec<_>>().is_sorted_by_key(|size| size_class(*size)));
+    }
+}
