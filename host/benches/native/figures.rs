@@ -20,6 +20,11 @@ impl Figures {
     pub(crate) fn cpu_ratio(&self) -> f64 {
         cpu_seconds(&self.host) / cpu_seconds(&self.native)
     }
+
+    /// Returns the processor time of etl-host for so many bytes of input.
+    pub(crate) fn host_cpu_micros_per(&self, bytes: u64) -> f64 {
+        cpu_seconds(&self.host) * 1e6 * bytes as f64 / self.input_bytes as f64
+    }
 }
 
 pub(crate) fn wall_seconds(costs: &[Cost]) -> f64 {

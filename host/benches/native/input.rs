@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{pipeline::directory, text::Text, workload::Workload};
+use crate::{
+    pipeline::directory,
+    text::Text,
+    workload::{FILE_BYTES, Workload},
+};
 
 /// Changes whenever the same size no longer gives the same bytes.
 const VERSION: u32 = 1;
@@ -30,8 +34,22 @@ pub(crate) fn make(workload: Workload, bytes: u64) -> Result<PathBuf> {
 }
 
 fn write(workload: Workload, bytes: u64, directory: &Path) -> Result<()> {
-    let mut text = Text::new(workload);
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(directory.join("lines.txt"))?);
+    let mut text = Text::new(workload, bytes);
+    if workload != Workload::Files {
+        return write_file(&mut text, bytes, &directory.join("lines.txt"));
+    }
+    (0..bytes / FILE_BYTES).try_for_each(|file| {
+        let path = directory.join(format!("{file:06}.txt"));
+        write_file(&mut text, FILE_BYTES, &path)?;
+        // Every file is as large as the others; its last line may be cut off.
+        File::options().write(true).open(&path)?.set_len(FILE_BYTES)?;
+        Ok(())
+    })
+}
+
+/// Writes lines until there are `bytes` of them, or the end of a line more.
+fn write_file(text: &mut Text, bytes: u64, path: &Path) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
     let (mut line, mut written) = (Vec::new(), 0);
     while written < bytes {
         line.clear();

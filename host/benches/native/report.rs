@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::{
     figures::{Figures, peak_mib, wall_seconds},
     machine,
+    workload::{FILE_BYTES, Workload},
 };
 
 const HEADINGS: [&str; 9] = [
@@ -29,6 +30,7 @@ pub(crate) fn terminal(table: &[Figures]) {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
     }
+    table.iter().filter_map(per_shard).for_each(|line| println!("{line}"));
 }
 
 /// Prints the table as Markdown, with the machine and the day.
@@ -39,6 +41,13 @@ pub(crate) fn markdown(table: &[Figures], threads: usize) {
     for figures in table {
         println!("| {} |", row(figures).join(" | "));
     }
+    table.iter().filter_map(per_shard).for_each(|line| println!("\n{line}"));
+}
+
+/// Says what a shard of a file took.
+fn per_shard(figures: &Figures) -> Option<String> {
+    let micros = figures.host_cpu_micros_per(FILE_BYTES);
+    (figures.workload == Workload::Files).then(|| format!("A file of 1 KiB took {micros:.0} µs of processor time."))
 }
 
 fn row(figures: &Figures) -> Vec<String> {

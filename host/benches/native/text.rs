@@ -13,18 +13,25 @@ use crate::workload::Workload;
 pub(crate) struct Text {
     workload: Workload,
     random: Random,
+    /// How many different keys there are: a tenth of the number of lines, or somewhat more.
+    keys: u64,
 }
 
 impl Text {
-    pub(crate) fn new(workload: Workload) -> Self {
-        Self { workload, random: Random(Pcg64::seed_from_u64(workload as u64)) }
+    /// Begins an input of about so many bytes.
+    pub(crate) fn new(workload: Workload, bytes: u64) -> Self {
+        let random = Random(Pcg64::seed_from_u64(workload as u64));
+        Self { workload, random, keys: bytes.div_ceil(70) }
     }
 
     /// Appends the next line, with its end.
     pub(crate) fn line(&mut self, line: &mut Vec<u8>) {
         let random = &mut self.random;
         match self.workload {
-            Workload::Count => measurement(random, line),
+            Workload::Count | Workload::Files => measurement(random, line),
+            Workload::Words => sentence(random, line),
+            Workload::Log => log_record(random, line),
+            Workload::Keys => push(line, format_args!("{:07},{}", random.below(self.keys), random.below(100_000))),
             Workload::Filter => request(random, line),
         }
         line.push(b'\n');
@@ -39,6 +46,54 @@ fn measurement(random: &mut Random, line: &mut Vec<u8>) {
         ["co2", "current", "flow", "humidity", "level", "noise", "power", "pressure", "speed", "voltage"];
     let (place, kind, device) = (random.pick(&PLACES), random.pick(&KINDS), random.below(10));
     push(line, format_args!("{place}/sensor-{device:04}/{kind}"));
+}
+
+/// Twelve words of 500,000; the n-th is about n times as rare as the first.
+fn sentence(random: &mut Random, line: &mut Vec<u8>) {
+    const ENDS: [&str; 8] = [" ", " ", " ", " ", " ", ", ", "; ", " - "];
+    let start = line.len();
+    for _ in 0..11 {
+        word(random, line);
+        push(line, format_args!("{}", random.pick(&ENDS)));
+    }
+    word(random, line);
+    line[start].make_ascii_uppercase();
+    line.push(b'.');
+}
+
+fn word(random: &mut Random, line: &mut Vec<u8>) {
+    const CONSONANTS: &[u8; 16] = b"bcdfghjklmnprstv";
+    const VOWELS: [&str; 5] = ["a", "e", "i", "o", "u"];
+    // As likely to be of 1 bit as of 19.
+    let least = 1 << random.below(19);
+    let number = (least + random.below(least)) % 500_000;
+    let mut rest = number;
+    while rest > 0 {
+        push(line, format_args!("{}{}", CONSONANTS[(rest % 16) as usize] as char, VOWELS[(rest / 16 % 5) as usize]));
+        rest /= 80;
+    }
+    if number.is_multiple_of(1_000) {
+        push(line, format_args!("é"));
+    }
+}
+
+/// A record of some 190 bytes, of one of 1,000 paths.
+fn log_record(random: &mut Random, line: &mut Vec<u8>) {
+    const METHODS: [&str; 4] = ["GET", "GET", "GET", "POST"];
+    const STATUSES: [u16; 8] = [200, 200, 200, 200, 204, 304, 404, 500];
+    const AREAS: [&str; 5] = ["products", "orders", "customers", "search", "images"];
+    const QUERIES: [&str; 3] = ["", "", "?page=2&sort=price"];
+    let (area, page, query) = (random.pick(&AREAS), random.below(200), random.pick(&QUERIES));
+    let (second, latency) = (random.below(86_400), random.below(500_000));
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let (method, status, bytes) = (random.pick(&METHODS), random.pick(&STATUSES), random.below(100_000));
+    push(line, format_args!(r#"{{"time":"2026-11-20T{hour:02}:{minute:02}:{second:02}Z","method":"{method}","#));
+    push(line, format_args!(r#""path":"/shop/{area}/{page}{query}","status":{status},"bytes":{bytes},"#));
+    push(line, format_args!(r#""latency_ms":{}.{:02},"#, latency / 100, latency % 100));
+    push(
+        line,
+        format_args!(r#""agent":"Mozilla/5.0 (X11; Linux x86_64; \"rv:{}\") Gecko/20100101"}}"#, 90 + page % 40),
+    );
 }
 
 /// A request of some 100 bytes; three of five have `status=ok`. Some lines have white space at their ends.

@@ -7,6 +7,14 @@ use clap::ValueEnum;
 pub(crate) enum Workload {
     /// Count short lines by type
     Count,
+    /// Count words
+    Words,
+    /// Group JSON lines by a text and an integer
+    Log,
+    /// Sum values by very many keys
+    Keys,
+    /// Count short lines by type, in very many files
+    Files,
     /// Keep the lines that contain a text
     Filter,
 }
@@ -19,6 +27,9 @@ pub(crate) struct Goal {
     pub(crate) peak_mib: u64,
 }
 
+/// Of a file of [`Workload::Files`]; each is a shard.
+pub(crate) const FILE_BYTES: u64 = 1024;
+
 impl Workload {
     /// Returns its name on the command line.
     pub(crate) fn name(self) -> String {
@@ -29,6 +40,10 @@ impl Workload {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Count => "count short lines by type, 1,000 types",
+            Self::Words => "count words, 500,000 different ones",
+            Self::Log => "JSON lines, four fields of seven, by text and integer",
+            Self::Keys => "sum by key, five rows a key",
+            Self::Files => "count by type in files of 1 KiB, a shard each",
             Self::Filter => "keep the lines that contain a text",
         }
     }
@@ -36,13 +51,20 @@ impl Workload {
     /// Returns how much input it gets if nothing else is asked for.
     pub(crate) fn input_bytes(self) -> u64 {
         match self {
-            Self::Count | Self::Filter => 1_000_000_000,
+            Self::Count | Self::Log | Self::Filter => 1_000_000_000,
+            Self::Words => 500_000_000,
+            Self::Keys => 700_000_000,
+            Self::Files => 10_000 * FILE_BYTES,
         }
     }
 
     pub(crate) fn goal(self) -> Goal {
         let (ratio, peak_mib) = match self {
             Self::Count | Self::Filter => (Some(1.5), 300),
+            Self::Words => (Some(1.5), 500),
+            Self::Log => (Some(1.25), 400),
+            Self::Keys => (Some(2.0), 1024),
+            Self::Files => (None, 200),
         };
         Goal { ratio, peak_mib }
     }
@@ -53,6 +75,33 @@ impl Workload {
         match self {
             Self::Count => {
                 r#"
+                map = [{ plugin:count-by-type }]
+                reduce = { plugin:sum, combine = true }
+                "#
+            }
+            Self::Words => {
+                r#"
+                map = [{ plugin:word-count }]
+                reduce = { plugin:sum, combine = true, partitions = 4 }
+                "#
+            }
+            Self::Log => {
+                r#"
+                source.format = "json"
+                source.fields = { path = "text", status = "int64", bytes = "int64", latency_ms = "float64" }
+                map = [{ plugin:access-log }]
+                reduce = { plugin:sum, combine = true, config = { max = ["slowest_ms"] } }
+                "#
+            }
+            Self::Keys => {
+                r#"
+                map = [{ plugin:key-value }]
+                reduce = { plugin:sum, combine = true, partitions = 8 }
+                "#
+            }
+            Self::Files => {
+                r#"
+                split.target_size = 1024
                 map = [{ plugin:count-by-type }]
                 reduce = { plugin:sum, combine = true }
                 "#

@@ -7,9 +7,13 @@
 
 mod count;
 mod filter;
+mod json;
+mod keys;
+mod log;
 mod part;
 mod pieces;
 mod table;
+mod words;
 
 use std::{fs, path::Path};
 
@@ -21,7 +25,10 @@ use crate::workload::Workload;
 pub(crate) fn run(workload: Workload, input: &Path, result: &Path, threads: usize) -> Result<()> {
     fs::create_dir(result)?;
     match workload {
-        Workload::Count => count::run(input, result, threads),
+        Workload::Count | Workload::Files => count::run(input, result, threads),
+        Workload::Words => words::run(input, result, threads),
+        Workload::Log => log::run(input, result, threads),
+        Workload::Keys => keys::run(input, result, threads),
         Workload::Filter => filter::run(input, result, threads),
     }
 }

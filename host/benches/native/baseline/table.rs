@@ -60,6 +60,12 @@ impl<V: Default> Table<V> {
 }
 
 impl<V> Table<V> {
+    /// Takes all keys out, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.keys.clear();
+    }
+
     /// Returns all keys and values, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.entries.iter().map(|entry| (entry.key(&self.keys), &entry.value))

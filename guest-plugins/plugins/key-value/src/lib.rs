@@ -1,0 +1,103 @@
+//! Map plugin `key-value`: takes a key and a whole number from each line.
+//!
+//! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
+//! Lines that are not UTF-8, lack a field, or have no int64 for a value are rejected.
+//!
+//! Configuration, all optional:
+//! - `separator`: what separates fields, one character (default `,`; quotes have no meaning).
+//! - `key`, `value`: which fields to take, counted from 0 (default 0 and 1).
+
+use etl_plugin::{Context, Int64, LineMapper, Output, Schema, StepError, Text};
+
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Config {
+    separator: char,
+    key: usize,
+    value: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { separator: ',', key: 0, value: 1 }
+    }
+}
+
+struct KeyValue(Config);
+
+impl LineMapper for KeyValue {
+    type Config = Config;
+
+    fn open(config: Config, _: &Context) -> Result<Self, StepError> {
+        Ok(Self(config))
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new().key("key", Text).value("value", Int64)
+    }
+
+    fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+        let Ok(line) = str::from_utf8(line) else {
+            return out.reject("the line is not UTF-8");
+        };
+        let (mut key, mut value) = (None, None);
+        let last = self.0.key.max(self.0.value);
+        for (number, field) in line.split(self.0.separator).take(last.saturating_add(1)).enumerate() {
+            if number == self.0.key {
+                key = Some(field);
+            }
+            if number == self.0.value {
+                value = Some(field);
+            }
+        }
+        let (Some(key), Some(value)) = (key, value) else {
+            return out.reject(format!("the line has no field {last} (fields count from 0)"));
+        };
+        match value.trim().parse::<i64>() {
+            Ok(value) => out.emit((key, value)),
+            Err(_) => out.reject(format!("the value `{value}` is no int64")),
+        }
+    }
+}
+
+etl_plugin::export_line_mapper!(KeyValue);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etl_plugin::testing::{json, map_lines, rows};
+
+    #[test]
+    fn takes_the_first_two_fields() -> Result<(), StepError> {
+        let outcome = map_lines::<KeyValue>(json!({}), ["a,1", "b, -2\r,x", "a,3"])?;
+        assert_eq!(outcome.rows, rows([("a", 1), ("b", -2), ("a", 3)]));
+        assert!(outcome.rejects.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn takes_other_fields_when_told() -> Result<(), StepError> {
+        let config = json!({ "separator": ";", "key": 2, "value": 0 });
+        let outcome = map_lines::<KeyValue>(config, ["7;x;a", "8;y"])?;
+        assert_eq!(outcome.rows, rows([("a", 7)]));
+        assert_eq!(outcome.rejects, [(1, "the line has no field 2 (fields count from 0)".to_owned())]);
+        Ok(())
+    }
+
+    #[test]
+    fn rejects_what_is_no_key_and_number() -> Result<(), StepError> {
+        let lines: [&[u8]; 4] = [b"a,1.5", b"a,9223372036854775808", b"\xff,1", b"a,9223372036854775807"];
+        let outcome = map_lines::<KeyValue>(json!({}), lines)?;
+        assert_eq!(outcome.rows, rows([("a", i64::MAX)]));
+        let reasons =
+            ["the value `1.5` is no int64", "the value `9223372036854775808` is no int64", "the line is not UTF-8"];
+        assert_eq!(outcome.rejects, (0..).zip(reasons.map(str::to_owned)).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    #[test]
+    fn a_separator_is_one_character() {
+        let error = map_lines::<KeyValue>(json!({ "separator": "::" }), ["a"]).expect_err("the separator is too long");
+        assert!(matches!(error, StepError::InvalidConfig(message) if message.contains("separator")));
+    }
+}
