@@ -14,23 +14,18 @@ mod machine;
 mod pipeline;
 mod report;
 mod result;
+mod sides;
 mod text;
 mod workload;
 
-use std::{
-    num::NonZero,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{num::NonZero, path::PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use child::{Cost, measure};
 use figures::Figures;
-use pipeline::Project;
-use result::Rows;
+use sides::{Pair, Sides};
 use workload::Workload;
 
 #[derive(Debug, Parser)]
@@ -90,9 +85,13 @@ fn bench(options: &Options) -> Result<()> {
     pipeline::prepare_target()?;
     let mut table = Vec::new();
     for workload in chosen {
-        let sides = Sides::prepare(*workload, options)?;
+        let sides = Sides::prepare(*workload, options.size.map(|size| size.0), options.threads())?;
         if options.check {
-            println!("{}: both sides give the same {} rows", workload.name(), sides.run()?.rows.count);
+            println!(
+                "{}: both sides give the same {} rows",
+                workload.name(),
+                sides.run(workload.small_tasks())?.rows.count
+            );
             continue;
         }
         let runs: Vec<Pair> =
@@ -112,71 +111,5 @@ impl Options {
     fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         self.threads.map_or_else(cores, NonZero::get)
-    }
-}
-
-/// Both programs for one workload, ready to run.
-struct Sides {
-    workload: Workload,
-    input: PathBuf,
-    input_bytes: u64,
-    threads: usize,
-}
-
-/// What one run of each side took, and the rows that both gave.
-struct Pair {
-    native: Cost,
-    host: Cost,
-    rows: Rows,
-}
-
-impl Sides {
-    /// Makes the input, unless it is there, and whatever else must not count: plugins are built, and the input is
-    /// in the page cache.
-    fn prepare(workload: Workload, options: &Options) -> Result<Self> {
-        let bytes = options.size.map_or(workload.input_bytes(), |size| size.0);
-        let input = input::make(workload, bytes)?;
-        let input_bytes = input::warm(&input)?;
-        let sides = Self { workload, input, input_bytes, threads: options.threads() };
-        sides.project()?.check(true)?;
-        Ok(sides)
-    }
-
-    fn project(&self) -> Result<Project> {
-        Project::new(self.workload, &self.input, self.threads)
-    }
-
-    fn run_shown(&self, run: u32, runs: u32) -> Result<Pair> {
-        let pair = self.run()?;
-        let [native, host] = [&pair.native, &pair.host].map(|cost| cost.wall.as_secs_f64());
-        eprintln!("{} {run}/{runs}: native {native:.3} s, etl-host {host:.3} s", self.workload.name());
-        Ok(pair)
-    }
-
-    /// Runs both sides once. Where their results differ, they are kept.
-    fn run(&self) -> Result<Pair> {
-        let project = self.project()?;
-        let native = measure(&mut self.native(&project.native_result())?)?;
-        let host = measure(&mut project.command())?;
-        let (rows, found) = (Rows::read(&project.native_result())?, Rows::read(&project.host_result())?);
-        if rows != found {
-            let kept = project.keep();
-            ensure!(
-                rows == found,
-                "the results of {} differ: {rows}, {found}; see {}",
-                self.workload.name(),
-                kept.display()
-            );
-        }
-        Ok(Pair { native, host, rows })
-    }
-
-    fn native(&self, result: &Path) -> Result<Command> {
-        let mut command = Command::new(std::env::current_exe().context("this program has a path")?);
-        command
-            .args(["native", self.workload.name().as_str()])
-            .args([&self.input, result])
-            .arg(self.threads.to_string());
-        Ok(command)
     }
 }

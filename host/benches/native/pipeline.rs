@@ -52,10 +52,10 @@ impl Project {
         Ok(project)
     }
 
-    /// Checks the pipeline, and builds its plugins first if told.
-    pub(crate) fn check(&self, build: bool) -> Result<()> {
+    /// Builds the pipeline's plugins, and checks it.
+    pub(crate) fn build(&self) -> Result<()> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
-        command.arg("check").arg(self.path("pipeline.toml")).args(build.then_some("--build"));
+        command.arg("check").arg(self.path("pipeline.toml")).arg("--build");
         // Cargo's settings for this program are not those of the plugins.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
             command.env_remove(name);
@@ -63,10 +63,11 @@ impl Project {
         succeed(&mut command)
     }
 
-    /// Returns the command that runs the pipeline.
-    pub(crate) fn command(&self) -> Command {
+    /// Returns the command that runs the pipeline, with these keys of it changed.
+    pub(crate) fn command(&self, settings: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
         command.arg(self.path("pipeline.toml")).args(["--quiet", "--run-id", "bench"]);
+        settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
         command
     }
 

@@ -69,6 +69,14 @@ impl Workload {
         Goal { ratio, peak_mib }
     }
 
+    /// Returns settings with which a small input, too, has many shards, and spills.
+    pub(crate) fn small_tasks(self) -> &'static [&'static str] {
+        match self {
+            Self::Files => &[],
+            _ => &["split.target_size=64KiB", "run.shuffle_memory=1MiB"],
+        }
+    }
+
     /// Returns the part of its pipeline that says what is done: source format, split, steps, sink format. In it
     /// `plugin:sum` stands for two keys, the path of a plugin and the command that builds it.
     pub(crate) fn steps(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! The whole host: the real binary, plugins built from source, real stores.
 
 mod bad_input;
+mod bench;
 mod compile_cache;
 mod examples;
 mod formats;
