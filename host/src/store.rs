@@ -176,6 +176,11 @@ impl Store {
         Ok(self.stat(key).await?.is_some())
     }
 
+    /// Returns whether the store is a local directory.
+    pub fn is_local(&self) -> bool {
+        self.directory.is_some()
+    }
+
     /// Returns whether the prefix is there at all. Only a local directory can be missing: elsewhere a prefix is part
     /// of a name, and a missing bucket is an error of [`Store::list`].
     ///

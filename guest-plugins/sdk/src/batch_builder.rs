@@ -1,7 +1,7 @@
 //! Turns rows into the columns of a batch.
 
 use crate::cell::{Cell, Row};
-use crate::{Batch, BatchColumn, DataType, Field, Schema, StepError, Values, Variable};
+use crate::{Batch, BatchColumn, DataType, Field, Schema, StepError, Values, Variable, short};
 
 /// Builds a batch row by row, straight into its columns.
 ///
@@ -154,7 +154,7 @@ fn push_number<T>(values: &mut Vec<T>, value: T) -> usize {
 
 /// `None` when the column outgrows its 32-bit offsets, which a 32-bit guest cannot reach.
 fn push_variable(variable: &mut Variable, value: &[u8]) -> Option<usize> {
-    variable.bytes.extend_from_slice(value);
+    short::append(&mut variable.bytes, value);
     variable.offsets.push(u32::try_from(variable.bytes.len()).ok()?);
     Some(size_of::<u32>() + value.len())
 }

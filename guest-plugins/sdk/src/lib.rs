@@ -62,7 +62,7 @@
 //! # The same bytes on every run
 //! The order of keyed rows does not matter, since the host sorts them by key; among rows of one key, and in rows
 //! without a key, it does. `std`'s `HashMap` is safe to iterate over here, because the host seeds a step's random
-//! numbers, but natively it is not: in code that is tested, sort, use a `BTreeMap`, or a hasher with a fixed seed as
+//! numbers, but natively it is not: in code that is tested, sort, use a `BTreeMap`, or count with
 //! [`Counts`] does.
 //!
 //! # Errors
@@ -86,6 +86,7 @@ mod output;
 mod reducer;
 mod rows;
 mod schema;
+mod short;
 mod splitter;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

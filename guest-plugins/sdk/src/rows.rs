@@ -217,7 +217,10 @@ impl<'a> ColumnValues for Bytes<'a> {
 
     #[inline]
     fn value(&self, row: usize) -> &'a [u8] {
-        &self.0.bytes[self.0.offsets[row] as usize..self.0.offsets[row + 1] as usize]
+        match &self.0.offsets[row..] {
+            [start, end, ..] => &self.0.bytes[*start as usize..*end as usize],
+            _ => &[],
+        }
     }
 }
 

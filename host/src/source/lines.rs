@@ -2,13 +2,19 @@
 //!
 //! Owns what a line is and where a batch is cut. Both depend on the bytes alone, never on the pieces they come in.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::BinaryArray;
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use memchr::memchr_iter;
 
 use crate::error::{Error, Result};
+
+/// Lines of up to this many bytes are copied as if they had this many.
+const SHORT_BYTES: usize = 32;
+
+/// Why numbers of lines and bytes fit 31 bits.
+const SMALL: &str = "a batch and a line are below 2 GiB";
 
 /// Where a record came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +34,8 @@ pub(super) struct Lines {
     pub(super) records: BinaryArray,
     /// Bytes read for them, line ends included.
     pub(super) bytes: u64,
-    /// Where each line starts, from where its segment does.
-    starts: Vec<u32>,
+    /// The lines that ended with a carriage return, too.
+    returns: Vec<u32>,
     segments: Vec<Segment>,
 }
 
@@ -46,9 +52,18 @@ impl Lines {
     /// Returns where a line came from; panics when there is no such line.
     pub(super) fn origin(&self, line: usize) -> Origin<'_> {
         let segment = self.segments.partition_point(|segment| segment.first_line <= line) - 1;
-        let Segment { object, offset, .. } = &self.segments[segment];
-        Origin { object, offset: offset + u64::from(self.starts[line]), record: self.records.value(line) }
+        let segment = &self.segments[segment];
+        let offset = segment.offset + distance(self.records.value_offsets(), &self.returns, segment.first_line, line);
+        Origin { object: &segment.object, offset, record: self.records.value(line) }
     }
+}
+
+/// Returns how many bytes after line `first` a later line of its segment starts: the bytes kept of the lines between,
+/// and their ends.
+fn distance(offsets: &[i32], returns: &[u32], first: usize, line: usize) -> u64 {
+    let before = |line: usize| returns.partition_point(|&number| (number as usize) < line);
+    let kept = offsets[line].abs_diff(offsets[first]);
+    u64::from(kept) + (line - first) as u64 + (before(line) - before(first)) as u64
 }
 
 /// How large things may get, in bytes.
@@ -66,11 +81,13 @@ pub(super) struct Sizes {
 #[derive(Debug)]
 pub(super) struct LineSplitter {
     sizes: Sizes,
-    /// The lines collected, and the beginning of the one that is still coming.
+    /// The lines collected, the beginning of the one that is still coming, and room for more.
     values: Vec<u8>,
+    /// How many bytes of `values` are lines.
+    filled: usize,
     /// Where each line starts in `values`, and where the last one ends.
     offsets: Vec<i32>,
-    starts: Vec<u32>,
+    returns: Vec<u32>,
     segments: Vec<Segment>,
     bytes: u64,
     cost: u64,
@@ -85,11 +102,18 @@ pub(super) struct LineSplitter {
 
 impl LineSplitter {
     pub(super) fn new(sizes: Sizes) -> Self {
+        Self::with_capacity(sizes, 1)
+    }
+
+    fn with_capacity(sizes: Sizes, offsets: usize) -> Self {
+        let mut collected = Vec::with_capacity(offsets);
+        collected.push(0);
         Self {
             sizes,
             values: Vec::new(),
-            offsets: vec![0],
-            starts: Vec::new(),
+            filled: 0,
+            offsets: collected,
+            returns: Vec::new(),
             segments: Vec::new(),
             bytes: 0,
             cost: 0,
@@ -103,7 +127,7 @@ impl LineSplitter {
     /// Says that the next byte is at `offset` of `object` and starts a line.
     pub(super) fn start_slice(&mut self, object: Arc<str>, offset: u64) {
         (self.position, self.line_start) = (offset, offset);
-        self.segments.push(Segment { first_line: self.starts.len(), object: Arc::clone(&object), offset });
+        self.segments.push(Segment { first_line: self.lines(), object: Arc::clone(&object), offset });
         self.object = object;
     }
 
@@ -112,21 +136,51 @@ impl LineSplitter {
         let begin = self.position;
         let mut at = 0;
         for line_end in memchr_iter(b'\n', data) {
-            self.values.extend_from_slice(&data[at..line_end]);
+            self.append(data, at..line_end);
             at = line_end + 1;
             self.position = begin + at as u64;
-            if self.values.len() > self.collected() && self.values.last() == Some(&b'\r') {
-                self.values.pop();
-            }
+            self.strip_return();
             self.end_line()?;
             if self.full {
                 return Ok(at);
             }
         }
-        self.values.extend_from_slice(&data[at..]);
+        self.append(data, at..data.len());
         self.position = begin + data.len() as u64;
         self.check_length()?;
         Ok(data.len())
+    }
+
+    /// Adds a part of `data` to the line that is still coming.
+    #[inline]
+    fn append(&mut self, data: &[u8], part: Range<usize>) {
+        let length = part.len();
+        let from = data[part.start..].first_chunk::<SHORT_BYTES>();
+        let to = self.values.get_mut(self.filled..).and_then(|free| free.first_chunk_mut::<SHORT_BYTES>());
+        match (from, to) {
+            // Copying a fixed length, whatever comes behind the line, is several times as fast as the exact one.
+            (Some(from), Some(to)) if length <= SHORT_BYTES => *to = *from,
+            _ => self.append_long(&data[part]),
+        }
+        self.filled += length;
+    }
+
+    fn append_long(&mut self, data: &[u8]) {
+        let end = self.filled + data.len();
+        if self.values.len() < end {
+            let batch = usize::try_from(self.sizes.batch).unwrap_or_default();
+            self.values.resize((batch + SHORT_BYTES).max(end + end / 2), 0);
+        }
+        self.values[self.filled..end].copy_from_slice(data);
+    }
+
+    /// Takes the carriage return off the line that just ended.
+    #[inline]
+    fn strip_return(&mut self) {
+        if self.filled > self.collected() && self.values[self.filled - 1] == b'\r' {
+            self.filled -= 1;
+            self.returns.push(u32::try_from(self.lines()).expect(SMALL));
+        }
     }
 
     /// Ends the slice's last line, which may lack its line end.
@@ -141,70 +195,87 @@ impl LineSplitter {
 
     /// Returns the lines of a batch: those that fit if it is full, otherwise all so far. Only between lines.
     pub(super) fn take(&mut self) -> Lines {
-        let mut next = Self::new(self.sizes);
+        let mut next = Self::with_capacity(self.sizes, self.offsets.len() + self.offsets.len() / 8);
         (next.position, next.line_start, next.object) = (self.position, self.line_start, Arc::clone(&self.object));
         if self.full {
             next.carry(self);
         }
-        let batch = std::mem::replace(self, next);
+        let mut batch = std::mem::replace(self, next);
+        batch.values.truncate(batch.filled);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(batch.offsets));
         let records = BinaryArray::new(offsets, batch.values.into(), None);
-        Lines { records, bytes: batch.bytes, starts: batch.starts, segments: batch.segments }
+        Lines { records, bytes: batch.bytes, returns: batch.returns, segments: batch.segments }
     }
 
     /// Moves the last line of the batch before to this one.
     fn carry(&mut self, before: &mut Self) {
+        let line = before.lines() - 1;
+        let offset = before
+            .segments
+            .last()
+            .map_or(0, |segment| segment.offset + distance(&before.offsets, &before.returns, segment.first_line, line));
         before.offsets.pop();
-        let start = before.starts.pop().unwrap_or_default();
-        let offset = before.segments.last().map_or(0, |segment| segment.offset) + u64::from(start);
-        before.segments.pop_if(|segment| segment.first_line == before.starts.len());
+        before.segments.pop_if(|segment| segment.first_line == line);
+        if before.returns.pop_if(|number| *number as usize == line).is_some() {
+            self.returns.push(0);
+        }
         let length = self.position - offset;
         before.bytes -= length;
         let cut = before.collected();
-        self.values.reserve(usize::try_from(self.sizes.batch).unwrap_or_default());
-        self.values.extend_from_slice(&before.values[cut..]);
-        before.values.truncate(cut);
+        self.append_long(&before.values[cut..before.filled]);
+        self.filled = before.filled - cut;
+        before.filled = cut;
         self.segments.push(Segment { first_line: 0, object: Arc::clone(&self.object), offset });
-        self.starts.push(0);
-        self.offsets.push(offset_of(self.values.len()));
+        self.offsets.push(offset_of(self.filled));
         (self.bytes, self.cost) = (length, self.cost_of(length));
     }
 
+    #[inline]
     fn end_line(&mut self) -> Result<()> {
         self.check_length()?;
         let length = self.position - self.line_start;
         let cost = self.cost_of(length);
-        self.full = !self.starts.is_empty() && self.cost + cost > self.sizes.batch;
-        let segment_start = self.segments.last().map_or(0, |segment| segment.offset);
-        self.starts.push(u32::try_from(self.line_start - segment_start).expect("a batch and a line are below 2 GiB"));
-        self.offsets.push(offset_of(self.values.len()));
+        self.full = self.lines() > 0 && self.cost + cost > self.sizes.batch;
+        self.offsets.push(offset_of(self.filled));
         self.cost += cost;
         self.bytes += length;
         self.line_start = self.position;
         Ok(())
     }
 
+    #[inline]
     fn cost_of(&self, length: u64) -> u64 {
         length.max(self.sizes.line_min)
     }
 
+    #[inline]
     fn check_length(&self) -> Result<()> {
+        if self.position - self.line_start <= self.sizes.line_max { Ok(()) } else { Err(self.too_long()) }
+    }
+
+    #[cold]
+    fn too_long(&self) -> Error {
         let Self { object, line_start, sizes: Sizes { line_max, .. }, .. } = self;
-        if self.position - line_start > *line_max {
-            return Err(Error::input(format!(
-                "the record at byte {line_start} of object `{object}` is longer than a record may be ({line_max} bytes)"
-            )));
-        }
-        Ok(())
+        Error::input(format!(
+            "the record at byte {line_start} of object `{object}` is longer than a record may be ({line_max} bytes)"
+        ))
+    }
+
+    /// Returns how many lines are whole.
+    #[inline]
+    fn lines(&self) -> usize {
+        self.offsets.len() - 1
     }
 
     /// Returns how many bytes of `values` are whole lines.
+    #[inline]
     fn collected(&self) -> usize {
         let end = self.offsets.last().copied().unwrap_or_default();
         usize::try_from(end).expect("lengths are not negative")
     }
 }
 
+#[inline]
 fn offset_of(length: usize) -> i32 {
-    i32::try_from(length).expect("a batch and a line are below 2 GiB")
+    i32::try_from(length).expect(SMALL)
 }
