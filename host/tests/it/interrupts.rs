@@ -9,6 +9,9 @@ use std::{
 
 use crate::support::{Project, etl_host_command, shell, succeed};
 
+/// What the events of map tasks say.
+const MAP: &str = r#""stage":"map""#;
+
 /// The binary at work; killed when dropped.
 struct Running {
     child: Child,
@@ -34,10 +37,11 @@ impl Running {
         Self { child, lines }
     }
 
-    /// Waits until a line with this text is printed.
+    /// Waits until a line with all these texts is printed.
     #[track_caller]
-    fn wait_for(&self, text: &str) {
-        assert!(self.lines.iter().any(|line| line.contains(text)), "it ended before it printed `{text}`");
+    fn wait_for(&self, texts: &[&str]) {
+        let found = self.lines.iter().any(|line| texts.iter().all(|text| line.contains(text)));
+        assert!(found, "it ended before it printed {texts:?}");
     }
 
     fn signal(&self, name: &str) {
@@ -72,7 +76,7 @@ fn the_first_signal_ends_the_run_after_its_grace_and_says_how_to_finish_it() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let project = endless();
         let run = Running::start(&project, &["--run-id", "r", "--set", "run.grace=1ms"]);
-        run.wait_for(r#""event":"attempt_finished""#);
+        run.wait_for(&["attempt_finished", MAP]);
         run.signal(signal);
         let (ended, lines) = run.end();
         assert_eq!(ended, Some(code), "{lines:#?}");
@@ -87,9 +91,9 @@ fn the_first_signal_ends_the_run_after_its_grace_and_says_how_to_finish_it() {
 fn the_second_signal_does_not_wait_for_the_grace() {
     let project = endless();
     let run = Running::start(&project, &["--set", "run.grace=1day"]);
-    run.wait_for(r#""event":"attempt_started""#);
+    run.wait_for(&["attempt_started", MAP]);
     run.signal("INT");
-    run.wait_for("stopping: ");
+    run.wait_for(&["stopping: "]);
     run.signal("TERM");
     assert_eq!(run.end().0, Some(143));
 }
@@ -102,7 +106,7 @@ fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     let project = Project::of(pipeline).file("input/a.txt", words);
     let expected = project.result(["--run-id", "undisturbed"]);
     let run = Running::start(&project, &["--run-id", "r", "--set", "run.grace=1h"]);
-    run.wait_for(r#""event":"attempt_finished""#);
+    run.wait_for(&["attempt_finished", MAP]);
     run.signal("TERM");
     let (code, lines) = run.end();
     assert_eq!(code, Some(143), "{lines:#?}");
@@ -110,7 +114,7 @@ fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     succeed(&mut shell(command));
     assert_eq!(project.latest(), expected);
     let events = std::fs::read_to_string(project.path("runs/test/r/events.jsonl")).expect("events");
-    let finished = |event: &&str| event.contains(r#""event":"attempt_finished""#) && event.contains(r#""stage":"map""#);
+    let finished = |event: &&str| event.contains("attempt_finished") && event.contains(MAP);
     let plan = std::fs::read_to_string(project.path("runs/test/r/plan.json")).expect("a plan");
     let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
     // Attempts that were under way at the signal ended within the grace, so no shard was mapped twice.
