@@ -1,7 +1,7 @@
 //! What happens in a run, as data.
 //!
 //! Owns [`Event`] and [`Events`], the handle everything reports through. Knows nothing of who listens: progress on
-//! the terminal, `events.jsonl` and `--events json` are [`Listener`]s.
+//! the terminal, the run store's `events/` and `--events json` are [`Listener`]s.
 
 use std::{
     collections::BTreeMap,
@@ -139,7 +139,7 @@ pub enum Event {
         /// Which try, from 1.
         attempt: u32,
     },
-    /// An attempt is under way; sent at most a few times a second, and not kept in `events.jsonl`.
+    /// An attempt is under way; sent at most a few times a second, and not kept in the run store.
     AttemptProgress {
         /// The task's stage.
         stage: Stage,

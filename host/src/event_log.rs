@@ -1,5 +1,6 @@
-//! `events.jsonl`: what happened in a run, kept in its run store.
+//! `events/<process>.jsonl`: what happened in a run as one process saw it, kept in the run store.
 //!
+//! Each process that works on a run, at the same time or later, has a log of its own, so none writes over another's.
 //! Object stores cannot append, so the log is kept in memory and written as a whole: again each time it has grown by
 //! half, and at the end. What is written stays within twice the log's size, and a process that is killed leaves
 //! most of what it did.
@@ -16,31 +17,20 @@ use crate::{
 /// How often the log is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The log of one run.
+/// The log of one process.
 pub struct EventLog {
     store: Store,
     key: String,
     journal: Shared<Journal>,
-    /// What earlier processes wrote.
-    before: String,
 }
 
 impl EventLog {
-    /// Takes up the log at `key`, and keeps every event from now on, without what `redact` takes out.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn open(
-        store: &Store,
-        key: String,
-        events: &Events,
-        redact: impl Fn(&str) -> String + Send + 'static,
-    ) -> Result<Self> {
-        let before = store.get(&key).await?.unwrap_or_default();
-        let before = String::from_utf8_lossy(&before).into_owned();
+    /// Keeps every event from now on, without what `redact` takes out, to be written at `key`.
+    pub fn open(store: &Store, key: String, events: &Events, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         let journal = Shared::new(Journal::new(redact));
         events.listen(journal.clone());
-        Ok(Self { store: store.clone(), key, journal, before })
+        // A log is worth no wait for the disk.
+        Self { store: store.unsynced(), key, journal }
     }
 
     /// Writes the log whenever it has grown enough. Ends only when dropped.
@@ -64,6 +54,6 @@ impl EventLog {
     }
 
     fn text(&self) -> String {
-        format!("{}{}", self.before, self.journal.lock().text())
+        self.journal.lock().text()
     }
 }

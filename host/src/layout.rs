@@ -9,7 +9,8 @@
 //!   map/<shard>/commit.json          put-if-absent: names the winning attempt
 //!   reduce/<partition>/commit.json
 //!   rejects/<stage>/<task>/<attempt>.jsonl
-//!   events.jsonl, manifest.json, _SUCCESS
+//!   events/<time>-<process>.jsonl    what each process that worked on the run saw
+//!   manifest.json, _SUCCESS
 //! <sink>/<run-id>/_attempts/…        parts before their commit
 //! <sink>/<run-id>/part-00000.json …  the result
 //! <sink>/<run-id>/_SUCCESS
@@ -115,9 +116,9 @@ impl RunLayout {
         format!("{}/rejects/{}/{task:0width$}/{attempt}.jsonl", self.root, stage.name())
     }
 
-    /// Returns the key of the run's events.
-    pub fn events(&self) -> String {
-        format!("{}/events.jsonl", self.root)
+    /// Returns the key of the events of one process, which started at `at_ms`. Keys sort by time.
+    pub fn events(&self, at_ms: u64, process: &str) -> String {
+        format!("{}/events/{at_ms:013}-{process}.jsonl", self.root)
     }
 
     /// Returns the key of the list of what the run made.

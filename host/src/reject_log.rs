@@ -6,13 +6,14 @@ use std::{io::Write, sync::Arc};
 
 use crate::{
     context::RunContext,
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{Error, Result},
     event::Stage,
     json::to_json,
     layout::AttemptId,
     pipeline::Pipeline,
     reject::{Reject, Rejected},
     source,
+    store::classify_io,
     upload::Upload,
 };
 
@@ -45,7 +46,7 @@ impl RejectLog {
         };
         let mut line = to_json(reject)?;
         line.push(b'\n');
-        upload.write_all(&line).or_kind(ErrorKind::Unavailable, || format!("cannot write `{}`", self.key))
+        upload.write_all(&line).map_err(|error| classify_io(error).context(format!("cannot write `{}`", self.key)))
     }
 
     /// Completes the log, and returns the counts and the key of what was written, if anything was.

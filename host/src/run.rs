@@ -21,7 +21,7 @@ use crate::{
     commit::Commit,
     context::RunContext,
     error::{Error, Result},
-    event::{Counts, Event, Events, Stage},
+    event::{Counts, Event, Events, Stage, unix_ms},
     event_log::EventLog,
     json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
@@ -41,7 +41,7 @@ use crate::{
     source::{Object, SourceStore, digest},
     split::{SplitSource, split_source},
     steps::Steps,
-    store::Store,
+    store::{Creates, Store},
     workers::Workers,
 };
 
@@ -90,8 +90,8 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
         run.finished(started, &manifest);
         return Ok(run.outcome(true));
     }
-    let (store, key) = (&run.context.run_store, run.context.layout.events());
-    let log = EventLog::open(store, key, events, pipeline.secrets.redactor()).await?;
+    let (store, key) = (&run.context.run_store, run.context.layout.events(unix_ms(), &run.context.process));
+    let log = EventLog::open(store, key, events, pipeline.secrets.redactor());
     let ended = tokio::select! {
         ended = run.execute() => ended,
         never = log.keep() => match never {},
@@ -115,12 +115,15 @@ struct Run {
 }
 
 impl Run {
-    /// Loads the plugins, opens the stores, and finds out what would keep the run from ending well.
+    /// Loads the plugins and opens the stores.
     async fn open(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
         let slots = slots(pipeline);
         let engine = Engine::new(slots * (pipeline.maps.len() + 2), Cache::of_user(|name| std::env::var_os(name)))?;
         let steps = Steps::load(pipeline, &engine)?;
-        let open = |location| Store::open(location, &pipeline.store_options);
+        let open = |location| {
+            let store = Store::open(location, &pipeline.store_options)?;
+            Ok::<_, Error>(if pipeline.run.fsync { store.synced() } else { store })
+        };
         let run_store = open(&pipeline.run.store)?;
         let run_id = match &options.start {
             Start::Default | Start::New => new_run_id(),
@@ -146,8 +149,6 @@ impl Run {
             pipeline: pipeline.clone(),
             run_id,
         };
-        context.run_store.probe_writable("run store", context.layout.root()).await?;
-        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
         Ok(Self { context: Arc::new(context), options })
     }
 
@@ -169,6 +170,30 @@ impl Run {
         self.finalize(&planned, &mapped, &reduced).await
     }
 
+    /// Finds out what would keep the run from ending well, and what the run store cannot promise.
+    async fn probe(&self) -> Result<()> {
+        let context = &self.context;
+        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
+        let lost = match context.run_store.probe_creates("run store", context.layout.root()).await? {
+            Creates::Once => return Ok(()),
+            Creates::Again => "ignores the condition that an object must be new",
+            Creates::NotOffered => "does not offer to create an object only if it is new",
+        };
+        let what = format!("run store `{}` {lost}", context.run_store.name());
+        if context.pipeline.run.shared {
+            return Err(Error::config(format!(
+                "{what}, so it cannot keep several processes on one run apart, as `run.shared` asks for: use another \
+                 store, or one process at a time and `run.shared = false`"
+            )));
+        }
+        let message = format!(
+            "{what}: two processes on this run at the same time would not notice each other, so let there be one \
+             (`run.shared = true` refuses such a store)"
+        );
+        self.emit(Event::Warning { message });
+        Ok(())
+    }
+
     /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
     async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
@@ -176,6 +201,7 @@ impl Run {
         let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.started(existing.is_some());
+        self.probe().await?;
         let recipe = context.steps.recipe(&context.pipeline);
         let planned = match existing {
             Some(planned) => {

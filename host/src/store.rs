@@ -11,7 +11,7 @@ use std::{
     path::Path as LocalPath,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -23,18 +23,21 @@ use object_store::{
 
 use crate::{
     error::{Error, ErrorContext, ErrorKind, Result},
-    event::unix_ms,
     pipeline::Location,
 };
 
 #[cfg(test)]
 pub(crate) mod counting;
 mod failure;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod open;
+mod probe;
 #[cfg(test)]
 mod tests;
 
 pub use failure::classify_io;
+pub use probe::Creates;
 
 /// The size of the parts of a multipart upload; a smaller object is one put. 10,000 parts, the most S3 takes, make
 /// an object of 80 GiB.
@@ -54,6 +57,8 @@ pub struct Store {
     name: Arc<str>,
     /// The directory the prefix is, in a local store.
     directory: Option<Arc<LocalPath>>,
+    /// Whether the store refuses to create what is there; known after [`Store::probe_creates`].
+    creates_once: Arc<AtomicBool>,
 }
 
 /// An object in a listing.
@@ -95,12 +100,33 @@ impl Store {
             prefix: opened.prefix,
             name: location.written.as_str().into(),
             directory: opened.directory.map(Into::into),
+            creates_once: Arc::new(AtomicBool::new(true)),
         })
     }
 
     /// Makes a store of any implementation; `name` is what messages call it.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
-        Self { inner, prefix, name: name.into(), directory: None }
+        Self { inner, prefix, name: name.into(), directory: None, creates_once: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Returns the store as one that, on local disk, has written to the disk what it says it has: an object survives
+    /// a power cut, and so does what was written before it. Stores on a network do that anyway.
+    #[must_use]
+    pub fn synced(&self) -> Self {
+        self.with_fsync(true)
+    }
+
+    /// Returns the store as one that, on local disk, leaves it to the system when to write to the disk.
+    #[must_use]
+    pub fn unsynced(&self) -> Self {
+        self.with_fsync(false)
+    }
+
+    fn with_fsync(&self, fsync: bool) -> Self {
+        match self.directory {
+            Some(_) => Self { inner: open::local(fsync), ..self.clone() },
+            None => self.clone(),
+        }
     }
 
     /// Returns the store's URL as the operator wrote it.
@@ -196,13 +222,19 @@ impl Store {
     }
 
     /// Writes an object in one piece, over another that may be there. Readers see the old one or the new one, whole.
+    /// When the answer is lost, the object is read back: if it is there as it should be, it was written.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
-        let payload = bytes.into();
-        let put = async { self.inner.put(&self.path(key)?, payload.into()).await };
-        put.await.map(drop).map_err(|error| self.failed("write", key, &error))
+        let bytes = bytes.into();
+        let put = async { self.inner.put(&self.path(key)?, bytes.clone().into()).await };
+        let Err(error) = put.await else { return Ok(()) };
+        let failed = self.failed("write", key, &error);
+        match failed.kind() {
+            ErrorKind::Unavailable if self.get(key).await.is_ok_and(|found| found == Some(bytes)) => Ok(()),
+            _ => Err(failed),
+        }
     }
 
     /// Creates an object unless there is one of this key: of all who try, in any process, exactly one wins.
@@ -210,11 +242,17 @@ impl Store {
     /// `bytes` must differ between those who try (an attempt's id in them is enough): when the answer to a put is
     /// lost the object is read back, and whoever finds their own bytes has won.
     ///
+    /// In a store that [`Store::probe_creates`] found unable to, looks first and then writes: one of those who try one
+    /// after another wins, of those who try at the same time several may think they did.
+    ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the store cannot create conditionally; otherwise as [`Store::put`], and then nobody
-    /// knows whether the object was created, so call again.
+    /// [`ErrorKind::Config`] when the store does not offer to create and was not probed; otherwise as [`Store::put`],
+    /// and then nobody knows whether the object was created, so call again.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<Created> {
         let bytes = bytes.into();
+        if !self.creates_once.load(Ordering::Relaxed) {
+            return self.look_and_put(key, bytes).await;
+        }
         let mut tries = 1;
         loop {
             let put =
@@ -234,6 +272,14 @@ impl Store {
                 Ok(None) if tries < CREATE_TRIES => tries += 1,
                 Ok(None) | Err(_) => return Err(failed),
             }
+        }
+    }
+
+    async fn look_and_put(&self, key: &str, bytes: Bytes) -> Result<Created> {
+        match self.get(key).await? {
+            Some(found) if found != bytes => Ok(Created::Lost(found)),
+            Some(_) => Ok(Created::Won),
+            None => self.put(key, bytes).await.map(|()| Created::Won),
         }
     }
 
@@ -330,24 +376,6 @@ impl Store {
             // Best effort by contract: an empty directory harms nobody.
             drop(tokio::fs::remove_dir(directory.join(prefix)).await);
         }
-    }
-
-    /// Finds out at the start whether results can be written at the end: writes and deletes a small object below
-    /// `prefix`, whose name starts with `.probe-`. `role` is what messages call the store: `sink`.
-    ///
-    /// # Errors
-    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`] for wrong credentials, a missing permission or
-    /// bucket, [`ErrorKind::Unavailable`] when the store cannot be reached.
-    pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
-        static PROBES: AtomicU64 = AtomicU64::new(0);
-        let number = PROBES.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".probe-{}-{}-{number}", std::process::id(), unix_ms());
-        let key = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-        let probe = async {
-            self.put(&key, Bytes::from_static(b"may be deleted")).await?;
-            self.delete(&key).await
-        };
-        probe.await.context(|| format!("{role} `{}` is not writable", self.name))
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreError> {

@@ -7,12 +7,13 @@ use tokio::{io::AsyncWriteExt, runtime::Handle};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    error::{ErrorKind, Result, ResultExt},
-    store::Store,
+    error::{ErrorKind, Result},
+    store::{Store, classify_io},
 };
 
 /// An object being written. Nobody sees it before [`Upload::finish`]; dropped unfinished, it never was.
 pub struct Upload {
+    store: Store,
     key: String,
     writer: Option<BufWriter>,
     bytes: u64,
@@ -33,19 +34,31 @@ impl Upload {
     /// # Errors
     /// When the key cannot be one.
     pub fn new(store: &Store, key: &str) -> Result<Self> {
-        Ok(Self { key: store.locate(key), writer: Some(store.upload(key)?), bytes: 0, digest: Xxh3::new() })
+        let writer = Some(store.upload(key)?);
+        Ok(Self { store: store.clone(), key: key.to_owned(), writer, bytes: 0, digest: Xxh3::new() })
     }
 
-    /// Completes the object.
+    /// Completes the object. When the answer to that is lost, looks whether it is there: no other upload has its key.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store fails; there is no object then.
+    /// Those of the store, as [`Store::put`]. There may be an object then.
     pub fn finish(mut self) -> Result<Uploaded> {
-        if let Some(mut writer) = self.writer.take() {
-            let done = Handle::current().block_on(writer.shutdown());
-            done.or_kind(ErrorKind::Unavailable, || format!("cannot write `{}`", self.key))?;
+        if let Some(mut writer) = self.writer.take()
+            && let Err(error) = Handle::current().block_on(writer.shutdown())
+        {
+            let error = classify_io(error).context(format!("cannot write `{}`", self.store.locate(&self.key)));
+            if error.kind() != ErrorKind::Unavailable || !self.is_there() {
+                return Err(error);
+            }
         }
         Ok(Uploaded { bytes: self.bytes, digest: format!("{:032x}", self.digest.digest128()) })
+    }
+}
+
+impl Upload {
+    fn is_there(&self) -> bool {
+        let found = Handle::current().block_on(self.store.stat(&self.key));
+        found.is_ok_and(|found| found.is_some_and(|found| found.size == self.bytes))
     }
 }
 
@@ -68,6 +81,45 @@ impl Drop for Upload {
         if let Some(mut writer) = self.writer.take() {
             // Best effort: what a failed upload leaves behind has no name, and stores expire it.
             let _ = Handle::current().block_on(writer.abort());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::Error as StoreError;
+
+    use super::*;
+    use crate::store::faulty::{Puts, faulty, server};
+
+    /// Uploads three bytes as a worker does.
+    async fn upload(puts: Puts) -> (Store, Result<Uploaded>) {
+        let store = faulty(puts);
+        let target = store.clone();
+        let work = move || {
+            let mut upload = Upload::new(&target, "part")?;
+            upload.write_all(b"abc").map_err(classify_io)?;
+            upload.finish()
+        };
+        (store, tokio::task::spawn_blocking(work).await.expect("no panic"))
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_answer_was_lost_is_done() {
+        let (store, uploaded) = upload(Puts::Lost(|| server("the connection timed out"))).await;
+        assert_eq!(uploaded.expect("it is there").bytes, 3);
+        assert_eq!(store.get("part").await.expect("reads").as_deref(), Some(&b"abc"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_failed_upload_is_classed_by_what_the_operator_can_do() {
+        let denied = || StoreError::PermissionDenied { path: "part".into(), source: "AccessDenied".into() };
+        let busy = || server("Server returned non-2xx status code: 503 Slow Down");
+        for (error, kind) in [(denied as fn() -> StoreError, ErrorKind::Config), (busy, ErrorKind::Unavailable)] {
+            let (_, uploaded) = upload(Puts::Fail(error)).await;
+            let error = uploaded.err().expect("it failed");
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().starts_with("cannot write `faulty/part`: "), "{error}");
         }
     }
 }

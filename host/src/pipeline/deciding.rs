@@ -78,6 +78,8 @@ mod tests {
             "run.max_rejects=9",
             "run.scratch=/var/tmp",
             "run.grace=1m",
+            "run.fsync=false",
+            "run.shared=true",
             "run.store=elsewhere/",
             "map.0.limits.memory=64MiB",
             "map.0.retry.attempts=9",

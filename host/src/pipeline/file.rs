@@ -115,6 +115,9 @@ pub(super) struct Run {
     pub shuffle_memory: Option<Size>,
     pub scratch: Option<String>,
     pub grace: Option<Period>,
+    pub fsync: Option<bool>,
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// The keys `[split]`, `[[map]]` and `[reduce]` have in common.

@@ -266,4 +266,8 @@ pub struct RunSettings {
     pub scratch: Option<PathBuf>,
     /// How long attempts under way may go on when the run is interrupted.
     pub grace: Duration,
+    /// Whether writes to local disk wait until they have reached it.
+    pub fsync: bool,
+    /// Whether several processes may work on the run at once, so that the run store has to keep them apart.
+    pub shared: bool,
 }

@@ -63,6 +63,7 @@ fn what_is_left_out_takes_its_default() {
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!(pipeline.run.shuffle_memory_bytes, 256 << 20);
     assert_eq!(pipeline.run.scratch, None);
+    assert!(pipeline.run.fsync && !pipeline.run.shared);
 
     let step = &pipeline.maps[0];
     assert_eq!((step.name.as_str(), step.config.as_str(), step.max_rejects), ("map", "{}", 0));
@@ -113,6 +114,8 @@ fn every_key_is_read() {
         shuffle_memory = "1MiB"
         scratch = "tmp"
         grace = "1m"
+        fsync = false
+        shared = true
         [store_options]
         secret_access_key = "${PASSWORD}"
         allow_http = true
@@ -146,6 +149,7 @@ fn every_key_is_read() {
     assert_eq!((pipeline.run.concurrency, pipeline.run.shuffle_memory_bytes), (4, 1 << 20));
     assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
     assert_eq!(pipeline.run.grace, Duration::from_secs(60));
+    assert!(pipeline.run.shared && !pipeline.run.fsync);
     assert_eq!(pipeline.store_options["allow_http"], "true");
     assert_eq!(pipeline.store_options["secret_access_key"], "hunter2");
 }

@@ -204,6 +204,8 @@ impl Validator<'_> {
             shuffle_memory_bytes: shuffle_memory.0,
             scratch: table.scratch.map(|path| self.path(&path)),
             grace: self.bounded(&at.key("grace"), table.grace, bounds::GRACE)?.0,
+            fsync: table.fsync.unwrap_or(true),
+            shared: table.shared,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Events as JSON lines: printed as they come, or kept for `events.jsonl`.
+//! Events as JSON lines: printed as they come, or kept for the run store.
 
 use std::{fmt, io::Write};
 
@@ -30,7 +30,7 @@ impl<W: Write + Send> Listener for JsonLines<W> {
     }
 }
 
-/// Keeps events as lines of JSON, except [`Event::AttemptProgress`], for whoever writes `events.jsonl`.
+/// Keeps events as lines of JSON, except [`Event::AttemptProgress`], for whoever writes them to the run store.
 ///
 /// Holds 64 MiB of attempts and messages at most; further ones are left out, and how many is noted at the end. What
 /// happens to stages and to the run is always kept.
@@ -52,7 +52,7 @@ impl Journal {
         let mut text = self.lines.clone();
         if self.left_out > 0 {
             let message = format!(
-                "{} events of attempts and messages of plugins were left out here (`events.jsonl` keeps {} bytes of them)",
+                "{} events of attempts and messages of plugins were left out here ({} bytes of them are kept)",
                 self.left_out, self.bytes_max
             );
             text.push_str(&json_line(&Stamped { at_ms: unix_ms(), event: Event::Warning { message } }, &self.redact));

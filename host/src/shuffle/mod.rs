@@ -12,7 +12,8 @@
 //! run files of all shards ─► RunReader ─► Merge ─► reducer
 //! ```
 //!
-//! Everything here is synchronous and runs on worker threads. Nothing here knows plugins or stores. The same batches
+//! Everything here is synchronous and runs on worker threads. Nothing here knows plugins, nor
+//! anything of stores but what their errors mean. The same batches
 //! and settings give the same bytes: where it spills depends on nothing else.
 
 mod combine;

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
+    store::classify_io,
 };
 
 /// The name, in a run file's schema metadata, of the number of key fields.
@@ -137,7 +138,7 @@ impl<W: Write> RunFileWriter<W> {
 
 fn write_error(error: ArrowError) -> Error {
     match error {
-        ArrowError::IoError(_, error) => Error::new(ErrorKind::Unavailable, error),
+        ArrowError::IoError(_, error) => classify_io(error),
         error => Error::new(ErrorKind::Internal, error),
     }
     .context("cannot write a run file")

@@ -91,7 +91,7 @@ macro_rules! build {
 
 fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>> {
     let built = match scheme {
-        ObjectStoreScheme::Local => Ok(Arc::new(LocalFileSystem::new()) as Arc<dyn ObjectStore>),
+        ObjectStoreScheme::Local => Ok(local(false)),
         ObjectStoreScheme::AmazonS3 => build!(AmazonS3Builder, AmazonS3ConfigKey, url, options),
         ObjectStoreScheme::GoogleCloudStorage => build!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options),
         ObjectStoreScheme::MicrosoftAzure => build!(MicrosoftAzureBuilder, AzureConfigKey, url, options),
@@ -99,6 +99,12 @@ fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, Stri
     };
     // Nothing was asked of a server yet, so whatever is wrong is wrong in the configuration.
     built.map_err(|error| Error::config(failure::classify(&error)))
+}
+
+/// Returns the local disk. With `fsync`, a write returns when the file and the directories that lead to it are on the
+/// disk; the file is there before its name is.
+pub(super) fn local(fsync: bool) -> Arc<dyn ObjectStore> {
+    Arc::new(LocalFileSystem::new().with_fsync(fsync))
 }
 
 /// Returns the memory store called `name`. Stores live as long as the process, so that a run's stages, and the tests

@@ -1,13 +1,13 @@
 //! What every store promises, on memory and on local disk, and how errors are classed.
 
 use futures::FutureExt;
-use object_store::{
-    CopyOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, memory::InMemory,
-};
+use object_store::memory::InMemory;
 use tokio::io::AsyncWriteExt;
 
-use super::*;
+use super::{
+    faulty::{Puts, faulty, server},
+    *,
+};
 
 const ODD_KEY: &str = "a b/ü%20#x?[1]{,}~*&'\"\\.txt";
 
@@ -217,79 +217,64 @@ async fn a_store_nobody_answers_for_may_be_there_later() {
     assert_eq!(text.to_lowercase().matches("connection refused").count(), 1, "{text}");
 }
 
-/// A store whose puts and listings fail in a way of the test's choosing, instead of doing their work or after it.
-#[derive(Debug)]
-struct Faulty {
-    inner: InMemory,
-    put_lands: bool,
-    error: fn() -> StoreError,
+fn timed_out() -> StoreError {
+    server("the connection timed out")
 }
 
-impl std::fmt::Display for Faulty {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("faulty")
-    }
+#[tokio::test]
+async fn a_put_whose_answer_was_lost_is_read_back() {
+    faulty(Puts::Lost(timed_out)).put("manifest", "x").await.expect("it is there");
+    let error = faulty(Puts::Fail(timed_out)).put("manifest", "x").await.expect_err("it is not");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
-type Results<T> = BoxStream<'static, object_store::Result<T>>;
-
-#[async_trait::async_trait]
-impl ObjectStore for Faulty {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
-        if self.put_lands {
-            self.inner.put_opts(at, payload, options).await?;
-        }
-        Err((self.error)())
+#[tokio::test]
+async fn a_store_that_tells_creators_apart_is_known() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        assert_eq!(store.probe_creates("run store", "r").await.expect("is writable"), Creates::Once);
+        assert!(store.list_keys("").await.expect("lists").is_empty());
     }
+    let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r").await.expect_err("fails");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-"), "{error}");
+}
 
-    async fn put_multipart_opts(
-        &self,
-        at: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(at, options).await
-    }
-
-    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.inner.get_opts(at, options).await
-    }
-
-    fn delete_stream(&self, at: Results<Path>) -> Results<Path> {
-        self.inner.delete_stream(at)
-    }
-
-    fn list(&self, _: Option<&Path>) -> Results<ObjectMeta> {
-        futures::stream::iter([Err((self.error)())]).boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
+#[tokio::test]
+async fn a_store_that_does_not_tell_creators_apart_is_found_out_and_made_do_with() {
+    let not_implemented: fn() -> StoreError = || server("Server returned non-2xx status code: 501 Not Implemented");
+    for (puts, creates) in
+        [(Puts::WithoutCondition, Creates::Again), (Puts::NoCreate(not_implemented), Creates::NotOffered)]
+    {
+        let store = faulty(puts);
+        assert_eq!(store.probe_creates("run store", "r").await.expect("is writable"), creates);
+        assert!(store.list_keys("").await.expect("lists").is_empty());
+        let clone = store.clone();
+        assert_eq!(clone.create("commit", "attempt 1").await.expect("writes"), Created::Won);
+        assert_eq!(store.create("commit", "attempt 1").await.expect("looks"), Created::Won);
+        assert_eq!(store.create("commit", "attempt 2").await.expect("looks"), Created::Lost("attempt 1".into()));
     }
 }
 
-fn faulty(put_lands: bool, error: fn() -> StoreError) -> Store {
-    let store = Faulty { inner: InMemory::new(), put_lands, error };
-    Store::from_object_store(Arc::new(store), Path::default(), "faulty")
-}
-
-fn server(text: &str) -> StoreError {
-    StoreError::Generic { store: "S3", source: text.into() }
+#[test]
+fn a_local_store_is_synced_when_asked_to() {
+    let store = open("file:///data/");
+    for (store, fsync) in [(store.clone(), false), (store.synced(), true), (store.synced().unsynced(), false)] {
+        assert!(format!("{store:?}").contains(&format!("fsync: {fsync}")), "{store:?}");
+    }
+    assert!(format!("{:?}", open("file:///data/x/").synced().parent()).contains("fsync: true"));
 }
 
 #[tokio::test]
 async fn a_create_whose_answer_was_lost_has_won() {
-    let store = faulty(true, || server("the connection timed out"));
+    let store = faulty(Puts::Lost(timed_out));
     assert_eq!(store.create("commit", "attempt 1").await.expect("is read back"), Created::Won);
     assert_eq!(store.create("commit", "attempt 2").await.expect("is read back"), Created::Lost("attempt 1".into()));
 }
 
 #[tokio::test]
 async fn a_create_that_did_not_land_can_be_tried_again() {
-    let store = faulty(false, || server("the connection timed out"));
+    let store = faulty(Puts::Fail(timed_out));
     let error = store.create("commit", "attempt 1").await.expect_err("did not land");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string(), "cannot create `commit` in `faulty`: the connection timed out");
@@ -302,7 +287,7 @@ async fn a_store_without_conditional_writes_is_refused() {
         || server("Server returned non-2xx status code: 501 Not Implemented"),
     ];
     for error in unsupported {
-        let error = faulty(false, error).create("commit", "attempt 1").await.expect_err("not offered");
+        let error = faulty(Puts::Fail(error)).create("commit", "attempt 1").await.expect_err("not offered");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("cannot create `commit` in `faulty`: not offered by the store"), "{error}");
     }
@@ -311,7 +296,7 @@ async fn a_store_without_conditional_writes_is_refused() {
 #[test]
 fn errors_are_classed_by_what_the_operator_can_do() {
     fn of(error: fn() -> StoreError) -> (ErrorKind, String) {
-        let store = faulty(false, error);
+        let store = faulty(Puts::Fail(error));
         let error = store.list_keys("p").now_or_never().expect("does not wait").expect_err("fails");
         (error.kind(), error.to_string())
     }

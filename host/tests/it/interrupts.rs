@@ -113,7 +113,13 @@ fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     let command = lines.iter().find(|line| line.contains(" --run-id r ")).expect("a command");
     succeed(&mut shell(command));
     assert_eq!(project.latest(), expected);
-    let events = std::fs::read_to_string(project.path("runs/test/r/events.jsonl")).expect("events");
+    let events = project
+        .files("runs/test/r/events")
+        .into_iter()
+        .map(|file| std::fs::read_to_string(project.path("runs/test/r/events").join(file)).expect("events"));
+    let events: Vec<String> = events.collect();
+    assert_eq!(events.len(), 2, "each process has its own");
+    let events = events.concat();
     let finished = |event: &&str| event.contains("attempt_finished") && event.contains(MAP);
     let plan = std::fs::read_to_string(project.path("runs/test/r/plan.json")).expect("a plan");
     let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");

@@ -194,6 +194,7 @@ fn two_processes_on_one_run_give_one_result() {
             ended.join().expect("no panic").expect_success();
         }
     });
+    assert_eq!(project.files("runs/test/shared/events").len(), 2, "each process keeps its own events");
     assert_eq!(project.latest(), expected);
 }
 
