@@ -3,7 +3,7 @@
 //! Owns what they hold and the rule that the first one counts. An attempt writes its files under keys of its own,
 //! then commits; whatever no commit names is garbage.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use futures::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use crate::{
     scheduler::Finished,
     shuffle::RunIndex,
     store::{Created, Store},
+    times::Times,
 };
 
 /// How many commits are read at the same time when a run is resumed.
@@ -74,16 +75,27 @@ impl Finished for Commit {
 }
 
 impl Commit {
-    /// Commits a task, and returns the commit that counts: this one, or an earlier one of another attempt.
+    /// Commits a task whose attempt took `times`, and returns the commit that counts: this one, or an earlier one of
+    /// another attempt. How long committing took is in what is returned, not in what is stored.
     ///
     /// # Errors
     /// When the store fails; whether the commit landed is then found out by trying again.
-    pub async fn write(self, store: &Store, layout: &RunLayout, stage: Stage, task: u32) -> Result<Self> {
-        let key = layout.commit(stage, task);
-        match store.create(&key, to_json(&self)?).await? {
-            Created::Won => Ok(self),
-            Created::Lost(winner) => from_json(&key, &winner),
-        }
+    pub async fn write(
+        mut self,
+        times: Times,
+        store: &Store,
+        layout: &RunLayout,
+        stage: Stage,
+        task: u32,
+    ) -> Result<Self> {
+        self.counts.times = times;
+        let (key, started) = (layout.commit(stage, task), Instant::now());
+        let mut commit = match store.create(&key, to_json(&self)?).await? {
+            Created::Won => self,
+            Created::Lost(winner) => from_json(&key, &winner)?,
+        };
+        commit.counts.times.commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(commit)
     }
 
     /// Reads all commits of a stage, with their tasks, in no particular order.

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, times::Times};
 
 /// A part of a run, in the order they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Records set aside.
     pub rejects: u64,
+    /// Where the time went.
+    #[serde(default)]
+    pub times: Times,
     /// What the steps counted, by counter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, i64>,
@@ -65,6 +68,7 @@ impl Counts {
         self.records_out += other.records_out;
         self.bytes_out += other.bytes_out;
         self.rejects += other.rejects;
+        self.times.add(&other.times);
         for (name, delta) in &other.counters {
             let total = self.counters.entry(name.clone()).or_default();
             *total = total.saturating_add(*delta);

@@ -47,5 +47,6 @@ pub mod source;
 pub mod split;
 pub mod steps;
 pub mod store;
+pub mod times;
 pub mod upload;
 pub mod workers;

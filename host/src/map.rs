@@ -25,6 +25,7 @@ use crate::{
     shards::{Shard, TaskShards},
     source::{self, Chunks, Decoder},
     split::read_records,
+    times::{Work, measure, spend},
     workers::Worker,
 };
 
@@ -40,9 +41,10 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
     let chunks = fetch(&context, &shards).await?;
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let (attempt, working) = (context.attempt(number), Arc::clone(&context));
-    let mapped = tokio::task::spawn_blocking(move || run(&working, &guest_task, attempt, &shards, chunks)).await;
-    let commit = mapped.or_kind(ErrorKind::Internal, || "a map attempt panicked")??;
-    commit.write(&context.run_store, &context.layout, Stage::Map, task).await
+    let work = move || measure(|| run(&working, &guest_task, attempt, &shards, chunks));
+    let mapped = tokio::task::spawn_blocking(work).await;
+    let (commit, times) = mapped.or_kind(ErrorKind::Internal, || "a map attempt panicked")?;
+    commit?.write(times, &context.run_store, &context.layout, Stage::Map, task).await
 }
 
 /// Starts to fetch what the shards have in the source, and waits for the first data, so that no worker has to.
@@ -112,7 +114,7 @@ impl Input<'_> {
         let Self { context, worker, chunks, progress } = self;
         let next = || if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() };
         let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
-        while let Some(batch) = decoder.next_batch()? {
+        while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
             chain.process_source(&batch)?;
             progress.add(batch.records(), batch.bytes);
         }

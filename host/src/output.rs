@@ -14,6 +14,7 @@ use crate::{
     schema::Schema,
     shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter},
     sink::PartWriter,
+    times::{Work, spend},
     upload::Upload,
 };
 
@@ -78,7 +79,7 @@ impl OutputWriter {
         self.rows += batch.num_rows() as u64;
         match &mut self.target {
             Target::RunFile { shuffle, .. } => shuffle.push(batch),
-            Target::Part { writer, .. } => writer.write(&batch),
+            Target::Part { writer, .. } => spend(Work::Write, || writer.write(&batch)),
         }
     }
 
@@ -91,11 +92,11 @@ impl OutputWriter {
             Target::RunFile { shuffle, key } => {
                 let mut upload = Upload::new(&context.run_store, &key)?;
                 let index = shuffle.finish(&mut upload)?;
-                upload.finish()?;
+                spend(Work::Write, || upload.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::RunFile { key, index } })
             }
             Target::Part { writer, part } => {
-                let uploaded = writer.finish()?.finish()?;
+                let uploaded = spend(Work::Write, || writer.finish()?.finish())?;
                 let part = Part { part, rows: self.rows, bytes: uploaded.bytes, digest: uploaded.digest };
                 Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
             }

@@ -24,6 +24,7 @@ use crate::{
     reject::Rejected,
     run_files::RunFiles,
     shuffle::{PartitionIndex, RunReader, SortedRun, merge_all},
+    times::measure,
     workers::Worker,
 };
 
@@ -43,9 +44,10 @@ pub async fn reduce_partition(
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
     let (attempt, working) = (context.attempt(number), Arc::clone(&context));
-    let reduced = tokio::task::spawn_blocking(move || run(&working, &mapped.run_files, &task, attempt)).await;
-    let commit = reduced.or_kind(ErrorKind::Internal, || "a reduce attempt panicked")??;
-    commit.write(&context.run_store, &context.layout, Stage::Reduce, partition).await
+    let work = move || measure(|| run(&working, &mapped.run_files, &task, attempt));
+    let reduced = tokio::task::spawn_blocking(work).await;
+    let (commit, times) = reduced.or_kind(ErrorKind::Internal, || "a reduce attempt panicked")?;
+    commit?.write(times, &context.run_store, &context.layout, Stage::Reduce, partition).await
 }
 
 /// Reduces a partition on a worker thread, up to its commit.

@@ -10,6 +10,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use crate::times::{Work, spend};
+
 /// The workers of a run.
 #[derive(Clone)]
 pub struct Workers {
@@ -25,7 +27,7 @@ impl Workers {
     /// Takes a worker on the current blocking thread, waiting for one to come free.
     pub fn take(&self) -> Worker {
         let mut worker = Worker { workers: self.clone(), permit: None };
-        worker.resume();
+        spend(Work::Read, || worker.resume());
         worker
     }
 }
@@ -40,9 +42,11 @@ impl Worker {
     /// Waits for something with the worker given back meanwhile.
     pub fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.permit = None;
-        let result = wait();
-        self.resume();
-        result
+        spend(Work::Read, || {
+            let result = wait();
+            self.resume();
+            result
+        })
     }
 
     fn resume(&mut self) {

@@ -24,6 +24,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Events,
     schema::Schema,
+    times::{Work, spend},
 };
 
 /// The longest message of a plugin that is passed on.
@@ -241,7 +242,7 @@ impl Instance {
         state.phase = phase;
         let budget = state.time.start_call();
         self.store.set_epoch_deadline(epochs(budget));
-        let result = call(&mut self.store);
+        let result = spend(Work::Guest, || call(&mut self.store));
         self.store.data_mut().time.end_call();
         match result {
             Ok(Ok(value)) => Ok(value),

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Level,
     schema::Schema,
+    times::{Work, spend},
 };
 
 /// The most counters a step may have, and the longest name of one.
@@ -110,7 +111,7 @@ impl State {
     /// Runs host work on the plugin's behalf, off its account of time.
     pub(super) fn on_host<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let started = Instant::now();
-        let result = work(self);
+        let result = spend(Work::Check, || work(self));
         self.time.exclude(started.elapsed());
         result
     }

@@ -214,6 +214,7 @@ mod tests {
             bytes_out: 1229,
             rejects: 3,
             counters: [("bad \x1b lines".to_owned(), 3), ("balance".to_owned(), -1234)].into(),
+            ..Counts::default()
         };
         let reduce = Counts { records_in: 12, bytes_in: 1229, records_out: 2, bytes_out: 60, ..Counts::default() };
         let failed = Event::AttemptFailed {

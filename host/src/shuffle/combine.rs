@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
+    times::{Work, spend},
 };
 
 /// One sorted run on its way into its file.
@@ -44,7 +45,7 @@ impl<W: Write> RunOutput<W> {
     /// Adds rows of one partition, not before those already pushed.
     pub(super) fn push(&mut self, partition: u32, groups: &SortedGroups) -> Result<()> {
         let Some(combining) = &mut self.combining else {
-            return self.file.write(partition, &groups.batch);
+            return spend(Work::Write, || self.file.write(partition, &groups.batch));
         };
         let SortedGroups { batch, group_ends, last_group_continues } = groups;
         let combined = combining.combiner.process(batch, group_ends, *last_group_continues)?;
@@ -124,8 +125,10 @@ impl Combining {
     fn flush<W: Write>(&mut self, file: &mut RunFileWriter<W>) -> Result<()> {
         let slices = mem::take(&mut self.slices);
         self.bytes = 0;
-        let batch = concat_batches(&self.schema.fields, &slices);
-        file.write(self.partition, &batch.or_kind(ErrorKind::Internal, || "cannot join combined batches")?)
+        spend(Work::Write, || {
+            let batch = concat_batches(&self.schema.fields, &slices);
+            file.write(self.partition, &batch.or_kind(ErrorKind::Internal, || "cannot join combined batches")?)
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use super::{BATCH_BYTES, SortedGroups, SortedRun, keys::KeyEncoder, sizes::RowSi
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
+    times::{Work, spend},
 };
 
 /// How many first bytes of a key are compared as one integer.
@@ -153,7 +154,7 @@ impl Iterator for Merge {
         if self.failed {
             return None;
         }
-        let groups = self.next_groups();
+        let groups = spend(Work::Merge, || self.next_groups());
         self.failed = groups.is_err();
         groups.transpose()
     }

@@ -13,6 +13,7 @@ use super::{BATCH_BYTES, SortedGroups, combine::RunOutput, keys::KeyEncoder, par
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
+    times::{Work, spend},
 };
 
 /// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
@@ -146,8 +147,7 @@ impl SortBuffer {
     pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
         self.join_small()?;
         self.chunk_bytes = 0;
-        let sorted = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
-        sorted.cut_into(run)
+        spend(Work::Sort, || SortedRows::new(mem::take(&mut self.chunks), self.partitions).cut_into(run))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     schema::Schema,
     scratch::Scratch,
+    times::{Work, spend},
 };
 
 /// The most partitions a shuffle may have.
@@ -63,7 +64,7 @@ impl ShuffleWriter {
     /// [`crate::error::ErrorKind::Unavailable`] when scratch is; [`crate::error::ErrorKind::Plugin`] when the combiner
     /// breaks its rules; what the combiner fails with. The writer is of no use afterwards.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        self.buffer.push(batch)?;
+        spend(Work::Sort, || self.buffer.push(batch))?;
         if self.buffer.is_full(self.settings.memory_bytes) { self.spill() } else { Ok(()) }
     }
 
@@ -73,7 +74,7 @@ impl ShuffleWriter {
             Some(spill) => spill,
             None => spill.insert(Spill::new(schema, settings.partitions, &settings.scratch)?),
         };
-        spill.add(combiner, |run| buffer.drain_into(run))
+        spend(Work::Spill, || spill.add(combiner, |run| buffer.drain_into(run)))
     }
 
     /// Writes the run file to `out`, combining rows of different spilled runs on the way, and flushes it.
@@ -94,6 +95,6 @@ impl ShuffleWriter {
             Some(spill) => spill.merge_into(spill.runs(), &mut run)?,
             None => buffer.drain_into(&mut run)?,
         }
-        run.finish()
+        spend(Work::Write, || run.finish())
     }
 }

@@ -1,0 +1,177 @@
+//! Where the time of attempts goes.
+//!
+//! Owns the clock of the thread an attempt runs on. An attempt is measured as a whole ([`measure`]); whoever does a
+//! kind of work says so ([`spend`]), and what is nested counts for the inner kind only. So the times of an attempt add
+//! up to its duration, and nobody has to hand a clock around.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What an attempt does, most of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Waits for data, and for a worker.
+    Read,
+    /// Finds records and parses them.
+    Decode,
+    /// Runs a plugin, copying what goes in and out of its memory included.
+    Guest,
+    /// Checks what a plugin emitted.
+    Check,
+    /// Collects rows and sorts them.
+    Sort,
+    /// Writes sorted runs to scratch.
+    Spill,
+    /// Merges sorted runs.
+    Merge,
+    /// Formats, compresses and uploads.
+    Write,
+    /// Everything else.
+    Other,
+}
+
+/// How long attempts spent, in microseconds, by what they did.
+///
+/// What runs beside an attempt, such as reading ahead, is not in here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Times {
+    /// Waiting for data, and for a worker.
+    pub read_us: u64,
+    /// Finding records and parsing them.
+    pub decode_us: u64,
+    /// In plugins, copying in and out of their memory included.
+    pub guest_us: u64,
+    /// Checking what plugins emitted.
+    pub check_us: u64,
+    /// Collecting rows and sorting them.
+    pub sort_us: u64,
+    /// Writing sorted runs to scratch.
+    pub spill_us: u64,
+    /// Merging sorted runs.
+    pub merge_us: u64,
+    /// Formatting, compressing and uploading.
+    pub write_us: u64,
+    /// Creating the commit.
+    pub commit_us: u64,
+    /// Everything else.
+    pub other_us: u64,
+}
+
+impl Times {
+    /// Adds other times to these.
+    pub fn add(&mut self, other: &Self) {
+        self.read_us += other.read_us;
+        self.decode_us += other.decode_us;
+        self.guest_us += other.guest_us;
+        self.check_us += other.check_us;
+        self.sort_us += other.sort_us;
+        self.spill_us += other.spill_us;
+        self.merge_us += other.merge_us;
+        self.write_us += other.write_us;
+        self.commit_us += other.commit_us;
+        self.other_us += other.other_us;
+    }
+
+    fn of(&mut self, work: Work) -> &mut u64 {
+        match work {
+            Work::Read => &mut self.read_us,
+            Work::Decode => &mut self.decode_us,
+            Work::Guest => &mut self.guest_us,
+            Work::Check => &mut self.check_us,
+            Work::Sort => &mut self.sort_us,
+            Work::Spill => &mut self.spill_us,
+            Work::Merge => &mut self.merge_us,
+            Work::Write => &mut self.write_us,
+            Work::Other => &mut self.other_us,
+        }
+    }
+}
+
+/// The clock of an attempt.
+struct Clock {
+    work: Work,
+    since: Instant,
+    /// What is less than a microsecond is kept for the next time.
+    rest: Duration,
+    times: Times,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { work: Work::Other, since: Instant::now(), rest: Duration::ZERO, times: Times::default() }
+    }
+
+    /// Goes to another kind, and returns the one before.
+    fn switch(&mut self, work: Work) -> Work {
+        let now = Instant::now();
+        let spent = self.rest + now.duration_since(self.since);
+        let spent_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        self.rest = spent - Duration::from_micros(spent_us);
+        *self.times.of(self.work) += spent_us;
+        self.since = now;
+        std::mem::replace(&mut self.work, work)
+    }
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<Clock>> = const { RefCell::new(None) };
+}
+
+/// Does the work of an attempt on this thread, and returns where its time went.
+pub fn measure<T>(attempt: impl FnOnce() -> T) -> (T, Times) {
+    CLOCK.set(Some(Clock::start()));
+    let result = attempt();
+    let clock = CLOCK.take();
+    let times = clock.map(|mut clock| {
+        clock.switch(Work::Other);
+        clock.times
+    });
+    (result, times.unwrap_or_default())
+}
+
+/// Does work of a kind. What is nested in it and of another kind counts there instead. On a thread that is not being
+/// measured, nothing but the work happens.
+pub fn spend<T>(kind: Work, work: impl FnOnce() -> T) -> T {
+    let switch = |kind| CLOCK.with_borrow_mut(|clock| clock.as_mut().map(|clock| clock.switch(kind)));
+    let before = switch(kind);
+    let result = work();
+    if let Some(before) = before {
+        switch(before);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+
+    #[test]
+    fn nested_work_counts_once() {
+        let ((), times) = measure(|| {
+            spend(Work::Sort, || {
+                pause();
+                spend(Work::Guest, pause);
+                pause();
+            });
+        });
+        assert!(times.sort_us >= 10_000 && times.guest_us >= 5_000, "{times:?}");
+        let Times { sort_us, guest_us, other_us, .. } = times;
+        assert_eq!(Times { sort_us, guest_us, other_us, ..Times::default() }, times);
+    }
+
+    #[test]
+    fn a_thread_that_is_not_measured_just_works() {
+        assert_eq!(spend(Work::Merge, || 7), 7);
+        let (result, times) = measure(|| 8);
+        assert_eq!((result, times.merge_us), (8, 0));
+    }
+}
