@@ -5,36 +5,19 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{
-    part::Part,
     pieces::{Blocks, lines, on_threads, pieces, text},
-    table::{Table, merge},
+    sums::{self, Sums},
 };
 
 pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
-    let pieces = pieces(input)?;
-    let states =
-        on_threads(threads, &pieces, Default::default, |(table, blocks): &mut (Table<i64>, Blocks), piece| {
-            blocks.read(piece, |block| {
-                let block = text(block)?.as_bytes();
-                lines(block).for_each(|line| *table.value(trim(line)) += 1);
-                Ok(())
-            })
-        })?;
-    let tables: Vec<Table<i64>> = states.into_iter().map(|(table, _)| table).collect();
-    write(&tables, result, "type")
-}
-
-/// Merges counts and writes them as rows.
-pub(crate) fn write(tables: &[Table<i64>], result: &Path, name: &str) -> Result<()> {
-    let before = format!("{{\"{name}\":");
-    let add = |total: &mut i64, count: &i64| *total += count;
-    merge(tables, add, |number, table| {
-        let mut part = Part::create(result, number)?;
-        for (key, count) in table.iter() {
-            part.bytes(before.as_bytes()).string(key)?.bytes(b",\"count\":").integer(*count).bytes(b"}").end_row()?;
-        }
-        part.close()
-    })
+    let state = || Ok((Sums::default(), Blocks::default()));
+    let states = on_threads(threads, &pieces(input)?, state, |(sums, blocks), piece| {
+        blocks.read(piece, |block| {
+            lines(text(block)?.as_bytes()).for_each(|line| sums.add(trim(line), 1));
+            Ok(())
+        })
+    })?;
+    sums::write(states.into_iter().map(|(sums, _)| sums).collect(), result, ["type", "count"])
 }
 
 /// Cuts white space off both ends of a line of valid text.

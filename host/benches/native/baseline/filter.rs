@@ -13,11 +13,16 @@ use super::{
 
 pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
     let finder = Finder::new(b"status=ok");
-    on_threads(threads, &pieces(input)?, Blocks::default, |blocks, piece| {
-        let mut part = Part::create(result, piece.number)?;
-        blocks.read(piece, |block| keep(text(block)?.as_bytes(), &finder, &mut part))?;
-        part.close()
-    })?;
+    on_threads(
+        threads,
+        &pieces(input)?,
+        || Ok(Blocks::default()),
+        |blocks, piece| {
+            let mut part = Part::create(result, piece.number)?;
+            blocks.read(piece, |block| keep(text(block)?.as_bytes(), &finder, &mut part))?;
+            part.close()
+        },
+    )?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Records of a web server in JSON lines: requests, bytes and slowest answer by path and status.
+//! Records of a web server in JSON lines: requests, bytes and slowest answer by path and status, which are few.
 
 use std::{borrow::Cow, path::Path};
 
@@ -8,7 +8,7 @@ use super::{
     json::{integer, project},
     part::Part,
     pieces::{Blocks, lines, on_threads, pieces, text},
-    table::{Table, merge},
+    table::{Table, hash},
 };
 
 /// Of a path and a status.
@@ -41,12 +41,15 @@ struct State {
 }
 
 pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
-    let pieces = pieces(input)?;
-    let states = on_threads(threads, &pieces, State::default, |State { blocks, table, key }, piece| {
+    let state = || Ok(State::default());
+    let states = on_threads(threads, &pieces(input)?, state, |State { blocks, table, key }, piece| {
         blocks.read(piece, |block| lines(text(block)?.as_bytes()).try_for_each(|line| add_record(line, table, key)))
     })?;
-    let tables: Vec<_> = states.into_iter().map(|state| state.table).collect();
-    merge(&tables, Totals::add, |number, table| write(Part::create(result, number)?, table))
+    let mut merged = Table::<Totals>::default();
+    for (hash, key, totals) in states.iter().flat_map(|state| state.table.iter()) {
+        merged.value(hash, key).add(totals);
+    }
+    write(Part::create(result, 0)?, &merged)
 }
 
 fn add_record(line: &[u8], table: &mut Table<Totals>, key: &mut Vec<u8>) -> Result<()> {
@@ -58,7 +61,7 @@ fn add_record(line: &[u8], table: &mut Table<Totals>, key: &mut Vec<u8>) -> Resu
     key.extend_from_slice(path);
     key.extend_from_slice(&status.to_le_bytes());
     let slowest_ms = latency_ms.map(|digits| text(digits)?.parse().context("a latency is no number")).transpose()?;
-    table.value(key).add(&Totals { requests: 1, bytes: bytes.and_then(integer), slowest_ms });
+    table.value(hash(key), key).add(&Totals { requests: 1, bytes: bytes.and_then(integer), slowest_ms });
     Ok(())
 }
 
@@ -72,7 +75,7 @@ fn unquote(string: &[u8]) -> Result<Cow<'_, [u8]>> {
 }
 
 fn write(mut part: Part, table: &Table<Totals>) -> Result<()> {
-    for (key, totals) in table.iter() {
+    for (_, key, totals) in table.iter() {
         let (path, status) = key.split_last_chunk::<8>().context("a key ends with its status")?;
         part.bytes(b"{\"path\":").string(path)?.bytes(b",\"status\":").integer(i64::from_le_bytes(*status));
         part.bytes(b",\"requests\":").integer(totals.requests);

@@ -12,6 +12,7 @@ mod keys;
 mod log;
 mod part;
 mod pieces;
+mod sums;
 mod table;
 mod words;
 

@@ -43,12 +43,12 @@ pub(crate) fn pieces(directory: &Path) -> Result<Vec<Piece>> {
 pub(crate) fn on_threads<S: Send, T: Sync>(
     threads: usize,
     items: &[T],
-    state: impl Fn() -> S + Sync,
+    state: impl Fn() -> Result<S> + Sync,
     work: impl Fn(&mut S, &T) -> Result<()> + Sync,
 ) -> Result<Vec<S>> {
     let next = AtomicUsize::new(0);
     let thread = || {
-        let mut state = state();
+        let mut state = state()?;
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             work(&mut state, item)?;
         }

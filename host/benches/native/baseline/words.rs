@@ -5,24 +5,21 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{
-    count,
     pieces::{Blocks, on_threads, pieces, text},
-    table::Table,
+    sums::{self, Sums},
 };
 
 pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
-    let pieces = pieces(input)?;
-    let states =
-        on_threads(threads, &pieces, Default::default, |(table, blocks): &mut (Table<i64>, Blocks), piece| {
-            blocks.read(piece, |block| {
-                text(block)?;
-                // At once, by vector instructions: nearly every word can then be looked up where it lies.
-                block.make_ascii_lowercase();
-                count_words(block, table)
-            })
-        })?;
-    let tables: Vec<Table<i64>> = states.into_iter().map(|(table, _)| table).collect();
-    count::write(&tables, result, "word")
+    let state = || Ok((Sums::default(), Blocks::default()));
+    let states = on_threads(threads, &pieces(input)?, state, |(sums, blocks), piece| {
+        blocks.read(piece, |block| {
+            text(block)?;
+            // At once, by vector instructions: nearly every word can then be looked up where it lies.
+            block.make_ascii_lowercase();
+            count_words(block, sums)
+        })
+    })?;
+    sums::write(states.into_iter().map(|(sums, _)| sums).collect(), result, ["word", "count"])
 }
 
 /// What a byte of lowercased text is: 0 separates words, 1 belongs to one, 2 may do either.
@@ -36,7 +33,7 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-fn count_words(block: &[u8], table: &mut Table<i64>) -> Result<()> {
+fn count_words(block: &[u8], sums: &mut Sums) -> Result<()> {
     let class = |position: usize| CLASSES[block[position] as usize];
     let mut position = 0;
     while position < block.len() {
@@ -50,13 +47,13 @@ fn count_words(block: &[u8], table: &mut Table<i64>) -> Result<()> {
             position += 1;
         }
         let run = &block[start..position];
-        if classes == 1 { *table.value(run) += 1 } else { count_unicode(text(run)?, table) }
+        if classes == 1 { sums.add(run, 1) } else { count_unicode(text(run)?, sums) }
     }
     Ok(())
 }
 
-fn count_unicode(run: &str, table: &mut Table<i64>) {
+fn count_unicode(run: &str, sums: &mut Sums) {
     for word in run.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        *table.value(word.to_lowercase().as_bytes()) += 1;
+        sums.add(word.to_lowercase().as_bytes(), 1);
     }
 }
