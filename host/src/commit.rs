@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     event::{Counts, Stage},
+    fail_point,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
     reject::Rejected,
@@ -90,7 +91,10 @@ impl Commit {
     ) -> Result<Self> {
         self.counts.times = times;
         let (key, started) = (layout.commit(stage, task), Instant::now());
-        let mut commit = match store.create(&key, to_json(&self)?).await? {
+        fail_point::reach("commit.begin");
+        let created = store.create(&key, to_json(&self)?).await?;
+        fail_point::reach("commit.end");
+        let mut commit = match created {
             Created::Won => self,
             Created::Lost(winner) => from_json(&key, &winner)?,
         };

@@ -21,6 +21,7 @@ pub mod context;
 pub mod error;
 pub mod event;
 pub mod event_log;
+pub mod fail_point;
 pub mod json;
 pub mod layout;
 pub mod ledger;

@@ -17,6 +17,7 @@ use crate::{
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
     event::{Counts, Event, Stage},
+    fail_point,
     layout::AttemptId,
     output::OutputWriter,
     plan::Planned,
@@ -39,6 +40,7 @@ const PROGRESS: Duration = Duration::from_millis(200);
 pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
     let shards = planned.shards_of(task).await?;
     let chunks = fetch(&context, &shards).await?;
+    fail_point::reach("map.begin");
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let (attempt, working) = (context.attempt(number), Arc::clone(&context));
     let work = move || measure(|| run(&working, &guest_task, attempt, &shards, chunks));
@@ -79,6 +81,7 @@ fn run(
         counts.add(&Counts { counters, ..Counts::default() });
     }
     (counts.records_in, counts.bytes_in) = (input.progress.records, input.progress.bytes);
+    fail_point::reach("map.mapped");
     let written = unshare(output)?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     let (rejected, rejects) = unshare(rejects)?.finish()?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     event::unix_ms,
+    fail_point,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
     shards::{ShardReader, ShardTable, TaskShards},
@@ -117,10 +118,12 @@ impl Planned {
             attempt,
             shards,
         };
+        fail_point::reach("plan.freeze");
         let plan = match store.create(&layout.plan(), to_json(&plan)?).await? {
             Created::Won => plan,
             Created::Lost(winner) => read(layout, &winner)?,
         };
+        fail_point::reach("plan.frozen");
         Ok(Self::new(store, layout, plan))
     }
 

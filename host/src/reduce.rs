@@ -17,6 +17,7 @@ use crate::{
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
     event::{Counts, Stage},
+    fail_point,
     layout::AttemptId,
     ledger::Ledger,
     output::{FAN_IN, OutputWriter},
@@ -52,6 +53,7 @@ pub async fn reduce_partition(
 
 /// Reduces a partition on a worker thread, up to its commit.
 fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
+    fail_point::reach("reduce.begin");
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
     let worker = Arc::new(Mutex::new(context.workers.take()));
@@ -71,6 +73,7 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
         counts.records_in += groups.batch.num_rows() as u64;
         reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues)?;
     }
+    fail_point::reach("reduce.merged");
     counts.counters = reducer.finish()?;
     drop(reducer);
     let written = unshare(output)?.finish(context)?;

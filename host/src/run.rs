@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     event::{Counts, Event, Events, Stage, unix_ms},
     event_log::EventLog,
+    fail_point,
     json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
     ledger::Ledger,
@@ -199,6 +200,7 @@ impl Run {
         let context = &self.context;
         let listed = list_source(&context.pipeline, &context.source);
         let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
+        fail_point::reach("plan.listed");
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.started(existing.is_some());
         self.probe().await?;
@@ -324,7 +326,9 @@ impl Run {
         let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
+        fail_point::reach("finalize.manifest");
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
+        fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
     }

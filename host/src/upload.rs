@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{ErrorKind, Result},
+    fail_point,
     store::{Store, classify_io},
 };
 
@@ -34,6 +35,7 @@ impl Upload {
     /// # Errors
     /// When the key cannot be one.
     pub fn new(store: &Store, key: &str) -> Result<Self> {
+        fail_point::reach("upload.begin");
         let writer = Some(store.upload(key)?);
         Ok(Self { store: store.clone(), key: key.to_owned(), writer, bytes: 0, digest: Xxh3::new() })
     }
@@ -43,6 +45,7 @@ impl Upload {
     /// # Errors
     /// Those of the store, as [`Store::put`]. There may be an object then.
     pub fn finish(mut self) -> Result<Uploaded> {
+        fail_point::reach("upload.finish");
         if let Some(mut writer) = self.writer.take()
             && let Err(error) = Handle::current().block_on(writer.shutdown())
         {
@@ -51,6 +54,7 @@ impl Upload {
                 return Err(error);
             }
         }
+        fail_point::reach("upload.finished");
         Ok(Uploaded { bytes: self.bytes, digest: format!("{:032x}", self.digest.digest128()) })
     }
 }

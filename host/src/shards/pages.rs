@@ -7,6 +7,7 @@ use tokio::{runtime::Handle, sync::Mutex};
 use super::{Shard, ShardPage, ShardTable};
 use crate::{
     error::{Error, Result},
+    fail_point,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
     source::Object,
@@ -84,7 +85,9 @@ impl ShardWriter {
         page.objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         page.objects.dedup();
         let key = self.layout.shard_page(&self.attempt, self.table.pages() - 1);
-        Handle::current().block_on(self.store.put(&key, to_json(&page)?))
+        Handle::current().block_on(self.store.put(&key, to_json(&page)?))?;
+        fail_point::reach("plan.page");
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    fail_point,
     schema::Schema,
     scratch::Scratch,
     times::{Work, spend},
@@ -74,7 +75,10 @@ impl ShuffleWriter {
             Some(spill) => spill,
             None => spill.insert(Spill::new(schema, settings.partitions, &settings.scratch)?),
         };
-        spend(Work::Spill, || spill.add(combiner, |run| buffer.drain_into(run)))
+        fail_point::reach("spill.begin");
+        spend(Work::Spill, || spill.add(combiner, |run| buffer.drain_into(run)))?;
+        fail_point::reach("spill.end");
+        Ok(())
     }
 
     /// Writes the run file to `out`, combining rows of different spilled runs on the way, and flushes it.

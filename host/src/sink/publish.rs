@@ -7,7 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{ErrorKind, Result, ResultExt},
+    error::{Error, ErrorKind, Result, ResultExt},
+    fail_point,
     layout::{AttemptId, LATEST, SinkLayout},
     store::Store,
 };
@@ -47,15 +48,22 @@ pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]
         .iter()
         .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
         .collect();
+    fail_point::reach("publish.begin");
     let keys: Vec<String> = futures::stream::iter(moves)
-        .map(async |(from, to)| store.rename(&from, &to).await.map(|()| to))
+        .map(async |(from, to)| {
+            store.rename(&from, &to).await?;
+            fail_point::reach("publish.moved");
+            Ok::<_, Error>(to)
+        })
         .buffered(MOVES_IN_FLIGHT)
         .try_collect()
         .await?;
     store.put(&layout.success(), "").await?;
+    fail_point::reach("publish.success");
     let latest = Latest { run_id: layout.root().to_owned(), parts: keys };
     let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
     store.put(LATEST, text).await?;
+    fail_point::reach("publish.latest");
     delete_leftovers(store, &layout.attempts()).await;
     Ok(latest.parts)
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod compile_cache;
+mod crashes;
 mod examples;
 mod formats;
 mod guests;

@@ -1,0 +1,154 @@
+//! Crashes: wherever a process is killed, the next one finishes the run with the same bytes, and repeats no committed
+//! task. The kills are real.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{BuildHasher, RandomState},
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    thread,
+    time::Instant,
+};
+
+use etl_host::fail_point;
+
+use crate::support::{Project, etl_host_command};
+
+const SIGKILL: i32 = 9;
+
+/// Nobody cuts the power here, so nothing needs to reach the disk.
+const RUN: [&str; 5] = ["--quiet", "--set", "run.fsync=false", "--run-id", "r"];
+
+/// Lines of very many keys: their shuffle spills.
+fn lines(count: u64) -> String {
+    (0..count).map(|n| format!("key {}\n", n.wrapping_mul(7_919) % 1_000_003)).collect()
+}
+
+/// Starts the binary, which kills itself at this fail point, and waits for its end.
+fn run_to(project: &Project, point: &str) -> ExitStatus {
+    let mut command = etl_host_command();
+    command.arg(project.path("pipeline.toml")).args(RUN).env("ETL_HOST_FAIL_POINT", point).stderr(Stdio::null());
+    command.status().expect("it starts")
+}
+
+/// Returns the commits there are, by file.
+fn commits(project: &Project) -> BTreeMap<String, String> {
+    let files = project.files("runs/test/r").into_iter().filter(|file| file.ends_with("commit.json"));
+    files
+        .map(|file| (file.clone(), fs::read_to_string(project.path("runs/test/r").join(file)).expect("it is there")))
+        .collect()
+}
+
+/// Returns the result's files but for what lost attempts left.
+fn published(project: &Project) -> Vec<String> {
+    project.files("result").into_iter().filter(|file| !file.contains("/_attempts/")).collect()
+}
+
+/// Finishes a run that was killed, and checks what the run and the crashes left.
+#[track_caller]
+fn finish(project: &Project, expected: &[(String, String)], whence: &str) {
+    let before = commits(project);
+    assert_eq!(project.result(RUN), expected, "{whence}");
+    let after = commits(project);
+    assert!(before.iter().all(|(file, commit)| after.get(file) == Some(commit)), "a commit changed: {whence}");
+    let parts = expected.iter().map(|(part, _)| format!("r/{part}"));
+    let files: Vec<String> = ["latest.json".into(), "r/_SUCCESS".into()].into_iter().chain(parts).collect();
+    assert_eq!(published(project), files, "{whence}");
+    let run = project.files("runs/test/r");
+    for once in ["manifest.json", "_SUCCESS", "plan.json"] {
+        assert_eq!(run.iter().filter(|file| file.ends_with(once)).count(), 1, "{once} in {run:?}: {whence}");
+    }
+}
+
+fn forget(project: &Project) {
+    for directory in ["runs", "result"] {
+        fs::remove_dir_all(project.path(directory)).expect("it was there");
+    }
+}
+
+#[test]
+fn killed_at_any_step_a_run_goes_on_to_the_same_bytes() {
+    let pipeline = "map = [{ plugin = \"plugin:count_by_type\" }]\n\
+                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 2 }\n\
+                    run = { store = \"runs/\", shuffle_memory = \"1MiB\", scratch = \"scratch/\" }\n\
+                    split.target_size = \"700KiB\"";
+    let pipeline = pipeline.replace("run = { store = \"runs/\", ", "run = { ");
+    let project =
+        Project::new(&format!("name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\n{pipeline}"))
+            .file("input/a.txt", lines(120_000))
+            .file("input/b.txt", lines(3_000))
+            .file("scratch/.keep", "");
+    let expected = project.result(RUN);
+    forget(&project);
+    // The first time, and, of what happens for each task, later: in another task or the next stage.
+    let first = fail_point::ALL.map(str::to_owned);
+    let later =
+        ["map.begin:3", "upload.finish:2", "upload.finished:4", "commit.begin:4", "commit.end:2", "commit.end:5"];
+    for point in first.into_iter().chain(later.map(str::to_owned)) {
+        assert_eq!(run_to(&project, &point).signal(), Some(SIGKILL), "it was not killed at `{point}`");
+        assert_eq!(project.files("scratch"), [".keep"], "scratch was left at `{point}`");
+        let complete = project.path("result/latest.json").exists();
+        let said = ["publish.latest", "finalize.manifest", "finalize.done"].contains(&point.as_str());
+        assert_eq!(complete, said, "killed at `{point}`");
+        finish(&project, &expected, &point);
+        forget(&project);
+    }
+}
+
+#[test]
+fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
+    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\n\
+                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3 }\nsplit.target_size = 500";
+    let project = Project::of(pipeline).file("input/a.txt", lines(10_000));
+    let started = Instant::now();
+    let expected = project.result(RUN);
+    let undisturbed = started.elapsed();
+    assert!(commits(&project).len() > 200, "{} tasks", commits(&project).len());
+    forget(&project);
+    let kills = if std::env::var_os("ETL_HOST_LONG_TESTS").is_some() { 1_000 } else { 100 };
+    let (mut killed, mut finished) = (0, 0);
+    while killed < kills {
+        // Few processes live long enough to finish, so a run is killed about ten times.
+        let wait = (undisturbed / 5).mul_f64(RandomState::new().hash_one(killed) as f64 / u64::MAX as f64);
+        let mut command = etl_host_command();
+        let mut child = command.arg(project.path("pipeline.toml")).args(RUN).spawn().expect("it starts");
+        thread::sleep(wait);
+        child.kill().expect("it can be killed");
+        let status = child.wait().expect("it ends");
+        if status.signal() == Some(SIGKILL) {
+            killed += 1;
+        } else {
+            assert!(status.success(), "{status}");
+            finish(&project, &expected, &format!("after {killed} kills"));
+            forget(&project);
+            finished += 1;
+        }
+    }
+    if finished == 0 || project.path("runs").exists() {
+        finish(&project, &expected, &format!("after {killed} kills"));
+    }
+}
+
+#[test]
+fn processes_that_race_on_a_run_make_one_result_even_if_one_is_killed() {
+    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\n\
+                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3 }\nsplit.target_size = 2000";
+    let project = Project::of(pipeline).file("input/a.txt", lines(10_000));
+    let expected = project.result(RUN);
+    for processes in [2, 4] {
+        forget(&project);
+        let start = |point: &str| {
+            let mut command = etl_host_command();
+            command.arg(project.path("pipeline.toml")).args(RUN).env("ETL_HOST_FAIL_POINT", point);
+            command.spawn().expect("it starts")
+        };
+        let mut killed = start("commit.end:5");
+        let others: Vec<_> = (1..processes).map(|_| start("")).collect();
+        assert_eq!(killed.wait().expect("it ends").signal(), Some(SIGKILL));
+        for mut other in others {
+            assert!(other.wait().expect("it ends").success());
+        }
+        finish(&project, &expected, &format!("{processes} processes"));
+    }
+}
