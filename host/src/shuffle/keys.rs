@@ -65,5 +65,15 @@ impl KeyEncoder {
 /// # Panics
 /// If `partitions` is 0.
 pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    u32::try_from(xxh3_64(key) % u64::from(partitions)).expect("the remainder of a division by a u32 is a u32")
+    partition_of_hash(hash_of(key), partitions)
+}
+
+/// Returns the partition of a key with this hash.
+pub(super) fn partition_of_hash(hash: u64, partitions: u32) -> u32 {
+    u32::try_from(hash % u64::from(partitions)).expect("the remainder of a division by a u32 is a u32")
+}
+
+/// Returns the hash of an encoded key that its partition follows from.
+pub(super) fn hash_of(key: &[u8]) -> u64 {
+    xxh3_64(key)
 }

@@ -31,7 +31,9 @@ pub struct Merge {
     rows: Vec<(usize, usize)>,
     bytes: usize,
     group_ends: Vec<u32>,
-    /// The key of the last row taken; empty before the first row, which no key is.
+    /// The prefix of the key of the last row taken; before the first row, that of no key.
+    last_prefix: Option<u128>,
+    /// That key, if it is longer than its prefix.
     last_key: Vec<u8>,
     failed: bool,
 }
@@ -59,6 +61,7 @@ impl Merge {
             rows: Vec::new(),
             bytes: 0,
             group_ends: Vec::new(),
+            last_prefix: None,
             last_key: Vec::new(),
             failed: false,
         })
@@ -91,15 +94,19 @@ impl Merge {
     /// Compares the key of the next row with that of the last one; `None` when there is no next row.
     fn next_order(&self) -> Option<Ordering> {
         let cursor = self.cursors.get(self.tree.winner()).filter(|cursor| !cursor.done)?;
-        Some(cursor.key().cmp(&self.last_key))
+        Some(compare(cursor, self.last_prefix, || &self.last_key))
     }
 
     fn start_group(&mut self) {
         if !self.rows.is_empty() {
             self.end_group();
         }
+        let cursor = &self.cursors[self.tree.winner()];
+        self.last_prefix = Some(cursor.prefix);
         self.last_key.clear();
-        self.last_key.extend_from_slice(self.cursors[self.tree.winner()].key());
+        if cursor.key().len() > PREFIX_BYTES {
+            self.last_key.extend_from_slice(cursor.key());
+        }
     }
 
     fn end_group(&mut self) {
@@ -218,14 +225,22 @@ fn prefix(key: &[u8]) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
+/// Compares the key of the row at a cursor with another key, of which a longer rest is asked for only if it matters.
+fn compare<'a>(cursor: &Cursor, prefix: Option<u128>, key: impl FnOnce() -> &'a [u8]) -> Ordering {
+    match Some(cursor.prefix).cmp(&prefix) {
+        // No key is the beginning of another one, so with the same prefix one that fits it is the same.
+        Ordering::Equal if cursor.key().len() > PREFIX_BYTES => cursor.key().cmp(key()),
+        order => order,
+    }
+}
+
 /// Returns whether the row at cursor `a` comes before that at `b`. A cursor that is done comes last.
 fn comes_first(cursors: &[Cursor], a: usize, b: usize) -> bool {
     let (left, right) = (&cursors[a], &cursors[b]);
     if left.done || right.done {
         return right.done && !left.done;
     }
-    let order = left.prefix.cmp(&right.prefix);
-    order.then_with(|| left.key().cmp(right.key())).then(a.cmp(&b)).is_lt()
+    compare(left, Some(right.prefix), || right.key()).then(a.cmp(&b)).is_lt()
 }
 
 /// Finds the first of several contenders again, after it changed, in log2(contenders) comparisons.

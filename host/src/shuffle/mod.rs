@@ -18,6 +18,7 @@
 
 mod combine;
 mod decode;
+mod group;
 mod keys;
 mod merge;
 mod read;

@@ -39,6 +39,12 @@ impl RowSizes {
         self.fixed + self.variable.iter().map(|offsets| span(offsets, row, row + 1)).sum::<usize>()
     }
 
+    /// Returns the most bytes a row may have.
+    pub(super) fn row_max(&self) -> usize {
+        let longest = |offsets: &OffsetBuffer<i32>| (0..self.rows).map(|row| span(offsets, row, row + 1)).max();
+        self.fixed + self.variable.iter().filter_map(longest).sum::<usize>()
+    }
+
     /// Returns the bytes of all rows.
     pub(super) fn total(&self) -> usize {
         self.rows * self.fixed + self.variable.iter().map(|offsets| span(offsets, 0, self.rows)).sum::<usize>()

@@ -9,7 +9,9 @@ use arrow_array::RecordBatch;
 use arrow_row::Rows;
 use arrow_select::{concat::concat_batches, interleave::interleave_record_batch};
 
-use super::{BATCH_BYTES, SortedGroups, combine::RunOutput, keys::KeyEncoder, partition_of, sizes::RowSizes};
+use super::{
+    BATCH_BYTES, SortedGroups, combine::RunOutput, group::Groups, keys::KeyEncoder, partition_of, sizes::RowSizes,
+};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
@@ -18,6 +20,9 @@ use crate::{
 
 /// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
 const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Rows are alike if the longest is at most so many times as long as the average.
+const ALIKE: usize = 4;
 
 /// Ties of no more rows than this are sorted by comparing whole keys.
 const FEW_ROWS: usize = 32;
@@ -35,20 +40,25 @@ pub(super) const PARTITION_BITS: u32 = u128::BITS - PREFIX_BITS - CHUNK_BITS - R
 ///
 /// Chunk and row are the arrival, so entries never tie, and rows of one key keep their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u128);
+pub(super) struct Entry(u128);
 
 impl Entry {
-    fn new(partition: u32, chunk: usize, row: usize) -> Self {
+    pub(super) fn new(partition: u32, chunk: usize, row: usize) -> Self {
         let arrival = (chunk as u128) << ROW_BITS | row as u128;
         Self(u128::from(partition) << (u128::BITS - PARTITION_BITS) | arrival)
     }
 
-    fn with_prefix(self, prefix: u64) -> Self {
+    /// Returns an entry of the same partition and key, of another row.
+    pub(super) fn at(self, chunk: usize, row: usize) -> Self {
+        Self(self.partition_and_prefix() << (CHUNK_BITS + ROW_BITS) | Self::new(0, chunk, row).0)
+    }
+
+    pub(super) fn with_prefix(self, prefix: u64) -> Self {
         let shift = CHUNK_BITS + ROW_BITS;
         Self(self.0 & !(u128::from(u64::MAX) << shift) | u128::from(prefix) << shift)
     }
 
-    fn partition(self) -> u32 {
+    pub(super) fn partition(self) -> u32 {
         (self.0 >> (u128::BITS - PARTITION_BITS)) as u32
     }
 
@@ -56,19 +66,29 @@ impl Entry {
         self.0 >> (CHUNK_BITS + ROW_BITS)
     }
 
-    fn chunk(self) -> usize {
+    pub(super) fn chunk(self) -> usize {
         (self.0 >> ROW_BITS) as usize & (CHUNKS_MAX - 1)
     }
 
-    fn row(self) -> usize {
+    pub(super) fn row(self) -> usize {
         self.0 as usize & (ROWS_MAX - 1)
     }
 }
 
 /// Some of the collected rows, with their encoded keys.
-struct Chunk {
+pub(super) struct Chunk {
     batch: RecordBatch,
     keys: Rows,
+}
+
+impl Chunk {
+    pub(super) fn rows(&self) -> usize {
+        self.keys.num_rows()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|key| key.data())
+    }
 }
 
 /// The rows collected so far.
@@ -136,7 +156,7 @@ impl SortBuffer {
         for start in (0..batch.num_rows()).step_by(ROWS_MAX) {
             let batch = batch.slice(start, ROWS_MAX.min(batch.num_rows() - start));
             let keys = self.encoder.encode(&batch)?;
-            let entries = batch.num_rows() * size_of::<Entry>();
+            let entries = batch.num_rows() * (size_of::<Entry>() + size_of::<u32>());
             self.chunk_bytes += RowSizes::new(&batch).total() + keys.size() + entries;
             self.chunks.push(Chunk { batch, keys });
         }
@@ -155,24 +175,31 @@ impl SortBuffer {
 struct SortedRows {
     chunks: Vec<Chunk>,
     entries: Vec<Entry>,
+    /// Whether entries of one partition with the same prefix have the same key.
+    grouped: bool,
 }
 
 impl SortedRows {
     fn new(chunks: Vec<Chunk>, partitions: u32) -> Self {
-        let mut entries = Vec::with_capacity(chunks.iter().map(|chunk| chunk.keys.num_rows()).sum());
-        for (number, chunk) in chunks.iter().enumerate() {
-            let rows = chunk.keys.iter().enumerate();
-            entries.extend(rows.map(|(row, key)| Entry::new(partition_of(key.data(), partitions), number, row)));
+        match Groups::find(&chunks, partitions) {
+            Some(groups) => {
+                let mut keys = Self { chunks, entries: groups.first_rows(), grouped: false };
+                keys.sort();
+                let entries = groups.spread(&keys.chunks, &keys.entries);
+                Self { chunks: keys.chunks, entries, grouped: true }
+            }
+            None => {
+                let mut rows = Self { entries: entries_of(&chunks, partitions), chunks, grouped: false };
+                rows.sort();
+                rows
+            }
         }
-        let mut rows = Self { chunks, entries };
-        rows.sort();
-        rows
     }
 
     /// Sorts by the 8 bytes behind those all keys begin with, and what ties by the next 8 that differ, until no
     /// ties are left but those of equal keys.
     fn sort(&mut self) {
-        let Self { chunks, entries } = self;
+        let Self { chunks, entries, .. } = self;
         let key = |entry: &Entry| key_of(chunks, *entry);
         let mut ties: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), 0)];
         while let Some((range, compared)) = ties.pop() {
@@ -198,11 +225,15 @@ impl SortedRows {
     fn cut_into<W: Write>(&self, run: &mut RunOutput<W>) -> Result<()> {
         let batches: Vec<&RecordBatch> = self.chunks.iter().map(|chunk| &chunk.batch).collect();
         let sizes: Vec<RowSizes> = batches.iter().map(|batch| RowSizes::new(batch)).collect();
+        let row_max = sizes.iter().map(RowSizes::row_max).max().unwrap_or_default();
+        let total: usize = sizes.iter().map(RowSizes::total).sum();
+        // Where rows are about equally long, looking up each one's length would cost more than cutting it out.
+        let alike = row_max * self.entries.len() <= ALIKE * total;
         let (mut rows, mut group_ends, mut bytes) = (Vec::new(), Vec::new(), 0);
         for (position, &entry) in self.entries.iter().enumerate() {
             let next = self.entries.get(position + 1).filter(|next| next.partition() == entry.partition());
             rows.push((entry.chunk(), entry.row()));
-            bytes += sizes[entry.chunk()].row(entry.row());
+            bytes += if alike { row_max } else { sizes[entry.chunk()].row(entry.row()) };
             let batch_ends = next.is_none() || bytes >= BATCH_BYTES;
             let group_ends_here = run.combines() && next.is_none_or(|&next| !self.same_key(entry, next));
             if group_ends_here || batch_ends {
@@ -222,11 +253,22 @@ impl SortedRows {
 
     fn same_key(&self, a: Entry, b: Entry) -> bool {
         // Equal keys tied to the end, so their prefixes are equal too.
-        a.partition_and_prefix() == b.partition_and_prefix() && key_of(&self.chunks, a) == key_of(&self.chunks, b)
+        let may_be = a.partition_and_prefix() == b.partition_and_prefix();
+        may_be && (self.grouped || key_of(&self.chunks, a) == key_of(&self.chunks, b))
     }
 }
 
-fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
+/// Returns every row, in order of arrival.
+fn entries_of(chunks: &[Chunk], partitions: u32) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(chunks.iter().map(Chunk::rows).sum());
+    for (number, chunk) in chunks.iter().enumerate() {
+        let keys = chunk.keys().enumerate();
+        entries.extend(keys.map(|(row, key)| Entry::new(partition_of(key, partitions), number, row)));
+    }
+    entries
+}
+
+pub(super) fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
     chunks[entry.chunk()].keys.row(entry.row()).data()
 }
 

@@ -1,13 +1,14 @@
 //! Map plugin `key-value`: takes a key and a whole number from each line.
 //!
 //! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
-//! Lines that are not UTF-8, lack a field, or have no int64 for a value are rejected.
+//! Lines that lack a field, whose key is not UTF-8, or whose value is no int64 are rejected.
 //!
 //! Configuration, all optional:
 //! - `separator`: what separates fields, one character (default `,`; quotes have no meaning).
 //! - `key`, `value`: which fields to take, counted from 0 (default 0 and 1).
 
 use etl_plugin::{Context, Int64, LineMapper, Output, Schema, StepError, Text};
+use memchr::memmem::Finder;
 
 #[derive(serde::Deserialize)]
 #[serde(default)]
@@ -23,13 +24,18 @@ impl Default for Config {
     }
 }
 
-struct KeyValue(Config);
+struct KeyValue {
+    separator: Finder<'static>,
+    key: usize,
+    value: usize,
+}
 
 impl LineMapper for KeyValue {
     type Config = Config;
 
-    fn open(config: Config, _: &Context) -> Result<Self, StepError> {
-        Ok(Self(config))
+    fn open(Config { separator, key, value }: Config, _: &Context) -> Result<Self, StepError> {
+        let separator = Finder::new(separator.encode_utf8(&mut [0; 4])).into_owned();
+        Ok(Self { separator, key, value })
     }
 
     fn schema(&self) -> Schema {
@@ -37,26 +43,38 @@ impl LineMapper for KeyValue {
     }
 
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
-        let Ok(line) = str::from_utf8(line) else {
-            return out.reject("the line is not UTF-8");
-        };
-        let (mut key, mut value) = (None, None);
-        let last = self.0.key.max(self.0.value);
-        for (number, field) in line.split(self.0.separator).take(last.saturating_add(1)).enumerate() {
-            if number == self.0.key {
-                key = Some(field);
-            }
-            if number == self.0.value {
-                value = Some(field);
-            }
-        }
-        let (Some(key), Some(value)) = (key, value) else {
+        let (Some(key), Some(value)) = self.fields(line) else {
+            let last = self.key.max(self.value);
             return out.reject(format!("the line has no field {last} (fields count from 0)"));
+        };
+        let (Ok(key), Ok(value)) = (str::from_utf8(key), str::from_utf8(value)) else {
+            return out.reject("the key or the value is not UTF-8");
         };
         match value.trim().parse::<i64>() {
             Ok(value) => out.emit((key, value)),
             Err(_) => out.reject(format!("the value `{value}` is no int64")),
         }
+    }
+}
+
+impl KeyValue {
+    /// Returns the fields of a line that are its key and its value, those it has.
+    fn fields<'a>(&self, line: &'a [u8]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+        let (mut key, mut value) = (None, None);
+        let mut rest = Some(line);
+        for number in 0..=self.key.max(self.value) {
+            let Some(line) = rest else { break };
+            let end = self.separator.find(line);
+            let field = &line[..end.unwrap_or(line.len())];
+            rest = end.map(|end| &line[end + self.separator.needle().len()..]);
+            if number == self.key {
+                key = Some(field);
+            }
+            if number == self.value {
+                value = Some(field);
+            }
+        }
+        (key, value)
     }
 }
 

@@ -25,7 +25,7 @@ impl Default for Config {
 
 struct WordCount {
     lowercase: bool,
-    lowered: String,
+    lowered: Vec<u8>,
     counts: Counts,
 }
 
@@ -33,7 +33,7 @@ impl LineMapper for WordCount {
     type Config = Config;
 
     fn open(config: Config, _: &Context) -> Result<Self, StepError> {
-        Ok(Self { lowercase: config.lowercase, lowered: String::new(), counts: Counts::default() })
+        Ok(Self { lowercase: config.lowercase, lowered: Vec::new(), counts: Counts::default() })
     }
 
     fn schema(&self) -> Schema {
@@ -41,12 +41,14 @@ impl LineMapper for WordCount {
     }
 
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+        if line.is_ascii() {
+            return self.count_ascii(line, out);
+        }
         let Ok(line) = str::from_utf8(line) else {
             return out.reject("the line is not UTF-8");
         };
         for word in line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            let word = if self.lowercase { lowercase(word, &mut self.lowered) } else { word };
-            self.counts.add(word, out)?;
+            if self.lowercase { self.counts.add(&word.to_lowercase(), out)? } else { self.counts.add(word, out)? }
         }
         Ok(())
     }
@@ -56,16 +58,27 @@ impl LineMapper for WordCount {
     }
 }
 
-/// Lowercases into a buffer that is used again, since nearly every word needs one.
-fn lowercase<'a>(word: &str, lowered: &'a mut String) -> &'a str {
-    if word.is_ascii() {
-        lowered.clear();
-        lowered.push_str(word);
-        lowered.make_ascii_lowercase();
-    } else {
-        *lowered = word.to_lowercase();
+impl WordCount {
+    /// Counts the words of a line without other characters than ASCII's: most lines, and several times as fast.
+    fn count_ascii(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+        let mut rest = line;
+        if self.lowercase {
+            self.lowered.clear();
+            self.lowered.extend_from_slice(line);
+            self.lowered.make_ascii_lowercase();
+            rest = &self.lowered;
+        }
+        while let Some(start) = rest.iter().position(u8::is_ascii_alphanumeric) {
+            rest = &rest[start..];
+            let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(end);
+            if !self.counts.add_known(word) {
+                self.counts.add(str::from_utf8(word).unwrap_or_default(), out)?;
+            }
+            rest = behind;
+        }
+        Ok(())
     }
-    lowered
 }
 
 etl_plugin::export_line_mapper!(WordCount);
