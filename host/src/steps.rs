@@ -3,10 +3,12 @@
 //! Owns the check that what one step emits is what the next one takes. Reads no data. Used by `check`, when a run is
 //! planned, and when it is taken up again.
 
+use std::{panic, thread};
+
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Events,
-    pipeline::{Pipeline, Reduce},
+    pipeline::{Pipeline, Reduce, Split},
     plan::{PlannedStep, Recipe},
     plugin::{Engine, Interface, Plugin, Task},
     schema::Schema,
@@ -36,15 +38,11 @@ impl Steps {
     /// [`ErrorKind::Config`] when a plugin cannot be loaded, does not accept its configuration or its input, emits
     /// what the next step or the sink cannot take, or breaks.
     pub fn load(pipeline: &Pipeline, engine: &Engine) -> Result<Self> {
-        let split = match &pipeline.split {
-            crate::pipeline::Split::Plugin(step) => Some(engine.load(step, Interface::Splitter)?),
-            crate::pipeline::Split::BuiltIn { .. } => None,
-        };
-        let maps: Result<Vec<Plugin>> = pipeline.maps.iter().map(|step| engine.load(step, Interface::Mapper)).collect();
-        let reduce =
-            pipeline.reduce.as_ref().map(|reduce| engine.load(&reduce.step, Interface::Reducer)).transpose()?;
+        let mut maps = load_plugins(pipeline, engine)?;
+        let split = matches!(pipeline.split, Split::Plugin(_)).then(|| maps.remove(0));
+        let reduce = pipeline.reduce.as_ref().and_then(|_| maps.pop());
         let source = pipeline.source.format.schema();
-        let (maps, mut mapped) = (maps?, Vec::new());
+        let mut mapped = Vec::new();
         for plugin in &maps {
             mapped.push(mapped_schema(plugin, mapped.last().unwrap_or(&source))?);
         }
@@ -75,6 +73,20 @@ impl Steps {
         let steps = self.plugins().map(planned).collect();
         Recipe { keys: pipeline.deciding(), steps, records: self.source.to_string() }
     }
+}
+
+/// Loads the plugins of all steps, in the order data flows, each on a thread of its own: a start waits for the slowest
+/// one only.
+fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
+    let split = matches!(pipeline.split, Split::Plugin(_)).then_some(Interface::Splitter);
+    let maps = pipeline.maps.iter().map(|_| Interface::Mapper);
+    let reduce = pipeline.reduce.as_ref().map(|_| Interface::Reducer);
+    let interfaces = split.into_iter().chain(maps).chain(reduce);
+    thread::scope(|threads| {
+        let load = |(step, interface)| threads.spawn(move || engine.load(step, interface));
+        let loading: Vec<_> = pipeline.steps().zip(interfaces).map(load).collect();
+        loading.into_iter().map(|plugin| plugin.join().unwrap_or_else(|panic| panic::resume_unwind(panic))).collect()
+    })
 }
 
 /// The task plugins are opened for when only their schema is asked for.

@@ -28,8 +28,9 @@ pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
 /// The most instances that can be alive at the same time; each reserves 4 GiB of address space a memory.
 const INSTANCES_MAX: u32 = 4_000;
-/// Memory an instance leaves behind that is zeroed in place instead of given back.
+/// Memory and tables an instance leaves behind that are zeroed in place instead of given back.
 const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
+const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
 /// Compiles components and runs instances. One per process; clones share it.
 #[derive(Clone)]
@@ -185,11 +186,14 @@ fn pool(instances: u32) -> InstanceAllocationStrategy {
         .total_core_instances(instances.saturating_mul(8))
         .total_memories(instances.saturating_mul(2))
         .total_tables(instances.saturating_mul(8))
+        // Calls are synchronous: none needs a stack of its own.
+        .total_stacks(0)
         .max_memory_size(4 << 30)
         .table_elements(1_000_000)
         .max_core_instance_size(16 << 20)
         .max_component_instance_size(16 << 20)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
 }
