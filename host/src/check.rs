@@ -34,6 +34,10 @@ pub struct CheckedStep {
     pub plugin: String,
     /// Its SHA-256 digest.
     pub digest: String,
+    /// What it is granted, by name.
+    pub grants: Vec<String>,
+    /// What its plugin imports that can be granted.
+    pub grantable: Vec<&'static str>,
     /// What it emits; absent for a splitter.
     pub output: Option<String>,
 }
@@ -100,6 +104,8 @@ fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Vec<CheckedStep> {
         name: step.name.clone(),
         plugin: step.plugin.display().to_string(),
         digest: plugin.digest().to_owned(),
+        grants: step.grants.names(),
+        grantable: plugin.grantable().to_vec(),
         output,
     };
     pipeline.steps().zip(steps.plugins()).zip(outputs).map(checked).collect()

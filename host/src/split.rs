@@ -29,6 +29,8 @@ use crate::{
     steps::rehearsal,
 };
 
+/// How much is shown of the name of an object that does not exist.
+const SHOWN_NAME_BYTES_MAX: usize = 1024;
 /// The most shards a run may have.
 const SHARDS_MAX: u32 = 10_000_000;
 
@@ -235,7 +237,8 @@ impl Draft {
     fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
         let Slice { object: name, offset, length } = slice;
         let Some(object) = find(objects, name) else {
-            return Err(refused(format!("named object `{name}`, which the source does not have")));
+            let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
+            return Err(refused(format!("named object `{shown}`, which the source does not have")));
         };
         let size = object.size;
         let Some(end) = offset.checked_add(*length).filter(|end| *end <= size) else {
@@ -364,10 +367,11 @@ mod tests {
             (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
             (slice("a", 7, 2), "overlaps the one from 8 to 10"),
             (slice("../a", 0, 1), "which the source does not have"),
+            (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
             (slice("z.gz", 0, 5), "compressed"),
         ] {
             let error = draft.cover(&bad, &objects).expect_err("refused").to_string();
-            assert!(error.contains(what), "{error}");
+            assert!(error.contains(what) && error.len() < 2000, "{error}");
         }
         assert_eq!(draft.covered_bytes, 10);
     }

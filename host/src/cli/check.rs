@@ -16,7 +16,7 @@ const DIGEST_CHARACTERS: usize = 12;
 /// Checks a pipeline and prints what was found.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
-    let checked = runtime()?.block_on(check::check(&pipeline));
+    let checked = runtime(&pipeline)?.block_on(check::check(&pipeline));
     let checked = checked.map_err(|error| redacted(&error, &pipeline.secrets))?;
     print(&pipeline.secrets.redact(&text(&pipeline, &checked)));
     Ok(())
@@ -35,6 +35,10 @@ fn text(pipeline: &Pipeline, checked: &Checked) -> String {
         let digest = step.digest.get(..DIGEST_CHARACTERS).unwrap_or(&step.digest);
         rows.push((step.name.clone(), step.plugin.clone()));
         rows.push((String::new(), format!("sha256 {digest}…, {output}")));
+        if !step.grants.is_empty() || !step.grantable.is_empty() {
+            let [granted, imports] = [step.grants.join(", "), step.grantable.join(", ")].map(or_nothing);
+            rows.push((String::new(), format!("granted {granted}; imports {imports}")));
+        }
     }
     rows.push(("sink".to_owned(), pipeline.sink.location.written.clone()));
     let mut text = format!("{}: nothing wrong found\n\n", pipeline.name);
@@ -42,6 +46,10 @@ fn text(pipeline: &Pipeline, checked: &Checked) -> String {
         _ = writeln!(text, "{label:8}  {what}");
     }
     text
+}
+
+fn or_nothing(text: String) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -59,7 +67,14 @@ mod tests {
 
     fn step(name: &str, output: Option<&str>) -> CheckedStep {
         let (plugin, digest) = (format!("{}.wasm", name.replace(' ', "")), "00ff".repeat(16));
-        CheckedStep { name: name.to_owned(), plugin, digest, output: output.map(str::to_owned) }
+        CheckedStep {
+            name: name.to_owned(),
+            plugin,
+            digest,
+            grants: Vec::new(),
+            grantable: Vec::new(),
+            output: output.map(str::to_owned),
+        }
     }
 
     fn checked(steps: Vec<CheckedStep>, shards: Option<u64>) -> Checked {
@@ -68,8 +83,11 @@ mod tests {
 
     #[test]
     fn what_was_checked_is_shown_in_the_order_data_flows() {
-        let steps =
-            vec![step("map", Some("word text, n int64 (key: word)")), step("reduce", Some("word text, n int64"))];
+        let mut map = step("map", Some("word text, n int64 (key: word)"));
+        (map.grants, map.grantable) = (vec!["clock".to_owned(), "env:TZ".to_owned()], vec!["clock", "random"]);
+        let mut reduce = step("reduce", Some("word text, n int64"));
+        reduce.grantable = vec!["clock"];
+        let steps = vec![map, reduce];
         let expected = "\
 p: nothing wrong found
 
@@ -77,8 +95,10 @@ source    3 objects, 2.0 KiB, line binary
 split     built in, 4 shards
 map       map.wasm
           sha256 00ff00ff00ff…, emits word text, n int64 (key: word)
+          granted clock, env:TZ; imports clock, random
 reduce    reduce.wasm
           sha256 00ff00ff00ff…, emits word text, n int64
+          granted nothing; imports clock
 sink      out/
 ";
         let pipeline = pipeline();

@@ -17,7 +17,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 }
 
 fn text(file: &Path, inspection: &Inspection) -> String {
-    let Inspection { step, wit_version, imports, digest, size_bytes } = inspection;
+    let Inspection { step, wit_version, imports, grantable, digest, size_bytes } = inspection;
+    let grantable = if grantable.is_empty() { "nothing".to_owned() } else { grantable.join(", ") };
     let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n           ") };
     format!(
         "plugin     {}\n\
@@ -25,7 +26,8 @@ fn text(file: &Path, inspection: &Inspection) -> String {
          interface  etl:plugin@{wit_version}\n\
          digest     sha256:{digest}\n\
          size       {} ({} bytes)\n\
-         imports    {imports}\n",
+         imports    {imports}\n\
+         grantable  {grantable}\n",
         file.display(),
         bytes(*size_bytes),
         count(*size_bytes),
@@ -42,6 +44,7 @@ mod tests {
             step: "map".to_owned(),
             wit_version: "0.1.0".to_owned(),
             imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
+            grantable: vec!["clock", "env:NAME"],
             digest: "00ff".to_owned(),
             size_bytes: 71_782,
         };
@@ -53,6 +56,7 @@ digest     sha256:00ff
 size       70.1 KiB (71,782 bytes)
 imports    etl:plugin/output@0.1.0
            wasi:io/error@0.2.6
+grantable  clock, env:NAME
 ";
         assert_eq!(text(Path::new("a/count.wasm"), &inspection), expected);
     }

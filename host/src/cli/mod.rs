@@ -24,12 +24,16 @@ use self::args::{Cli, Command};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::{Pipeline, Secrets},
+    plugin::STACK_BYTES_MAX,
     report::text,
 };
 
 /// More than there can be attempts in flight: an attempt that waits for a file holds a thread, and reading the file
 /// takes another one.
 const BLOCKING_THREADS_MAX: usize = 4096;
+
+/// What the host's own code has of a thread's stack, besides its instances; only what is used takes memory.
+const HOST_STACK_BYTES: usize = 2 << 20;
 
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 
@@ -100,9 +104,14 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
     Ok(pipeline)
 }
 
-fn runtime() -> Result<Runtime> {
+/// Starts the runtime of a pipeline: its threads have a stack for every instance that may run on one at a time.
+fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
+    let nested = pipeline.maps.len() + 1;
+    builder
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_stack_size(HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4));
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 

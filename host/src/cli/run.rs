@@ -24,7 +24,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
         events.listen(JsonLines::new(io::stdout(), redact.clone()));
     }
 
-    let runtime = runtime()?;
+    let runtime = runtime(&pipeline)?;
     let outcome = runtime.block_on(run_until_interrupted(&pipeline, start(args), &events));
     // A plugin of an attempt that was given up may still compute; nobody waits for it.
     runtime.shutdown_background();

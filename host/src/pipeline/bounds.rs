@@ -29,6 +29,7 @@ pub(super) const SHUFFLE_MEMORY: Bounds<Size> = size(256 * MIB, MIB, TIB);
 pub(super) const TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
 pub(super) const BATCH_TIMEOUT: Bounds<Period> = period(MINUTE, MILLISECOND, DAY);
 pub(super) const GRACE: Bounds<Period> = period(Duration::from_secs(5), Duration::ZERO, DAY);
+pub(super) const COMPILE_TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
 pub(super) const INTERVAL: Bounds<Period> = period(SECOND, Duration::ZERO, DAY);
 pub(super) const MULTIPLIER: Bounds<f64> = Bounds { default: 2.0, min: 1.0, max: 100.0 };
 pub(super) const ATTEMPTS: Bounds<i64> = Bounds { default: 3, min: 1, max: 100 };

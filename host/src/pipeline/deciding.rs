@@ -7,8 +7,16 @@ use serde_json::Value;
 use super::{Pipeline, SourceFormat, Split};
 
 /// The keys that decide as they are written. Plugins count by their digest, and where they lie does not matter.
-const WRITTEN: [&str; 6] =
-    ["source.url", "source.include", "source.fields", "split.config", "reduce.config", "sink.url"];
+const WRITTEN: [&str; 8] = [
+    "source.url",
+    "source.include",
+    "source.fields",
+    "split.config",
+    "split.grants",
+    "reduce.config",
+    "reduce.grants",
+    "sink.url",
+];
 
 impl Pipeline {
     /// Returns the keys that decide the bytes of the result, by name, with `${NAME}` left in place. One that is left
@@ -25,6 +33,7 @@ impl Pipeline {
         }
         for (index, map) in self.document["map"].as_array().into_iter().flatten().enumerate() {
             flatten(&format!("map[{index}].config"), &map["config"], &mut keys);
+            flatten(&format!("map[{index}].grants"), &map["grants"], &mut keys);
         }
         let format = if self.source.format == SourceFormat::Lines { "lines" } else { "json" };
         keys.insert("source.format".to_owned(), format.into());
@@ -42,7 +51,7 @@ impl Pipeline {
     }
 }
 
-/// Adds the values in `value`, table by table; an empty table is as good as none.
+/// Adds the values in `value`, table by table; an empty table or list is as good as none.
 fn flatten(key: &str, value: &Value, keys: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(table) => {
@@ -51,6 +60,7 @@ fn flatten(key: &str, value: &Value, keys: &mut BTreeMap<String, Value>) {
             }
         }
         Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
         value => _ = keys.insert(key.to_owned(), value.clone()),
     }
 }
@@ -101,6 +111,7 @@ mod tests {
             "source.format=lines",
             "sink.format=json",
             "reduce.config={}",
+            "reduce.grants=[]",
         ];
         assert_eq!(deciding(&defaults), deciding(&[]));
     }
@@ -113,6 +124,8 @@ mod tests {
             ("reduce.partitions=8", "reduce.partitions"),
             ("split.target_size=1KiB", "split.target_size"),
             ("run.shuffle_memory=1MiB", "run.shuffle_memory"),
+            ("reduce.grants=['clock']", "reduce.grants"),
+            ("map.0.grants=['env:NAME']", "map[0].grants"),
             ("sink.url=other/", "sink.url"),
             ("sink.format=csv", "sink.format"),
             ("source.include=['*.txt']", "source.include"),

@@ -53,6 +53,7 @@ pub(super) struct Split {
     pub plugin: Option<String>,
     pub build: Option<String>,
     pub config: Option<Table>,
+    pub grants: Option<Vec<String>>,
     pub limits: Option<Limits>,
     pub retry: Option<Retry>,
 }
@@ -63,6 +64,7 @@ pub(super) struct Map {
     pub plugin: String,
     pub build: Option<String>,
     pub config: Option<Table>,
+    pub grants: Option<Vec<String>>,
     pub limits: Option<Limits>,
     pub retry: Option<Retry>,
     pub max_rejects: Option<i64>,
@@ -74,6 +76,7 @@ pub(super) struct Reduce {
     pub plugin: String,
     pub build: Option<String>,
     pub config: Option<Table>,
+    pub grants: Option<Vec<String>>,
     pub limits: Option<Limits>,
     pub retry: Option<Retry>,
     #[serde(default)]
@@ -89,6 +92,7 @@ pub(super) struct Limits {
     pub batch_timeout: Option<Period>,
     pub output: Option<Size>,
     pub log: Option<Size>,
+    pub compile_timeout: Option<Period>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,6 +130,7 @@ pub(super) struct Step {
     pub plugin: String,
     pub build: Option<String>,
     pub config: Option<Table>,
+    pub grants: Option<Vec<String>>,
     pub limits: Option<Limits>,
     pub retry: Option<Retry>,
     pub max_rejects: Option<i64>,
@@ -133,14 +138,14 @@ pub(super) struct Step {
 
 impl From<Map> for Step {
     fn from(map: Map) -> Self {
-        let Map { plugin, build, config, limits, retry, max_rejects } = map;
-        Self { plugin, build, config, limits, retry, max_rejects }
+        let Map { plugin, build, config, grants, limits, retry, max_rejects } = map;
+        Self { plugin, build, config, grants, limits, retry, max_rejects }
     }
 }
 
 impl From<Reduce> for Step {
     fn from(reduce: Reduce) -> Self {
-        let Reduce { plugin, build, config, limits, retry, combine: _, partitions: _ } = reduce;
-        Self { plugin, build, config, limits, retry, max_rejects: None }
+        let Reduce { plugin, build, config, grants, limits, retry, combine: _, partitions: _ } = reduce;
+        Self { plugin, build, config, grants, limits, retry, max_rejects: None }
     }
 }

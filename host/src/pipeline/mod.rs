@@ -6,6 +6,7 @@ mod bounds;
 mod deciding;
 mod document;
 mod file;
+mod grants;
 mod key;
 mod location;
 mod message;
@@ -21,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-pub use self::secrets::Secrets;
 use self::{
     document::Document,
     file::File,
@@ -29,6 +29,7 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
+pub use self::{grants::Grants, secrets::Secrets};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
@@ -55,7 +56,7 @@ pub struct Pipeline {
     pub store_options: BTreeMap<String, String>,
     /// The document as written, `--set` applied and `${NAME}` left in place: what the plan keeps.
     pub document: serde_json::Value,
-    /// The values `${NAME}` took, to keep them out of whatever is written.
+    /// The values of `${NAME}` and of granted variables, to keep them out of whatever is written.
     pub secrets: Secrets,
 }
 
@@ -72,14 +73,18 @@ impl Pipeline {
         let root = KeyPath::default();
         let written = document::json(document.root(), &root).map_err(at_key)?;
         let mut expanded = document.root().clone();
-        let mut expansion = Expansion::new(env);
+        let mut expansion = Expansion::new(&env);
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
         let secrets = expansion.into_secrets();
 
-        let tables = tables(&document, &directory(path)?, expanded);
+        let tables = tables(&document, &directory(path)?, expanded, &env);
         let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
         let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
-        Ok(Self { name, source, split, maps, reduce, sink, run, store_options, document: written, secrets })
+        let mut pipeline =
+            Self { name, source, split, maps, reduce, sink, run, store_options, document: written, secrets };
+        let granted: Vec<_> = pipeline.steps().flat_map(|step| step.grants.variables.clone()).collect();
+        granted.iter().for_each(|(variable, value)| pipeline.secrets.add(variable, value));
+        Ok(pipeline)
     }
 
     /// Returns the number of reduce tasks; 0 in a map-only pipeline.
@@ -91,19 +96,24 @@ impl Pipeline {
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         let split = match &self.split {
             Split::BuiltIn { .. } => None,
-            Split::Plugin(step) => Some(step),
+            Split::Plugin(step) => Some(step.as_ref()),
         };
         let reduce = self.reduce.as_ref().map(|reduce| &reduce.step);
         split.into_iter().chain(&self.maps).chain(reduce)
     }
 }
 
-fn tables(document: &Document, directory: &Path, expanded: toml::Value) -> Result<Tables> {
+fn tables(
+    document: &Document,
+    directory: &Path,
+    expanded: toml::Value,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Tables> {
     let file: File = serde_path_to_error::deserialize(expanded).map_err(|error| {
         let (key, what) = message::explain(&error);
         document.error(&key, what)
     })?;
-    Validator { document, directory }.tables(file)
+    Validator { document, directory, env }.tables(file)
 }
 
 /// Returns the directory of a file, absolute.
@@ -160,7 +170,7 @@ pub enum Split {
         target_size: u64,
     },
     /// A splitter plugin.
-    Plugin(Step),
+    Plugin(Box<Step>),
 }
 
 /// A plugin and how it is run: `[split]`, one `[[map]]`, or `[reduce]`.
@@ -174,6 +184,8 @@ pub struct Step {
     pub build: Option<String>,
     /// Its configuration, a JSON object as text.
     pub config: String,
+    /// What it is given of the real world.
+    pub grants: Grants,
     /// What it may use.
     pub limits: Limits,
     /// How its tasks are tried again.
@@ -204,6 +216,8 @@ pub struct Limits {
     pub batch_timeout: Duration,
     /// `output`: bytes emitted per attempt.
     pub output_bytes: u64,
+    /// `compile_timeout`: time to compile the plugin.
+    pub compile_timeout: Duration,
     /// `log`: bytes of messages and standard output per attempt; more are dropped.
     pub log_bytes: u64,
 }

@@ -40,7 +40,8 @@ impl Secrets {
         found.min_by_key(|(start, _, value)| (*start, Reverse(value.len())))
     }
 
-    fn add(&mut self, name: &str, value: &str) {
+    /// Keeps a value out of texts from now on.
+    pub(super) fn add(&mut self, name: &str, value: &str) {
         let known = self.values.iter().any(|(known, _)| known == name);
         if value.chars().count() >= REDACTED_CHARACTERS_MIN && !known {
             self.values.push((name.to_owned(), value.to_owned()));
@@ -115,8 +116,7 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
     }
 
     fn variable(&mut self, name: &str) -> Result<String, String> {
-        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if !is_variable(name) {
             return Err(format!(
                 "has `${{{name}}}`, which names no environment variable (write `$${{` for a literal `${{`)"
             ));
@@ -127,6 +127,12 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
         self.secrets.add(name, &value);
         Ok(value)
     }
+}
+
+/// Returns whether an environment variable can have this name.
+pub(super) fn is_variable(name: &str) -> bool {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

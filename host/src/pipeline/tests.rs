@@ -74,6 +74,7 @@ fn what_is_left_out_takes_its_default() {
         batch_timeout: Duration::from_secs(60),
         output_bytes: 16 << 30,
         log_bytes: 1 << 20,
+        compile_timeout: Duration::from_secs(300),
     };
     assert_eq!(step.limits, limits);
     assert_eq!(step.retry, Retry { attempts: 3, interval: Duration::from_secs(1), multiplier: 2.0 });
@@ -95,7 +96,8 @@ fn every_key_is_read() {
         build = "make split"
         [[map]]
         plugin = "../plugins/a.wasm"
-        limits = { memory = "64MiB", timeout = "60s", batch_timeout = "500ms", output = "1GB", log = 4096 }
+        limits = { memory = "64MiB", timeout = "60s", batch_timeout = "500ms", output = "1GB", log = 4096, compile_timeout = "9s" }
+        grants = ["env:BUCKET", "random", "clock"]
         retry = { attempts = 5, interval = "2s", multiplier = 3 }
         max_rejects = 7
         [[map]]
@@ -140,6 +142,10 @@ fn every_key_is_read() {
     assert!(map.plugin.ends_with("plugins/a.wasm") && !map.plugin.to_string_lossy().contains(".."));
     assert_eq!(map.limits.batch_timeout, Duration::from_millis(500));
     assert_eq!((map.limits.output_bytes, map.limits.log_bytes), (1_000_000_000, 4096));
+    assert_eq!(map.limits.compile_timeout, Duration::from_secs(9));
+    let granted = Grants { clock: true, random: true, variables: vec![("BUCKET".to_owned(), "lake-7".to_owned())] };
+    assert_eq!((&map.grants, &pipeline.maps[1].grants), (&granted, &Grants::default()));
+    assert_eq!(pipeline.secrets.redact("in lake-7"), "in ${BUCKET}");
     assert_eq!(map.retry, Retry { attempts: 5, interval: Duration::from_secs(2), multiplier: 3.0 });
     assert_eq!(pipeline.maps[1].plugin, Path::new("/opt/b.wasm"));
     let reduce = pipeline.reduce.as_ref().expect("a reduce step");
@@ -245,18 +251,35 @@ const WRONG: &[(&str, &str, &str)] = &[
         "\"map.wasm\"",
         "\"map.wasm\"\n[[map]]\nplugin = \"b.wasm\"\n[map.limits]\nmemry = \"1MiB\"",
         "DIR/pipeline.toml:11: `map[1].limits.memry` is not a known key (did you mean `memory`? known keys: memory, \
-         timeout, batch_timeout, output, log)",
+         timeout, batch_timeout, output, log, compile_timeout)",
     ),
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nzzz = true",
-        "DIR/pipeline.toml:8: `map[0].zzz` is not a known key (known keys: plugin, build, config, limits, retry, \
+        "DIR/pipeline.toml:8: `map[0].zzz` is not a known key (known keys: plugin, build, config, grants, limits, retry, \
          max_rejects)",
     ),
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nlimits = { memory = \"1KiB\" }",
         "DIR/pipeline.toml:8: `map[0].limits.memory` is 1KiB, allowed are 64KiB to 4GiB",
+    ),
+    (
+        "\"map.wasm\"",
+        "\"map.wasm\"\ngrants = [\"clock\", \"network\"]",
+        "DIR/pipeline.toml:8: `map[0].grants[1]` is `network`, which cannot be granted (choices: `clock`, `random`, \
+         `env:NAME`)",
+    ),
+    (
+        "\"map.wasm\"",
+        "\"map.wasm\"\ngrants = [\"env:\"]",
+        "DIR/pipeline.toml:8: `map[0].grants[0]` is `env:`, which cannot be granted (choices: `clock`, `random`, \
+         `env:NAME`)",
+    ),
+    (
+        "\"map.wasm\"",
+        "\"map.wasm\"\ngrants = [\"env:NOPE\"]",
+        "DIR/pipeline.toml:8: `map[0].grants[0]` needs the environment variable `NOPE`, which is not set",
     ),
     (
         "\"map.wasm\"",

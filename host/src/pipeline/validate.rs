@@ -11,12 +11,14 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Limits, Location, Reduce, Retry, RunSettings, Sink, SinkFormat, Source, SourceFormat, Split, Step,
+    Grants, Limits, Location, Reduce, Retry, RunSettings, Sink, SinkFormat, Source, SourceFormat, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
+    grants::CHOICES,
     key::KeyPath,
     location,
+    secrets::is_variable,
 };
 use crate::{
     error::{Error, Result},
@@ -30,6 +32,8 @@ pub(super) struct Validator<'a> {
     pub document: &'a Document,
     /// What relative paths are relative to, absolute.
     pub directory: &'a Path,
+    /// Has the values of environment variables.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// The parts of a pipeline that its tables say.
@@ -112,11 +116,12 @@ impl Validator<'_> {
 
     fn split(&self, at: &KeyPath, table: file::Split, max_rejects: u64) -> Result<Split> {
         let target_size = at.key("target_size");
-        let file::Split { target_size: size, plugin, build, config, limits, retry } = table;
+        let file::Split { target_size: size, plugin, build, config, grants, limits, retry } = table;
         let Some(plugin) = plugin else {
             let of_plugins = [
                 ("build", build.is_some()),
                 ("config", config.is_some()),
+                ("grants", grants.is_some()),
                 ("limits", limits.is_some()),
                 ("retry", retry.is_some()),
             ];
@@ -130,8 +135,8 @@ impl Validator<'_> {
             let what = "is of the built-in split and does not go with `plugin` (leave one of them out)";
             return Err(self.wrong(&target_size, what));
         }
-        let step = file::Step { plugin, build, config, limits, retry, max_rejects: None };
-        Ok(Split::Plugin(self.step(at, "split", step, max_rejects)?))
+        let step = file::Step { plugin, build, config, grants, limits, retry, max_rejects: None };
+        Ok(Split::Plugin(Box::new(self.step(at, "split", step, max_rejects)?)))
     }
 
     fn maps(&self, at: &KeyPath, tables: Vec<file::Map>, max_rejects: u64) -> Result<Vec<Step>> {
@@ -161,6 +166,7 @@ impl Validator<'_> {
             plugin: self.path(&table.plugin),
             build: table.build,
             config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
+            grants: self.grants(&at.key("grants"), table.grants.unwrap_or_default())?,
             limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
             retry: self.retry(&at.key("retry"), &table.retry.unwrap_or_default())?,
             max_rejects: self.max_rejects(at, table.max_rejects, max_rejects)?,
@@ -172,6 +178,24 @@ impl Validator<'_> {
         Ok(json.to_string())
     }
 
+    fn grants(&self, at: &KeyPath, names: Vec<String>) -> Result<Grants> {
+        let mut grants = Grants::default();
+        for (index, name) in names.into_iter().enumerate() {
+            let wrong = |what: String| self.wrong(&at.index(index), what);
+            match (name.as_str(), name.strip_prefix("env:")) {
+                ("clock", _) => grants.clock = true,
+                ("random", _) => grants.random = true,
+                (_, Some(variable)) if is_variable(variable) => {
+                    let unset = || wrong(format!("needs the environment variable `{variable}`, which is not set"));
+                    let value = (self.env)(variable).ok_or_else(unset)?;
+                    grants.variables.push((variable.to_owned(), value));
+                }
+                _ => return Err(wrong(format!("is `{name}`, which cannot be granted (choices: {CHOICES})"))),
+            }
+        }
+        Ok(grants)
+    }
+
     fn limits(&self, at: &KeyPath, table: &file::Limits) -> Result<Limits> {
         Ok(Limits {
             memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::MEMORY)?.0,
@@ -179,6 +203,9 @@ impl Validator<'_> {
             batch_timeout: self.bounded(&at.key("batch_timeout"), table.batch_timeout, bounds::BATCH_TIMEOUT)?.0,
             output_bytes: self.bounded(&at.key("output"), table.output, bounds::OUTPUT)?.0,
             log_bytes: self.bounded(&at.key("log"), table.log, bounds::LOG)?.0,
+            compile_timeout: self
+                .bounded(&at.key("compile_timeout"), table.compile_timeout, bounds::COMPILE_TIMEOUT)?
+                .0,
         })
     }
 

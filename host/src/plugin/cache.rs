@@ -77,20 +77,20 @@ impl Cache {
         Self { directory }
     }
 
-    /// Returns the component of this SHA-256 digest, taken from the cache or compiled from `wasm`, and in the latter
-    /// case why. What was compiled is kept, if it can be.
+    /// Returns the component of this SHA-256 digest, taken from the cache or compiled, and in the latter case why. What
+    /// was compiled is kept, if it can be.
     pub(super) fn component(
         &self,
         engine: &wasmtime::Engine,
         digest: &str,
-        wasm: &[u8],
+        compile: impl FnOnce() -> wasmtime::Result<Component>,
     ) -> wasmtime::Result<(Component, Option<Miss>)> {
         let key = key(engine, digest);
         let miss = match self.read(engine, &key) {
             Ok(component) => return Ok((component, None)),
             Err(miss) => miss,
         };
-        let component = Component::new(engine, wasm)?;
+        let component = compile()?;
         if !matches!(miss, Miss::Off | Miss::Directory) {
             // The next run compiles again: that is all that is lost.
             _ = self.write(&key, &component);

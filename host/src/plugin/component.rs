@@ -63,6 +63,8 @@ pub struct Inspection {
     pub wit_version: String,
     /// The interfaces it imports, as the component names them, sorted.
     pub imports: Vec<String>,
+    /// What of that can be granted, as `grants` writes it: `clock`, `random`, `env:NAME`.
+    pub grantable: Vec<&'static str>,
     /// Its SHA-256 digest, in hexadecimal.
     pub digest: String,
     /// The size of the file.
@@ -81,6 +83,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         step: found.interface.step().to_owned(),
         wit_version: found.wit_version.clone(),
         imports: found.imports.clone(),
+        grantable: found.grantable(),
         digest: digest(&bytes),
         size_bytes: bytes.len() as u64,
     })
@@ -136,6 +139,13 @@ impl Found {
             )));
         }
         Ok(Self { interface, wit_version, imports: names.imports })
+    }
+
+    /// Returns what it imports that can be granted; a stand-in is linked where it is not.
+    pub(super) fn grantable(&self) -> Vec<&'static str> {
+        let imports = |prefix: &str| self.imports.iter().any(|import| import.starts_with(prefix));
+        let known = [("clock", "wasi:clocks/"), ("random", "wasi:random/"), ("env:NAME", "wasi:cli/environment@")];
+        known.into_iter().filter(|(_, prefix)| imports(prefix)).map(|(grant, _)| grant).collect()
     }
 
     /// Checks that the component implements the step it is used as, and needs nothing that step is not given.

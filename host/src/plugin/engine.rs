@@ -2,13 +2,17 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use wasmtime::{
     Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{InstancePre, Linker},
+    component::{Component, InstancePre, Linker},
 };
 
 use super::{
@@ -20,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
-    pipeline::{Limits, Step},
+    pipeline::{Grants, Limits, Step},
 };
 
 /// How long an epoch is: a guest's deadline is checked this often.
@@ -28,6 +32,16 @@ pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
 /// The most instances that can be alive at the same time; each reserves 4 GiB of address space a memory.
 const INSTANCES_MAX: u32 = 4_000;
+/// The stack an instance has for its calls, besides what its language keeps in memory.
+///
+/// An instance may emit from deep inside, and what takes its batches may be another instance: a thread needs as much for
+/// each mapper of a chain, and for a combiner.
+pub const STACK_BYTES_MAX: usize = 512 * 1024;
+/// The most core instances, memories and tables a component may be made of.
+const CORE_INSTANCES_MAX: u32 = 64;
+const MEMORIES_MAX: u32 = 2;
+const TABLES_MAX: u32 = 8;
+
 /// Memory and tables an instance leaves behind that are zeroed in place instead of given back.
 const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
@@ -65,14 +79,19 @@ impl Engine {
     pub fn load(&self, step: &Step, interface: Interface) -> Result<Plugin> {
         let started = Instant::now();
         let bytes = component::read(&step.plugin)?;
-        Found::in_component(&step.plugin, &bytes)?.check_use(&step.plugin, &step.name, interface)?;
+        let found = Found::in_component(&step.plugin, &bytes)?;
+        found.check_use(&step.plugin, &step.name, interface)?;
         let invalid = |error: wasmtime::Error| {
             let what = format!("plugin `{}` cannot be compiled: {error:#}", step.plugin.display());
             Error::config(what)
         };
         let digest = component::digest(&bytes);
-        let (component, miss) = self.cache.component(&self.engine, &digest, &bytes).map_err(invalid)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(invalid)?;
+        let compile = || compile(&self.engine, bytes, step.limits.compile_timeout);
+        let (component, miss) = self.cache.component(&self.engine, &digest, compile).map_err(invalid)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
+            let path = step.plugin.display();
+            Error::config(format!("plugin `{path}` imports functions of other types than `wit` gives them: {error:#}"))
+        })?;
         let exports = match interface {
             Interface::Splitter => splitter::GuestIndices::new(&pre).map(Exports::Splitter),
             Interface::Mapper => mapper::GuestIndices::new(&pre).map(Exports::Mapper),
@@ -82,7 +101,9 @@ impl Engine {
             step: step.name.clone(),
             path: step.plugin.clone(),
             digest,
+            grantable: found.grantable(),
             loading: Loading { compiled: miss, duration: started.elapsed() },
+            grants: step.grants.clone(),
             limits: step.limits.clone(),
             config: step.config.clone(),
             exports: exports.map_err(invalid)?,
@@ -97,6 +118,8 @@ pub struct Plugin {
     pub(super) path: PathBuf,
     digest: String,
     loading: Loading,
+    grantable: Vec<&'static str>,
+    pub(super) grants: Grants,
     pub(super) limits: Limits,
     pub(super) config: String,
     pub(super) pre: InstancePre<State>,
@@ -112,6 +135,11 @@ impl Plugin {
     /// Returns the component's SHA-256 digest, in hexadecimal: the plugin's identity.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Returns what its component imports that can be granted.
+    pub fn grantable(&self) -> &[&'static str] {
+        &self.grantable
     }
 
     /// Returns the event that says how it was loaded.
@@ -167,12 +195,30 @@ fn internal(what: &str, error: &wasmtime::Error) -> Error {
     Error::new(ErrorKind::Internal, anyhow::anyhow!("{what}: {error:#}"))
 }
 
+/// Compiles a component within a time limit. Beyond it the compiler goes on by itself: it cannot be stopped, but nobody
+/// waits for it, and the process is about to end.
+fn compile(engine: &wasmtime::Engine, wasm: Vec<u8>, limit: Duration) -> wasmtime::Result<Component> {
+    let (done, compiled) = mpsc::sync_channel(1);
+    let engine = engine.clone();
+    let compiler = move || _ = done.send(Component::new(&engine, wasm));
+    thread::Builder::new().name("compile".to_owned()).spawn(compiler)?;
+    compiled.recv_timeout(limit).unwrap_or_else(|error| {
+        Err(wasmtime::Error::msg(match error {
+            RecvTimeoutError::Timeout => {
+                format!("exceeded `limits.compile_timeout` ({})", humantime::format_duration(limit))
+            }
+            RecvTimeoutError::Disconnected => "the compiler failed".to_owned(),
+        }))
+    })
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
         .concurrency_support(false)
+        .max_wasm_stack(STACK_BYTES_MAX)
         .memory_init_cow(true)
         .memory_guard_size(32 << 20)
         .relaxed_simd_deterministic(true)
@@ -183,9 +229,13 @@ fn config() -> Config {
 fn pool(instances: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(8))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(8))
+        // No component can take what another one needs.
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(instances.saturating_mul(MEMORIES_MAX))
+        .total_tables(instances.saturating_mul(TABLES_MAX))
         // Calls are synchronous: none needs a stack of its own.
         .total_stacks(0)
         .max_memory_size(4 << 30)
@@ -204,9 +254,9 @@ fn tick(engine: EngineWeak) {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            std::thread::sleep(EPOCH);
+            thread::sleep(EPOCH);
         }
     };
-    let spawned = std::thread::Builder::new().name("epoch".to_owned()).spawn(ticker);
+    let spawned = thread::Builder::new().name("epoch".to_owned()).spawn(ticker);
     spawned.expect("a process that cannot start one thread cannot run tasks either");
 }

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
-use wasmtime::{Store, Trap, UpdateDeadline, component, error::Context as _};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{Store, UpdateDeadline, component};
 
 use super::{
     batch::{Lowered, lift_schema},
@@ -14,10 +13,11 @@ use super::{
         exports::etl::plugin::{mapper, reducer},
     },
     engine::{EPOCH, Exports, Plugin},
-    limits::{Clock, Growth, TimedOut},
+    limits::{Clock, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, Output, TimedOut},
     splitter::Splitting,
     state::{Emit, Phase, RejectedRow, State, Wasi},
     stdio::{Log, cut},
+    trap,
     wasi::{self, VirtualClock},
 };
 use crate::{
@@ -167,15 +167,21 @@ impl Instance {
     ) -> Result<(Self, G)> {
         let mut store = Store::new(plugin.pre.engine(), state(plugin, task, emit, splitting));
         store.limiter(|state| &mut state.growth);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.epoch_deadline_callback(|store| match store.data().time.check() {
             Ok(left) => Ok(UpdateDeadline::Continue(epochs(left))),
             Err(timed_out) => Err(timed_out.into()),
         });
         let (name, step, config) = (plugin.name(), plugin.step.clone(), plugin.config.clone());
         let mut instance = Self { store, name, step, config };
-        let loaded = instance.call("start", Phase::Open, |store| {
-            let instantiated = plugin.pre.instantiate(&mut *store).context("cannot be instantiated")?;
-            Ok(Ok(load(&plugin.exports, store, &instantiated)?))
+        let instantiated =
+            instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
+        let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
+            Error::config(format!(
+                "{} exports functions of other types than `wit` gives them: {error:#}",
+                instance.name
+            ))
         })?;
         Ok((instance, loaded))
     }
@@ -252,7 +258,9 @@ impl Instance {
     }
 
     fn take_rejects(&mut self) -> Vec<RejectedRow> {
-        std::mem::take(&mut self.store.data_mut().rejects).into_iter().collect()
+        let state = self.store.data_mut();
+        state.reason_bytes = 0;
+        std::mem::take(&mut state.rejects).into_iter().collect()
     }
 
     fn take_counters(&mut self) -> BTreeMap<String, i64> {
@@ -281,28 +289,21 @@ impl Instance {
         if let Some(failure) = state.failure.take() {
             return if state.foreign_failure { failure } else { failure.context(self.name.clone()) };
         }
-        let sandbox = |what: String| Error::new(ErrorKind::Sandbox, anyhow::anyhow!(what));
+        let sandbox = |what: String| {
+            let (name, places) = (&self.name, trap::places(trap));
+            Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{name} {what}{places}"))
+        };
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
-            return sandbox(format!("{} {timed_out} in `{function}`", self.name));
+            return sandbox(format!("{timed_out} in `{function}`"));
         }
         if let Some(denied) = &state.growth.denied {
-            return sandbox(format!("{} {denied} in `{function}`", self.name));
+            return sandbox(format!("{denied} in `{function}`"));
         }
         if trap.is::<wasmtime::PoolConcurrencyLimitError>() {
             return Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{}: no free instance: {trap:#}", self.name));
         }
-        let how = if trap.is::<I32Exit>() {
-            "called `exit`".to_owned()
-        } else {
-            match trap.downcast_ref::<Trap>() {
-                Some(code) => format!("trapped ({code})"),
-                None => format!("trapped ({trap:#})"),
-            }
-        };
-        let last_words = state.log.last_words();
-        let separator = if last_words.is_empty() { "" } else { ": " };
-        let last_words = cut(&last_words, GUEST_MESSAGE_BYTES_MAX);
-        sandbox(format!("{} {how} in `{function}`{separator}{last_words}", self.name))
+        let told = trap::describe(trap, function, &state.log.last_words());
+        sandbox(cut(&told, GUEST_MESSAGE_BYTES_MAX).to_owned())
     }
 }
 
@@ -312,17 +313,20 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
     State {
-        wasi: Wasi { ctx: wasi::empty_world(seed, task.clock_ms, &log), table: component::ResourceTable::new() },
-        clock: VirtualClock::default(),
+        wasi: Wasi {
+            ctx: wasi::world(seed, task.clock_ms, &log, &plugin.grants),
+            table: component::ResourceTable::new(),
+        },
+        clock: VirtualClock::new(&plugin.grants),
         growth: Growth::new(&plugin.limits),
         time: Clock::new(&plugin.limits),
         log,
         phase: Phase::Open,
         emit,
         schema: None,
-        output_bytes_max: plugin.limits.output_bytes,
-        output_bytes: 0,
+        output: Output::new(&plugin.limits),
         rejects: BTreeMap::new(),
+        reason_bytes: 0,
         counters: BTreeMap::new(),
         splitting,
         failure: None,

@@ -1,13 +1,21 @@
-//! What keeps an instance within its `limits`: memory and tables, and time inside the plugin.
+//! What keeps an instance within its `limits`: memory and tables, time inside the plugin, what it hands over.
 
 use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
-use crate::pipeline::Limits;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    pipeline::Limits,
+};
 
 /// The most elements an instance's tables may have, in all.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// The most handles (of streams, clocks, …) an instance may hold at a time.
+pub(super) const HANDLES_MAX: usize = 10_000;
+/// The most bytes an instance may hand over in one call of a host function.
+pub(super) const HOSTCALL_BYTES_MAX: usize = 128 << 20;
 
 /// Grants memory and tables up to the limit, and remembers what it denied: a guest that is denied memory traps in
 /// some way of its own, and only this tells why.
@@ -64,6 +72,30 @@ impl std::fmt::Display for Denied {
                 write!(f, "exceeded the table limit (requested {requested} elements, limit {TABLE_ELEMENTS_MAX})")
             }
         }
+    }
+}
+
+/// What an instance may still hand over in its attempt.
+pub(super) struct Output {
+    bytes_max: u64,
+    bytes_left: u64,
+}
+
+impl Output {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { bytes_max: limits.output_bytes, bytes_left: limits.output_bytes }
+    }
+
+    /// Takes what is handed over off the account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when that is more than is left.
+    pub(super) fn spend(&mut self, bytes: u64) -> Result<()> {
+        let limit = self.bytes_max;
+        let exceeded = || anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt)");
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or_else(|| Error::new(ErrorKind::Sandbox, exceeded()))?;
+        Ok(())
     }
 }
 
@@ -149,6 +181,7 @@ mod tests {
             batch_timeout: Duration::from_secs(60),
             output_bytes: 1,
             log_bytes: 1,
+            compile_timeout: Duration::from_secs(60),
         }
     }
 

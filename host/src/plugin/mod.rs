@@ -17,11 +17,12 @@ mod limits;
 mod splitter;
 mod state;
 mod stdio;
+mod trap;
 mod wasi;
 
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
-pub use engine::{Engine, Plugin};
+pub use engine::{Engine, Plugin, STACK_BYTES_MAX};
 pub use instance::{Mapper, Reducer, Task};
 pub use splitter::{DraftShard, ReadError, SourceView, Splitter};
 pub use state::{Emit, RejectedRow};

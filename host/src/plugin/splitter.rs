@@ -136,14 +136,27 @@ impl source::Host for State {
 
 impl shards::Host for State {
     fn add(&mut self, shards: Vec<Shard>) -> wasmtime::Result<()> {
+        self.splitting()?;
         let added = self.on_host(|state| {
-            let splitting = state.splitting()?;
-            Ok::<_, wasmtime::Error>(shards.into_iter().try_for_each(|shard| {
+            let Some(splitting) = &mut state.splitting else { return Ok(()) };
+            shards.into_iter().try_for_each(|shard| {
                 let draft = draft(shard, &splitting.records)?;
+                state.output.spend(draft.bytes())?;
                 splitting.view.add(draft)
-            }))
-        })?;
+            })
+        });
         added.or_else(|error| self.stop(error))
+    }
+}
+
+impl DraftShard {
+    /// Returns what the shard takes, at least, wherever it is kept.
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Slices(slices) => slices.iter().map(|slice| size_of::<Slice>() + slice.object.len()).sum(),
+            Self::Records(batch) => batch.get_array_memory_size(),
+        };
+        (size_of::<Self>() + bytes) as u64
     }
 }
 

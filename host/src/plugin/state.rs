@@ -1,6 +1,9 @@
 //! What an instance carries, and the functions it may call.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Instant,
+};
 
 use arrow_array::RecordBatch;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -9,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::{
     batch,
     bindings::etl::plugin::{diagnostics, output, shards, source, types},
-    limits::{Clock, Growth},
+    limits::{Clock, Growth, Output},
     splitter::Splitting,
     stdio::{Log, cut},
     wasi::{self, VirtualClock},
@@ -26,6 +29,8 @@ const COUNTERS_MAX: usize = 256;
 const COUNTER_NAME_BYTES_MAX: usize = 128;
 /// The longest reason kept with a reject.
 const REASON_BYTES_MAX: usize = 1024;
+/// The most bytes of reasons given in one call.
+const REASONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Where an instance's batches go. An error stops the instance and is what its caller gets.
 pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
@@ -52,9 +57,10 @@ pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) emit: Option<Emit>,
     pub(super) schema: Option<Schema>,
-    pub(super) output_bytes_max: u64,
-    pub(super) output_bytes: u64,
+    pub(super) output: Output,
     pub(super) rejects: BTreeMap<u32, String>,
+    /// Bytes of the reasons in `rejects`.
+    pub(super) reason_bytes: usize,
     pub(super) counters: BTreeMap<String, i64>,
     pub(super) splitting: Option<Splitting>,
     /// Why the host ended the current call: more telling than the trap it ends with.
@@ -122,12 +128,7 @@ impl State {
             return Err(refuse("called `emit`, but has no output here".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
-        self.output_bytes += batch.get_array_memory_size() as u64;
-        if self.output_bytes > self.output_bytes_max {
-            let limit = self.output_bytes_max;
-            let error = anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt)");
-            return Err(Error::new(ErrorKind::Sandbox, error));
-        }
+        self.output.spend(batch.get_array_memory_size() as u64)?;
         let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
         self.foreign_failure = emitted.is_err();
         emitted
@@ -154,7 +155,14 @@ impl output::Host for State {
         if row >= rows {
             return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
         }
-        self.rejects.entry(row).or_insert_with(|| cut(&reason, REASON_BYTES_MAX).to_owned());
+        if let Entry::Vacant(entry) = self.rejects.entry(row) {
+            let reason = cut(&reason, REASON_BYTES_MAX).to_owned();
+            self.reason_bytes += reason.len();
+            entry.insert(reason);
+        }
+        if self.reason_bytes > REASONS_BYTES_MAX {
+            return self.exceed(format!("gave reasons for rejects of more than {REASONS_BYTES_MAX} bytes in one call"));
+        }
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! What a plugin prints: lines of standard output and error become log events, within the step's `limits.log`.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -13,6 +16,9 @@ use crate::event::{Event, Events, Level};
 
 /// The most bytes of one message; the rest of it is cut.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// How many lines of standard error are kept to explain a trap.
+const LAST_WORDS_MAX: usize = 8;
+const RUST_ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
 
 /// Where an instance's messages go.
 #[derive(Clone)]
@@ -29,7 +35,7 @@ struct Inner {
     /// Text printed since the last line end, to standard output and to standard error.
     lines: [Vec<u8>; 2],
     /// The last lines printed to standard error: a panic's message.
-    last_words: Vec<String>,
+    last_words: VecDeque<String>,
 }
 
 impl Log {
@@ -41,7 +47,7 @@ impl Log {
             bytes_left: bytes_max,
             limit_noted: false,
             lines: [Vec::new(), Vec::new()],
-            last_words: Vec::new(),
+            last_words: VecDeque::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -51,11 +57,11 @@ impl Log {
         self.lock().message(level, text);
     }
 
-    /// Returns what was last printed to standard error.
-    pub(super) fn last_words(&self) -> String {
+    /// Returns the lines that were last printed to standard error.
+    pub(super) fn last_words(&self) -> Vec<String> {
         let mut inner = self.lock();
         inner.end_line(Level::Warn);
-        inner.last_words.join(" ")
+        inner.last_words.iter().cloned().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -102,13 +108,14 @@ impl Inner {
     fn end_line(&mut self, level: Level) {
         let line = std::mem::take(self.line(level));
         let text = String::from_utf8_lossy(&line);
-        if text.trim().is_empty() {
+        // The advice is for who runs the plugin by itself; here the backtrace is in the error.
+        if text.trim().is_empty() || text.starts_with(RUST_ADVICE) {
             return;
         }
         if level == Level::Warn {
-            self.last_words.push(text.trim().to_owned());
-            if self.last_words.len() > 4 {
-                self.last_words.remove(0);
+            self.last_words.push_back(text.trim().to_owned());
+            if self.last_words.len() > LAST_WORDS_MAX {
+                self.last_words.pop_front();
             }
         }
         self.message(level, text.trim_end());

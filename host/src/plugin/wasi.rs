@@ -1,9 +1,9 @@
 //! The empty world: WASI 0.2, so that ordinary toolchains work, over nothing.
 //!
 //! No directory, no network, no environment, no arguments, empty standard input. Random numbers come from a seed and
-//! the clocks from the run, so that an instance computes the same every time.
+//! the clocks from the run, so that an instance computes the same every time. What a step was granted is real.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -16,17 +16,21 @@ use super::{
     state::State,
     stdio::{Log, Stdio},
 };
-use crate::event::Level;
+use crate::{event::Level, pipeline::Grants};
 
-/// Makes the world of one instance. Equal seeds give equal worlds.
-pub(super) fn empty_world(seed: u128, clock_ms: u64, log: &Log) -> WasiCtx {
-    WasiCtx::builder()
+/// Makes the world of one instance. Equal seeds give equal worlds, but for what is granted.
+pub(super) fn world(seed: u128, clock_ms: u64, log: &Log, grants: &Grants) -> WasiCtx {
+    let mut world = WasiCtx::builder();
+    if !grants.random {
+        world.secure_random(random(seed, b"secure")).insecure_random(random(seed, b"fast")).insecure_random_seed(seed);
+    }
+    if !grants.clock {
+        world.wall_clock(StoppedClock(Duration::from_millis(clock_ms)));
+    }
+    world
+        .envs(&grants.variables)
         .stdout(Stdio { log: log.clone(), level: Level::Info })
         .stderr(Stdio { log: log.clone(), level: Level::Warn })
-        .secure_random(random(seed, b"secure"))
-        .insecure_random(random(seed, b"fast"))
-        .insecure_random_seed(seed)
-        .wall_clock(StoppedClock(Duration::from_millis(clock_ms)))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -54,11 +58,31 @@ impl HostWallClock for StoppedClock {
     }
 }
 
-/// A monotonic clock that moves only when it is asked to: each reading is a microsecond after the last, and a sleep
-/// ends at once, as late as it should have.
-#[derive(Default)]
+/// A monotonic clock whose sleeps end at once, as late as they should have. It moves only when it is asked to, a
+/// microsecond a reading, unless the step was granted the real one.
 pub(super) struct VirtualClock {
     now_ns: u64,
+    /// When the real clock was read last.
+    real: Option<Instant>,
+}
+
+impl VirtualClock {
+    pub(super) fn new(grants: &Grants) -> Self {
+        Self { now_ns: 0, real: grants.clock.then(Instant::now) }
+    }
+
+    fn advance(&mut self) -> u64 {
+        let passed_ns = match &mut self.real {
+            Some(last) => {
+                let now = Instant::now();
+                let passed = now.duration_since(std::mem::replace(last, now));
+                u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
+            }
+            None => 1_000,
+        };
+        self.now_ns = self.now_ns.saturating_add(passed_ns);
+        self.now_ns
+    }
 }
 
 /// Adds WASI 0.2 to the linker.
@@ -92,8 +116,7 @@ impl Pollable for Passed {
 
 impl monotonic_clock::Host for ClockView<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        self.clock.now_ns = self.clock.now_ns.saturating_add(1_000);
-        Ok(self.clock.now_ns)
+        Ok(self.clock.advance())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {

@@ -29,10 +29,12 @@ fn a_plugin_sees_no_files_no_environment_no_arguments_and_no_input() {
         "env",
         "args",
         "stdin",
+        "thread",
     ]);
     for denied in ["file /etc/passwd", "file pipeline.toml", "dir /", "dir .", "write /tmp/x", "env PATH"] {
         assert!(found[denied].starts_with("error: "), "{denied}: {}", found[denied]);
     }
+    assert!(found["thread"].starts_with("error: "), "{}", found["thread"]);
     assert_eq!((found["env"].as_str(), found["args"].as_str()), ("ok: []", "ok: []"));
     assert!(found["stdin"].contains("0 bytes") || found["stdin"].starts_with("error: "), "{}", found["stdin"]);
 }
@@ -106,12 +108,54 @@ fn fails(crime: &str, more: &str, texts: &[&str]) {
 }
 
 #[test]
-fn a_trap_fails_its_task_with_the_plugins_own_words() {
-    fails("panic", "", &["trapped", "in `process`", "panicked at", "acts.rs", "(attempt 2)"]);
-    fails("panic", ", at = \"finish\"", &["in `finish`", "panicked at"]);
-    fails("unreachable", "", &["trapped", "unreachable"]);
-    fails("exit", "", &["called `exit`"]);
-    fails("stack-overflow", "", &["trapped"]);
+fn a_trap_fails_its_task_with_the_plugins_own_words_and_its_place_in_the_source() {
+    let panicked = "panicked in `process` at fixtures/crimes/src/acts.rs:10:5: as asked\n";
+    fails("panic", "", &["(attempt 2)", panicked, "  in panic (", "crimes/src/acts.rs:10)\n"]);
+    fails("panic", ", at = \"finish\"", &["panicked in `finish` at"]);
+    fails("unreachable", "", &["trapped (wasm `unreachable` instruction executed) in `process`", "acts.rs:"]);
+    fails("exit", "", &["called `exit` in `process`", "acts.rs:"]);
+    fails("exit", ", count = 0", &["called `exit` in `process`"]);
+    fails("stack-overflow", "", &["trapped", "or its stack overflowed", "in descend ("]);
+    fails("endless-calls", "", &["trapped (call stack exhausted) in `process`", "in call ("]);
+    fails("bad-function-pointer", "", &["trapped", "out of bounds table access", "in bad_function_pointer ("]);
+    fails("spin", "", &["in spin ("]);
+    let (_, ended) = commit("panic", "");
+    assert!(!ended.stderr.contains("RUST_BACKTRACE"), "{ended:#?}");
+}
+
+#[test]
+fn whatever_one_attempt_does_the_result_is_that_of_honest_ones() {
+    let honest = commit("emit", "").0.latest();
+    assert_eq!(honest.len(), 3);
+    for crime in [
+        "panic",
+        "unreachable",
+        "exit",
+        "spin",
+        "grow-memory",
+        "stack-overflow",
+        "endless-calls",
+        "bad-function-pointer",
+        "output-flood",
+        "counter-flood",
+        "log-flood",
+    ] {
+        for at in ["process", "finish"] {
+            let (project, ended) = commit(crime, &format!(", at = \"{at}\", until = 2"));
+            ended.expect_success();
+            assert_eq!(project.latest(), honest, "{crime} in {at} left its mark");
+        }
+    }
+}
+
+#[test]
+fn mappers_that_emit_from_deep_inside_each_have_their_stack() {
+    let mapper = "[[map]]\nplugin = \"plugin:crimes\"\nconfig = { crime = \"deep-emit\", count = 9000 }\n";
+    let project = Project::of("sink.format = \"lines\"\n").file("input/a.txt", "one\n");
+    let text = std::fs::read_to_string(project.path("pipeline.toml")).expect("it can be read");
+    let chain = Project::new(&(text + &mapper.repeat(8))).file("input/a.txt", "one\n");
+    // Each emits what it is given twice: from inside, and when it is back.
+    assert_eq!(chain.result(["--quiet"])[0].1, "one\n".repeat(256));
 }
 
 #[test]
@@ -149,6 +193,30 @@ fn floods_are_stopped_or_cut() {
 }
 
 #[test]
+fn rejects_cost_the_host_little() {
+    let reject = |crime: &str, lines: usize, more: &str| {
+        let pipeline = format!(
+            "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\" {more} }}, max_rejects = 1000000, \
+             retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
+        );
+        let project = Project::of(&pipeline).file("input/a.txt", "a\n".repeat(lines));
+        let ended = project.run(NONE);
+        let rejects = project.files("runs").into_iter().find(|file| file.contains("/rejects/"));
+        let rejects = rejects.map(|file| std::fs::read_to_string(project.path("runs").join(file)).expect("rejects"));
+        (ended, rejects.unwrap_or_default())
+    };
+    let (ended, rejects) = reject("million-rejects", 3, "");
+    ended.expect_success();
+    assert_eq!(rejects.lines().count(), 3, "a row is rejected once: {rejects}");
+    let (ended, rejects) = reject("huge-reject-reason", 1, "");
+    ended.expect_success();
+    assert!(rejects.len() < 4096 && rejects.contains("rrrr"), "a reject of {} bytes", rejects.len());
+    let text = format!(", text = \"{}\"", "t".repeat(1000));
+    let (ended, _) = reject("reject-every-row", 40_000, &text);
+    ended.expect_error(42, &["gave reasons for rejects of more than 16777216 bytes in one call"]);
+}
+
+#[test]
 fn lies_in_batches_are_named() {
     for (crime, text) in [
         ("wrong-rows", "rows"),
@@ -157,6 +225,7 @@ fn lies_in_batches_are_named() {
         ("wrong-type", "but the schema says"),
         ("offsets-decreasing", "offsets"),
         ("offsets-outside", "offsets"),
+        ("offsets-overlap", "decreasing offsets"),
         ("offsets-too-few", "offsets"),
         ("offsets-too-many", "offsets"),
         ("offsets-not-from-zero", "offsets from"),
@@ -223,17 +292,28 @@ fn a_splitter_cannot_add_shards_the_source_does_not_have() {
         ("twice", "overlaps"),
         ("unknown-object", "which the source does not have"),
         ("empty-name", "which the source does not have"),
-        ("path-tricks", "which the source does not have"),
+        ("path-tricks #0", "named object `./a.txt`, which the source does not have"),
+        ("path-tricks #1", "named object `x/../a.txt`, which the source does not have"),
+        ("path-tricks #2", "named object `/a.txt`, which the source does not have"),
+        ("path-tricks #3", "named object `../../etc/passwd`, which the source does not have"),
+        ("huge-name", "exceeded `limits.output` (limit 65536 bytes per attempt)"),
+        ("spin", "exceeded `limits.batch_timeout` (1s) in `split`"),
+        ("endless-shards", "exceeded `limits.output` (limit 65536 bytes per attempt)"),
+        ("million-shards", "exceeded `limits.output` (limit 65536 bytes per attempt)"),
         ("records-of-other-schema", "added a shard of records"),
         ("records-with-bad-offsets", "added a shard of records"),
-        ("panic", "trapped"),
+        ("panic", "panicked in `split`"),
     ] {
+        let (mode, count) = mode.split_once(" #").unwrap_or((mode, "1000000"));
         let pipeline = format!(
-            "split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"{mode}\" }}, retry = {{ attempts = 1 }} }}\n\
+            "split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"{mode}\", count = {count} }}, retry = {{ attempts = 1 }}, \
+             limits = {{ batch_timeout = \"1s\", output = \"64KiB\" }} }}\n\
              map = [{{ plugin = \"plugin:count_by_type\" }}]"
         );
         let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");
-        project.run(NONE).expect_error(42, &["split failed", "split_crimes.wasm", text]);
+        let ended = project.run(NONE);
+        ended.expect_error(42, &["split failed", "split_crimes.wasm", text]);
+        assert!(ended.stderr.len() < 16 * 1024, "{mode}: an error of {} bytes", ended.stderr.len());
         assert!(!project.files("runs").iter().any(|file| file.ends_with("plan.json")), "{mode} was planned");
     }
 }
@@ -258,6 +338,6 @@ fn a_combiner_that_breaks_the_order_is_named() {
     run("unsorted").expect_error(42, &["out of", "order"]);
     run("other-schema").expect_error(2, &["`reduce.combine` needs a reducer that emits what it is given"]);
     run("other-type").expect_error(2, &["`reduce.combine` needs a reducer that emits what it is given"]);
-    run("panic").expect_error(42, &["bad_combiner.wasm", "trapped"]);
+    run("panic").expect_error(42, &["bad_combiner.wasm", "panicked in `process`"]);
     run("honest").expect_success();
 }

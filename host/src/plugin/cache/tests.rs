@@ -30,7 +30,8 @@ impl Fixture {
     /// Loads a component; returns why it was compiled.
     fn load(&self, digest: &str) -> Option<Miss> {
         let cache = Cache { directory: Some(self.directory()) };
-        cache.component(&self.engine, digest, WASM).expect("the component is valid").1
+        let compile = || Component::new(&self.engine, WASM);
+        cache.component(&self.engine, digest, compile).expect("the component is valid").1
     }
 
     fn entry(&self, digest: &str) -> PathBuf {

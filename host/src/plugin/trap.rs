@@ -1,0 +1,113 @@
+//! What a trap says: how the plugin failed, in its own words, and where in its source.
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// The most places in the plugin's source that are named.
+const FRAMES_MAX: usize = 6;
+/// What Rust writes between the name of a thread and the place of its panic.
+const PANICKED: &str = " panicked at ";
+/// Directories of the standard libraries of Rust and C, in which no plugin's author looks for a mistake.
+const LIBRARIES: [&str; 5] =
+    ["/library/std/", "/library/core/", "/library/alloc/", "/library/panic_abort/", "/wasi-libc/"];
+
+/// Says how a call of `function` ended, as a phrase that follows the plugin's name: ``panicked in `process` at
+/// src/lib.rs:7:9: message``. `last_words` are the last lines the plugin wrote to standard error.
+pub(super) fn describe(trap: &wasmtime::Error, function: &str, last_words: &[String]) -> String {
+    let panic = last_words.iter().rposition(|line| line.contains(PANICKED));
+    let (how, words) = match panic.and_then(|line| Some((line, last_words[line].split_once(PANICKED)?.1))) {
+        Some((line, place)) => {
+            (format!("panicked in `{function}` at {}", place.trim_end_matches(':')), &last_words[line + 1..])
+        }
+        None => (format!("{} in `{function}`", how(trap)), last_words),
+    };
+    if words.is_empty() { how } else { format!("{how}: {}", words.join(" ")) }
+}
+
+fn how(trap: &wasmtime::Error) -> String {
+    if trap.is::<I32Exit>() {
+        return "called `exit`".to_owned();
+    }
+    match trap.downcast_ref::<Trap>() {
+        // Where the stack lies in memory, its overflow is an access outside of it.
+        Some(Trap::MemoryOutOfBounds) => "trapped (out of bounds memory access, or its stack overflowed)".to_owned(),
+        Some(code) => format!("trapped ({})", code.to_string().trim_start_matches("wasm trap: ")),
+        None => format!("trapped ({:#})", trap.root_cause()),
+    }
+}
+
+/// Returns the places in the plugin's source where the call was, innermost first, each on a line of its own; none if
+/// the plugin has no line tables.
+pub(super) fn places(trap: &wasmtime::Error) -> String {
+    let Some(backtrace) = trap.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
+    let mut places: Vec<String> =
+        symbols.filter_map(|symbol| place(symbol.name(), symbol.file()?, symbol.line()?)).collect();
+    // A recursion fills the backtrace with one line.
+    places.dedup();
+    places.truncate(FRAMES_MAX);
+    places.concat()
+}
+
+/// Returns a place as it is shown, unless it is one its author did not write.
+fn place(name: Option<&str>, file: &str, line: u32) -> Option<String> {
+    let generated = name.is_some_and(|name| name.starts_with("_export_"));
+    if generated || LIBRARIES.iter().any(|directory| file.contains(directory)) {
+        return None;
+    }
+    let file = short(file);
+    Some(name.map_or_else(|| format!("\nat {file}:{line}"), |name| format!("\nin {name} ({file}:{line})")))
+}
+
+/// Returns a file of a dependency as `serde-1.0.0/src/lib.rs`.
+fn short(file: &str) -> &str {
+    let in_registry = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    in_registry.map_or(file, |(_, file)| file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_panic_is_told_by_its_place_and_message() {
+        let trap = wasmtime::Error::from(Trap::UnreachableCodeReached);
+        let panic = ["before", "thread 'main' (1) panicked at src/lib.rs:7:9:", "assertion failed", "left: 1"];
+        assert_eq!(
+            describe(&trap, "process", &words(&panic)),
+            "panicked in `process` at src/lib.rs:7:9: assertion failed left: 1"
+        );
+        assert_eq!(describe(&trap, "open", &words(&panic[1..2])), "panicked in `open` at src/lib.rs:7:9");
+    }
+
+    #[test]
+    fn another_trap_is_told_by_its_code_and_the_last_words() {
+        let trap = wasmtime::Error::from(Trap::IntegerDivisionByZero);
+        assert_eq!(describe(&trap, "finish", &[]), "trapped (integer divide by zero) in `finish`");
+        let goodbye = words(&["panic: runtime error"]);
+        assert_eq!(
+            describe(&trap, "finish", &goodbye),
+            "trapped (integer divide by zero) in `finish`: panic: runtime error"
+        );
+        assert_eq!(describe(&wasmtime::Error::from(I32Exit(3)), "open", &[]), "called `exit` in `open`");
+    }
+
+    #[test]
+    fn places_nobody_wrote_are_left_out() {
+        let shown = |name, file| place(name, file, 7);
+        assert_eq!(shown(Some("map"), "src/lib.rs").as_deref(), Some("\nin map (src/lib.rs:7)"));
+        assert_eq!(shown(None, "src/lib.rs").as_deref(), Some("\nat src/lib.rs:7"));
+        assert_eq!(shown(Some("_export_process_cabi<Component>"), "src/lib.rs"), None);
+        assert_eq!(shown(Some("panic_fmt"), "/rustc/abc/library/core/src/panicking.rs"), None);
+    }
+
+    #[test]
+    fn dependencies_are_named_without_where_they_lie() {
+        assert_eq!(short("/home/u/.cargo/registry/src/index-1/serde-1.0.0/src/lib.rs"), "serde-1.0.0/src/lib.rs");
+        assert_eq!(short("src/lib.rs"), "src/lib.rs");
+    }
+}
