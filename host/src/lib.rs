@@ -48,6 +48,7 @@ pub mod source;
 pub mod split;
 pub mod steps;
 pub mod store;
+pub mod stores;
 pub mod times;
 pub mod upload;
 pub mod workers;

@@ -39,10 +39,11 @@ use crate::{
     scheduler::{Scheduler, interrupted},
     scratch::Scratch,
     sink::{self, PublishedPart},
-    source::{Object, SourceStore, digest},
+    source::{Object, digest},
     split::{SplitSource, split_source},
     steps::Steps,
-    store::{Creates, Store},
+    store::Creates,
+    stores::Stores,
     workers::Workers,
 };
 
@@ -84,8 +85,16 @@ pub struct Outcome {
 /// What is wrong with the pipeline, its data or its stores. Nothing of a result is visible then; what was committed
 /// is kept, and the same id goes on from there.
 pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
+    run_on(Stores::open(pipeline).await?, pipeline, options, events).await
+}
+
+/// Does what [`run`] does, on stores that are open already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     let started = Instant::now();
-    let run = Run::open(pipeline, options, events).await?;
+    let run = Run::open(stores, pipeline, options, events).await?;
     if let Some(manifest) = run.done_before().await? {
         run.started(true);
         run.finished(started, &manifest);
@@ -116,16 +125,12 @@ struct Run {
 }
 
 impl Run {
-    /// Loads the plugins and opens the stores.
-    async fn open(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
+    /// Loads the plugins, and finds out which run it is.
+    async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
+        let Stores { source, run_store, sink } = stores;
         let slots = slots(pipeline);
         let engine = Engine::new(slots * (pipeline.maps.len() + 2), Cache::of_user(|name| std::env::var_os(name)))?;
         let steps = Steps::load(pipeline, &engine)?;
-        let open = |location| {
-            let store = Store::open(location, &pipeline.store_options)?;
-            Ok::<_, Error>(if pipeline.run.fsync { store.synced() } else { store })
-        };
-        let run_store = open(&pipeline.run.store)?;
         let run_id = match &options.start {
             Start::Default | Start::New => new_run_id(),
             Start::Id(run_id) => run_id.clone(),
@@ -137,10 +142,9 @@ impl Run {
         check_name("run id", &run_id)?;
         let context = RunContext {
             steps,
-            source: SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options)
-                .await?,
+            source,
             run_store,
-            sink: open(&pipeline.sink.location)?,
+            sink,
             layout: RunLayout::new(&pipeline.name, &run_id),
             sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
             workers: Workers::new(pipeline.run.concurrency),

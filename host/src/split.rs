@@ -200,7 +200,7 @@ impl SourceView for View {
             return Err(ReadError::OutOfRange);
         }
         let end = offset.saturating_add(u64::from(length)).min(object.size);
-        let read = self.context.source.store().get_range(&object.name, offset..end, object.e_tag.as_deref());
+        let read = self.context.source.store().get_range(&object.name, offset..end, Some(object.version()));
         Handle::current().block_on(read).map(Vec::from).map_err(ReadError::Store)
     }
 

@@ -72,6 +72,15 @@ pub struct Listed {
     pub e_tag: Option<String>,
 }
 
+/// What tells one version of an object from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version<'a> {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its ETag, where the store has such a thing.
+    pub e_tag: Option<&'a str>,
+}
+
 /// Who created an object that only one of several may create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
@@ -148,37 +157,53 @@ impl Store {
         Some((Self { prefix, directory, ..self.clone() }, key))
     }
 
-    /// Returns an object's bytes, or `None` when there is no such object.
+    /// Returns an object's bytes, all of them, or `None` when there is no such object.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let read = async { self.inner.get(&self.path(key)?).await?.bytes().await };
-        match read.await {
-            Ok(bytes) => Ok(Some(bytes)),
+        match self.read(key, GetOptions::default()).await {
+            Ok((size, bytes)) if bytes.len() as u64 == size => Ok(Some(bytes)),
+            Ok(_) => Err(self.cut_short(key)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.failed("read", key, &error)),
         }
     }
 
-    /// Returns the bytes of `range`, which must lie within the object, from the version of it that has `e_tag`.
+    /// Returns the bytes of `range`, which must lie within the object; from this version of it, if one is given.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when the object is gone or is another version by now, otherwise as [`Store::get`].
-    pub async fn get_range(&self, key: &str, range: Range<u64>, e_tag: Option<&str>) -> Result<Bytes> {
-        let expected = range.end - range.start;
-        let read = async {
-            let range = Some(GetRange::Bounded(range));
-            let options = GetOptions { range, if_match: e_tag.map(str::to_owned), ..GetOptions::default() };
-            self.inner.get_opts(&self.path(key)?, options).await?.bytes().await
-        };
+    /// [`ErrorKind::Input`] when the object is gone, shorter, or another version by now, otherwise as [`Store::get`].
+    pub async fn get_range(&self, key: &str, range: Range<u64>, version: Option<Version<'_>>) -> Result<Bytes> {
         let changed = |how| Error::input(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
-        match read.await {
-            Ok(bytes) if bytes.len() as u64 == expected => Ok(bytes),
-            Ok(_) | Err(StoreError::Precondition { .. }) => Err(changed("changed")),
+        let if_match = version.and_then(|version| version.e_tag).map(str::to_owned);
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), if_match, ..GetOptions::default() };
+        let read = self.read(key, options).await;
+        let size = match &read {
+            Ok((size, _)) => Some(*size),
+            // Stores refuse a range beyond the end in as many ways as there are stores.
+            Err(_) => self.stat(key).await.ok().flatten().map(|found| found.size),
+        };
+        let is_other = |size| size < range.end || version.is_some_and(|version| version.size != size);
+        match read {
+            _ if size.is_some_and(is_other) => Err(changed("changed")),
+            Ok((_, bytes)) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
+            Ok(_) => Err(self.cut_short(key)),
+            Err(StoreError::Precondition { .. }) => Err(changed("changed")),
             Err(error) if is_absent(&error) => Err(changed("was deleted")),
             Err(error) => Err(self.failed("read", key, &error)),
         }
+    }
+
+    /// Returns an object's size and the bytes that were asked for.
+    async fn read(&self, key: &str, options: GetOptions) -> Result<(u64, Bytes), StoreError> {
+        let found = self.inner.get_opts(&self.path(key)?, options).await?;
+        let size = found.meta.size;
+        Ok((size, found.bytes().await?))
+    }
+
+    fn cut_short(&self, key: &str) -> Error {
+        Error::new(ErrorKind::Unavailable, anyhow::anyhow!("`{key}` of `{}` was cut short on the way", self.name))
     }
 
     /// Returns what a listing would say of this key, or `None` when there is no such object.

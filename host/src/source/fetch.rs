@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Compression, Object, Slice, find};
 use crate::{
     error::{Error, Result},
-    store::Store,
+    store::{Store, Version},
 };
 
 /// How a store is read.
@@ -198,7 +198,7 @@ impl Fetch {
         while at < read.size {
             let range = at..read.size.min(at + length);
             (at, length) = (range.end, Pace::of(&self.store).get_bytes.min(length * 2));
-            let bytes = self.store.get_range(&read.object, range, read.e_tag.as_deref()).await?;
+            let bytes = self.store.get_range(&read.object, range, Some(read.version())).await?;
             if let Some(line_end) = memchr(b'\n', &bytes) {
                 return self.send(Chunk::Data(bytes.slice(..=line_end))).await;
             }
@@ -238,6 +238,10 @@ impl Read {
             return Err(Error::input(format!("object `{name}` is compressed: a slice has to be the whole of it")));
         }
         Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end })
+    }
+
+    fn version(&self) -> Version<'_> {
+        Version { size: self.size, e_tag: self.e_tag.as_deref() }
     }
 
     /// Returns where to read from: the byte before the slice says whether a record starts with the slice.
@@ -296,7 +300,7 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
         .map(move |(number, read, range, permit)| {
             let store = store.clone();
             async move {
-                let got = store.get_range(&read.object, range.clone(), read.e_tag.as_deref()).await;
+                let got = store.get_range(&read.object, range.clone(), Some(read.version())).await;
                 let bytes = got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit }));
                 Part { number, read, range, bytes }
             }

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::Location,
-    store::{Listed, Store},
+    store::{Listed, Store, Version},
 };
 
 mod decode;
@@ -48,6 +48,13 @@ pub struct Object {
     /// How it is compressed, by its extension.
     #[serde(default)]
     pub compression: Compression,
+}
+
+impl Object {
+    /// Returns what tells this version of it from others.
+    pub fn version(&self) -> Version<'_> {
+        Version { size: self.size, e_tag: self.e_tag.as_deref() }
+    }
 }
 
 impl From<Listed> for Object {

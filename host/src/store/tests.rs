@@ -54,17 +54,26 @@ async fn a_range_is_read_from_the_version_that_was_listed_only() {
     for store in stores {
         store.put("x", "0123456789").await.expect("writes");
         let listed: Vec<Listed> = store.list("").try_collect().await.expect("lists");
-        let e_tag = listed[0].e_tag.as_deref();
-        assert_eq!(store.get_range("x", 2..5, e_tag).await.expect("reads"), "234");
-        let beyond = store.get_range("x", 8..12, e_tag).await.expect_err("is shorter");
-        assert_eq!(beyond.kind(), ErrorKind::Input);
+        let version = Some(Version { size: listed[0].size, e_tag: listed[0].e_tag.as_deref() });
+        assert_eq!(store.get_range("x", 2..5, version).await.expect("reads"), "234");
+        assert_eq!(store.get_range("x", 2..5, None).await.expect("reads"), "234");
+        for (range, version) in [
+            (8..12, version),
+            (8..12, None),
+            (10..12, None),
+            (2..5, Some(Version { size: 9, e_tag: None })),
+            (2..5, Some(Version { size: 11, e_tag: None })),
+        ] {
+            let other = store.get_range("x", range.clone(), version).await.expect_err("is of another size");
+            assert_eq!(other.kind(), ErrorKind::Input, "{range:?} of {version:?}: {other}");
+        }
         store.put("x", "another version").await.expect("writes");
-        let changed = store.get_range("x", 2..5, e_tag).await.expect_err("has changed");
+        let changed = store.get_range("x", 2..5, version).await.expect_err("has changed");
         assert_eq!(changed.kind(), ErrorKind::Input);
         assert!(changed.to_string().starts_with("object `x` of `"), "{changed}");
         assert!(changed.to_string().ends_with("` changed since the run was planned"), "{changed}");
         store.delete("x").await.expect("deletes");
-        let deleted = store.get_range("x", 2..5, e_tag).await.expect_err("is gone");
+        let deleted = store.get_range("x", 2..5, version).await.expect_err("is gone");
         assert!(deleted.to_string().ends_with("` was deleted since the run was planned"), "{deleted}");
     }
 }

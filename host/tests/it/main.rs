@@ -5,6 +5,7 @@ mod bench;
 mod compile_cache;
 mod crashes;
 mod examples;
+mod faulty;
 mod formats;
 mod grants;
 mod guests;

@@ -1,0 +1,246 @@
+//! A store that fails at random, before its work and after it, and what the rest of the host makes of that.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use etl_host::{
+    error::ErrorKind,
+    event::Events,
+    pipeline::Pipeline,
+    run::{RunOptions, Start, run_on},
+    source::SourceStore,
+    store::Store,
+    stores::Stores,
+};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
+
+use crate::support::Project;
+
+/// What may go wrong, with the words of real stores.
+const TROUBLE: [&str; 4] = [
+    "Server returned non-2xx status code: 503 Service Unavailable: Slow Down",
+    "Server returned non-2xx status code: 429 Too Many Requests",
+    "HTTP error: operation timed out",
+    "HTTP error: connection reset by peer",
+];
+
+/// When a faulty store fails.
+#[derive(Debug)]
+struct Faults {
+    state: Mutex<u64>,
+    /// How many of a hundred requests go wrong.
+    percent: u64,
+    injected: AtomicUsize,
+}
+
+impl Faults {
+    fn new(seed: u64, percent: u64) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(seed), percent, injected: AtomicUsize::new(0) })
+    }
+
+    fn roll(&self, below: u64) -> u64 {
+        let mut state = self.state.lock().expect("no roll panics");
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % below
+    }
+
+    /// Returns whether something goes wrong now.
+    fn strike(&self) -> bool {
+        let strikes = self.roll(100) < self.percent;
+        self.injected.fetch_add(usize::from(strikes), Relaxed);
+        strikes
+    }
+
+    fn error(&self) -> Error {
+        let text = TROUBLE[usize::try_from(self.roll(TROUBLE.len() as u64)).expect("small")];
+        Error::Generic { store: "Faulty", source: text.into() }
+    }
+
+    /// Does `work`, unless it fails before; may fail, and lose the answer, afterwards.
+    async fn around<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        if !self.strike() {
+            return work.await;
+        }
+        if self.roll(2) == 0 {
+            tokio::time::sleep(Duration::from_millis(self.roll(3))).await;
+        } else {
+            work.await?;
+        }
+        Err(self.error())
+    }
+}
+
+/// A store with faults in front of it.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<InMemory>,
+    faults: Arc<Faults>,
+    /// Whether its listings may lack what is there.
+    stale: bool,
+    /// What the keys of objects contain whose bytes are not read as they are.
+    rotten: Option<&'static str>,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.faults.around(self.inner.put_opts(at, payload, options)).await
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.faults.around(self.inner.put_multipart_opts(at, options)).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = options.head;
+        let mut found = self.faults.around(self.inner.get_opts(at, options)).await?;
+        if head {
+            return Ok(found);
+        }
+        let (meta, range, attributes) = (found.meta.clone(), found.range.clone(), found.attributes.clone());
+        let mut bytes = found.bytes().await?.to_vec();
+        if self.rotten.is_some_and(|part| at.as_ref().contains(part)) {
+            bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        let mut pieces: Vec<Result<_>> = vec![];
+        if self.faults.strike() {
+            bytes.truncate(bytes.len() / 2);
+            // Half of the bytes, and then an error or, worse, none.
+            pieces.extend((self.faults.roll(2) == 0).then(|| Err(self.faults.error())));
+        }
+        pieces.insert(0, Ok(bytes.into()));
+        let payload = GetResultPayload::Stream(futures::stream::iter(pieces).boxed());
+        found = GetResult { payload, meta, range, attributes, extensions: Default::default() };
+        Ok(found)
+    }
+
+    fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
+        let delete = move |path: Path| {
+            let (inner, faults) = (Arc::clone(&inner), Arc::clone(&faults));
+            async move { faults.around(inner.delete(&path)).await.map(|()| path) }
+        };
+        at.and_then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listed = self.inner.list(prefix);
+        if !self.faults.strike() {
+            return listed;
+        }
+        if self.stale && self.faults.roll(2) == 0 {
+            let faults = Arc::clone(&self.faults);
+            return listed.filter(move |_| std::future::ready(faults.roll(2) == 0)).boxed();
+        }
+        let some = usize::try_from(self.faults.roll(5)).expect("small");
+        listed.take(some).chain(futures::stream::iter([Err(self.faults.error())])).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.faults.around(self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.faults.around(self.inner.copy_opts(from, to, options)).await
+    }
+}
+
+/// The memory behind the three stores of a pipeline.
+#[derive(Default)]
+struct Memory {
+    source: Arc<InMemory>,
+    run_store: Arc<InMemory>,
+    sink: Arc<InMemory>,
+}
+
+impl Memory {
+    fn stores(&self, faults: &Arc<Faults>, rotten: Option<&'static str>) -> Stores {
+        let open = |inner: &Arc<InMemory>, stale| {
+            let faulty = Faulty { inner: Arc::clone(inner), faults: Arc::clone(faults), stale, rotten };
+            Store::from_object_store(Arc::new(faulty), Path::default(), "faulty")
+        };
+        // A stale listing of the source is another source; nobody can tell.
+        let source = SourceStore::new(open(&self.source, false), &[]).expect("no patterns");
+        Stores { source, run_store: open(&self.run_store, true), sink: open(&self.sink, true) }
+    }
+
+    /// Returns the published objects of the sink.
+    async fn result(&self) -> BTreeMap<String, Vec<u8>> {
+        let listed: Vec<ObjectMeta> = self.sink.list(None).try_collect().await.expect("lists");
+        let mut found = BTreeMap::new();
+        for meta in listed.into_iter().filter(|meta| !meta.location.as_ref().contains("/_attempts/")) {
+            let bytes = self.sink.get(&meta.location).await.expect("is there").bytes().await.expect("reads");
+            found.insert(meta.location.to_string(), bytes.to_vec());
+        }
+        found
+    }
+}
+
+fn pipeline() -> (Project, Pipeline) {
+    let project = Project::of(
+        "map = [{ plugin = \"plugin:word_count\", retry = { attempts = 20, interval = \"0s\" } }]\n\
+         reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3, retry = { attempts = 20, interval = \"0s\" } }\n\
+         split.target_size = 1100",
+    );
+    let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
+    (project, pipeline)
+}
+
+async fn memory() -> Memory {
+    let memory = Memory::default();
+    for object in ["a.txt", "b.txt"] {
+        let words: String = (0..1_500_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 211)).collect();
+        memory.source.put(&Path::from(object), words.into()).await.expect("writes");
+    }
+    memory
+}
+
+fn options() -> RunOptions {
+    RunOptions { start: Start::Id("r".to_owned()), ..RunOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_faults_change_no_byte() {
+    let (_project, pipeline) = pipeline();
+    let undisturbed = memory().await;
+    let stores = undisturbed.stores(&Faults::new(0, 0), None);
+    run_on(stores, &pipeline, options(), &Events::default()).await.expect("nothing is wrong");
+    let expected = undisturbed.result().await;
+    assert_eq!(expected.len(), 5, "{:?}", expected.keys());
+
+    let (mut faults_in_all, mut starts) = (0, 0);
+    for seed in 1_u64.. {
+        let (memory, faults) = (memory().await, Faults::new(seed, 5 + seed % 10));
+        loop {
+            starts += 1;
+            let stores = memory.stores(&faults, None);
+            match run_on(stores, &pipeline, options(), &Events::default()).await {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "seed {seed}: {error}"),
+            }
+        }
+        assert_eq!(memory.result().await, expected, "seed {seed}");
+        faults_in_all += faults.injected.load(Relaxed);
+        if faults_in_all > 2_000 {
+            break;
+        }
+    }
+    assert!(starts > 10, "the faults were harmless: {starts} starts");
+}
