@@ -17,21 +17,34 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Returns a hash of a byte string: the same on every run and every machine. All its bits are good.
-///
-/// 64-bit multiplications are one instruction in a component; the wider ones of common hashes are a function call.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| {
-        let hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash ^ hash >> 32
-    };
     let mut hash = bytes.len() as u64;
     let mut rest = bytes;
     while rest.len() > 2 * WORD {
         hash = mix(hash, first_word(rest));
         rest = &rest[WORD..];
     }
-    mix(mix(mix(hash, first_word(rest)), last_word(rest)), hash)
+    hash_words(hash, first_word(rest), last_word(rest))
+}
+
+/// Returns the hash of a byte string of up to 16 bytes of which the length and both ends are known.
+#[inline]
+pub(crate) fn hash_words(length: u64, first: u64, last: u64) -> u64 {
+    mix(mix(mix(length, first), last), length)
+}
+
+/// 64-bit multiplications are one instruction in a component; the wider ones of common hashes are a function call.
+#[inline]
+fn mix(hash: u64, word: u64) -> u64 {
+    let hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    hash ^ hash >> 32
+}
+
+/// Returns the first and the last 8 bytes, or twice all there are, as integers.
+#[inline]
+pub(crate) fn ends(bytes: &[u8]) -> (u64, u64) {
+    (first_word(bytes), last_word(bytes))
 }
 
 /// Appends a byte string.

@@ -72,9 +72,7 @@ impl WordCount {
             rest = &rest[start..];
             let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
             let (word, behind) = rest.split_at(end);
-            if !self.counts.add_known(word) {
-                self.counts.add(str::from_utf8(word).unwrap_or_default(), out)?;
-            }
+            self.counts.add_bytes(word, out)?;
             rest = behind;
         }
         Ok(())
