@@ -102,6 +102,20 @@ impl Commit {
         Ok(commit)
     }
 
+    /// Takes back the commit of a map task whose run file, `damaged`, cannot be read, so that the task is run again.
+    /// Leaves it alone when it is another attempt's by now: what an attempt wrote stays, so every commit can be used.
+    ///
+    /// # Errors
+    /// When the store fails, or the commit is not one.
+    pub async fn take_back(store: &Store, layout: &RunLayout, task: u32, damaged: &str) -> Result<()> {
+        let key = layout.commit(Stage::Map, task);
+        let Some(commit) = store.get(&key).await? else { return Ok(()) };
+        match from_json::<Self>(&key, &commit)?.output {
+            Output::RunFile { key: named, .. } if named == damaged => store.delete(&key).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Reads all commits of a stage, with their tasks, in no particular order.
     ///
     /// # Errors

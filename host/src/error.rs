@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Config,
     /// The data is wrong: fix it, or allow for it. Never tried again.
     Input,
+    /// The run file of this map task is not the one its commit names, or not there. The task is run again, once.
+    Damaged(u32),
     /// A step said it cannot go on. Never tried again.
     Plugin,
     /// A step trapped, hit one of its limits, or failed in a way it could not class. Tried again once.
@@ -30,7 +32,7 @@ impl ErrorKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Config => 2,
-            Self::Input | Self::Plugin | Self::Sandbox => 42,
+            Self::Input | Self::Damaged(_) | Self::Plugin | Self::Sandbox => 42,
             Self::Unavailable => 75,
             Self::Interrupted(signal) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(2)),
             Self::Internal => 70,

@@ -93,6 +93,12 @@ impl RunLayout {
         format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
     }
 
+    /// Returns the task whose run file a key is, if it is one of this run.
+    pub fn parse_run_file(&self, key: &str) -> Option<u32> {
+        let (task, file) = key.strip_prefix(&self.commits(Stage::Map))?.strip_prefix('/')?.split_once('/')?;
+        file.ends_with(".arrow").then(|| task.parse().ok()).flatten()
+    }
+
     /// Returns the prefix all commits of a stage lie below.
     pub fn commits(&self, stage: Stage) -> String {
         format!("{}/{}", self.root, stage.name())
@@ -205,6 +211,8 @@ mod tests {
         }
         let attempt = AttemptId::new(1, "a");
         assert_eq!(layout.parse_commit(Stage::Map, &layout.run_file(3, &attempt)), None);
+        assert_eq!(layout.parse_run_file(&layout.run_file(1_000_000, &attempt)), Some(1_000_000));
+        assert_eq!(layout.parse_run_file(&layout.commit(Stage::Map, 3)), None);
         assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
     }
 

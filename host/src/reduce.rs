@@ -95,7 +95,17 @@ fn open_run(context: &Arc<RunContext>, key: &str, index: &PartitionIndex, worker
         Ok(piece) => Some(piece),
         Err(_) => lock(&worker).wait(|| pieces.blocking_recv()),
     });
-    Box::new(RunReader::new(key, context.steps.shuffled(), index, pieces))
+    let task = context.layout.parse_run_file(key);
+    let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
+    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, task))))
+}
+
+/// Whatever is wrong with what a run file holds, the map task that wrote it can write it again.
+fn damaged(error: Error, task: Option<u32>) -> Error {
+    match (error.kind(), task) {
+        (ErrorKind::Input, Some(task)) => error.with_kind(ErrorKind::Damaged(task)),
+        _ => error,
+    }
 }
 
 /// Sends a range of a run file in pieces, until nobody takes them any more.

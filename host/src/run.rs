@@ -9,6 +9,7 @@
 //! stopped. A pipeline without a reducer has no reduce stage: the map tasks write the parts.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -20,7 +21,7 @@ use crate::{
     check::list_source,
     commit::Commit,
     context::RunContext,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     event::{Counts, Event, Events, Stage, unix_ms},
     event_log::EventLog,
     fail_point,
@@ -170,9 +171,31 @@ impl Run {
     /// The whole run, stage by stage.
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
-        let mapped = self.map(&planned).await?;
-        let reduced = self.reduce(&planned, &mapped).await?;
-        self.finalize(&planned, &mapped, &reduced).await
+        let mut mapped = self.map(&planned).await?;
+        let mut mapped_again = BTreeSet::new();
+        loop {
+            let error = match self.reduce(&planned, &mapped).await {
+                Ok(reduced) => return self.finalize(&planned, &mapped, &reduced).await,
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::Damaged(task) if mapped_again.insert(task) => {
+                    mapped = self.map_again(&planned, &mapped, task, &error).await?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Maps a task again whose run file is damaged. Partitions that are reduced already stay so: the same plan gives
+    /// the same rows.
+    async fn map_again(&self, planned: &Planned, mapped: &Ledger, task: u32, why: &Error) -> Result<Arc<Ledger>> {
+        let context = &self.context;
+        if let Some(damaged) = mapped.run_files.key(task) {
+            self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
+            Commit::take_back(&context.run_store, &context.layout, task, damaged).await?;
+        }
+        self.map(planned).await
     }
 
     /// Finds out what would keep the run from ending well, and what the run store cannot promise.

@@ -66,6 +66,11 @@ impl RunFiles {
         Ok(())
     }
 
+    /// Returns the key of the run file of a task.
+    pub fn key(&self, task: u32) -> Option<&str> {
+        self.files.get(&task).map(|(key, _)| key.as_str())
+    }
+
     /// Returns the run files that hold rows of a partition, by task, and where. Reads one after the other.
     ///
     /// # Errors
@@ -140,6 +145,7 @@ mod tests {
         };
         assert_eq!(found(0), [("zero", one.partitions[0].clone())]);
         assert_eq!(found(1), []);
+        assert_eq!((files.key(7), files.key(8)), (Some("seven"), None));
         assert_eq!(found(2), [("zero", one.partitions[1].clone()), ("seven", two.partitions[0].clone())]);
     }
 

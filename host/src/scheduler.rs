@@ -167,7 +167,12 @@ pub fn retry_after(retry: &Retry, kind: ErrorKind, number: u32) -> Option<Durati
         ErrorKind::Unavailable => retry.attempts,
         // A trap may be the machine's trouble; a second one in a fresh instance is the plugin's.
         ErrorKind::Sandbox => retry.attempts.min(2),
-        ErrorKind::Config | ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Interrupted(_) | ErrorKind::Internal => 1,
+        ErrorKind::Config
+        | ErrorKind::Input
+        | ErrorKind::Damaged(_)
+        | ErrorKind::Plugin
+        | ErrorKind::Interrupted(_)
+        | ErrorKind::Internal => 1,
     };
     let exponent = i32::try_from(number - 1).unwrap_or(i32::MAX);
     let wait = retry.interval.as_secs_f64() * retry.multiplier.powi(exponent);

@@ -85,7 +85,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
             "what is committed is kept; if other `limits`, `retry` or `max_rejects` help, set them and this finishes \
              the run (another plugin, configuration or source needs a new run)",
         ),
-        ErrorKind::Internal => None,
+        ErrorKind::Damaged(_) | ErrorKind::Internal => None,
     }
 }
 

@@ -244,3 +244,12 @@ async fn thousands_of_faults_change_no_byte() {
     }
     assert!(starts > 10, "the faults were harmless: {starts} starts");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_file_that_is_damaged_again_ends_the_run_with_its_name() {
+    let ((_project, pipeline), memory) = (pipeline(), memory().await);
+    let stores = memory.stores(&Faults::new(0, 0), Some("map/000001/1-"));
+    let error = run_on(stores, &pipeline, options(), &Events::default()).await.expect_err("it cannot be read");
+    assert_eq!(error.kind(), ErrorKind::Damaged(1));
+    assert!(error.to_string().contains("run file `test/r/map/000001/1-"), "{error}");
+}

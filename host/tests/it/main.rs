@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod compile_cache;
 mod crashes;
+mod damage;
 mod examples;
 mod faulty;
 mod formats;

@@ -1,0 +1,72 @@
+//! Damage: what a run wrote and finds changed is named, and made again where that is possible.
+
+use std::{fs, os::unix::process::ExitStatusExt, path::Path};
+
+use crate::support::{Project, etl_host_command};
+
+const PIPELINE: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
+                        reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 400";
+
+/// Runs up to the first reduce task, and no further.
+fn mapped() -> Project {
+    let words: String = (0..400_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 101)).collect();
+    let project = Project::of(PIPELINE).file("input/a.txt", words);
+    let mut command = etl_host_command();
+    command.arg(project.path("pipeline.toml")).args(["--quiet", "--run-id", "r"]);
+    let status = command.env("ETL_HOST_FAIL_POINT", "reduce.begin").status().expect("it starts");
+    assert_eq!(status.signal(), Some(9), "it was not killed");
+    project
+}
+
+/// Returns the run file of a map task, below the run store.
+fn run_file(project: &Project, task: &str) -> String {
+    let directory = format!("runs/test/r/map/{task}");
+    let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a run file");
+    format!("{directory}/{file}")
+}
+
+fn change(file: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).expect("it is there");
+    change(&mut bytes);
+    fs::write(file, bytes).expect("it can be written");
+}
+
+/// Damages `file`; `other` is a run file of another task.
+fn damage(how: &str, file: &Path, other: &Path) {
+    match how {
+        "truncated" => change(file, |bytes| bytes.truncate(bytes.len() / 4)),
+        "flipped" => change(file, |bytes| {
+            let length = bytes.len();
+            bytes[length / 8..length / 2].iter_mut().for_each(|byte| *byte ^= 0x40);
+        }),
+        "foreign" => _ = fs::copy(other, file).expect("it can be copied"),
+        _ => fs::remove_file(file).expect("it was there"),
+    }
+}
+
+#[test]
+fn a_damaged_run_file_is_named_and_its_task_alone_is_run_again() {
+    let expected = mapped().result(["--quiet", "--run-id", "r"]);
+    for how in ["truncated", "flipped", "foreign", "missing"] {
+        let project = mapped();
+        let (file, other) = (run_file(&project, "000001"), run_file(&project, "000002"));
+        damage(how, &project.path(&file), &project.path(&other));
+        let ended = project.run(["--run-id", "r", "--events", "json"]);
+        ended.expect_success();
+        let (warning, named) = ("warning: map task 1 is run again: ", file.strip_prefix("runs/").expect("below"));
+        assert!(ended.stderr.contains(warning) && ended.stderr.contains(named), "{how}: {ended:#?}");
+        let mapped = |event: &&str| event.contains("attempt_started") && event.contains(r#""stage":"map""#);
+        assert_eq!(ended.stdout.lines().filter(mapped).count(), 1, "{how}: {ended:#?}");
+        assert_eq!(project.latest(), expected, "{how}");
+    }
+}
+
+#[test]
+fn other_documents_that_are_damaged_are_named() {
+    for document in ["plan.json", "map/000001/commit.json"] {
+        let project = mapped();
+        change(&project.path("runs/test/r").join(document), |bytes| bytes.truncate(bytes.len() / 2));
+        let ended = project.run(["--run-id", "r"]);
+        ended.expect_error(42, &[document, "is damaged"]);
+    }
+}
