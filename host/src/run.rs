@@ -117,8 +117,8 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     Ok(run.outcome(false))
 }
 
-/// How many runs are looked at to find one to point out.
-const HINT_RUNS_MAX: usize = 100;
+/// How many runs are looked at to find one to point out; every start waits for it.
+const HINT_RUNS_MAX: usize = 16;
 
 struct Run {
     context: Arc<RunContext>,

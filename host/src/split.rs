@@ -200,6 +200,9 @@ impl SourceView for View {
             return Err(ReadError::OutOfRange);
         }
         let end = offset.saturating_add(u64::from(length)).min(object.size);
+        if offset == end {
+            return Ok(Vec::new());
+        }
         let read = self.context.source.store().get_range(&object.name, offset..end, Some(object.version()));
         Handle::current().block_on(read).map(Vec::from).map_err(ReadError::Store)
     }
@@ -211,6 +214,7 @@ impl SourceView for View {
             return Err(refused(format!("added more than {SHARDS_MAX} shards")));
         }
         match shard {
+            DraftShard::Slices(slices) if slices.is_empty() => Err(refused(format!("shard {number} has no slices"))),
             DraftShard::Slices(slices) => {
                 let cover = |slice| draft.cover(slice, &self.objects).context(|| format!("shard {number}"));
                 let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;

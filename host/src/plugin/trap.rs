@@ -3,6 +3,8 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::limits::HOSTCALL_BYTES_MAX;
+
 /// The most places in the plugin's source that are named.
 const FRAMES_MAX: usize = 6;
 /// What Rust writes between the name of a thread and the place of its panic.
@@ -32,6 +34,10 @@ fn how(trap: &wasmtime::Error) -> String {
         // Where the stack lies in memory, its overflow is an access outside of it.
         Some(Trap::MemoryOutOfBounds) => "trapped (out of bounds memory access, or its stack overflowed)".to_owned(),
         Some(code) => format!("trapped ({})", code.to_string().trim_start_matches("wasm trap: ")),
+        // The error has no type of its own.
+        None if trap.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+            format!("handed over more than {HOSTCALL_BYTES_MAX} bytes in one call")
+        }
         None => format!("trapped ({:#})", trap.root_cause()),
     }
 }

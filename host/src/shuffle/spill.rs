@@ -74,8 +74,7 @@ impl Spill {
     pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut RunOutput<W>) -> Result<()> {
         for partition in 0..self.partitions {
             let runs: Vec<SortedRun> = runs.clone().filter_map(|run| self.read(run, partition)).collect();
-            let mut merge = Merge::new(runs, &self.schema)?;
-            while let Some(groups) = merge.next() {
+            for groups in Merge::new(runs, &self.schema)? {
                 out.push(partition, &groups?)?;
             }
         }
