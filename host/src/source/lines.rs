@@ -152,7 +152,7 @@ impl LineSplitter {
     }
 
     /// Adds a part of `data` to the line that is still coming.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, data: &[u8], part: Range<usize>) {
         let length = part.len();
         let from = data[part.start..].first_chunk::<SHORT_BYTES>();
@@ -165,6 +165,7 @@ impl LineSplitter {
         self.filled += length;
     }
 
+    #[inline(never)]
     fn append_long(&mut self, data: &[u8]) {
         let end = self.filled + data.len();
         if self.values.len() < end {
@@ -175,7 +176,7 @@ impl LineSplitter {
     }
 
     /// Takes the carriage return off the line that just ended.
-    #[inline]
+    #[inline(always)]
     fn strip_return(&mut self) {
         if self.filled > self.collected() && self.values[self.filled - 1] == b'\r' {
             self.filled -= 1;
@@ -230,7 +231,7 @@ impl LineSplitter {
         (self.bytes, self.cost) = (length, self.cost_of(length));
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_line(&mut self) -> Result<()> {
         self.check_length()?;
         let length = self.position - self.line_start;
