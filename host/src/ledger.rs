@@ -114,7 +114,7 @@ mod tests {
             commit(task).write(Times::default(), &store, &layout, Stage::Map, task).await.expect("commits");
             store.put(&layout.run_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
         }
-        let mut ledger = Ledger::new(RunFiles::new(0, &Scratch::new(None)));
+        let mut ledger = Ledger::new(RunFiles::new(0, &Scratch::new(None, u64::MAX)));
         ledger.read(&store, &layout, Stage::Map).await.expect("reads");
         assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
         assert_eq!((ledger.committed(), ledger.contains(999), ledger.contains(1000)), (1000, true, false));

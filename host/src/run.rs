@@ -149,7 +149,7 @@ impl Run {
             layout: RunLayout::new(&pipeline.name, &run_id),
             sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
             workers: Workers::new(pipeline.run.concurrency),
-            scratch: Scratch::new(pipeline.run.scratch.as_deref()),
+            scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
             events: events.clone(),
             process: format!("{:08x}", random() & 0xffff_ffff),
             pipeline: pipeline.clone(),

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_was_added_is_found_by_partition_in_the_order_of_tasks() {
-        let mut files = RunFiles::new(3, &Scratch::new(None));
+        let mut files = RunFiles::new(3, &Scratch::new(None, u64::MAX));
         let (one, two) = (index(1, &[1, 0, 3]), index(2, &[0, 0, 2]));
         files.add(7, "seven".to_owned(), &two).expect("scratch");
         files.add(0, "zero".to_owned(), &one).expect("scratch");
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_large_index_is_in_scratch_and_reads_the_same() {
-        let mut files = RunFiles::new(2, &Scratch::new(None));
+        let mut files = RunFiles::new(2, &Scratch::new(None, u64::MAX));
         let large = index(5, &[200_000, 200_000]);
         for task in 0..2 {
             files.add(task, task.to_string(), &large).expect("scratch");

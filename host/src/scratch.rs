@@ -1,26 +1,33 @@
 //! Local scratch space: files without a name, which end with the process, however it ends.
 //!
-//! Owns where scratch lies. The shuffle spills to it and stages what it uploads.
+//! Owns where scratch lies and how much of it there is. The shuffle spills to it.
 
 use std::{
     fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tempfile::SpooledTempFile;
 
 use crate::error::{ErrorKind, Result, ResultExt};
 
-/// A directory to make scratch files in.
+/// A directory to make scratch files in. Clones share its space.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     directory: PathBuf,
+    space: Arc<Space>,
 }
 
 impl Scratch {
-    /// Uses `directory`, or the system's temporary directory.
-    pub fn new(directory: Option<&Path>) -> Self {
-        Self { directory: directory.map_or_else(std::env::temp_dir, Path::to_owned) }
+    /// Uses `directory`, or the system's temporary directory, for files of up to `space_bytes` in all.
+    pub fn new(directory: Option<&Path>, space_bytes: u64) -> Self {
+        let directory = directory.map_or_else(std::env::temp_dir, Path::to_owned);
+        Self { directory, space: Arc::new(Space { bytes_max: space_bytes, bytes: AtomicU64::new(0) }) }
     }
 
     /// Returns an empty file open for reading and writing that no other process can find, and that is gone when the
@@ -28,17 +35,103 @@ impl Scratch {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the directory is missing, not writable or full.
-    pub fn file(&self) -> Result<File> {
-        tempfile::tempfile_in(&self.directory).or_kind(ErrorKind::Unavailable, || {
+    pub fn file(&self) -> Result<ScratchFile> {
+        let file = tempfile::tempfile_in(&self.directory).or_kind(ErrorKind::Unavailable, || {
             format!(
                 "cannot make a scratch file in `{}` (`[run] scratch` names another place)",
                 self.directory.display()
             )
-        })
+        })?;
+        Ok(ScratchFile { file, bytes: 0, space: Arc::clone(&self.space) })
     }
 
-    /// Returns an empty file as [`Scratch::file`] does, but in memory until it is larger than `memory_bytes`.
+    /// Returns an empty file as [`Scratch::file`] does, but in memory until it is larger than `memory_bytes`, and not
+    /// counted as space.
     pub fn spooled(&self, memory_bytes: usize) -> SpooledTempFile {
         tempfile::spooled_tempfile_in(memory_bytes, &self.directory)
+    }
+}
+
+/// How much scratch there may be, and is.
+#[derive(Debug)]
+struct Space {
+    bytes_max: u64,
+    bytes: AtomicU64,
+}
+
+impl Space {
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let taken = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if taken <= self.bytes_max {
+            return Ok(());
+        }
+        self.give_back(bytes);
+        let limit = self.bytes_max;
+        Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!("scratch is used up (limit {limit} bytes by `run.scratch_space`)"),
+        ))
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A scratch file. Bytes are only ever added at its end; its space is free again when it is dropped.
+#[derive(Debug)]
+pub struct ScratchFile {
+    file: File,
+    bytes: u64,
+    space: Arc<Space>,
+}
+
+impl Write for ScratchFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.space.take(bytes.len() as u64)?;
+        let written = self.file.write(bytes);
+        let added = *written.as_ref().unwrap_or(&0) as u64;
+        self.space.give_back(bytes.len() as u64 - added);
+        self.bytes += added;
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Read for ScratchFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for ScratchFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        self.space.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_is_limited_over_all_files_and_free_again_after_them() {
+        let scratch = Scratch::new(None, 10);
+        let (mut one, mut two) = (scratch.file().expect("a file"), scratch.clone().file().expect("a file"));
+        one.write_all(b"123456").expect("there is space");
+        let error = two.write_all(b"12345").expect_err("there are 4 bytes left").to_string();
+        assert_eq!(error, "scratch is used up (limit 10 bytes by `run.scratch_space`)");
+        two.write_all(b"1234").expect("there is space");
+        drop(one);
+        two.write_all(b"567890").expect("there is space again");
     }
 }

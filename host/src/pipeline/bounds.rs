@@ -26,6 +26,7 @@ pub(super) const MEMORY: Bounds<Size> = size(256 * MIB, 64 * KIB, 4 * GIB);
 pub(super) const OUTPUT: Bounds<Size> = size(16 * GIB, 1, 1024 * TIB);
 pub(super) const LOG: Bounds<Size> = size(MIB, 0, GIB);
 pub(super) const SHUFFLE_MEMORY: Bounds<Size> = size(256 * MIB, MIB, TIB);
+pub(super) const SCRATCH_SPACE: Bounds<Size> = size(100 * GIB, MIB, 1024 * TIB);
 pub(super) const TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
 pub(super) const BATCH_TIMEOUT: Bounds<Period> = period(MINUTE, MILLISECOND, DAY);
 pub(super) const GRACE: Bounds<Period> = period(Duration::from_secs(5), Duration::ZERO, DAY);

@@ -87,6 +87,7 @@ mod tests {
             "run.concurrency=7",
             "run.max_rejects=9",
             "run.scratch=/var/tmp",
+            "run.scratch_space=1GiB",
             "run.grace=1m",
             "run.fsync=false",
             "run.shared=true",

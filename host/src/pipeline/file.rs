@@ -118,6 +118,7 @@ pub(super) struct Run {
     pub max_rejects: Option<i64>,
     pub shuffle_memory: Option<Size>,
     pub scratch: Option<String>,
+    pub scratch_space: Option<Size>,
     pub grace: Option<Period>,
     pub fsync: Option<bool>,
     #[serde(default)]

@@ -278,6 +278,8 @@ pub struct RunSettings {
     pub shuffle_memory_bytes: u64,
     /// Where spilled data goes; absent means the system's temporary directory.
     pub scratch: Option<PathBuf>,
+    /// How many bytes of spilled data there may be at a time.
+    pub scratch_space_bytes: u64,
     /// How long attempts under way may go on when the run is interrupted.
     pub grace: Duration,
     /// Whether writes to local disk wait until they have reached it.

@@ -62,7 +62,7 @@ fn what_is_left_out_takes_its_default() {
     assert_eq!(pipeline.run.store.url, format!("file://{}/runs/", directory.display()));
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!(pipeline.run.shuffle_memory_bytes, 256 << 20);
-    assert_eq!(pipeline.run.scratch, None);
+    assert_eq!((&pipeline.run.scratch, pipeline.run.scratch_space_bytes), (&None, 100 << 30));
     assert!(pipeline.run.fsync && !pipeline.run.shared);
 
     let step = &pipeline.maps[0];
@@ -115,6 +115,7 @@ fn every_key_is_read() {
         max_rejects = 100
         shuffle_memory = "1MiB"
         scratch = "tmp"
+        scratch_space = "3GiB"
         grace = "1m"
         fsync = false
         shared = true
@@ -154,6 +155,7 @@ fn every_key_is_read() {
     assert_eq!(pipeline.sink.format, SinkFormat::Csv);
     assert_eq!((pipeline.run.concurrency, pipeline.run.shuffle_memory_bytes), (4, 1 << 20));
     assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
+    assert_eq!(pipeline.run.scratch_space_bytes, 3 << 30);
     assert_eq!(pipeline.run.grace, Duration::from_secs(60));
     assert!(pipeline.run.shared && !pipeline.run.fsync);
     assert_eq!(pipeline.store_options["allow_http"], "true");

@@ -230,6 +230,7 @@ impl Validator<'_> {
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
             shuffle_memory_bytes: shuffle_memory.0,
             scratch: table.scratch.map(|path| self.path(&path)),
+            scratch_space_bytes: self.bounded(&at.key("scratch_space"), table.scratch_space, bounds::SCRATCH_SPACE)?.0,
             grace: self.bounded(&at.key("grace"), table.grace, bounds::GRACE)?.0,
             fsync: table.fsync.unwrap_or(true),
             shared: table.shared,

@@ -1,7 +1,6 @@
 //! Sorted runs in local scratch, and merging more runs than can be open at once.
 
 use std::{
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +12,7 @@ use super::{Merge, NewCombiner, RunIndex, RunReader, SortedRun, combine::RunOutp
 use crate::{
     error::{ErrorKind, Result, ResultExt},
     schema::Schema,
-    scratch::Scratch,
+    scratch::{Scratch, ScratchFile},
 };
 
 /// Sorted runs, one behind the other in one scratch file. Each is a run file, but not compressed.
@@ -21,13 +20,13 @@ pub(super) struct Spill {
     schema: Schema,
     partitions: u32,
     scratch: Scratch,
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<ScratchFile>>,
     /// Where each run starts, and its index.
     runs: Vec<(u64, RunIndex)>,
 }
 
 /// Where a run is written in scratch.
-pub(super) type ScratchOutput<'a> = RunOutput<&'a mut File>;
+pub(super) type ScratchOutput<'a> = RunOutput<&'a mut ScratchFile>;
 
 impl Spill {
     /// Makes an empty scratch file.
@@ -96,7 +95,7 @@ impl Spill {
     }
 }
 
-fn read_at(file: &Mutex<File>, offset: u64, length: u64) -> io::Result<Bytes> {
+fn read_at(file: &Mutex<ScratchFile>, offset: u64, length: u64) -> io::Result<Bytes> {
     let mut file = lock(file);
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
@@ -104,7 +103,7 @@ fn read_at(file: &Mutex<File>, offset: u64, length: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn lock(file: &Mutex<File>) -> MutexGuard<'_, File> {
+fn lock(file: &Mutex<ScratchFile>) -> MutexGuard<'_, ScratchFile> {
     // Every use seeks first, so a use that panicked leaves nothing behind that matters.
     file.lock().unwrap_or_else(PoisonError::into_inner)
 }

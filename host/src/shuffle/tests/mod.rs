@@ -174,7 +174,7 @@ fn counting_table(prefix: &str, rows: usize, distinct: usize) -> Table {
 }
 
 fn settings(partitions: u32, memory_bytes: u64, fan_in: usize) -> ShuffleSettings {
-    ShuffleSettings { partitions, memory_bytes, fan_in, scratch: Scratch::new(None) }
+    ShuffleSettings { partitions, memory_bytes, fan_in, scratch: Scratch::new(None, u64::MAX) }
 }
 
 fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, RunIndex) {

@@ -88,15 +88,19 @@ fn batches_are_cut_where_they_are_large_enough() {
 
 #[test]
 fn scratch_is_used_only_when_something_is_spilled() {
-    let nowhere = Scratch::new(Some(Path::new("no/such/directory")));
+    let nowhere = Scratch::new(Some(Path::new("no/such/directory")), u64::MAX);
+    let small = Scratch::new(None, 1000);
     let table = counting_table("key-", 1000, 10);
-    let try_with = |memory_bytes| {
-        let settings = ShuffleSettings { scratch: nowhere.clone(), ..settings(2, memory_bytes, 2) };
+    let try_with = |memory_bytes, scratch: &Scratch| {
+        let settings = ShuffleSettings { scratch: scratch.clone(), ..settings(2, memory_bytes, 2) };
         let mut writer = ShuffleWriter::new(settings, table.schema.clone(), None).expect("the settings are valid");
         table.batches().try_for_each(|batch| writer.push(batch)).and_then(|()| writer.finish(std::io::sink()))
     };
-    assert_eq!(try_with(PLENTY).expect("nothing is spilled").rows, 1000);
-    assert_eq!(try_with(1000).expect_err("there is no scratch").kind(), ErrorKind::Unavailable);
+    assert_eq!(try_with(PLENTY, &nowhere).expect("nothing is spilled").rows, 1000);
+    assert_eq!(try_with(1000, &nowhere).expect_err("there is no scratch").kind(), ErrorKind::Unavailable);
+    let error = try_with(1000, &small).expect_err("there is too little scratch");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("`run.scratch_space`"), "{error}");
 }
 
 #[test]
