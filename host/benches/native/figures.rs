@@ -1,48 +1,78 @@
-//! All arithmetic of the benchmark: medians and ratios.
+//! All arithmetic of the benchmark: medians, ratios and shares.
 
-use crate::{child::Cost, workload::Workload};
+use crate::{
+    child::Cost,
+    sides::Pair,
+    times::{KINDS, Times},
+    workload::{FILE_BYTES, Workload},
+};
 
 /// Everything measured of one workload.
 pub(crate) struct Figures {
     pub(crate) workload: Workload,
     pub(crate) input_bytes: u64,
-    pub(crate) native: Vec<Cost>,
-    pub(crate) host: Vec<Cost>,
+    pub(crate) runs: Vec<Pair>,
+}
+
+/// One of the two programs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side {
+    Native,
+    Host,
 }
 
 impl Figures {
+    /// Returns the median wall time in seconds.
+    pub(crate) fn wall(&self, side: Side) -> f64 {
+        self.median(side, |cost| cost.wall.as_secs_f64())
+    }
+
     /// Returns etl-host's median wall time over the native program's.
     pub(crate) fn wall_ratio(&self) -> f64 {
-        wall_seconds(&self.host) / wall_seconds(&self.native)
+        self.wall(Side::Host) / self.wall(Side::Native)
     }
 
     /// Returns the same of processor time.
     pub(crate) fn cpu_ratio(&self) -> f64 {
-        cpu_seconds(&self.host) / cpu_seconds(&self.native)
+        self.cpu(Side::Host) / self.cpu(Side::Native)
     }
 
-    /// Returns the processor time of etl-host for so many bytes of input.
-    pub(crate) fn host_cpu_micros_per(&self, bytes: u64) -> f64 {
-        cpu_seconds(&self.host) * 1e6 * bytes as f64 / self.input_bytes as f64
+    /// Returns etl-host's processor time for each file of [`Workload::Files`], in microseconds.
+    pub(crate) fn cpu_micros_per_file(&self) -> f64 {
+        self.cpu(Side::Host) * 1e6 / (self.input_bytes / FILE_BYTES) as f64
     }
-}
 
-pub(crate) fn wall_seconds(costs: &[Cost]) -> f64 {
-    median(costs.iter().map(|cost| cost.wall.as_secs_f64()))
-}
+    /// Returns the most memory that any run had, in MiB.
+    pub(crate) fn peak_mib(&self, side: Side) -> u64 {
+        self.costs(side).map(|cost| cost.peak_bytes.div_ceil(1 << 20)).max().unwrap_or(0)
+    }
 
-fn cpu_seconds(costs: &[Cost]) -> f64 {
-    median(costs.iter().map(|cost| cost.cpu.as_secs_f64()))
-}
+    /// Returns what each kind of work took of etl-host's time in all runs, in percent.
+    pub(crate) fn shares(&self) -> [f64; KINDS.len()] {
+        let sum = |kind: usize| self.runs.iter().map(|Pair { times: Times(times), .. }| times[kind]).sum::<u64>();
+        let sums: [u64; KINDS.len()] = std::array::from_fn(sum);
+        let all = sums.iter().sum::<u64>().max(1);
+        sums.map(|sum| 100.0 * sum as f64 / all as f64)
+    }
 
-/// Returns the most memory that any of the runs had, in MiB.
-pub(crate) fn peak_mib(costs: &[Cost]) -> u64 {
-    costs.iter().map(|cost| cost.peak_bytes.div_ceil(1 << 20)).max().unwrap_or(0)
+    fn cpu(&self, side: Side) -> f64 {
+        self.median(side, |cost| cost.cpu.as_secs_f64())
+    }
+
+    fn median(&self, side: Side, value: impl Fn(&Cost) -> f64) -> f64 {
+        median(self.costs(side).map(value).collect())
+    }
+
+    fn costs(&self, side: Side) -> impl Iterator<Item = &Cost> {
+        self.runs.iter().map(move |pair| match side {
+            Side::Native => &pair.native,
+            Side::Host => &pair.host,
+        })
+    }
 }
 
 /// Returns the middle value; of an even number of values, the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] }

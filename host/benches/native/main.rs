@@ -16,6 +16,7 @@ mod report;
 mod result;
 mod sides;
 mod text;
+mod times;
 mod workload;
 
 use std::{num::NonZero, path::PathBuf};
@@ -96,8 +97,7 @@ fn bench(options: &Options) -> Result<()> {
         }
         let runs: Vec<Pair> =
             (1..=options.runs).map(|run| sides.run_shown(run, options.runs)).collect::<Result<_>>()?;
-        let (native, host) = runs.into_iter().map(|pair| (pair.native, pair.host)).unzip();
-        table.push(Figures { workload: *workload, input_bytes: sides.input_bytes, native, host });
+        table.push(Figures { workload: *workload, input_bytes: sides.input_bytes, runs });
     }
     if options.markdown {
         report::markdown(&table, options.threads());

@@ -76,6 +76,11 @@ impl Project {
         self.path("sink/bench")
     }
 
+    /// Returns where the manifest of etl-host's run is.
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.path("runs/bench/bench/manifest.json")
+    }
+
     /// Returns where the native program puts its result.
     pub(crate) fn native_result(&self) -> PathBuf {
         self.path("native")

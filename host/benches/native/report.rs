@@ -1,68 +1,83 @@
-//! The table, for the terminal and for `docs/benchmarks.md`.
+//! The tables: what both sides took, and where etl-host's time went. For the terminal, and for `docs/benchmarks.md`.
 
 use std::time::SystemTime;
 
 use crate::{
-    figures::{Figures, peak_mib, wall_seconds},
+    figures::{
+        Figures,
+        Side::{Host, Native},
+    },
     machine,
-    workload::{FILE_BYTES, Workload},
+    times::KINDS,
+    workload::Workload,
 };
 
-const HEADINGS: [&str; 9] = [
-    "workload",
-    "input",
-    "native",
-    "etl-host",
-    "ratio",
-    "ratio of processor time",
-    "native peak",
-    "etl-host peak",
-    "goal",
-];
+const COSTS: [&str; 9] =
+    ["workload", "input", "native", "etl-host", "ratio", "processor time", "native peak", "etl-host peak", "goal"];
 
-/// Prints the table with aligned columns.
-pub(crate) fn terminal(table: &[Figures]) {
-    let rows: Vec<Vec<String>> = table.iter().map(row).collect();
-    let headings: Vec<String> = HEADINGS.map(str::to_owned).into();
-    let width = |column: usize| rows.iter().chain([&headings]).map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or(0)).collect();
-    for row in [&headings].into_iter().chain(&rows) {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+/// Rows of cells below headings.
+type Table = Vec<Vec<String>>;
+
+/// Prints the tables with aligned columns.
+pub(crate) fn terminal(figures: &[Figures]) {
+    for table in [costs(figures), shares(figures)] {
+        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..table[0].len()).map(width).collect();
+        for row in &table {
+            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            println!("{}", cells.join("  ").trim_end());
+        }
+        println!();
     }
-    table.iter().filter_map(per_shard).for_each(|line| println!("{line}"));
 }
 
-/// Prints the table as Markdown, with the machine and the day.
-pub(crate) fn markdown(table: &[Figures], threads: usize) {
+/// Prints the tables as Markdown, with the machine and the day.
+pub(crate) fn markdown(figures: &[Figures], threads: usize) {
     let day = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    println!("{}; {threads} threads; {}.\n", machine::describe(), &day[..10]);
-    println!("| {} |\n|{}", HEADINGS.join(" | "), " --- |".repeat(HEADINGS.len()));
-    for figures in table {
-        println!("| {} |", row(figures).join(" | "));
+    println!("Measured on {} with {threads} threads, {}.", &day[..10], machine::describe());
+    for table in [costs(figures), shares(figures)] {
+        println!("\n| {} |\n|{}", table[0].join(" | "), " --- |".repeat(table[0].len()));
+        table[1..].iter().for_each(|row| println!("| {} |", row.join(" | ")));
     }
-    table.iter().filter_map(per_shard).for_each(|line| println!("\n{line}"));
 }
 
-/// Says what a shard of a file took.
-fn per_shard(figures: &Figures) -> Option<String> {
-    let micros = figures.host_cpu_micros_per(FILE_BYTES);
-    (figures.workload == Workload::Files).then(|| format!("A file of 1 KiB took {micros:.0} µs of processor time."))
+fn costs(figures: &[Figures]) -> Table {
+    let headings = COSTS.map(str::to_owned).into();
+    let row = |figures: &Figures| {
+        vec![
+            figures.workload.title().to_owned(),
+            format!("{:.0} MB", figures.input_bytes as f64 / 1e6),
+            format!("{:.2} s", figures.wall(Native)),
+            format!("{:.2} s", figures.wall(Host)),
+            format!("{:.2}", figures.wall_ratio()),
+            processor_time(figures),
+            format!("{} MiB", figures.peak_mib(Native)),
+            format!("{} MiB", figures.peak_mib(Host)),
+            goal(figures.workload),
+        ]
+    };
+    [headings].into_iter().chain(figures.iter().map(row)).collect()
 }
 
-fn row(figures: &Figures) -> Vec<String> {
-    let Figures { workload, input_bytes, native, host } = figures;
+/// Returns the ratio, or the time of a shard where that is what counts.
+fn processor_time(figures: &Figures) -> String {
+    match figures.workload {
+        Workload::Files => format!("{:.0} µs a file", figures.cpu_micros_per_file()),
+        _ => format!("{:.2}", figures.cpu_ratio()),
+    }
+}
+
+fn goal(workload: Workload) -> String {
     let goal = workload.goal();
-    let ratio = goal.ratio.map_or_else(String::new, |ratio| format!("{ratio}, "));
-    vec![
-        workload.title().to_owned(),
-        format!("{:.1} MB", *input_bytes as f64 / 1e6),
-        format!("{:.3} s", wall_seconds(native)),
-        format!("{:.3} s", wall_seconds(host)),
-        format!("{:.2}", figures.wall_ratio()),
-        format!("{:.2}", figures.cpu_ratio()),
-        format!("{} MiB", peak_mib(native)),
-        format!("{} MiB", peak_mib(host)),
-        format!("{ratio}{} MiB", goal.peak_mib),
-    ]
+    let time = goal.ratio.map_or_else(|| "100 µs a file".to_owned(), |ratio| format!("{ratio}"));
+    format!("{time}, {} MiB", goal.peak_mib)
+}
+
+fn shares(figures: &[Figures]) -> Table {
+    let headings = ["where the time goes"].iter().chain(&KINDS).map(|heading| (*heading).to_owned()).collect();
+    let row = |figures: &Figures| {
+        let shares = figures.shares().map(|share| format!("{share:.0} %"));
+        [figures.workload.title().to_owned()].into_iter().chain(shares).collect()
+    };
+    [headings].into_iter().chain(figures.iter().map(row)).collect()
 }

@@ -5,13 +5,14 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     child::{Cost, measure},
     input,
     pipeline::Project,
     result::Rows,
+    times::Times,
     workload::Workload,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Sides {
 pub(crate) struct Pair {
     pub(crate) native: Cost,
     pub(crate) host: Cost,
+    /// Where etl-host's time went.
+    pub(crate) times: Times,
     pub(crate) rows: Rows,
 }
 
@@ -60,16 +63,12 @@ impl Sides {
         let native = measure(&mut self.native(&project.native_result())?)?;
         let host = measure(&mut project.command(settings))?;
         let (rows, found) = (Rows::read(&project.native_result())?, Rows::read(&project.host_result())?);
+        let times = Times::read(&project.manifest())?;
         if rows != found {
             let kept = project.keep();
-            ensure!(
-                rows == found,
-                "the results of {} differ: {rows}, {found}; see {}",
-                self.workload.name(),
-                kept.display()
-            );
+            bail!("the results of {} differ: {rows}, {found}; see {}", self.workload.name(), kept.display());
         }
-        Ok(Pair { native, host, rows })
+        Ok(Pair { native, host, times, rows })
     }
 
     fn native(&self, result: &Path) -> Result<Command> {
