@@ -12,6 +12,7 @@
 //! Start reading at [`run`]: it shows the whole data flow on one page. Modules import only downwards: what a plugin is
 //! given knows no store, the scheduler knows no plugin, and [`layout`] alone builds object keys.
 
+pub mod blocking;
 pub mod chain;
 pub mod check;
 pub mod cli;

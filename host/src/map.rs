@@ -9,13 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Handle;
-
 use crate::{
+    blocking,
     chain::{Chain, unshare},
     commit::Commit,
     context::RunContext,
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{Error, Result},
     event::{Counts, Event, Stage},
     fail_point,
     layout::AttemptId,
@@ -42,11 +41,11 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
     let chunks = fetch(&context, &shards).await?;
     fail_point::reach("map.begin");
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
-    let (attempt, working) = (context.attempt(number), Arc::clone(&context));
-    let work = move || measure(|| run(&working, &guest_task, attempt, &shards, chunks));
-    let mapped = tokio::task::spawn_blocking(work).await;
-    let (commit, times) = mapped.or_kind(ErrorKind::Internal, || "a map attempt panicked")?;
-    commit?.write(times, &context.run_store, &context.layout, Stage::Map, task).await
+    blocking::run(move || {
+        let (commit, times) = measure(|| run(&context, &guest_task, context.attempt(number), &shards, chunks));
+        context.run_store.wait(commit?.write(times, &context.run_store, &context.layout, Stage::Map, task))
+    })
+    .await?
 }
 
 /// Starts to fetch what the shards have in the source, and waits for the first data, so that no worker has to.
@@ -128,7 +127,7 @@ impl Input<'_> {
 
     fn feed_records(&mut self, key: &str, chain: &mut Chain) -> Result<()> {
         let Self { context, worker, progress, .. } = self;
-        let file = worker.wait(|| Handle::current().block_on(context.run_store.get(key)))?;
+        let file = worker.wait(|| context.run_store.wait(context.run_store.get(key)))?;
         let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
         for batch in read_records(key, file, &context.steps.source)? {
             let batch = batch?;

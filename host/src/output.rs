@@ -21,7 +21,7 @@ use crate::{
 /// How many spilled or fetched runs are merged at once.
 pub const FAN_IN: usize = 64;
 
-/// Writes what an attempt makes, under keys of its own. Only for blocking threads of the runtime.
+/// Writes what an attempt makes, under keys of its own. Only for threads that may wait.
 pub struct OutputWriter {
     target: Target,
     rows: u64,
@@ -66,7 +66,7 @@ impl OutputWriter {
     /// # Errors
     /// When the sink cannot be written.
     pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
-        let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt))?;
+        let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt));
         let writer = PartWriter::new(context.pipeline.sink.format, schema, upload)?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
@@ -90,7 +90,7 @@ impl OutputWriter {
     pub fn finish(self, context: &RunContext) -> Result<Written> {
         match self.target {
             Target::RunFile { shuffle, key } => {
-                let mut upload = Upload::new(&context.run_store, &key)?;
+                let mut upload = Upload::new(&context.run_store, &key);
                 let index = shuffle.finish(&mut upload)?;
                 spend(Work::Write, || upload.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::RunFile { key, index } })

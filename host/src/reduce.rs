@@ -9,13 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
+    blocking,
     chain::{Shared, check_planned, lock, unshare},
     commit::Commit,
     context::RunContext,
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{Error, Result},
     event::{Counts, Stage},
     fail_point,
     layout::AttemptId,
@@ -44,11 +45,11 @@ pub async fn reduce_partition(
     number: u32,
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
-    let (attempt, working) = (context.attempt(number), Arc::clone(&context));
-    let work = move || measure(|| run(&working, &mapped.run_files, &task, attempt));
-    let reduced = tokio::task::spawn_blocking(work).await;
-    let (commit, times) = reduced.or_kind(ErrorKind::Internal, || "a reduce attempt panicked")?;
-    commit?.write(times, &context.run_store, &context.layout, Stage::Reduce, partition).await
+    blocking::run(move || {
+        let (commit, times) = measure(|| run(&context, &mapped.run_files, &task, context.attempt(number)));
+        context.run_store.wait(commit?.write(times, &context.run_store, &context.layout, Stage::Reduce, partition))
+    })
+    .await?
 }
 
 /// Reduces a partition on a worker thread, up to its commit.
@@ -86,10 +87,15 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
     Box::new(move |batch| lock(&output).write(batch))
 }
 
-/// Begins to read a partition of one run file, a little ahead of the merge.
+/// Begins to read a partition of one run file: at once if that is cheap, otherwise a little ahead of the merge.
 fn open_run(context: &Arc<RunContext>, key: &str, index: &PartitionIndex, worker: &Shared<Worker>) -> SortedRun {
+    let (store, range) = (&context.run_store, index.range());
+    if store.is_local() && range.end - range.start <= PIECE_BYTES {
+        let piece = store.wait(store.get_range(key, range, None));
+        return Box::new(RunReader::new(key, context.steps.shuffled(), index, std::iter::once(piece)));
+    }
     let (sender, mut pieces) = mpsc::channel(1);
-    Handle::current().spawn(fetch(Arc::clone(context), key.to_owned(), index.range(), sender));
+    blocking::runtime().spawn(fetch(Arc::clone(context), key.to_owned(), range, sender));
     let worker = Arc::clone(worker);
     let pieces = std::iter::from_fn(move || match pieces.try_recv() {
         Ok(piece) => Some(piece),

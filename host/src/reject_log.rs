@@ -32,7 +32,7 @@ impl RejectLog {
         Self { context: Arc::clone(context), key, upload: None, rejected: Rejected::new() }
     }
 
-    /// Keeps a reject. Only for blocking threads of the runtime.
+    /// Keeps a reject. Only for threads that may wait.
     ///
     /// # Errors
     /// [`ErrorKind::Input`], naming the record, when there are more than `max_rejects`; or when the store fails.
@@ -42,7 +42,7 @@ impl RejectLog {
         check_limit(&self.context.pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))?;
         let upload = match &mut self.upload {
             Some(upload) => upload,
-            none => none.insert(Upload::new(&self.context.run_store, &self.key)?),
+            none => none.insert(Upload::new(&self.context.run_store, &self.key)),
         };
         let mut line = to_json(reject)?;
         line.push(b'\n');

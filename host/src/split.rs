@@ -12,9 +12,9 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
 use crate::{
+    blocking,
     chain::{lock, unshare},
     context::RunContext,
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
@@ -59,11 +59,11 @@ impl Finished for SplitSource {
 pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
     let attempt = context.attempt(number);
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
-    let split = tokio::task::spawn_blocking(move || match &context.pipeline.split {
+    let split = blocking::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
         Split::Plugin(_) => split_by_plugin(&context, &context.task(0, number, unix_ms()), objects, writer),
     });
-    let shards = split.await.or_kind(ErrorKind::Internal, || "the split panicked")??;
+    let shards = split.await??;
     Ok(SplitSource { attempt, shards, counts: Counts::default() })
 }
 
@@ -203,8 +203,9 @@ impl SourceView for View {
         if offset == end {
             return Ok(Vec::new());
         }
-        let read = self.context.source.store().get_range(&object.name, offset..end, Some(object.version()));
-        Handle::current().block_on(read).map(Vec::from).map_err(ReadError::Store)
+        let store = self.context.source.store();
+        let read = store.get_range(&object.name, offset..end, Some(object.version()));
+        store.wait(read).map(Vec::from).map_err(ReadError::Store)
     }
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {
@@ -225,7 +226,7 @@ impl SourceView for View {
                 let key = self.context.layout.shard_records(&self.attempt, number);
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
-                Handle::current().block_on(self.context.run_store.put(&key, file))?;
+                self.context.run_store.wait(self.context.run_store.put(&key, file))?;
                 draft.shards.push(Shard::Records { key, rows, bytes }, [])
             }
         }

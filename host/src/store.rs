@@ -22,6 +22,7 @@ use object_store::{
 };
 
 use crate::{
+    blocking,
     error::{Error, ErrorContext, ErrorKind, Result},
     pipeline::Location,
 };
@@ -41,7 +42,7 @@ pub use probe::Creates;
 
 /// The size of the parts of a multipart upload; a smaller object is one put. 10,000 parts, the most S3 takes, make
 /// an object of 80 GiB.
-const UPLOAD_PART_BYTES: usize = 8 << 20;
+pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 
 /// How many parts of one upload may be under way; with [`UPLOAD_PART_BYTES`], what an upload holds in memory.
 const UPLOAD_PARTS_IN_FLIGHT: usize = 4;
@@ -146,6 +147,11 @@ impl Store {
     /// Returns where a key lies, for messages: the store's name and the key.
     pub fn locate(&self, key: &str) -> String {
         format!("{}/{key}", self.name.trim_end_matches('/'))
+    }
+
+    /// Waits for something this store does. Only for threads that may wait; a local store does it right there.
+    pub fn wait<F: Future>(&self, work: F) -> F::Output {
+        if self.is_local() { blocking::wait(work) } else { blocking::wait_on_runtime(work) }
     }
 
     /// Returns the store one level up, and the last part of the prefix, which is a key there; `None` at the root.

@@ -2,20 +2,25 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use object_store::buffered::BufWriter;
-use tokio::{io::AsyncWriteExt, runtime::Handle};
+use tokio::io::AsyncWriteExt;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
+    blocking::wait_on_runtime,
     error::{ErrorKind, Result},
     fail_point,
-    store::{Store, classify_io},
+    store::{Store, UPLOAD_PART_BYTES, classify_io},
 };
 
 /// An object being written. Nobody sees it before [`Upload::finish`]; dropped unfinished, it never was.
 pub struct Upload {
     store: Store,
     key: String,
+    /// What was written, as long as it fits one put.
+    buffer: Vec<u8>,
+    /// Takes over when it does not.
     writer: Option<BufWriter>,
     bytes: u64,
     digest: Xxh3,
@@ -30,14 +35,11 @@ pub struct Uploaded {
 }
 
 impl Upload {
-    /// Begins to write the object `key`. Only for blocking threads of the runtime.
-    ///
-    /// # Errors
-    /// When the key cannot be one.
-    pub fn new(store: &Store, key: &str) -> Result<Self> {
+    /// Begins to write the object `key`. Only for threads that may wait.
+    pub fn new(store: &Store, key: &str) -> Self {
         fail_point::reach("upload.begin");
-        let writer = Some(store.upload(key)?);
-        Ok(Self { store: store.clone(), key: key.to_owned(), writer, bytes: 0, digest: Xxh3::new() })
+        let (store, key) = (store.clone(), key.to_owned());
+        Self { store, key, buffer: Vec::new(), writer: None, bytes: 0, digest: Xxh3::new() }
     }
 
     /// Completes the object. When the answer to that is lost, looks whether it is there: no other upload has its key.
@@ -46,30 +48,46 @@ impl Upload {
     /// Those of the store, as [`Store::put`]. There may be an object then.
     pub fn finish(mut self) -> Result<Uploaded> {
         fail_point::reach("upload.finish");
-        if let Some(mut writer) = self.writer.take()
-            && let Err(error) = Handle::current().block_on(writer.shutdown())
-        {
-            let error = classify_io(error).context(format!("cannot write `{}`", self.store.locate(&self.key)));
-            if error.kind() != ErrorKind::Unavailable || !self.is_there() {
-                return Err(error);
+        match self.writer.take() {
+            None => {
+                let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+                self.store.wait(self.store.put(&self.key, bytes))?;
             }
+            Some(writer) => self.shut_down(writer)?,
         }
         fail_point::reach("upload.finished");
         Ok(Uploaded { bytes: self.bytes, digest: format!("{:032x}", self.digest.digest128()) })
     }
-}
 
-impl Upload {
+    fn shut_down(&self, mut writer: BufWriter) -> Result<()> {
+        let Err(error) = wait_on_runtime(writer.shutdown()) else { return Ok(()) };
+        let error = classify_io(error).context(format!("cannot write `{}`", self.store.locate(&self.key)));
+        if error.kind() == ErrorKind::Unavailable && self.is_there() { Ok(()) } else { Err(error) }
+    }
+
     fn is_there(&self) -> bool {
-        let found = Handle::current().block_on(self.store.stat(&self.key));
+        let found = self.store.wait(self.store.stat(&self.key));
         found.is_ok_and(|found| found.is_some_and(|found| found.size == self.bytes))
+    }
+
+    /// Returns the writer of an object that is too large for one put.
+    fn writer(&mut self) -> io::Result<&mut BufWriter> {
+        if self.writer.is_none() {
+            let mut writer = self.store.upload(&self.key).map_err(|error| io::Error::other(error.to_string()))?;
+            wait_on_runtime(writer.write_all(&std::mem::take(&mut self.buffer)))?;
+            self.writer = Some(writer);
+        }
+        self.writer.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(writer) = &mut self.writer else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        Handle::current().block_on(writer.write_all(bytes))?;
+        if self.writer.is_none() && self.buffer.len() + bytes.len() <= UPLOAD_PART_BYTES {
+            self.buffer.extend_from_slice(bytes);
+        } else {
+            wait_on_runtime(self.writer()?.write_all(bytes))?;
+        }
         self.bytes += bytes.len() as u64;
         self.digest.update(bytes);
         Ok(bytes.len())
@@ -84,7 +102,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(mut writer) = self.writer.take() {
             // Best effort: what a failed upload leaves behind has no name, and stores expire it.
-            let _ = Handle::current().block_on(writer.abort());
+            let _ = wait_on_runtime(writer.abort());
         }
     }
 }
@@ -94,18 +112,21 @@ mod tests {
     use object_store::Error as StoreError;
 
     use super::*;
-    use crate::store::faulty::{Puts, faulty, server};
+    use crate::{
+        blocking,
+        store::faulty::{Puts, faulty, server},
+    };
 
     /// Uploads three bytes as a worker does.
     async fn upload(puts: Puts) -> (Store, Result<Uploaded>) {
         let store = faulty(puts);
         let target = store.clone();
         let work = move || {
-            let mut upload = Upload::new(&target, "part")?;
+            let mut upload = Upload::new(&target, "part");
             upload.write_all(b"abc").map_err(classify_io)?;
             upload.finish()
         };
-        (store, tokio::task::spawn_blocking(work).await.expect("no panic"))
+        (store, blocking::run(work).await.expect("no panic"))
     }
 
     #[tokio::test]
@@ -123,7 +144,7 @@ mod tests {
             let (_, uploaded) = upload(Puts::Fail(error)).await;
             let error = uploaded.err().expect("it failed");
             assert_eq!(error.kind(), kind, "{error}");
-            assert!(error.to_string().starts_with("cannot write `faulty/part`: "), "{error}");
+            assert!(error.to_string().starts_with("cannot write `part` in `faulty`: "), "{error}");
         }
     }
 }

@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::blocking;
 
 use crate::times::{Work, spend};
 
@@ -51,7 +50,7 @@ impl Worker {
 
     fn resume(&mut self) {
         let free = Arc::clone(&self.workers.free);
-        let permit = Handle::current().block_on(free.acquire_owned());
+        let permit = blocking::wait(free.acquire_owned());
         self.permit = Some(permit.expect("the semaphore is never closed"));
     }
 }

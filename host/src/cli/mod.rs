@@ -28,13 +28,6 @@ use crate::{
     report::text,
 };
 
-/// More than there can be attempts in flight: an attempt that waits for a file holds a thread, and reading the file
-/// takes another one.
-const BLOCKING_THREADS_MAX: usize = 4096;
-
-/// What the host's own code has of a thread's stack, besides its instances; only what is used takes memory.
-const HOST_STACK_BYTES: usize = 2 << 20;
-
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 
 /// Runs the program with these arguments, the first of which is its name, and returns its exit code.
@@ -107,11 +100,7 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
 /// Starts the runtime of a pipeline: its threads have a stack for every instance that may run on one at a time.
 fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    let nested = pipeline.maps.len() + 1;
-    builder
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .thread_stack_size(HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4));
+    builder.enable_all().thread_stack_size(stack_bytes(pipeline));
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 

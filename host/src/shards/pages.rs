@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
-use tokio::{runtime::Handle, sync::Mutex};
+use tokio::sync::Mutex;
 
 use super::{Shard, ShardPage, ShardTable};
 use crate::{
@@ -45,7 +45,7 @@ impl ShardWriter {
         self.table.shards()
     }
 
-    /// Adds a shard, and the objects its slices are of. Only for blocking threads of the runtime.
+    /// Adds a shard, and the objects its slices are of. Only for threads that may wait.
     ///
     /// # Errors
     /// When the store fails.
@@ -85,7 +85,7 @@ impl ShardWriter {
         page.objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         page.objects.dedup();
         let key = self.layout.shard_page(&self.attempt, self.table.pages() - 1);
-        Handle::current().block_on(self.store.put(&key, to_json(&page)?))?;
+        self.store.wait(self.store.put(&key, to_json(&page)?))?;
         fail_point::reach("plan.page");
         Ok(())
     }
@@ -184,6 +184,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        blocking,
         source::{Compression, Slice},
         store::counting::{Requests, counting},
     };
@@ -200,7 +201,7 @@ mod tests {
             }
             writer.finish().expect("writes")
         };
-        let table = tokio::task::spawn_blocking(write).await.expect("no panic");
+        let table = blocking::run(write).await.expect("no panic");
         (ShardReader::new(&store, &layout, attempt, table), requests)
     }
 

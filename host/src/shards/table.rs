@@ -8,7 +8,7 @@ use super::Numbers;
 
 /// The most map tasks a run has. With more shards than that, a task takes several neighbouring ones: what a run keeps
 /// per task, in memory and in its run store, is bounded whatever the number of shards.
-const TASKS_MAX: usize = 8192;
+const TASKS_MAX: usize = 4096;
 
 /// How many leading bits of a task's size count when tasks are put in order: sizes within a quarter of each other
 /// are the same, so that tasks of one page mostly stay together.
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_task_is_a_shard_until_there_are_too_many() {
         let tasks = u32::try_from(TASKS_MAX).expect("fits");
-        for (shards, per_task) in [(0, 1), (1, 1), (tasks, 1), (tasks + 1, 2), (2 * tasks, 2), (1_000_000, 128)] {
+        for (shards, per_task) in [(0, 1), (1, 1), (tasks, 1), (tasks + 1, 2), (2 * tasks, 2), (1_000_000, 256)] {
             let table = table((0..shards).map(u64::from));
             assert_eq!(table.shards_per_task, per_task, "{shards} shards");
             assert!(table.tasks() <= TASKS_MAX);

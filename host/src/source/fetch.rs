@@ -4,16 +4,17 @@
 //! it starts, so a slice that does not start an object begins behind the first line end at or after its `offset - 1`,
 //! and every slice goes on to the line end of its last record.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, future, future::BoxFuture};
 use memchr::memchr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Compression, Object, Slice, find};
 use crate::{
+    blocking,
     error::{Error, Result},
     store::{Store, Version},
 };
@@ -47,6 +48,9 @@ const GETS_IN_FLIGHT: usize = 16;
 /// How many chunks may wait for the worker; what bounds memory is [`Pace::ahead_bytes`].
 const CHUNKS_WAITING: usize = 64;
 
+/// How much is read without reading ahead.
+const LITTLE_BYTES: u64 = 1 << 20;
+
 /// What [`fetch`] delivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
@@ -70,11 +74,27 @@ pub struct Chunks {
     receiver: mpsc::Receiver<Result<Option<Chunk>>>,
     first: Option<Result<Option<Chunk>>>,
     done: bool,
-    _task: AbortOnDropHandle<()>,
+    driver: Driver,
+}
+
+/// Who does the fetching.
+enum Driver {
+    /// A task of the runtime, which reads ahead.
+    Task { _task: AbortOnDropHandle<()> },
+    /// Whoever takes the chunks; `None` when it is done.
+    Taker(Option<BoxFuture<'static, ()>>),
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Task { .. }) { "Task" } else { "Taker" })
+    }
 }
 
 /// Starts to fetch the records of some shards, each given by its slices, in their order, reading ahead of whoever
 /// takes the chunks by at most 16 MiB, 2 MiB in a local store, also from one shard to the next. Call on the runtime.
+/// Shards of little data on local disk are read when the chunks are taken: handing them from thread to thread would
+/// take longer.
 ///
 /// With the slices come objects, sorted by name, that they are of. A slice in which no record starts yields nothing.
 /// Each object must still be the version that was listed.
@@ -90,28 +110,48 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
         }
         shard_ends.push(reads.len());
     }
+    let bytes: u64 = reads.iter().map(|read| read.end - read.offset).sum();
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let fetch = Fetch { store: store.clone(), sender };
-    let task = tokio::spawn(async move {
+    let fetching = async move {
         if let Err(Stop::Failed(error)) = fetch.send_all(reads, shard_ends).await {
             // Nobody there to hear it is fine.
             drop(fetch.sender.send(Err(error)).await);
         }
-    });
-    Ok(Chunks { receiver, first: None, done: false, _task: AbortOnDropHandle::new(task) })
+    };
+    let driver = if store.is_local() && bytes <= LITTLE_BYTES {
+        Driver::Taker(Some(fetching.boxed()))
+    } else {
+        Driver::Task { _task: AbortOnDropHandle::new(tokio::spawn(fetching)) }
+    };
+    Ok(Chunks { receiver, first: None, done: false, driver })
 }
 
 impl Chunks {
     /// Returns whether the next chunk is still being fetched.
     pub fn is_waiting(&self) -> bool {
-        !self.done && self.first.is_none() && self.receiver.is_empty()
+        !self.done && self.first.is_none() && self.receiver.is_empty() && matches!(self.driver, Driver::Task { .. })
     }
 
-    /// Waits until the first chunk is there, so that no worker has to.
+    /// Waits until the first chunk is there, if it is being fetched, so that no worker has to.
     pub async fn ready(&mut self) {
-        if self.first.is_none() && !self.done {
+        if self.first.is_none() && !self.done && matches!(self.driver, Driver::Task { .. }) {
             self.first = self.receiver.recv().await;
         }
+    }
+
+    fn receive(&mut self) -> Option<Result<Option<Chunk>>> {
+        let Driver::Taker(fetching) = &mut self.driver else { return self.receiver.blocking_recv() };
+        blocking::wait(future::poll_fn(|context| {
+            let received = self.receiver.poll_recv(context);
+            if received.is_ready() {
+                return received;
+            }
+            if fetching.as_mut().is_some_and(|fetching| fetching.as_mut().poll(context).is_ready()) {
+                *fetching = None;
+            }
+            self.receiver.poll_recv(context)
+        }))
     }
 
     /// Goes on with the next shard, once the chunks of this one have ended.
@@ -128,7 +168,7 @@ impl Iterator for Chunks {
         if self.done {
             return None;
         }
-        let last = match self.first.take().or_else(|| self.receiver.blocking_recv()) {
+        let last = match self.first.take().or_else(|| self.receive()) {
             Some(Ok(Some(chunk))) => return Some(Ok(chunk)),
             Some(Ok(None)) => None,
             Some(Err(error)) => Some(Err(error)),
