@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    memory::Slots,
     pipeline::{Pipeline, Split, Step},
     plugin::{Cache, Engine, Plugin},
     source::{Object, SourceStore},
@@ -49,6 +50,7 @@ pub struct CheckedStep {
 pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     let engine = Engine::new(1, Cache::of_user(|name| std::env::var_os(name)))?;
     let steps = Steps::load(pipeline, &engine)?;
+    Slots::new(pipeline)?;
     if let Some(splitter) = &steps.split {
         check_splitter(splitter, &steps.source)?;
     }

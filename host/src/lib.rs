@@ -28,6 +28,7 @@ pub mod layout;
 pub mod ledger;
 pub mod manifest;
 pub mod map;
+pub mod memory;
 pub mod output;
 pub mod pipeline;
 pub mod plan;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How many bytes of a run file are asked for at once. Two such pieces are held per run that is merged.
-const PIECE_BYTES: u64 = 512 * 1024;
+pub const PIECE_BYTES: u64 = 512 * 1024;
 
 /// Reduces a partition and commits it. Returns the commit that counts, which may be another attempt's.
 ///

@@ -30,6 +30,7 @@ use crate::{
     ledger::Ledger,
     manifest::{Manifest, parts},
     map::map_task,
+    memory::Slots,
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
@@ -123,14 +124,16 @@ const HINT_RUNS_MAX: usize = 16;
 struct Run {
     context: Arc<RunContext>,
     options: RunOptions,
+    slots: Slots,
 }
 
 impl Run {
     /// Loads the plugins, and finds out which run it is.
     async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
         let Stores { source, run_store, sink } = stores;
-        let slots = slots(pipeline);
-        let engine = Engine::new(slots * (pipeline.maps.len() + 2), Cache::of_user(|name| std::env::var_os(name)))?;
+        let slots = Slots::new(pipeline)?;
+        let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
+        let engine = Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?;
         let steps = Steps::load(pipeline, &engine)?;
         let run_id = match &options.start {
             Start::Default | Start::New => new_run_id(),
@@ -155,7 +158,7 @@ impl Run {
             pipeline: pipeline.clone(),
             run_id,
         };
-        Ok(Self { context: Arc::new(context), options })
+        Ok(Self { context: Arc::new(context), options, slots })
     }
 
     /// Returns the manifest, if the run is complete.
@@ -248,6 +251,9 @@ impl Run {
             shards: planned.plan.shards.shards().into(),
             partitions: context.pipeline.partitions().into(),
         });
+        if let Some(message) = self.slots.shortage(&context.pipeline) {
+            self.emit(Event::Warning { message });
+        }
         Ok(planned)
     }
 
@@ -363,7 +369,8 @@ impl Run {
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
         let pipeline = &self.context.pipeline;
         let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
-        Scheduler { stage, slots: slots(pipeline), retry, cancel, grace: pipeline.run.grace, events }
+        let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
+        Scheduler { stage, slots, retry, cancel, grace: pipeline.run.grace, events }
     }
 
     fn outcome(&self, already_done: bool) -> Outcome {
@@ -409,11 +416,6 @@ impl Run {
 /// Checks what a stage's commits have set aside so far.
 fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
-}
-
-/// Returns how many attempts are in flight: enough that the workers have one ready while others wait for a store.
-fn slots(pipeline: &Pipeline) -> usize {
-    pipeline.run.concurrency * 2
 }
 
 /// Returns an id that sorts by time: `20261122T163000Z-5f3a90c2`.

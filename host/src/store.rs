@@ -44,8 +44,11 @@ pub use probe::Creates;
 /// an object of 80 GiB.
 pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 
-/// How many parts of one upload may be under way; with [`UPLOAD_PART_BYTES`], what an upload holds in memory.
-const UPLOAD_PARTS_IN_FLIGHT: usize = 4;
+/// How many parts of one upload may be under way.
+const UPLOAD_PARTS_IN_FLIGHT: usize = 2;
+
+/// What an upload holds in memory: the parts under way and the one that is being filled.
+pub const UPLOAD_BYTES: usize = (UPLOAD_PARTS_IN_FLIGHT + 1) * UPLOAD_PART_BYTES;
 
 /// How often [`Store::create`] tries when the store says that the object both exists and does not.
 const CREATE_TRIES: u32 = 3;
@@ -315,7 +318,7 @@ impl Store {
     }
 
     /// Returns a writer for an object of any size. The object appears, whole, when the writer is shut down; a writer
-    /// that is dropped before leaves nothing but, on some stores, an unfinished upload. Holds at most 40 MiB.
+    /// that is dropped before leaves nothing but, on some stores, an unfinished upload. Holds at most [`UPLOAD_BYTES`].
     /// Its errors become the library's with [`classify_io`].
     ///
     /// # Errors

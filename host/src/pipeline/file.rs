@@ -116,6 +116,7 @@ pub(super) struct Run {
     pub store: Option<String>,
     pub concurrency: Option<i64>,
     pub max_rejects: Option<i64>,
+    pub memory: Option<Size>,
     pub shuffle_memory: Option<Size>,
     pub scratch: Option<String>,
     pub scratch_space: Option<Size>,

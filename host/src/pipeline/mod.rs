@@ -274,6 +274,8 @@ pub struct RunSettings {
     pub concurrency: usize,
     /// How many malformed records the source may have; what steps may set aside when they do not say.
     pub max_rejects: u64,
+    /// How many bytes the process may hold: decides how many attempts are in flight, and nothing about the result.
+    pub memory_bytes: u64,
     /// How many bytes a map attempt collects before it sorts them and spills them to local disk.
     pub shuffle_memory_bytes: u64,
     /// Where spilled data goes; absent means the system's temporary directory.

@@ -44,7 +44,7 @@ pub use self::{
 use crate::error::Result;
 
 /// About how many bytes the batches of run files and merges have; only a single row makes one much larger.
-const BATCH_BYTES: usize = 256 * 1024;
+pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// Batches ordered by key, read one after another; ends after the first error.
 pub type SortedRun = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;

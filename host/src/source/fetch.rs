@@ -42,6 +42,9 @@ impl Pace {
 /// The first read behind a slice's end, for the rest of its last record; each further one is twice as long.
 const TAIL_BYTES: u64 = 64 << 10;
 
+/// The most bytes that may be asked for or wait for the worker, in any store.
+pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes;
+
 /// How many requests may be under way: for shards of many small objects, where bytes are no limit.
 const GETS_IN_FLIGHT: usize = 16;
 

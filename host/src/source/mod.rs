@@ -29,7 +29,7 @@ mod lines;
 mod tests;
 
 pub use decode::{BATCH_BYTES, Decoder, RECORD_BYTES_MAX, SourceBatch};
-pub use fetch::{Chunk, Chunks, fetch};
+pub use fetch::{Chunk, Chunks, READ_AHEAD_BYTES, fetch};
 pub use lines::Origin;
 
 /// The step that rejects of the source name.

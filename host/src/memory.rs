@@ -1,0 +1,187 @@
+//! How `run.memory` is shared out: what an attempt may hold, and so how many may be in flight.
+//!
+//! Owns the sum. What is in it is bounded where it is used: read-ahead by the source, rows by the shuffle, parts of an
+//! upload by the store. Memory decides how many attempts there are at a time, never what one of them does: the result
+//! has to be the same bytes on any machine. Asked by `check` and when a run starts.
+
+use bytesize::ByteSize;
+
+use crate::{
+    error::{Error, Result},
+    output::FAN_IN,
+    pipeline::{Pipeline, Step},
+    reduce::PIECE_BYTES,
+    shuffle::BATCH_BYTES,
+    source::READ_AHEAD_BYTES,
+    store::UPLOAD_BYTES,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// What the process holds besides its attempts: code, threads, the log of events, pages of shards, commits.
+const BASE_BYTES: u64 = 128 * MIB;
+
+/// What an instance is counted with, if it may have that much: few plugins take more, and to count each with all it may
+/// have would leave most processors idle.
+const INSTANCE_BYTES: u64 = 32 * MIB;
+
+/// The batches on their way between source, plugins and output.
+const BATCHES_BYTES: u64 = 8 * MIB;
+
+/// What merging [`FAN_IN`] runs holds of each: a batch and its keys, and the bytes they come from.
+const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
+const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
+
+/// How many attempts may be in flight at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Of map tasks.
+    pub map: usize,
+    /// Of reduce tasks.
+    pub reduce: usize,
+}
+
+impl Slots {
+    /// Shares out the memory of a pipeline: enough attempts that all workers have one ready while others wait for a
+    /// store, as far as they fit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when not even one attempt fits, with what it takes.
+    pub fn new(pipeline: &Pipeline) -> Result<Self> {
+        let map = Attempt::map(pipeline).slots(pipeline)?;
+        let reduce = Attempt::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
+        Ok(Self { map, reduce })
+    }
+
+    /// Says so when fewer attempts fit than the pipeline asks for.
+    pub fn shortage(self, pipeline: &Pipeline) -> Option<String> {
+        let (slots, concurrency) = (self.map.min(self.reduce), pipeline.run.concurrency);
+        (slots < concurrency).then(|| {
+            let memory = size(pipeline.run.memory_bytes);
+            format!(
+                "`run.memory` of {memory} lets {slots} tasks run at a time, not {concurrency}: raise it to use them all"
+            )
+        })
+    }
+}
+
+/// What one attempt may hold.
+struct Attempt<'a> {
+    stage: &'static str,
+    /// Bytes, by what they are for.
+    parts: Vec<(u64, String)>,
+    /// The steps it has instances of, the combiner included.
+    steps: Vec<&'a Step>,
+}
+
+impl<'a> Attempt<'a> {
+    fn map(pipeline: &'a Pipeline) -> Self {
+        let read_ahead = (READ_AHEAD_BYTES as u64 + BATCHES_BYTES, "read ahead".to_owned());
+        let mut parts = vec![read_ahead, upload()];
+        let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
+        if let Some(reduce) = &pipeline.reduce {
+            let shuffle = pipeline.run.shuffle_memory_bytes;
+            parts.push((shuffle.max(SPILL_MERGE_BYTES), format!("for a `run.shuffle_memory` of {}", size(shuffle))));
+            steps.extend(reduce.combine.then_some(&reduce.step));
+        }
+        Self { stage: "map", parts, steps }
+    }
+
+    fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
+        let reduce = pipeline.reduce.as_ref()?;
+        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} runs"));
+        Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
+    }
+
+    /// Returns how many fit, up to twice as many as compute at a time.
+    fn slots(&self, pipeline: &Pipeline) -> Result<usize> {
+        let memory = pipeline.run.memory_bytes;
+        if BASE_BYTES + self.bytes(u64::MAX) > memory {
+            return Err(self.too_large(memory));
+        }
+        let fit = (memory - BASE_BYTES) / self.bytes(INSTANCE_BYTES);
+        Ok((pipeline.run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
+    }
+
+    /// Returns what it may hold, each instance counted with its limit or `instance_max`.
+    fn bytes(&self, instance_max: u64) -> u64 {
+        let instances = self.steps.iter().map(|step| step.limits.memory_bytes.min(instance_max));
+        self.parts.iter().map(|(bytes, _)| bytes).chain(&instances.collect::<Vec<_>>()).sum()
+    }
+
+    fn too_large(&self, memory: u64) -> Error {
+        let parts = self.parts.iter().map(|(bytes, what)| format!("{} {what}", size(*bytes)));
+        let limits = self.steps.iter().map(|step| {
+            let limit = size(step.limits.memory_bytes);
+            format!("{limit} that `limits.memory` of `{}` allows", step.name)
+        });
+        Error::config(format!(
+            "`run.memory` is {}, but one {} attempt may take {} besides the {} of the process: {}; raise `run.memory`, \
+             or lower what it is made of",
+            size(memory),
+            self.stage,
+            size(self.bytes(u64::MAX)),
+            size(BASE_BYTES),
+            parts.chain(limits).collect::<Vec<_>>().join(", ")
+        ))
+    }
+}
+
+fn upload() -> (u64, String) {
+    (UPLOAD_BYTES as u64, "of output on its way".to_owned())
+}
+
+fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(set: &[&str]) -> Result<(Slots, Option<String>)> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("pipeline.toml");
+        let text = "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\nmap = [{ plugin = 'a.wasm' }]\n\
+                    reduce = { plugin = 'b.wasm', combine = true }\n";
+        std::fs::write(&file, text).expect("written");
+        let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
+        let pipeline = Pipeline::load(&file, &set, |_| None).expect("valid");
+        let slots = Slots::new(&pipeline)?;
+        Ok((slots, slots.shortage(&pipeline)))
+    }
+
+    #[test]
+    fn two_attempts_for_each_worker_are_in_flight_if_they_fit() {
+        assert_eq!(slots(&["run.concurrency=2"]).expect("fits"), (Slots { map: 4, reduce: 4 }, None));
+        let (many, shortage) = slots(&["run.concurrency=100", "run.memory=64GiB"]).expect("fits");
+        assert_eq!((many, shortage), (Slots { map: 200, reduce: 200 }, None));
+    }
+
+    #[test]
+    fn attempts_that_do_not_fit_wait_and_the_operator_is_told() {
+        let (few, shortage) = slots(&["run.concurrency=100"]).expect("fits");
+        assert!((8..50).contains(&few.map) && (8..50).contains(&few.reduce), "{few:?}");
+        let shortage = shortage.expect("100 do not fit");
+        assert!(shortage.starts_with("`run.memory` of 2.0 GiB lets "), "{shortage}");
+        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=800MiB"]).expect("fits");
+        assert_eq!((fewer.map, fewer.reduce), (2, few.reduce));
+    }
+
+    #[test]
+    fn a_run_whose_attempt_does_not_fit_is_refused_with_what_it_takes() {
+        let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
+        let shuffle = refused(&["run.shuffle_memory=4GiB"]);
+        assert!(shuffle.starts_with("`run.memory` is 2.0 GiB, but one map attempt may take 4."), "{shuffle}");
+        assert!(shuffle.contains("4.0 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");
+        let guest = refused(&["map.0.limits.memory=2GiB"]);
+        assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
+        let reduce = refused(&[
+            "run.memory=512MiB",
+            "map.0.limits.memory=1MiB",
+            "reduce.combine=false",
+            "run.shuffle_memory=1MiB",
+        ]);
+        assert!(reduce.contains("one reduce attempt"), "{reduce}");
+    }
+}
