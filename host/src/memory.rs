@@ -177,7 +177,7 @@ mod tests {
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=512MiB",
+            "run.memory=500MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
