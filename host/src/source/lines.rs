@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Lines of up to this many bytes are copied as if they had this many.
 const SHORT_BYTES: usize = 32;
 
+/// The room for the first lines of a shard.
+const ROOM_BYTES_MIN: usize = 4096;
+
 /// Why numbers of lines and bytes fit 31 bits.
 const SMALL: &str = "a batch and a line are below 2 GiB";
 
@@ -85,6 +88,8 @@ pub(super) struct LineSplitter {
     values: Vec<u8>,
     /// How many bytes of `values` are lines.
     filled: usize,
+    /// How much room to make next: little at first, since a shard may be tiny.
+    room: usize,
     /// Where each line starts in `values`, and where the last one ends.
     offsets: Vec<i32>,
     returns: Vec<u32>,
@@ -112,6 +117,7 @@ impl LineSplitter {
             sizes,
             values: Vec::new(),
             filled: 0,
+            room: ROOM_BYTES_MIN,
             offsets: collected,
             returns: Vec::new(),
             segments: Vec::new(),
@@ -169,8 +175,8 @@ impl LineSplitter {
     fn append_long(&mut self, data: &[u8]) {
         let end = self.filled + data.len();
         if self.values.len() < end {
-            let batch = usize::try_from(self.sizes.batch).unwrap_or_default();
-            self.values.resize((batch + SHORT_BYTES).max(end + end / 2), 0);
+            self.values.resize((self.room + SHORT_BYTES).max(end + end / 2), 0);
+            self.room = self.batch_bytes().min(self.room * 8);
         }
         self.values[self.filled..end].copy_from_slice(data);
     }
@@ -198,6 +204,7 @@ impl LineSplitter {
     pub(super) fn take(&mut self) -> Lines {
         let mut next = Self::with_capacity(self.sizes, self.offsets.len() + self.offsets.len() / 8);
         (next.position, next.line_start, next.object) = (self.position, self.line_start, Arc::clone(&self.object));
+        next.room = self.batch_bytes();
         if self.full {
             next.carry(self);
         }
@@ -242,6 +249,10 @@ impl LineSplitter {
         self.bytes += length;
         self.line_start = self.position;
         Ok(())
+    }
+
+    fn batch_bytes(&self) -> usize {
+        usize::try_from(self.sizes.batch).unwrap_or_default()
     }
 
     #[inline]
