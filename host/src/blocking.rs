@@ -9,7 +9,10 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Duration,
@@ -30,16 +33,26 @@ thread_local! {
 }
 
 /// The threads of the process, and the work that waits for one. There are as many as were ever needed lately.
-static THREADS: Threads = Threads { state: Mutex::new(State { jobs: VecDeque::new(), idle: 0 }), more: Condvar::new() };
+static THREADS: Threads = Threads {
+    state: Mutex::new(State { jobs: VecDeque::new(), idle: 0 }),
+    more: Condvar::new(),
+    stack_bytes: AtomicUsize::new(2 << 20),
+};
 
 struct Threads {
     state: Mutex<State>,
     more: Condvar,
+    stack_bytes: AtomicUsize,
 }
 
 struct State {
     jobs: VecDeque<Job>,
     idle: usize,
+}
+
+/// Gives every thread that is started from now on a stack of at least this size.
+pub fn need_stack(bytes: usize) {
+    THREADS.stack_bytes.fetch_max(bytes, Ordering::Relaxed);
 }
 
 /// Runs `work` on a thread that may wait, and returns what it does. Goes on there when nobody waits for it any more.
@@ -101,7 +114,9 @@ impl Threads {
             return Ok(());
         }
         drop(state);
-        thread::Builder::new().name("attempt".to_owned()).spawn(|| self.work()).map(drop)
+        let stack_bytes = self.stack_bytes.load(Ordering::Relaxed);
+        let thread = thread::Builder::new().name("attempt".to_owned()).stack_size(stack_bytes);
+        thread.spawn(|| self.work()).map(drop)
     }
 
     /// Does what there is to do, until there has been nothing for a while.

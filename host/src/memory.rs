@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     output::FAN_IN,
     pipeline::{Pipeline, Step},
+    plugin::STACK_BYTES_MAX,
     reduce::PIECE_BYTES,
     shuffle::BATCH_BYTES,
     source::READ_AHEAD_BYTES,
@@ -31,6 +32,15 @@ const BATCHES_BYTES: u64 = 8 * MIB;
 /// What merging [`FAN_IN`] runs holds of each: a batch and its keys, and the bytes they come from.
 const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
 const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
+
+/// What the host's own code has of a thread's stack, besides its instances; only what is used takes memory.
+const HOST_STACK_BYTES: usize = 2 << 20;
+
+/// Returns how large the stack of a thread is that runs the plugins of a pipeline, one inside the other.
+pub fn stack_bytes(pipeline: &Pipeline) -> usize {
+    let nested = pipeline.maps.len() + 1;
+    HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4)
+}
 
 /// How many attempts may be in flight at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blocking,
     check::list_source,
     commit::Commit,
     context::RunContext,
@@ -30,7 +31,7 @@ use crate::{
     ledger::Ledger,
     manifest::{Manifest, parts},
     map::map_task,
-    memory::Slots,
+    memory::{Slots, stack_bytes},
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
@@ -132,6 +133,7 @@ impl Run {
     async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
         let Stores { source, run_store, sink } = stores;
         let slots = Slots::new(pipeline)?;
+        blocking::need_stack(stack_bytes(pipeline));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
         let engine = Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?;
         let steps = Steps::load(pipeline, &engine)?;

@@ -23,8 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 use self::args::{Cli, Command};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
+    memory::stack_bytes,
     pipeline::{Pipeline, Secrets},
-    plugin::STACK_BYTES_MAX,
     report::text,
 };
 
