@@ -106,35 +106,52 @@ impl<'a> Attempt<'a> {
     /// Returns how many fit, up to twice as many as compute at a time.
     fn slots(&self, pipeline: &Pipeline) -> Result<usize> {
         let memory = pipeline.run.memory_bytes;
-        if BASE_BYTES + self.bytes(u64::MAX) > memory {
+        if BASE_BYTES + self.bytes_max() > memory {
             return Err(self.too_large(memory));
         }
-        let fit = (memory - BASE_BYTES) / self.bytes(INSTANCE_BYTES);
+        let fit = (memory - BASE_BYTES) / self.bytes();
         Ok((pipeline.run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
     }
 
-    /// Returns what it may hold, each instance counted with its limit or `instance_max`.
-    fn bytes(&self, instance_max: u64) -> u64 {
-        let instances = self.steps.iter().map(|step| step.limits.memory_bytes.min(instance_max));
-        self.parts.iter().map(|(bytes, _)| bytes).chain(&instances.collect::<Vec<_>>()).sum()
+    /// Returns what it is counted with.
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(|(bytes, _)| bytes).sum::<u64>()
+            + self.steps.iter().map(|step| counted(step)).sum::<u64>()
+    }
+
+    /// Returns what it takes when the plugin with the largest limit takes it all.
+    fn bytes_max(&self) -> u64 {
+        self.bytes() + self.largest().map_or(0, |step| step.limits.memory_bytes - counted(step))
+    }
+
+    fn largest(&self) -> Option<&Step> {
+        self.steps.iter().copied().max_by_key(|step| step.limits.memory_bytes)
     }
 
     fn too_large(&self, memory: u64) -> Error {
-        let parts = self.parts.iter().map(|(bytes, what)| format!("{} {what}", size(*bytes)));
-        let limits = self.steps.iter().map(|step| {
+        let mut parts: Vec<String> =
+            self.parts.iter().map(|(bytes, what)| format!("{} {what}", size(*bytes))).collect();
+        if let Some(step) = self.largest() {
             let limit = size(step.limits.memory_bytes);
-            format!("{limit} that `limits.memory` of `{}` allows", step.name)
-        });
+            parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.name));
+        }
+        if self.steps.len() > 1 {
+            parts.push(format!("{} for each of its other instances", size(INSTANCE_BYTES)));
+        }
         Error::config(format!(
             "`run.memory` is {}, but one {} attempt may take {} besides the {} of the process: {}; raise `run.memory`, \
              or lower what it is made of",
             size(memory),
             self.stage,
-            size(self.bytes(u64::MAX)),
+            size(self.bytes_max()),
             size(BASE_BYTES),
-            parts.chain(limits).collect::<Vec<_>>().join(", ")
+            parts.join(", ")
         ))
     }
+}
+
+fn counted(step: &Step) -> u64 {
+    step.limits.memory_bytes.min(INSTANCE_BYTES)
 }
 
 fn upload() -> (u64, String) {
