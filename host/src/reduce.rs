@@ -16,7 +16,7 @@ use crate::{
     chain::{Shared, check_planned, lock, unshare},
     commit::Commit,
     context::RunContext,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     event::{Counts, Stage},
     fail_point,
     layout::AttemptId,
@@ -87,24 +87,31 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
     Box::new(move |batch| lock(&output).write(batch))
 }
 
-/// Begins to read a partition of one run file: at once if that is cheap, otherwise a little ahead of the merge.
+/// Begins to read a partition of one run file.
 fn open_run(context: &Arc<RunContext>, key: &str, index: &PartitionIndex, worker: &Shared<Worker>) -> SortedRun {
-    let (store, range) = (&context.run_store, index.range());
+    let task = context.layout.parse_run_file(key);
+    let pieces = open_pieces(context, key, index.range(), worker);
+    let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
+    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, task))))
+}
+
+/// Reads a range of a run file: at once if that is cheap, otherwise a little ahead of the merge.
+fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: &Shared<Worker>) -> Pieces {
+    let store = &context.run_store;
     if store.is_local() && range.end - range.start <= PIECE_BYTES {
-        let piece = store.wait(store.get_range(key, range, None));
-        return Box::new(RunReader::new(key, context.steps.shuffled(), index, std::iter::once(piece)));
+        return Box::new(std::iter::once(store.wait(store.get_range(key, range, None))));
     }
     let (sender, mut pieces) = mpsc::channel(1);
     blocking::runtime().spawn(fetch(Arc::clone(context), key.to_owned(), range, sender));
     let worker = Arc::clone(worker);
-    let pieces = std::iter::from_fn(move || match pieces.try_recv() {
+    Box::new(std::iter::from_fn(move || match pieces.try_recv() {
         Ok(piece) => Some(piece),
         Err(_) => lock(&worker).wait(|| pieces.blocking_recv()),
-    });
-    let task = context.layout.parse_run_file(key);
-    let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
-    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, task))))
+    }))
 }
+
+/// The bytes of a range, one piece after the other.
+type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
 /// Whatever is wrong with what a run file holds, the map task that wrote it can write it again.
 fn damaged(error: Error, task: Option<u32>) -> Error {
