@@ -27,7 +27,8 @@ impl Scratch {
     /// Uses `directory`, or the system's temporary directory, for files of up to `space_bytes` in all.
     pub fn new(directory: Option<&Path>, space_bytes: u64) -> Self {
         let directory = directory.map_or_else(std::env::temp_dir, Path::to_owned);
-        Self { directory, space: Arc::new(Space { bytes_max: space_bytes, bytes: AtomicU64::new(0) }) }
+        let space = Space { directory: directory.clone(), bytes_max: space_bytes, bytes: AtomicU64::new(0) };
+        Self { directory, space: Arc::new(space) }
     }
 
     /// Returns an empty file open for reading and writing that no other process can find, and that is gone when the
@@ -55,6 +56,8 @@ impl Scratch {
 /// How much scratch there may be, and is.
 #[derive(Debug)]
 struct Space {
+    /// Where it is, for messages.
+    directory: PathBuf,
     bytes_max: u64,
     bytes: AtomicU64,
 }
@@ -71,6 +74,12 @@ impl Space {
             io::ErrorKind::StorageFull,
             format!("scratch is used up (limit {limit} bytes by `run.scratch_space`)"),
         ))
+    }
+
+    /// Says where scratch is: whoever writes to it does not know. Keeps the error's kind.
+    fn name(&self, error: &io::Error) -> io::Error {
+        let directory = self.directory.display();
+        io::Error::new(error.kind(), format!("scratch in `{directory}` (`[run] scratch` names another place): {error}"))
     }
 
     fn give_back(&self, bytes: u64) {
@@ -93,7 +102,7 @@ impl Write for ScratchFile {
         let added = *written.as_ref().unwrap_or(&0) as u64;
         self.space.give_back(bytes.len() as u64 - added);
         self.bytes += added;
-        written
+        written.map_err(|error| self.space.name(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {

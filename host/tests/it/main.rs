@@ -13,6 +13,7 @@ mod grants;
 mod guests;
 mod hostile_components;
 mod interrupts;
+mod outages;
 mod results;
 mod resume;
 mod sandbox;

@@ -34,13 +34,13 @@ fn python() -> PathBuf {
 }
 
 /// An S3 server on a port of its own, stopped when dropped.
-struct S3 {
+pub(crate) struct S3 {
     server: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl S3 {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let mut command = Command::new(python().with_file_name("moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -70,36 +70,50 @@ impl S3 {
         Store::open(&Location { url: written.clone(), written }, &self.options().into()).expect("the options are right")
     }
 
-    fn put(&self, key: &str, content: &str) {
+    pub(crate) fn put(&self, key: &str, content: &str) {
         run(self.store().put(key, content.to_owned())).expect("the server takes it");
     }
 
-    fn get(&self, key: &str) -> String {
+    pub(crate) fn get(&self, key: &str) -> String {
         let content = run(self.store().get(key)).expect("the server answers").expect("the object is there");
         String::from_utf8(content.into()).expect("text")
     }
 
-    fn keys(&self, prefix: &str) -> Vec<String> {
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         run(self.store().list_keys(prefix)).expect("the server answers")
     }
 
+    pub(crate) fn delete(&self, key: &str) {
+        run(self.store().delete(key)).expect("the server takes it");
+    }
+
     fn options(&self) -> [(String, String); 5] {
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
-        [
-            ("endpoint", endpoint.as_str()),
-            ("allow_http", "true"),
-            ("region", "us-east-1"),
-            ("access_key_id", "test"),
-            ("secret_access_key", "test"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        options(self.port)
     }
 
     /// Returns the options as a section of `pipeline.toml`.
     fn section(&self) -> String {
-        let lines = self.options().map(|(key, value)| format!("{key} = \"{value}\"\n"));
-        format!("[store_options]\n{}", lines.concat())
+        section(self.port)
     }
+}
+
+/// Returns the options of a server on a port.
+fn options(port: u16) -> [(String, String); 5] {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    [
+        ("endpoint", endpoint.as_str()),
+        ("allow_http", "true"),
+        ("region", "us-east-1"),
+        ("access_key_id", "test"),
+        ("secret_access_key", "test"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
+/// Returns them as a section of `pipeline.toml`.
+pub(crate) fn section(port: u16) -> String {
+    let lines = options(port).map(|(key, value)| format!("{key} = \"{value}\"\n"));
+    format!("[store_options]\n{}", lines.concat())
 }
 
 fn run<T>(operation: impl Future<Output = T>) -> T {
