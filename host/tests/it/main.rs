@@ -17,6 +17,7 @@ mod outages;
 mod results;
 mod resume;
 mod sandbox;
+mod scale;
 mod split_crimes;
 mod stores;
 mod support;

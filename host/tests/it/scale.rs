@@ -1,0 +1,44 @@
+//! Very many shards: the same result, in memory that does not grow with them.
+
+use wait4::Wait4;
+
+use crate::support::{NONE, Project, etl_host_command};
+
+const COUNT: &str = r#"
+split.target_size = 8
+map = [{ plugin = "plugin:count_by_type" }]
+reduce = { plugin = "plugin:sum", partitions = 2 }
+"#;
+
+/// Counts so many lines of 1,000 kinds, each a shard of its own, and returns the peak of the process's memory.
+fn peak_mib(shards: usize) -> u64 {
+    let lines: String = (0..shards).map(|number| format!("key {:03}\n", number * 7919 % 1000)).collect();
+    let project = Project::of(COUNT).file("input/a.txt", lines);
+    let mut command = etl_host_command();
+    command.arg(project.path("pipeline.toml")).args(["--quiet", "--run-id", "r", "--set", "run.fsync=false"]);
+    let ended = command.spawn().expect("it starts").wait4().expect("it can be waited for");
+    assert!(ended.status.success());
+
+    let expected = format!("\"count\":{}}}", shards / 1000);
+    let rows: Vec<String> = project.latest().iter().flat_map(|(_, text)| text.lines().map(str::to_owned)).collect();
+    assert_eq!(rows.len(), 1000);
+    assert!(rows.iter().all(|row| row.ends_with(&expected)), "{rows:?}");
+    let objects = project.files("runs").len();
+    assert!(objects < 9000, "{objects} objects in the run store for {shards} shards");
+    ended.rusage.maxrss / (1 << 20)
+}
+
+#[test]
+fn a_hundred_thousand_shards_take_no_more_memory_than_a_few_thousand() {
+    let (few, many) = (peak_mib(5_000), peak_mib(100_000));
+    assert!(many < few + 48, "{few} MiB for 5,000 shards, {many} MiB for 100,000");
+}
+
+#[test]
+fn a_run_that_does_not_fit_its_memory_is_refused_before_anything_runs() {
+    let project = Project::of(COUNT).file("input/a.txt", "key 001\n");
+    let texts = ["`run.memory` is 200.0 MiB, but one map attempt may take", "`limits.memory` of `map`"];
+    project.run(["--set", "run.memory=200MiB"]).expect_error(2, &texts);
+    assert!(project.files("runs").is_empty() && project.files("result").is_empty());
+    assert_eq!(project.result(NONE).len(), 2);
+}
