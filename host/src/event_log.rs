@@ -29,8 +29,7 @@ impl EventLog {
     pub fn open(store: &Store, key: String, events: &Events, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         let journal = Shared::new(Journal::new(redact));
         events.listen(journal.clone());
-        // A log is worth no wait for the disk.
-        Self { store: store.unsynced(), key, journal }
+        Self { store: store.clone(), key, journal }
     }
 
     /// Writes the log whenever it has grown enough. Ends only when dropped.

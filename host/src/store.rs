@@ -126,18 +126,9 @@ impl Store {
     /// a power cut, and so does what was written before it. Stores on a network do that anyway.
     #[must_use]
     pub fn synced(&self) -> Self {
-        self.with_fsync(true)
-    }
-
-    /// Returns the store as one that, on local disk, leaves it to the system when to write to the disk.
-    #[must_use]
-    pub fn unsynced(&self) -> Self {
-        self.with_fsync(false)
-    }
-
-    fn with_fsync(&self, fsync: bool) -> Self {
+        // Every write is synced, even one that is worth no wait: it may be the one that makes a directory.
         match self.directory {
-            Some(_) => Self { inner: open::local(fsync), ..self.clone() },
+            Some(_) => Self { inner: open::local(true), ..self.clone() },
             None => self.clone(),
         }
     }

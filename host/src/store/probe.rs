@@ -31,7 +31,7 @@ impl Store {
     /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](crate::error::ErrorKind::Unavailable)
     /// when the store cannot be reached.
     pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
-        let (key, store) = (probe_key(prefix), self.unsynced());
+        let (key, store) = (probe_key(prefix), self);
         let probe = async {
             store.put(&key, PROBE).await?;
             store.delete(&key).await
@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// As [`Store::probe_writable`].
     pub async fn probe_creates(&self, role: &str, prefix: &str) -> Result<Creates> {
-        let (key, store) = (probe_key(prefix), self.unsynced());
+        let (key, store) = (probe_key(prefix), self);
         let probe = async {
             let creates = match store.try_create(&key).await? {
                 // A first answer that was lost makes the client's own repetition the second attempt.
