@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind, Result, ResultExt};
 /// The largest component file that is loaded.
 const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// How deep components may be nested in one another: compiling takes memory with the square of it.
+const DEPTH_MAX: u32 = 50;
+
 /// The version of the package `wit/` this host knows, without the patch.
 const WIT_VERSION: &str = "0.1";
 
@@ -214,6 +217,9 @@ fn scan(bytes: &[u8]) -> Result<Names, String> {
                             with `wasm-tools component new`)"
                     .to_owned());
             }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } if depth == DEPTH_MAX => {
+                return Err(format!("nests components more than {DEPTH_MAX} deep"));
+            }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
@@ -257,5 +263,8 @@ mod tests {
         assert!(found(b"\0asm\x01\0\0\0").contains("is a core module, not a component"));
         assert!(found(b"\0asm\x0d\0\x01\0").contains("implements no step"));
         assert!(found(b"\0asm\x0d\0\x01\0\xff\xff").contains("is not a valid component"));
+        let nested = |depth| wat::parse_str("(component".repeat(depth) + &")".repeat(depth)).expect("a component");
+        assert!(found(&nested(50)).contains("implements no step"));
+        assert!(found(&nested(52)).contains("nests components more than 50 deep"));
     }
 }
