@@ -10,6 +10,12 @@ use super::Numbers;
 /// per task, in memory and in its run store, is bounded whatever the number of shards.
 const TASKS_MAX: usize = 4096;
 
+/// The most map tasks a run has that are [`LITTLE_BYTES`] or less on average: for those, commits cost more than work.
+const LITTLE_TASKS_MAX: usize = 512;
+
+/// What is little for a task.
+const LITTLE_BYTES: u64 = 1 << 20;
+
 /// How many leading bits of a task's size count when tasks are put in order: sizes within a quarter of each other
 /// are the same, so that tasks of one page mostly stay together.
 const SIZE_BITS: u32 = 3;
@@ -54,7 +60,7 @@ impl ShardTable {
     /// Adds a shard of this many bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         if self.shards.is_multiple_of(self.shards_per_task) {
-            if self.tasks() == TASKS_MAX {
+            if self.has_too_many_tasks() {
                 self.shards_per_task *= 2;
                 self.task_bytes = self.task_bytes.chunks(2).map(|pair| pair.iter().sum()).collect();
             }
@@ -64,6 +70,12 @@ impl ShardTable {
         if let Some(task) = self.task_bytes.last_mut() {
             *task += bytes;
         }
+    }
+
+    fn has_too_many_tasks(&self) -> bool {
+        let tasks = self.tasks();
+        let are_little = || self.task_bytes.iter().sum::<u64>() <= tasks as u64 * LITTLE_BYTES;
+        tasks == TASKS_MAX || tasks >= LITTLE_TASKS_MAX && are_little()
     }
 
     /// Begins a page with the next shard.
@@ -111,19 +123,32 @@ mod tests {
         table
     }
 
+    /// Checks that the tasks are all shards, once and in order, and returns how many shards a task has.
+    fn check(shards: u32, bytes: u64) -> u32 {
+        let table = table((0..shards).map(|_| bytes));
+        let mut tasks = table.longest_first();
+        tasks.sort_unstable();
+        let covered: Vec<u32> = tasks.into_iter().flat_map(|task| table.of_task(task)).collect();
+        assert_eq!(covered, (0..shards).collect::<Vec<_>>());
+        assert_eq!(table.task_bytes.iter().sum::<u64>(), u64::from(shards) * bytes);
+        table.shards_per_task
+    }
+
     #[test]
     fn a_task_is_a_shard_until_there_are_too_many() {
-        let tasks = u32::try_from(TASKS_MAX).expect("fits");
-        for (shards, per_task) in [(0, 1), (1, 1), (tasks, 1), (tasks + 1, 2), (2 * tasks, 2), (1_000_000, 256)] {
-            let table = table((0..shards).map(u64::from));
-            assert_eq!(table.shards_per_task, per_task, "{shards} shards");
-            assert!(table.tasks() <= TASKS_MAX);
-            let mut tasks = table.longest_first();
-            tasks.sort_unstable();
-            let covered: Vec<u32> = tasks.into_iter().flat_map(|task| table.of_task(task)).collect();
-            assert_eq!(covered, (0..shards).collect::<Vec<_>>());
-            assert_eq!(table.task_bytes.iter().sum::<u64>(), (0..u64::from(shards)).sum::<u64>());
+        let large = 64 << 20;
+        for (shards, per_task) in [(0, 1), (1, 1), (4096, 1), (4097, 2), (8192, 2), (1_000_000, 256)] {
+            assert_eq!(check(shards, large), per_task, "{shards} shards");
         }
+    }
+
+    #[test]
+    fn tasks_of_little_are_fewer() {
+        for (shards, per_task) in [(512, 1), (513, 2), (10_000, 32), (1_000_000, 2048)] {
+            assert_eq!(check(shards, 1000), per_task, "{shards} shards");
+        }
+        // Large ones that follow do not undo it, and are not joined because little ones came before.
+        assert_eq!(table((0..600).map(|_| 1000).chain((0..600).map(|_| 64 << 20))).shards_per_task, 2);
     }
 
     #[test]
