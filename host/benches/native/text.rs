@@ -13,7 +13,7 @@ use crate::workload::Workload;
 pub(crate) struct Text {
     workload: Workload,
     random: Random,
-    /// How many different keys there are: a tenth of the number of lines, or somewhat more.
+    /// How many different keys there are: a fifth of the number of lines.
     keys: u64,
 }
 
