@@ -216,6 +216,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn tasks_start_in_the_order_they_are_given_so_long_ones_first_end_sooner() {
+        let attempt = |task: u32, _| async move {
+            tokio::time::sleep(Duration::from_secs(task.into())).await;
+            Ok(nothing())
+        };
+        let mut seen = Vec::new();
+        let done = |task, _| {
+            seen.push(task);
+            Ok(())
+        };
+        scheduler(1).run([9, 2, 7], attempt, done).await.expect("all succeed");
+        assert_eq!(seen, [9, 2, 7]);
+        for (order, seconds) in [([9, 7, 5, 2, 1, 0], 12), ([0, 1, 2, 5, 7, 9], 15)] {
+            let started = tokio::time::Instant::now();
+            scheduler(2).run(order, attempt, |_, _| Ok(())).await.expect("all succeed");
+            assert_eq!(started.elapsed(), Duration::from_secs(seconds));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn never_more_attempts_than_slots_and_every_task_once() {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (inner_now, inner_most) = (Arc::clone(&now), Arc::clone(&most));

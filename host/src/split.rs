@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     io::Cursor,
+    ops::Range,
     sync::{Arc, Mutex},
 };
 
@@ -173,8 +174,9 @@ impl SourceView for NoSource {
 /// The shards a splitter has added.
 struct Draft {
     shards: ShardWriter,
-    /// By object, the end of each slice by its start.
-    slices: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// What of each object is taken: by the object's position and where it starts, where it ends. Neighbours are
+    /// joined, so that slices in order take no memory.
+    taken: BTreeMap<(usize, u64), u64>,
     covered_bytes: u64,
     has_records: bool,
 }
@@ -235,16 +237,17 @@ impl SourceView for View {
 
 impl Draft {
     fn new(shards: ShardWriter) -> Self {
-        Self { shards, slices: BTreeMap::new(), covered_bytes: 0, has_records: false }
+        Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
     }
 
     /// Takes a slice, if it lies inside its object and overlaps no other. Returns the object.
     fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
         let Slice { object: name, offset, length } = slice;
-        let Some(object) = find(objects, name) else {
+        let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
             let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
             return Err(refused(format!("named object `{shown}`, which the source does not have")));
         };
+        let object = &objects[position];
         let size = object.size;
         let Some(end) = offset.checked_add(*length).filter(|end| *end <= size) else {
             return Err(refused(format!(
@@ -257,16 +260,32 @@ impl Draft {
         if *length == 0 {
             return Ok(object.clone());
         }
-        let taken = self.slices.entry(name.clone()).or_default();
-        if let Some((start, other_end)) = taken.range(..end).next_back().filter(|(_, other_end)| **other_end > *offset)
-        {
-            return Err(refused(format!(
-                "added the slice of `{name}` from {offset} to {end}, which overlaps the one from {start} to {other_end}"
-            )));
-        }
-        taken.insert(*offset, end);
+        self.take(position, *offset..end).map_err(|Range { start, end: other_end }| {
+            refused(format!(
+                "added the slice of `{name}` from {offset} to {end}, which overlaps what is taken from {start} to {other_end}"
+            ))
+        })?;
         self.covered_bytes += length;
         Ok(object.clone())
+    }
+
+    /// Takes bytes of the object at this position, or returns what of them, and around them, is taken already.
+    fn take(&mut self, object: usize, bytes: Range<u64>) -> Result<(), Range<u64>> {
+        let Range { mut start, mut end } = bytes;
+        let before = self.taken.range((object, 0)..(object, end)).next_back();
+        if let Some((&(_, before_start), &before_end)) = before {
+            if before_end > start {
+                return Err(before_start..before_end);
+            }
+            if before_end == start {
+                start = before_start;
+            }
+        }
+        if let Some(after_end) = self.taken.remove(&(object, end)) {
+            end = after_end;
+        }
+        self.taken.insert((object, start), end);
+        Ok(())
     }
 }
 
@@ -370,7 +389,7 @@ mod tests {
         for (bad, what) in [
             (slice("a", 9, 2), "but the object has 10 bytes"),
             (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
-            (slice("a", 7, 2), "overlaps the one from 8 to 10"),
+            (slice("a", 7, 2), "overlaps what is taken from 0 to 10"),
             (slice("../a", 0, 1), "which the source does not have"),
             (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
             (slice("z.gz", 0, 5), "compressed"),
@@ -379,5 +398,6 @@ mod tests {
             assert!(error.contains(what) && error.len() < 2000, "{error}");
         }
         assert_eq!(draft.covered_bytes, 10);
+        assert_eq!(draft.taken, [((0, 0), 10)].into(), "neighbours are not joined");
     }
 }
