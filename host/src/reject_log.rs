@@ -35,7 +35,8 @@ impl RejectLog {
     /// Keeps a reject. Only for threads that may wait.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`], naming the record, when there are more than `max_rejects`; or when the store fails.
+    /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
+    /// or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
         let count = self.rejected.entry(reject.step.clone()).or_default();
         *count += 1;
@@ -63,7 +64,7 @@ impl RejectLog {
 /// Checks a count of rejects against `max_rejects` of who made them.
 ///
 /// # Errors
-/// [`ErrorKind::Input`], naming the limit.
+/// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the limit.
 pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
     let (max, setting) = match pipeline.maps.iter().find(|map| map.name == step) {
         Some(map) => (map.max_rejects, format!("`max_rejects` of `{step}`")),

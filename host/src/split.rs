@@ -76,7 +76,7 @@ fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter)
 }
 
 /// Cuts large objects into equal slices of at most `target_size` bytes, one a shard, and packs neighbouring small ones
-/// together, up to [`PACKED_MAX`]. The shards keep the order of the source, and `add` gets them with their objects.
+/// together, up to 10,000 of them. The shards keep the order of the source, and `add` gets them with their objects.
 /// Empty objects have no records and no shard.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Very many shards: the same result, in memory that does not grow with them.
+//! Very many shards, and much to shuffle: the same result, in memory that does not grow with them.
 
 use wait4::Wait4;
 
@@ -14,10 +14,7 @@ reduce = { plugin = "plugin:sum", partitions = 2 }
 fn peak_mib(shards: usize) -> u64 {
     let lines: String = (0..shards).map(|number| format!("key {:03}\n", number * 7919 % 1000)).collect();
     let project = Project::of(COUNT).file("input/a.txt", lines);
-    let mut command = etl_host_command();
-    command.arg(project.path("pipeline.toml")).args(["--quiet", "--run-id", "r", "--set", "run.fsync=false"]);
-    let ended = command.spawn().expect("it starts").wait4().expect("it can be waited for");
-    assert!(ended.status.success());
+    let peak_mib = measure(&project, &["run.fsync=false"]);
 
     let expected = format!("\"count\":{}}}", shards / 1000);
     let rows: Vec<String> = project.latest().iter().flat_map(|(_, text)| text.lines().map(str::to_owned)).collect();
@@ -25,7 +22,35 @@ fn peak_mib(shards: usize) -> u64 {
     assert!(rows.iter().all(|row| row.ends_with(&expected)), "{rows:?}");
     let objects = project.files("runs").len();
     assert!(objects < 9000, "{objects} objects in the run store for {shards} shards");
+    peak_mib
+}
+
+/// Runs a project with these settings, and returns the peak of the process's memory in MiB.
+fn measure(project: &Project, settings: &[&str]) -> u64 {
+    let mut command = etl_host_command();
+    command.arg(project.path("pipeline.toml")).arg("--quiet");
+    settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
+    let ended = command.spawn().expect("it starts").wait4().expect("it can be waited for");
+    assert!(ended.status.success());
     ended.rusage.maxrss / (1 << 20)
+}
+
+#[test]
+fn a_shuffle_of_many_times_its_memory_takes_no_more_than_it_may() {
+    let pipeline = r#"
+        split.target_size = "1GiB"
+        map = [{ plugin = "plugin:key_value" }]
+        reduce = { plugin = "plugin:sum", partitions = 2 }
+        run.concurrency = 1
+    "#;
+    // Each of 150,000 rows of 500 bytes is about 1 KiB in the shuffle, with its key in comparable form.
+    let lines: String = (0..150_000_u64).map(|n| format!("{:0500},{n}\n", n * 7919 % 140_009)).collect();
+    let project = Project::of(pipeline).file("input/a.txt", lines);
+    let in_memory = measure(&project, &["run.shuffle_memory=1GiB"]);
+    let expected = project.latest();
+    let spilled = measure(&project, &["run.shuffle_memory=2MiB"]);
+    assert!(project.latest() == expected && !expected.is_empty(), "the results differ");
+    assert!(spilled + 60 < in_memory, "{spilled} MiB with 2 MiB to shuffle in, {in_memory} MiB with plenty");
 }
 
 #[test]
