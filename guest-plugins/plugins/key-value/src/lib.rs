@@ -107,8 +107,11 @@ mod tests {
         let lines: [&[u8]; 4] = [b"a,1.5", b"a,9223372036854775808", b"\xff,1", b"a,9223372036854775807"];
         let outcome = map_lines::<KeyValue>(json!({}), lines)?;
         assert_eq!(outcome.rows, rows([("a", i64::MAX)]));
-        let reasons =
-            ["the value `1.5` is no int64", "the value `9223372036854775808` is no int64", "the key or the value is not UTF-8"];
+        let reasons = [
+            "the value `1.5` is no int64",
+            "the value `9223372036854775808` is no int64",
+            "the key or the value is not UTF-8",
+        ];
         assert_eq!(outcome.rejects, (0..).zip(reasons.map(str::to_owned)).collect::<Vec<_>>());
         Ok(())
     }
