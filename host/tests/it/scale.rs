@@ -1,8 +1,6 @@
 //! Very many shards, and much to shuffle: the same result, in memory that does not grow with them.
 
-use std::{fs, thread, time::Duration};
-
-use crate::support::{NONE, Project, etl_host_command};
+use crate::support::{NONE, Project};
 
 const COUNT: &str = r#"
 split.target_size = 8
@@ -14,7 +12,7 @@ reduce = { plugin = "plugin:sum", partitions = 2 }
 fn peak_mib(shards: usize) -> u64 {
     let lines: String = (0..shards).map(|number| format!("key {:03}\n", number * 7919 % 1000)).collect();
     let project = Project::of(COUNT).file("input/a.txt", lines);
-    let peak_mib = measure(&project, &["run.fsync=false"]);
+    let peak_mib = project.peak_mib(&["run.fsync=false"]);
 
     let expected = format!("\"count\":{}}}", shards / 1000);
     let rows: Vec<String> = project.latest().iter().flat_map(|(_, text)| text.lines().map(str::to_owned)).collect();
@@ -23,28 +21,6 @@ fn peak_mib(shards: usize) -> u64 {
     let objects = project.files("runs").len();
     assert!(objects < 9000, "{objects} objects in the run store for {shards} shards");
     peak_mib
-}
-
-/// Runs a project with these settings, and returns the peak of the process's memory in MiB.
-fn measure(project: &Project, settings: &[&str]) -> u64 {
-    let mut command = etl_host_command();
-    command.arg(project.path("pipeline.toml")).arg("--quiet");
-    settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
-    let mut child = command.spawn().expect("it starts");
-    // Not the peak that `wait4` gives, which begins with that of the process that started it.
-    let mut peak_kib = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("it can be waited for") {
-            break status;
-        }
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let peak =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        peak_kib = peak_kib.max(peak.unwrap_or(0));
-        thread::sleep(Duration::from_millis(5));
-    };
-    assert!(status.success() && peak_kib > 0, "{status}, a peak of {peak_kib} KiB");
-    peak_kib / 1024
 }
 
 #[test]
@@ -58,9 +34,9 @@ fn a_shuffle_of_many_times_its_memory_takes_no_more_than_it_may() {
     // Each of 150,000 rows of 500 bytes is about 1 KiB in the shuffle, with its key in comparable form.
     let lines: String = (0..150_000_u64).map(|n| format!("{:0500},{n}\n", n * 7919 % 140_009)).collect();
     let project = Project::of(pipeline).file("input/a.txt", lines);
-    let in_memory = measure(&project, &["run.shuffle_memory=1GiB"]);
+    let in_memory = project.peak_mib(&["run.shuffle_memory=1GiB"]);
     let expected = project.latest();
-    let spilled = measure(&project, &["run.shuffle_memory=2MiB"]);
+    let spilled = project.peak_mib(&["run.shuffle_memory=2MiB"]);
     assert!(project.latest() == expected && !expected.is_empty(), "the results differ");
     assert!(spilled + 60 < in_memory, "{spilled} MiB with 2 MiB to shuffle in, {in_memory} MiB with plenty");
 }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -130,6 +132,28 @@ impl Project {
     pub(crate) fn result<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Vec<(String, String)> {
         self.run(arguments).expect_success();
         self.latest()
+    }
+
+    /// Runs the pipeline with these settings, and returns the peak of the process's memory in MiB.
+    pub(crate) fn peak_mib(&self, settings: &[&str]) -> u64 {
+        let mut command = etl_host_command();
+        command.arg(self.path("pipeline.toml")).arg("--quiet");
+        settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
+        let mut child = command.spawn().expect("it starts");
+        // Not the peak that waiting for it gives, which begins with that of the process that started it.
+        let mut peak_kib = 0;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let peak =
+                status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+            peak_kib = peak_kib.max(peak.unwrap_or(0));
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert!(status.success() && peak_kib > 0, "{status}, a peak of {peak_kib} KiB");
+        peak_kib / 1024
     }
 
     /// Reads the parts that `latest.json` points to.
