@@ -1,8 +1,8 @@
-//! The command line as clap reads it, and its help.
+//! The command line as clap reads it, and its help. The arguments of a command are in the module of that command.
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use super::{check::CheckArgs, inspect::InspectArgs, run::RunArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,64 +46,6 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
-}
-
-// No flattened struct in here: clap would then take a command line without `run` for one without these arguments.
-#[derive(Debug, Args)]
-pub(super) struct RunArgs {
-    /// The pipeline file; relative paths in it are relative to its directory
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// First run each step's `build` command, in the pipeline's directory
-    #[arg(long)]
-    pub build: bool,
-    /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
-    #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "new"])]
-    pub run_id: Option<String>,
-    /// Finish the newest run of this pipeline that is not complete; if there is none, start one
-    #[arg(long, conflicts_with = "new")]
-    pub resume: bool,
-    /// Start a new run, even if there is one to finish
-    #[arg(long)]
-    pub new: bool,
-    /// Write events to standard output, one a line, instead of the summary
-    #[arg(long, value_name = "FORMAT")]
-    pub events: Option<EventFormat>,
-    /// Show warnings and errors only: no progress, no summary
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Show what else is known: how plugins were loaded, and their debug messages
-    #[arg(long, short, conflicts_with = "quiet")]
-    pub verbose: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CheckArgs {
-    /// The pipeline file; relative paths in it are relative to its directory
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// First run each step's `build` command, in the pipeline's directory
-    #[arg(long)]
-    pub build: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct InspectArgs {
-    /// The component file
-    #[arg(value_name = "PLUGIN")]
-    pub file: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum EventFormat {
-    /// One JSON object a line
-    Json,
 }
 
 #[cfg(test)]

@@ -1,14 +1,29 @@
 //! `etl-host check`
 
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
-use super::{args::CheckArgs, load, print, redacted, runtime};
+use clap::Args;
+
+use super::{load, print, redacted, runtime};
 use crate::{
     check::{self, Checked},
     error::Result,
     pipeline::Pipeline,
     report::text::{bytes, counted},
 };
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The pipeline file; relative paths in it are relative to its directory
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// First run each step's `build` command, in the pipeline's directory
+    #[arg(long)]
+    pub build: bool,
+}
 
 /// How much of a digest is shown: enough to tell builds apart. `etl-host inspect` shows all of it.
 const DIGEST_CHARACTERS: usize = 12;

@@ -1,13 +1,22 @@
 //! `etl-host inspect`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{args::InspectArgs, print};
+use clap::Args;
+
+use super::print;
 use crate::{
     error::Result,
     plugin::{self, Inspection},
     report::text::{bytes, count},
 };
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The component file
+    #[arg(value_name = "PLUGIN")]
+    pub file: PathBuf,
+}
 
 /// Prints what a plugin is.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {

@@ -1,8 +1,10 @@
 //! `etl-host run`
 
-use std::{ffi::OsStr, io};
+use std::{ffi::OsStr, io, path::PathBuf};
 
-use super::{Failure, args::RunArgs, load, print, redacted, runtime, signals::Interrupts};
+use clap::{Args, ValueEnum};
+
+use super::{Failure, load, print, redacted, runtime, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
@@ -10,6 +12,44 @@ use crate::{
     report::{self, JsonLines, Shared, Summary},
     run::{self, Outcome, RunOptions, Start},
 };
+
+// No flattened struct in here: clap would then take a command line without `run` for one without these arguments.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The pipeline file; relative paths in it are relative to its directory
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// First run each step's `build` command, in the pipeline's directory
+    #[arg(long)]
+    pub build: bool,
+    /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "new"])]
+    pub run_id: Option<String>,
+    /// Finish the newest run of this pipeline that is not complete; if there is none, start one
+    #[arg(long, conflicts_with = "new")]
+    pub resume: bool,
+    /// Start a new run, even if there is one to finish
+    #[arg(long)]
+    pub new: bool,
+    /// Write events to standard output, one a line, instead of the summary
+    #[arg(long, value_name = "FORMAT")]
+    pub events: Option<EventFormat>,
+    /// Show warnings and errors only: no progress, no summary
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Show what else is known: how plugins were loaded, and their debug messages
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventFormat {
+    /// One JSON object a line
+    Json,
+}
 
 /// Runs a pipeline to its end, showing progress and the summary as asked for. `program` is what this one was called
 /// as.
@@ -110,10 +150,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::cli::args::EventFormat;
 
     #[test]
     fn the_command_that_goes_on_is_complete_and_a_shell_reads_it_as_it_was_meant() {
