@@ -10,6 +10,7 @@
 //!   reduce/<partition>/commit.json
 //!   rejects/<stage>/<task>/<attempt>.jsonl
 //!   events/<time>-<process>.jsonl    what each process that worked on the run saw
+//!   report.html                      the same, to look at
 //!   manifest.json, _SUCCESS
 //! <sink>/<run-id>/_attempts/…        parts before their commit
 //! <sink>/<run-id>/part-00000.json …  the result
@@ -73,6 +74,11 @@ impl RunLayout {
         &self.root
     }
 
+    /// Returns the run's id.
+    pub fn run_id(&self) -> &str {
+        self.root.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Returns the key of the frozen plan.
     pub fn plan(&self) -> String {
         format!("{}/plan.json", self.root)
@@ -119,17 +125,45 @@ impl RunLayout {
     /// Returns the key of the records an attempt set aside.
     pub fn rejects(&self, stage: Stage, task: u32, attempt: &AttemptId) -> String {
         let width = width(stage);
-        format!("{}/rejects/{}/{task:0width$}/{attempt}.jsonl", self.root, stage.name())
+        format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
+    }
+
+    /// Returns the prefix all records that were set aside lie below.
+    pub fn all_rejects(&self) -> String {
+        format!("{}/rejects", self.root)
+    }
+
+    /// Returns the prefixes of what a run needs to go on, and nobody once it is complete: shards, run files, commits.
+    pub fn intermediates(&self) -> [String; 3] {
+        ["shards", "map", "reduce"].map(|name| format!("{}/{name}", self.root))
     }
 
     /// Returns the key of the events of one process, which started at `at_ms`. Keys sort by time.
     pub fn events(&self, at_ms: u64, process: &str) -> String {
-        format!("{}/events/{at_ms:013}-{process}.jsonl", self.root)
+        format!("{}/{at_ms:013}-{process}.jsonl", self.all_events())
+    }
+
+    /// Returns the prefix the events of all processes lie below.
+    pub fn all_events(&self) -> String {
+        format!("{}/events", self.root)
+    }
+
+    /// Returns when a process started, in milliseconds since the Unix epoch, and what it is called, if a key is that of
+    /// its events.
+    pub fn parse_events<'k>(&self, key: &'k str) -> Option<(u64, &'k str)> {
+        let name = key.strip_prefix(&self.all_events())?.strip_prefix('/')?.strip_suffix(".jsonl")?;
+        let (at_ms, process) = name.split_once('-')?;
+        Some((at_ms.parse().ok()?, process))
     }
 
     /// Returns the key of the list of what the run made.
     pub fn manifest(&self) -> String {
         format!("{}/manifest.json", self.root)
+    }
+
+    /// Returns the key of the page that shows what happened.
+    pub fn report(&self) -> String {
+        format!("{}/report.html", self.root)
     }
 
     /// Returns the key that says the run is complete.
@@ -214,6 +248,8 @@ mod tests {
         assert_eq!(layout.parse_run_file(&layout.run_file(1_000_000, &attempt)), Some(1_000_000));
         assert_eq!(layout.parse_run_file(&layout.commit(Stage::Map, 3)), None);
         assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
+        assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
+        assert_eq!(layout.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);
     }
 
     #[test]

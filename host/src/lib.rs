@@ -15,6 +15,7 @@
 pub mod blocking;
 pub mod chain;
 pub mod check;
+pub mod clean;
 pub mod cli;
 pub mod combine;
 pub mod commit;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod event;
 pub mod event_log;
 pub mod fail_point;
+pub mod history;
 pub mod json;
 pub mod layout;
 pub mod ledger;

@@ -2,7 +2,12 @@
 //!
 //! Owns how they are opened; a program that has stores of its own hands them to [`crate::run::run_on`] instead.
 
-use crate::{error::Result, pipeline::Pipeline, source::SourceStore, store::Store};
+use crate::{
+    error::Result,
+    pipeline::{Location, Pipeline},
+    source::SourceStore,
+    store::Store,
+};
 
 /// Where a run reads, works and writes.
 #[derive(Debug, Clone)]
@@ -22,14 +27,31 @@ impl Stores {
     /// As [`Store::open`] and [`SourceStore::open`].
     pub async fn open(pipeline: &Pipeline) -> Result<Self> {
         let (source, options) = (&pipeline.source, &pipeline.store_options);
-        let open = |location| {
-            let store = Store::open(location, options)?;
-            Ok(if pipeline.run.fsync { store.synced() } else { store })
-        };
         Ok(Self {
             source: SourceStore::open(&source.location, &source.include, options).await?,
-            run_store: open(&pipeline.run.store)?,
-            sink: open(&pipeline.sink.location)?,
+            run_store: Self::run_store(pipeline)?,
+            sink: Self::sink(pipeline)?,
         })
     }
+
+    /// Opens the run store a pipeline names.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn run_store(pipeline: &Pipeline) -> Result<Store> {
+        open(pipeline, &pipeline.run.store)
+    }
+
+    /// Opens the sink a pipeline names.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn sink(pipeline: &Pipeline) -> Result<Store> {
+        open(pipeline, &pipeline.sink.location)
+    }
+}
+
+fn open(pipeline: &Pipeline, location: &Location) -> Result<Store> {
+    let store = Store::open(location, &pipeline.store_options)?;
+    Ok(if pipeline.run.fsync { store.synced() } else { store })
 }

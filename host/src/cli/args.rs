@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{check::CheckArgs, inspect::InspectArgs, run::RunArgs};
+use super::{check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,8 +44,14 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Check everything that can be known before data is read: keys, plugins, configuration, schemas, source
     Check(CheckArgs),
+    /// Delete what runs left behind and nobody needs any more; results only if asked for
+    Clean(CleanArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
+    /// List the runs of a pipeline, newest first
+    Runs(RunsArgs),
+    /// Show what happened in a run: failures first, with the commands that replay them
+    Show(ShowArgs),
 }
 
 #[cfg(test)]

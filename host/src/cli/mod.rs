@@ -5,8 +5,11 @@
 mod args;
 mod build;
 mod check;
+mod clean;
 mod inspect;
 mod run;
+mod runs;
+mod show;
 mod signals;
 
 use std::{
@@ -18,6 +21,7 @@ use std::{
 };
 
 use clap::Parser;
+use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
@@ -82,7 +86,10 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
     match (cli.command, cli.run) {
         (Some(Command::Run(args)), _) | (None, Some(args)) => return run::run(program, &args),
         (Some(Command::Check(args)), _) => check::check(&args)?,
+        (Some(Command::Clean(args)), _) => clean::clean(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
+        (Some(Command::Runs(args)), _) => runs::runs(&args)?,
+        (Some(Command::Show(args)), _) => show::show(&args)?,
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
     }
     Ok(())
@@ -114,6 +121,21 @@ fn redacted(error: &Error, secrets: &Secrets) -> Error {
 fn say(line: &str) {
     // There is nowhere left to tell that it failed.
     _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Returns a document as JSON to be printed: indented, with a newline at its end.
+fn json(document: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string_pretty(document).or_kind(ErrorKind::Internal, || "cannot print as JSON")?;
+    Ok(json + "\n")
+}
+
+/// Returns a word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Prints a result to standard output.

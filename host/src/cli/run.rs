@@ -4,7 +4,7 @@ use std::{ffi::OsStr, io, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, load, print, redacted, runtime, signals::Interrupts};
+use super::{Failure, load, print, quoted, redacted, runtime, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
@@ -138,14 +138,6 @@ fn command(program: &OsStr, args: &RunArgs, run_id: &str) -> String {
     words.extend(args.quiet.then(|| "--quiet".to_owned()));
     words.extend(args.verbose.then(|| "--verbose".to_owned()));
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

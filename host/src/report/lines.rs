@@ -55,7 +55,7 @@ pub(super) fn loud_enough(level: Level, min: Level) -> bool {
 }
 
 /// Returns what a stage's tasks are called.
-pub(super) fn task_kind(stage: Stage) -> &'static str {
+pub(crate) fn task_kind(stage: Stage) -> &'static str {
     match stage {
         Stage::Map => "shard",
         Stage::Reduce => "partition",
@@ -63,7 +63,8 @@ pub(super) fn task_kind(stage: Stage) -> &'static str {
     }
 }
 
-fn task_name(stage: Stage, task: u32) -> String {
+/// Returns what a task is called in messages.
+pub(crate) fn task_name(stage: Stage, task: u32) -> String {
     match stage {
         Stage::Map | Stage::Reduce => format!("{} of {} {task}", stage.name(), task_kind(stage)),
         Stage::Split | Stage::Finalize => stage.name().to_owned(),
@@ -71,18 +72,12 @@ fn task_name(stage: Stage, task: u32) -> String {
 }
 
 fn log_line(step: &str, task: u32, level: Level, message: &str) -> String {
-    let level = match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
-    };
     let task = match step {
         "split" => String::new(),
         "reduce" => format!(" of partition {task}"),
         _ => format!(" of shard {task}"),
     };
-    format!("{step}{task}: {level}: {}", printable(message))
+    format!("{step}{task}: {}: {}", level.name(), printable(message))
 }
 
 fn what_was_done(counts: &Counts) -> String {

@@ -5,9 +5,10 @@
 
 mod bars;
 mod json;
-mod lines;
+pub(crate) mod lines;
 mod plain;
-mod summary;
+pub(crate) mod summary;
+pub(crate) mod table;
 mod tally;
 pub(crate) mod text;
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::text::{bytes, count, counted, duration, printable};
+use super::{
+    table::table,
+    text::{bytes, count, counted, duration, printable},
+};
 use crate::event::{Counts, Event, Listener, Stage, Stamped};
 
 /// How wide the first column is.
@@ -12,7 +15,7 @@ const LABEL_WIDTH: usize = 9;
 const PARTS_MAX: usize = 5;
 
 /// The most counters that are listed.
-const COUNTERS_MAX: usize = 20;
+pub(crate) const COUNTERS_MAX: usize = 20;
 
 /// What happened in a run, added up. Displays as the summary's text; while the run is not complete, as nothing.
 #[derive(Debug, Default)]
@@ -69,38 +72,32 @@ impl Summary {
         if self.stages.is_empty() {
             return Ok(());
         }
-        let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"];
-        let rows = self.stages.iter().map(|(stage, row)| row.cells(*stage));
-        let rows: Vec<[String; 7]> = [header.map(str::to_owned)].into_iter().chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-        writeln!(f)?;
-        for row in &rows {
-            write!(f, "{:LABEL_WIDTH$}", row[0])?;
-            for (column, cell) in row.iter().enumerate().skip(1) {
-                write!(f, "  {cell:>width$}", width = width(column))?;
-            }
-            writeln!(f)?;
-        }
-        writeln!(f)
+        let rows = self.stages.iter().map(|(stage, row)| stage_row(*stage, row.tasks, &row.counts, row.duration_ms));
+        writeln!(f, "\n{}", stage_table(rows))
     }
 }
 
-impl StageRow {
-    fn cells(&self, stage: Stage) -> [String; 7] {
-        let counts = &self.counts;
-        let [tasks, records_in, bytes_in, records_out, bytes_out] = match stage {
-            Stage::Map | Stage::Reduce => [
-                count(self.tasks),
-                count(counts.records_in),
-                bytes(counts.bytes_in),
-                count(counts.records_out),
-                bytes(counts.bytes_out),
-            ],
-            // They handle no records.
-            Stage::Split | Stage::Finalize => Default::default(),
-        };
-        [stage.name().to_owned(), tasks, records_in, bytes_in, records_out, bytes_out, duration(self.duration_ms)]
-    }
+/// Returns a table of stages: what went in and out of each, and how long it took.
+pub(crate) fn stage_table(rows: impl IntoIterator<Item = [String; 7]>) -> String {
+    let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = [header].into_iter().chain(rows).collect();
+    table(&rows, LABEL_WIDTH, &[1, 2, 3, 4, 5, 6])
+}
+
+/// Returns a row of [`stage_table`].
+pub(crate) fn stage_row(stage: Stage, tasks: u64, counts: &Counts, duration_ms: u64) -> [String; 7] {
+    let [tasks, records_in, bytes_in, records_out, bytes_out] = match stage {
+        Stage::Map | Stage::Reduce => [
+            count(tasks),
+            count(counts.records_in),
+            bytes(counts.bytes_in),
+            count(counts.records_out),
+            bytes(counts.bytes_out),
+        ],
+        // They handle no records.
+        Stage::Split | Stage::Finalize => Default::default(),
+    };
+    [stage.name().to_owned(), tasks, records_in, bytes_in, records_out, bytes_out, duration(duration_ms)]
 }
 
 impl Listener for Summary {
@@ -161,7 +158,7 @@ impl fmt::Display for Summary {
 }
 
 /// Writes a label and its lines, aligned; nothing if there are no lines.
-fn entry(f: &mut fmt::Formatter<'_>, label: &str, lines: &[String]) -> fmt::Result {
+pub(crate) fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> fmt::Result {
     for (position, line) in lines.iter().enumerate() {
         let label = if position == 0 { label } else { "" };
         writeln!(f, "{label:LABEL_WIDTH$}  {line}")?;
@@ -170,7 +167,7 @@ fn entry(f: &mut fmt::Formatter<'_>, label: &str, lines: &[String]) -> fmt::Resu
 }
 
 /// Returns the first items, and how many more there are.
-fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
+pub(crate) fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
     let more = items.len().saturating_sub(max);
     items.truncate(max);
     if more > 0 {
@@ -179,7 +176,7 @@ fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
     items
 }
 
-fn signed(number: i64) -> String {
+pub(crate) fn signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", count(number.unsigned_abs()))
 }

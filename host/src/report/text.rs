@@ -1,5 +1,7 @@
 //! Numbers, sizes and times as people read them, and foreign text made safe to print.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use bytesize::ByteSize;
 
 /// The most characters of one foreign text that are printed.
@@ -40,6 +42,13 @@ pub(crate) fn duration(duration_ms: u64) -> String {
     }
 }
 
+/// Returns a time given in milliseconds since the Unix epoch, in UTC: `2026-11-22T16:30:00Z`.
+pub(crate) fn time(at_ms: u64) -> String {
+    // The last second of the year 9999: later ones have no such form.
+    let at_ms = at_ms.min(253_402_300_799_000);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string()
+}
+
 /// Returns foreign text as it may go to a terminal: control characters shown instead of obeyed, further lines
 /// indented, and the rest left out after 4,000 characters.
 pub(crate) fn printable(text: &str) -> String {
@@ -74,6 +83,7 @@ mod tests {
     fn times_are_short() {
         let times = [0, 349, 59_999, 65_000, 3_600_000, 3_725_000];
         assert_eq!(times.map(duration), ["0ms", "349ms", "59.9s", "1m 05s", "1h 00m", "1h 02m"]);
+        assert_eq!([1_795_365_000_000, u64::MAX].map(time), ["2026-11-22T16:30:00Z", "9999-12-31T23:59:59Z"]);
         assert_eq!([0, 1536, 36_175_872].map(bytes), ["0 B", "1.5 KiB", "34.5 MiB"]);
     }
 

@@ -11,6 +11,7 @@ mod faulty;
 mod formats;
 mod grants;
 mod guests;
+mod history;
 mod hostile_components;
 mod interrupts;
 mod outages;

@@ -1,0 +1,125 @@
+//! `etl-host clean`
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args};
+
+use super::{load, print, redacted, runtime};
+use crate::{
+    clean::{Amount, Cleaned, Cleaner},
+    error::Result,
+    event::unix_ms,
+    history::{self, Overview, State},
+    pipeline::Pipeline,
+    report::{
+        table::table,
+        text::{bytes, count, counted},
+    },
+    stores::Stores,
+};
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["run_id", "older_than"])))]
+pub(super) struct CleanArgs {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// The run to clean up after; may be one that is not complete, which then cannot be finished any more
+    #[arg(value_name = "RUN")]
+    pub run_id: Option<String>,
+    /// Clean up after all complete runs that ended longer ago than this, such as `7d` or `12h`
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub older_than: Option<Duration>,
+    /// Delete results too, and with them all that the run store says of their runs; never the newest result
+    #[arg(long)]
+    pub results: bool,
+    /// Delete nothing, only say what would be
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Deletes what runs left behind, and says what that was.
+pub(super) fn clean(args: &CleanArgs) -> Result<()> {
+    let pipeline = load(&args.file, &args.set, false)?;
+    let (cleaned, kept) = runtime(&pipeline)?
+        .block_on(clean_runs(args, &pipeline))
+        .map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let text = if args.json { super::json(&cleaned)? } else { text(args, &cleaned, &kept) };
+    print(&pipeline.secrets.redact(&text));
+    Ok(())
+}
+
+/// How many runs were left alone, and why.
+#[derive(Debug, Default)]
+struct Kept {
+    incomplete: u64,
+    newest: u64,
+}
+
+async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
+    let (run_store, sink) = (Stores::run_store(pipeline)?, Stores::sink(pipeline)?);
+    let cleaner =
+        Cleaner { pipeline, run_store: &run_store, sink: &sink, results: args.results, dry_run: args.dry_run };
+    let mut runs = history::run_ids(&run_store, &pipeline.name).await?;
+    if let Some(run_id) = &args.run_id {
+        let run_id = history::find(&run_store, &pipeline.name, Some(run_id)).await?;
+        runs.retain(|run| run.id == run_id);
+    }
+    let newest = if args.results { cleaner.newest_result().await? } else { None };
+    let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
+    for run in history::overviews(&run_store, &pipeline.name, &runs).await? {
+        let named = args.run_id.is_some();
+        if !named && !is_older(&run, args.older_than.unwrap_or_default()) {
+            continue;
+        }
+        if !named && run.state != State::Complete {
+            kept.incomplete += 1;
+        } else if !named && newest.as_ref() == Some(&run.run_id) {
+            kept.newest += 1;
+        } else {
+            cleaned.push(cleaner.clean(&run).await?);
+        }
+    }
+    Ok((cleaned, kept))
+}
+
+/// Returns whether a run ended longer ago than `age`. One whose times nobody knows did not.
+fn is_older(run: &Overview, age: Duration) -> bool {
+    let ended_at_ms = run.ended_at_ms.or(run.started_at_ms);
+    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(age_ms))
+}
+
+fn text(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
+    let header = ["run", "state", "run store", "", "sink", ""].map(str::to_owned);
+    let cells = |amount: Amount| [counted(amount.objects, "object"), bytes(amount.bytes)];
+    let row = |run_id: String, state: &str, amounts: [Amount; 2]| {
+        let [[objects, size], [in_sink, sink_size]] = amounts.map(cells);
+        [run_id, state.to_owned(), objects, size, in_sink, sink_size]
+    };
+    let mut total = [Amount::default(); 2];
+    let mut rows = vec![header];
+    for Cleaned { run_id, state, intermediates, results } in cleaned {
+        total[0].add(*intermediates);
+        total[1].add(*results);
+        rows.push(row(run_id.clone(), state.name(), [*intermediates, *results]));
+    }
+    let mut text = if cleaned.is_empty() { String::new() } else { format!("{}\n", table(&rows, 0, &[2, 3, 4, 5])) };
+    let done = if args.dry_run { "would delete" } else { "deleted" };
+    let (objects, size) = (total[0].objects + total[1].objects, total[0].bytes + total[1].bytes);
+    text.push_str(&format!("{done} {} ({})\n", counted(objects, "object"), bytes(size)));
+    if kept.incomplete > 0 {
+        let runs = if kept.incomplete == 1 { "run that is" } else { "runs that are" };
+        text.push_str(&format!("kept {} {runs} not complete: name one to delete it\n", count(kept.incomplete)));
+    }
+    if kept.newest > 0 {
+        text.push_str("kept the newest result, which `latest.json` points to\n");
+    }
+    text
+}

@@ -1,0 +1,120 @@
+//! `etl-host runs`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{load, print, redacted, runtime};
+use crate::{
+    error::Result,
+    history::{self, Overview},
+    pipeline::Pipeline,
+    report::{
+        table::table,
+        text::{count, counted, duration, printable, time},
+    },
+    stores::Stores,
+};
+
+/// How many runs are shown unless all are asked for.
+const RUNS_SHOWN: usize = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Show all runs, not only the newest 20
+    #[arg(long)]
+    pub all: bool,
+    /// Print a JSON array, with times in milliseconds
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Lists the runs of a pipeline.
+pub(super) fn runs(args: &RunsArgs) -> Result<()> {
+    let pipeline = load(&args.file, &args.set, false)?;
+    let (overviews, more) = runtime(&pipeline)?
+        .block_on(newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))
+        .map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let text = if args.json { super::json(&overviews)? } else { text(&pipeline.name, &overviews, more) };
+    print(&pipeline.secrets.redact(&text));
+    Ok(())
+}
+
+/// Returns the newest runs, and how many more there are.
+async fn newest(pipeline: &Pipeline, max: usize) -> Result<(Vec<Overview>, usize)> {
+    let store = Stores::run_store(pipeline)?;
+    let mut runs = history::run_ids(&store, &pipeline.name).await?;
+    let more = runs.len().saturating_sub(max);
+    runs.truncate(max);
+    Ok((history::overviews(&store, &pipeline.name, &runs).await?, more))
+}
+
+fn text(pipeline: &str, runs: &[Overview], more: usize) -> String {
+    if runs.is_empty() {
+        return format!("there are no runs of {pipeline}\n");
+    }
+    let header = ["run", "state", "started", "duration", "shards", "rejects", "result"].map(str::to_owned);
+    let unknown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let row = |run: &Overview| {
+        [
+            run.run_id.clone(),
+            run.state.name().to_owned(),
+            unknown(run.started_at_ms.map(time)),
+            unknown(run.duration_ms.map(duration)),
+            unknown(run.shards.map(count)),
+            unknown(run.rejects.map(count)),
+            unknown(run.result.as_deref().map(printable)),
+        ]
+    };
+    let rows: Vec<[String; 7]> = [header].into_iter().chain(runs.iter().map(row)).collect();
+    let more = match more {
+        0 => String::new(),
+        more => format!("\nand {} before these (`--all` shows them)\n", counted(more as u64, "run")),
+    };
+    format!("{}{more}", table(&rows, 0, &[3, 4, 5]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::State;
+
+    #[test]
+    fn runs_are_a_table() {
+        let complete = Overview {
+            run_id: "20261122T163000Z-5f3a90c2".to_owned(),
+            state: State::Complete,
+            started_at_ms: Some(1_795_365_000_000),
+            ended_at_ms: Some(1_795_365_065_000),
+            duration_ms: Some(65_000),
+            shards: Some(100_000),
+            rejects: Some(0),
+            result: Some("s3://b/result/r".to_owned()),
+        };
+        let failed = Overview {
+            run_id: "nightly".to_owned(),
+            state: State::Failed,
+            started_at_ms: None,
+            ended_at_ms: None,
+            duration_ms: None,
+            shards: None,
+            rejects: None,
+            result: None,
+        };
+        let expected = "\
+run                        state     started               duration   shards  rejects  result
+20261122T163000Z-5f3a90c2  complete  2026-11-22T16:30:00Z    1m 05s  100,000        0  s3://b/result/r
+nightly                    failed    -                            -        -        -  -
+
+and 1 run before these (`--all` shows them)
+";
+        assert_eq!(text("p", &[complete, failed], 1), expected);
+        assert_eq!(text("p", &[], 0), "there are no runs of p\n");
+    }
+}

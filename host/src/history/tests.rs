@@ -1,0 +1,167 @@
+use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
+
+use super::*;
+use crate::{
+    commit::{Commit, Output, Part},
+    error::ErrorKind,
+    event::{Counts, Event, Level, Stage, Stamped},
+    layout::AttemptId,
+    plan::{Draft, Planned, Recipe},
+    shards::ShardTable,
+    store::counting::counting,
+    times::Times,
+};
+
+async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIterator<Item = (u64, Event)>) {
+    let line = |(at_ms, event)| serde_json::to_string(&Stamped { at_ms, event }).expect("JSON") + "\n";
+    let text: String = events.into_iter().map(line).collect();
+    store.put(&RunLayout::new("p", run_id).events(at_ms, "aa"), text).await.expect("written");
+}
+
+async fn write_plan(store: &Store, run_id: &str) {
+    let draft = Draft {
+        pipeline: serde_json::Value::Null,
+        recipe: Recipe { keys: BTreeMap::new(), steps: Vec::new(), records: String::new() },
+        listing: String::new(),
+        objects: 1,
+        bytes: 2,
+        shards: ShardTable::default(),
+        attempt: AttemptId::new(1, "aa"),
+    };
+    Planned::freeze(store, &RunLayout::new("p", run_id), draft).await.expect("written");
+}
+
+fn failed(kind: ErrorKind) -> Event {
+    Event::RunFailed { kind, error: "no".to_owned(), duration_ms: 1 }
+}
+
+fn stage_started(tasks: u64) -> Event {
+    Event::StageStarted { stage: Stage::Map, tasks, committed: 0 }
+}
+
+fn finished(task: u32, records_in: u64) -> Event {
+    let counts = Counts { records_in, ..Counts::default() };
+    Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 5, counts }
+}
+
+#[tokio::test]
+async fn runs_are_newest_first_whatever_they_are_called_and_few_are_read() {
+    let (store, requests) = counting();
+    for second in 0..3000 {
+        let id = format!("20261122T{:02}{:02}{:02}Z-5f3a90c2", second / 3600, second / 60 % 60, second % 60);
+        store.put(&RunLayout::new("p", &id).success(), "").await.expect("written");
+    }
+    write_plan(&store, "a-name").await;
+    let runs = run_ids(&store, "p").await.expect("listed");
+    assert_eq!(runs.len(), 3001);
+    assert_eq!(requests.gets.load(SeqCst), 1, "only the one that was named is read");
+    // It was planned now.
+    let at = runs.iter().position(|run| run.id == "a-name").expect("listed");
+    let by_hand = runs[at].planned_at_ms.expect("it has a plan");
+    assert!(runs[..at].iter().all(|run| run.planned_at_ms > Some(by_hand)));
+    let others: Vec<&str> = runs.iter().map(|run| run.id.as_str()).filter(|id| *id != "a-name").collect();
+    assert_eq!((others[0], others[2999]), ("20261122T004959Z-5f3a90c2", "20261122T000000Z-5f3a90c2"));
+    assert_eq!(time_of_id("20261122T163000Z-5f3a90c2"), Some(1_795_365_000_000));
+    assert_eq!(["nightly-07", "20261322T163000Z-x", "2026112ääT163000Z-x"].map(time_of_id), [None; 3]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_is_refused_with_some_that_are() {
+    let (store, _) = counting();
+    let error = find(&store, "p", None).await.expect_err("no runs");
+    assert_eq!(error.to_string(), "there are no runs of `p` in run store `counting`");
+    write_plan(&store, "one").await;
+    assert_eq!(find(&store, "p", None).await.expect("the newest"), "one");
+    let error = find(&store, "p", Some("two")).await.expect_err("no such run");
+    assert!(error.to_string().ends_with("(the newest: `one`)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_is_in_the_state_that_the_last_process_left_it_in() {
+    let (store, _) = counting();
+    let state = async |run_id: &str| {
+        let run = RunId { id: run_id.to_owned(), planned_at_ms: None };
+        let overview = Overview::read(&store, "p", &run).await.expect("read");
+        (overview.state, overview.duration_ms)
+    };
+    assert_eq!(state("a").await, (State::Unfinished, None));
+    write_log(&store, "a", 1000, [(1000, stage_started(3)), (1500, finished(0, 1))]).await;
+    assert_eq!(state("a").await, (State::Unfinished, Some(500)));
+    write_log(&store, "a", 2000, [(2000, stage_started(3)), (2100, failed(ErrorKind::Interrupted(15)))]).await;
+    assert_eq!(state("a").await, (State::Interrupted, Some(600)));
+    write_log(&store, "a", 3000, [(3000, stage_started(3)), (3100, failed(ErrorKind::Input))]).await;
+    assert_eq!(state("a").await, (State::Failed, Some(700)));
+    // What was left out of a log is noted after its end.
+    let left_out = Event::Warning { message: "some were left out".to_owned() };
+    write_log(&store, "a", 3000, [(3100, failed(ErrorKind::Input)), (3100, left_out)]).await;
+    assert_eq!(state("a").await, (State::Failed, Some(700)));
+    write_log(&store, "a", 3050, [(3050, stage_started(3)), (3200, finished(1, 1))]).await;
+    assert_eq!(state("a").await, (State::Unfinished, Some(800)), "times that overlap count once");
+}
+
+#[tokio::test]
+async fn the_end_of_a_log_is_found_behind_a_long_last_event() {
+    let (store, _) = counting();
+    let parts = (0..4096).map(|part| format!("file:///data/result/r/part-{part:05}.json")).collect();
+    let end = Event::RunFinished { duration_ms: 1, result: "result".to_owned(), parts };
+    write_log(&store, "a", 1000, [(1000, stage_started(3)), (9000, end)]).await;
+    let found = processes::processes(&store, &RunLayout::new("p", "a")).await.expect("read");
+    assert_eq!((found[0].last_at_ms, &found[0].ending), (9000, &Some(Ending::Finished)));
+}
+
+#[tokio::test]
+async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed() {
+    let (store, requests) = counting();
+    let layout = RunLayout::new("p", "a");
+    write_plan(&store, "a").await;
+    write_log(&store, "a", 1000, [(1000, stage_started(3)), (1010, finished(0, 7))]).await;
+    let retry = Event::AttemptFailed {
+        stage: Stage::Map,
+        task: 1,
+        attempt: 1,
+        kind: ErrorKind::Unavailable,
+        error: "away".to_owned(),
+        retry_in_ms: Some(5),
+    };
+    let started = |attempt| Event::AttemptStarted { stage: Stage::Map, task: 1, attempt };
+    let events = [
+        (2000, stage_started(3)),
+        (2000, finished(0, 7)),
+        (2000, started(1)),
+        (2040, retry),
+        (2050, started(2)),
+        (2060, finished(9, 1)),
+    ];
+    write_log(&store, "a", 2000, events).await;
+    let part = Part { part: 2, rows: 1, bytes: 2, digest: String::new() };
+    let counts = Counts { records_in: 100, ..Counts::default() };
+    let (attempt, rejected) = (AttemptId::new(1, "killed"), BTreeMap::new());
+    let commit = Commit { attempt, counts, output: Output::Part(part), rejected, rejects: None };
+    commit.write(Times::default(), &store, &layout, Stage::Map, 2).await.expect("committed");
+
+    let gets = requests.gets.load(SeqCst);
+    let account = Account::read(&store, "p", "a").await.expect("read");
+    assert_eq!(requests.gets.load(SeqCst) - gets, 5, "the plan, whether it is complete, two logs and one commit");
+    let map = &account.stages[&Stage::Map];
+    assert_eq!((map.tasks, map.committed, map.counts.records_in, map.retries), (3, 3, 108, 1));
+    assert_eq!(map.duration_ms, 70, "up to the last event of each process");
+    let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task, a.duration_ms, &a.end)).collect();
+    let away = AttemptEnd::Failed { kind: ErrorKind::Unavailable, error: "away".to_owned(), retried: true };
+    assert_eq!(ends.len(), 5);
+    assert_eq!(ends[2], (1, 1, 40, &away));
+    assert_eq!(ends[4], (1, 1, 10, &AttemptEnd::Open));
+    assert_eq!(account.failures().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_messages_is_bounded_and_the_rest_is_counted() {
+    let (store, _) = counting();
+    let log = |level, message: String| Event::Log { step: "map".to_owned(), task: 0, level, message };
+    let chatter = (0..5000).map(|n| (1000 + n, log(Level::Info, "x".repeat(5000))));
+    let chatter: Vec<_> = chatter.chain([(9000, log(Level::Error, "look".to_owned()))]).collect();
+    write_log(&store, "a", 1000, chatter).await;
+    let account = Account::read(&store, "p", "a").await.expect("read");
+    assert_eq!((account.messages.len(), account.messages_left_out), (301, 4700));
+    assert_eq!(account.messages[0].text.chars().count(), 2001);
+    assert_eq!(account.messages[300].text, "look", "what matters is kept");
+}

@@ -1,0 +1,130 @@
+//! Runs as their operator finds them afterwards: `runs`, `show`, `clean`.
+
+use serde_json::Value;
+
+use crate::support::{Ended, NONE, Project, etl_host};
+
+const WORD_COUNT: &str = "map = [{ plugin = \"plugin:word_count\" }]\nsplit.target_size = 16\n\
+                          reduce = { plugin = \"plugin:sum\", partitions = 2 }\n";
+
+fn words() -> Project {
+    Project::of(WORD_COUNT).file("input/a.txt", "one two three\none two\nfour five six\n")
+}
+
+/// Runs a command on the pipeline of a project.
+fn on(project: &Project, command: &str, arguments: &[&str]) -> Ended {
+    let file = project.path("pipeline.toml").into_os_string().into_string().expect("text");
+    etl_host([&[command, &file], arguments].concat())
+}
+
+#[track_caller]
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.expect_success().stdout).expect("JSON")
+}
+
+/// One shard of four fails, after it was tried again once.
+fn failing() -> Project {
+    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", task = 1 }, retry = { interval = \"1ms\" }";
+    Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 4\nsink.format = \"lines\"\nrun.concurrency = 1"))
+        .file("input/a.txt", "one\ntwo\nsix\nten\n")
+}
+
+#[test]
+fn runs_are_listed_newest_first_with_what_became_of_them() {
+    let project = words();
+    on(&project, "runs", &[]).expect_success();
+    assert_eq!(on(&project, "runs", &[]).stdout, "there are no runs of test\n");
+    project.result(NONE);
+    project.result(["--run-id", "second"]);
+    std::fs::write(project.path("input/a.txt"), "other words\n").expect("written");
+    project.run(["--run-id", "third", "--set", "map.0.limits.output=1"]).expect_error(42, &["limits.output"]);
+    let runs = json(&on(&project, "runs", &["--json"]));
+    let runs = runs.as_array().expect("an array");
+    let seen: Vec<_> = runs.iter().map(|run| (run["state"].as_str(), run["shards"].as_u64())).collect();
+    assert_eq!(seen, [(Some("failed"), Some(1)), (Some("complete"), Some(3)), (Some("complete"), Some(3))]);
+    assert_eq!((&runs[0]["run_id"], &runs[1]["run_id"]), (&"third".into(), &"second".into()));
+    let shown = on(&project, "runs", &[]);
+    assert_eq!(shown.expect_success().stdout.lines().count(), 4, "{shown:#?}");
+    assert!(shown.stdout.contains(&format!("{}/second", project.path("result").display())), "{shown:#?}");
+}
+
+#[test]
+fn a_run_is_shown_with_its_failures_first_and_the_numbers_of_its_manifest() {
+    let project = failing();
+    project.run(["--run-id", "bad"]).expect_error(42, &["map of shard 1"]);
+    let shown = on(&project, "show", &[]).expect_success().stdout.clone();
+    let replay = format!("etl-host replay {} bad --shard 1", project.path("pipeline.toml").display());
+    let order = [
+        "run        bad, failed",
+        "error      map of shard 1",
+        "failed     map of shard 1, attempt 2: ",
+        &replay,
+        "attempt 1, tried again: ",
+        "stage ",
+        "retries    map 1",
+    ];
+    let places: Vec<_> =
+        order.iter().map(|text| shown.find(text).unwrap_or_else(|| panic!("no `{text}` in {shown}"))).collect();
+    assert!(places.is_sorted(), "{shown}");
+    let bad = json(&on(&project, "show", &["bad", "--json"]));
+    assert_eq!((&bad["failures"][0]["task"], &bad["failures"][0]["replay"]), (&1.into(), &replay.into()));
+    assert_eq!((&bad["failures"][0]["retried"], &bad["failures"][1]["retried"]), (&false.into(), &true.into()));
+
+    let project = words();
+    project.result(["--run-id", "good"]);
+    let good = json(&on(&project, "show", &["--json"]));
+    let manifest = std::fs::read_to_string(project.path("runs/test/good/manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    assert_eq!(good["stages"]["map"]["counts"], manifest["mapped"]);
+    assert_eq!(good["stages"]["reduce"]["counts"], manifest["reduced"]);
+    assert_eq!((&good["run"]["state"], &good["failures"]), (&"complete".into(), &Value::Array(Vec::new())));
+    on(&project, "show", &["other"]).expect_error(2, &["no run `other`", "the newest: `good`"]);
+}
+
+#[test]
+fn what_a_complete_run_left_is_deleted_and_its_result_and_story_stay() {
+    let project = words();
+    let result = project.result(["--run-id", "one"]);
+    let before = (project.files("runs"), project.files("result"));
+    let would = on(&project, "clean", &["one", "--dry-run"]);
+    assert!(would.expect_success().stdout.contains("\nwould delete 9 objects ("), "{would:#?}");
+    assert_eq!(before, (project.files("runs"), project.files("result")));
+
+    let did = on(&project, "clean", &["one"]).expect_success().stdout.replace("deleted", "would delete");
+    assert_eq!(did, would.stdout);
+    assert_eq!((project.latest(), project.files("result")), (result, before.1));
+    let left = project.files("runs/test/one");
+    let kept = ["_SUCCESS", "events/", "manifest.json", "plan.json", "report.html"];
+    assert!(left.iter().all(|file| kept.iter().any(|kept| file.starts_with(kept))), "{left:?}");
+    assert!(!project.path("runs/test/one/map").exists(), "an empty directory is left");
+    assert!(on(&project, "show", &["one"]).expect_success().stdout.starts_with("run        one, complete\n"));
+    project.run(["--run-id", "one"]).expect_success();
+}
+
+#[test]
+fn a_run_that_is_not_complete_is_deleted_only_by_its_name_and_then_whole() {
+    let project = failing();
+    project.run(["--run-id", "bad"]).expect_error(42, &[]);
+    let before = project.files("runs");
+    let kept = on(&project, "clean", &["--older-than", "0s"]).expect_success().stdout.clone();
+    assert_eq!(kept, "deleted 0 objects (0 B)\nkept 1 run that is not complete: name one to delete it\n");
+    assert_eq!(before, project.files("runs"));
+    on(&project, "clean", &["bad"]).expect_success();
+    assert_eq!(project.files("runs"), Vec::<String>::new());
+    assert_eq!(project.files("result"), Vec::<String>::new());
+    on(&project, "clean", &[]).expect_error(2, &["--older-than"]);
+}
+
+#[test]
+fn results_go_only_if_asked_for_and_never_the_newest() {
+    let project = words();
+    project.result(["--run-id", "one"]);
+    let newest = project.result(["--run-id", "two"]);
+    on(&project, "clean", &["two", "--results"]).expect_error(2, &["`two` is the newest", "latest.json"]);
+    assert_eq!(json(&on(&project, "clean", &["--older-than", "1h", "--results", "--json"])), Value::Array(Vec::new()));
+    let cleaned = json(&on(&project, "clean", &["--older-than", "0s", "--results", "--json"]));
+    assert_eq!((cleaned.as_array().expect("an array").len(), &cleaned[0]["run_id"]), (1, &"one".into()));
+    assert_eq!(cleaned[0]["results"]["objects"], 3);
+    assert_eq!(project.latest(), newest);
+    assert!(!project.path("runs/test/one").exists() && !project.path("result/one").exists());
+}
