@@ -35,6 +35,7 @@ pub mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
+pub mod project;
 pub mod reduce;
 pub mod reject;
 pub mod reject_log;

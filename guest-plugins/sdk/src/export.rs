@@ -32,6 +32,10 @@ macro_rules! export_mapper {
                 }
             }
 
+            // The names of exports are no symbols a native linker takes.
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = <Component as $crate::bindings::map::exports::etl::plugin::mapper::Guest>::open;
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::map::export!(Component with_types_in $crate::bindings::map);
         };
     };
@@ -65,6 +69,10 @@ macro_rules! export_reducer {
                 }
             }
 
+            // The names of exports are no symbols a native linker takes.
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = <Component as $crate::bindings::reduce::exports::etl::plugin::reducer::Guest>::open;
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::reduce::export!(Component with_types_in $crate::bindings::reduce);
         };
     };
@@ -89,6 +97,10 @@ macro_rules! export_splitter {
                 }
             }
 
+            // The names of exports are no symbols a native linker takes.
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = <Component as $crate::bindings::split::exports::etl::plugin::splitter::Guest>::open;
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::split::export!(Component with_types_in $crate::bindings::split);
         };
     };

@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs};
+use super::{
+    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, new::NewArgs, run::RunArgs,
+    runs::RunsArgs, show::ShowArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,12 +45,16 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a pipeline, or finish a run that was interrupted
     Run(RunArgs),
+    /// Build the plugins of a pipeline, and say what each is
+    Build(BuildArgs),
     /// Check everything that can be known before data is read: keys, plugins, configuration, schemas, source
     Check(CheckArgs),
     /// Delete what runs left behind and nobody needs any more; results only if asked for
     Clean(CleanArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
+    /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
+    New(NewArgs),
     /// List the runs of a pipeline, newest first
     Runs(RunsArgs),
     /// Show what happened in a run: failures first, with the commands that replay them

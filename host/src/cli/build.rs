@@ -1,38 +1,98 @@
-//! `--build`: the commands that build a pipeline's plugins.
+//! `etl-host build`, and `--build` of other commands: the commands that build a pipeline's plugins.
 
 use std::{
+    fmt::Write,
     io,
-    path::Path,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
 };
 
-use super::say;
+use clap::Args;
+
+use super::{load, print, redacted, say};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Step},
+    plugin::{self, Inspection},
+    report::text::{bytes, printable},
 };
 
+/// The target plugins are compiled for.
+const TARGET: &str = "wasm32-wasip2";
+
+/// The script that gets the target: by rustup, or where rustup cannot download, from Debian's packages.
+const GET_TARGET: &str = include_str!("../../../guest-plugins/wasm-target");
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The pipeline file, or a directory with a pipeline.toml
+    #[arg(value_name = "PIPELINE", default_value = "pipeline.toml")]
+    pub file: PathBuf,
+    /// Set a key of the pipeline, such as `map.0.build=make`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Builds the plugins of a pipeline and says what each is.
+pub(super) fn build(args: &BuildArgs) -> Result<()> {
+    let file = if args.file.is_dir() { args.file.join("pipeline.toml") } else { args.file.clone() };
+    let pipeline = load(&file, &args.set, true)?;
+    for step in pipeline.steps() {
+        let inspection = plugin::inspect(&step.plugin).map_err(|error| redacted(&error, &pipeline.secrets))?;
+        print(&pipeline.secrets.redact(&built(step, &inspection)));
+    }
+    Ok(())
+}
+
+/// Says which component a step has.
+fn built(step: &Step, inspection: &Inspection) -> String {
+    let Inspection { step: kind, wit_version, digest, size_bytes, .. } = inspection;
+    let mut text = format!("{:8}  {}\n", step.name, printable(&step.plugin.display().to_string()));
+    if step.build.is_none() {
+        _ = writeln!(text, "{:8}  not built here: the step has no `build` command", "");
+    }
+    _ = writeln!(text, "{:8}  etl:plugin/{kind}-plugin@{wit_version}, {}, sha256:{digest}", "", bytes(*size_bytes));
+    text
+}
+
 /// Runs each step's `build` command in the directory of the pipeline file, in the order data flows; a command that
-/// several steps share runs once. What commands print goes to standard error, as it is.
+/// several steps share runs once. Gets the wasm target first if a command is for it and it is missing. What commands
+/// print goes to standard error, as it is.
 ///
 /// # Errors
 /// [`ErrorKind::Config`], naming step and command, when one cannot be started or fails; later ones are not run.
 pub(super) fn build_plugins(pipeline: &Pipeline, file: &Path) -> Result<()> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if pipeline.steps().any(|step| step.build.as_ref().is_some_and(|command| command.contains(TARGET))) {
+        get_target(directory)?;
+    }
     let mut done: Vec<&str> = Vec::new();
     for step in pipeline.steps() {
         let Some(command) = step.build.as_deref().filter(|command| !done.contains(command)) else { continue };
         say(&pipeline.secrets.redact(&format!("build {}: {command}", step.name)));
-        build(&step.name, command, directory)?;
+        build_step(&step.name, command, directory)?;
         done.push(command);
     }
     Ok(())
 }
 
-fn build(step: &str, command: &str, directory: &Path) -> Result<()> {
+/// Gets the target for the compiler that is used in a directory; does nothing where it is there. That it cannot be got
+/// is not an error yet: the build command may bring a compiler of its own.
+fn get_target(directory: &Path) -> Result<()> {
+    if !shell(GET_TARGET, directory)?.success() {
+        say(&format!("warning: the target {TARGET}, which plugins are built for, could not be added"));
+    }
+    Ok(())
+}
+
+fn shell(script: &str, directory: &Path) -> Result<ExitStatus> {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
-    let status = shell.status().or_kind(ErrorKind::Config, || "cannot start `sh` for a build command")?;
+    shell.arg("-c").arg(script).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
+    shell.status().or_kind(ErrorKind::Config, || "cannot start `sh` for a build command")
+}
+
+fn build_step(step: &str, command: &str, directory: &Path) -> Result<()> {
+    let status = shell(command, directory)?;
     if !status.success() {
         return Err(Error::config(format!("{step}: build command `{command}` failed ({status})")));
     }

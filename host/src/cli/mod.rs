@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod clean;
 mod inspect;
+mod new;
 mod run;
 mod runs;
 mod show;
@@ -85,9 +86,11 @@ impl From<Error> for Failure {
 fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
     match (cli.command, cli.run) {
         (Some(Command::Run(args)), _) | (None, Some(args)) => return run::run(program, &args),
+        (Some(Command::Build(args)), _) => build::build(&args)?,
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
+        (Some(Command::New(args)), _) => new::new(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),

@@ -14,6 +14,7 @@ mod guests;
 mod history;
 mod hostile_components;
 mod interrupts;
+mod new;
 mod outages;
 mod results;
 mod resume;

@@ -35,14 +35,18 @@ fn build_plugins() -> PathBuf {
 /// Returns cargo, to be run on the plugins' workspace.
 pub(crate) fn cargo_in_guests() -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(repository().join("guest-plugins"));
-    // The test run's own settings are not the plugins'.
+    without_cargo(cargo.current_dir(repository().join("guest-plugins")));
+    cargo
+}
+
+/// Keeps the test run's own settings from a command that builds plugins.
+pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_") || name == "RUSTFLAGS" {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
     }
-    cargo
+    command
 }
 
 /// Runs a command, and shows what it printed if it fails.

@@ -1,0 +1,87 @@
+//! `etl-host new`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{print, quoted, say};
+use crate::{
+    error::{Error, Result},
+    plugin::Interface,
+    project::{Project, Sdk},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The directory to make; one that is there must be empty
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// The step to write
+    #[arg(long, value_name = "STEP")]
+    pub step: NewStep,
+    /// The language to write it in
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    pub lang: Language,
+    /// The name of the crate and the pipeline [default: that of the directory]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The SDK's directory [default: that of the checkout this program was built in, or else the published one]
+    #[arg(long, value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NewStep {
+    /// Divides the source into shards
+    Split,
+    /// Turns records into rows
+    Map,
+    /// Folds the rows of each key
+    Reduce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// With the SDK, the crate `etl-plugin`
+    Rust,
+}
+
+/// Makes a project and says how to go on.
+pub(super) fn new(args: &NewArgs) -> Result<()> {
+    let step = match args.step {
+        NewStep::Split => Interface::Splitter,
+        NewStep::Map => Interface::Mapper,
+        NewStep::Reduce => Interface::Reducer,
+    };
+    let project = Project::new(&name(args)?, step, sdk(args)?)?;
+    let files = project.write(&args.directory)?;
+    let directory = args.directory.display().to_string();
+    print(&format!(
+        "{directory}: a {} step, {} files\n\nNext:\n  cd {}\n  cargo test\n  etl-host pipeline.toml --build\n",
+        step.step(),
+        files.len(),
+        quoted(&directory),
+    ));
+    if project.sdk == Sdk::Version {
+        say("the SDK is not published yet: before it builds, let `etl-plugin` in Cargo.toml name the directory \
+             `guest-plugins/sdk` of a checkout of etl-host (`--sdk DIR` does)");
+    }
+    Ok(())
+}
+
+fn name(args: &NewArgs) -> Result<String> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let name = args.directory.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.ok_or_else(|| Error::config(format!("`{}` has no name: give one with `--name`", args.directory.display())))
+}
+
+fn sdk(args: &NewArgs) -> Result<Sdk> {
+    let Some(directory) = &args.sdk else { return Ok(Sdk::of_this_build()) };
+    let found = directory.canonicalize().ok().filter(|directory| directory.join("Cargo.toml").is_file());
+    let found = found.ok_or_else(|| {
+        Error::config(format!("--sdk `{}` is not the directory of a crate (it has no Cargo.toml)", directory.display()))
+    });
+    found.map(Sdk::Path)
+}

@@ -1,0 +1,69 @@
+//! Reduce step: adds up the pieces of each city. Also serves as combiner, since it emits what it is given.
+
+use etl_plugin::{Cell, Context, DataType, Output, Reducer, Rows, Schema, StepError};
+
+/// `[reduce.config]` of pipeline.toml.
+#[derive(serde::Deserialize)]
+struct Config {
+    /// Keys with fewer pieces than this are left out. Does not go with `combine = true`: a combiner sees only some
+    /// rows of a key.
+    at_least: Option<i64>,
+}
+
+/// One value handles one partition and is dropped after it.
+struct SumPieces {
+    config: Config,
+    schema: Schema,
+}
+
+impl Reducer for SumPieces {
+    type Config = Config;
+    /// The sum of one key so far.
+    type State = i64;
+
+    fn open(config: Config, context: &Context) -> Result<Self, StepError> {
+        match context.input.value_fields() {
+            [pieces] if pieces.data_type == DataType::Int64 => Ok(Self { config, schema: context.input.clone() }),
+            _ => Err(StepError::InvalidInput(format!(
+                "the step takes keyed rows with one int64 value (the input's columns: {})",
+                context.input
+            ))),
+        }
+    }
+
+    fn schema(&self) -> Schema {
+        self.schema.clone()
+    }
+
+    fn fold(&mut self, sum: &mut i64, rows: Rows<'_>) -> Result<(), StepError> {
+        let pieces = self.schema.key_fields().len();
+        *sum += rows.int64(pieces)?.iter().flatten().sum::<i64>();
+        Ok(())
+    }
+
+    fn end(&mut self, key: &[Cell<'_>], sum: i64, out: &mut Output) -> Result<(), StepError> {
+        if self.config.at_least.is_some_and(|at_least| sum < at_least) {
+            return Ok(());
+        }
+        out.emit_cells(key.iter().copied().chain([Cell::Int64(sum)]))
+    }
+}
+
+etl_plugin::export_reducer!(SumPieces);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etl_plugin::testing::{json, reduce_rows, rows};
+    use etl_plugin::{Int64, Text};
+
+    #[test]
+    fn pieces_are_summed_by_city() {
+        let input = Schema::new().key("city", Text).value("pieces", Int64);
+        let orders = [("Chur", 34), ("Bern", 3), ("Chur", 27)];
+        let outcome = reduce_rows::<SumPieces>(json!({}), &input, orders).unwrap();
+        assert_eq!(outcome.rows, rows([("Bern", 3), ("Chur", 61)]));
+        let outcome = reduce_rows::<SumPieces>(json!({ "at_least": 10 }), &input, orders).unwrap();
+        assert_eq!(outcome.rows, rows([("Chur", 61)]));
+    }
+}
