@@ -130,7 +130,7 @@ fn process_rows(mapper: &Shared<Mapper>, batch: &RecordBatch, step: &str, reject
 
 /// Returns what a reject keeps of a row that does not come straight from the source: the value of its only column, or
 /// a JSON object.
-fn record_of(row: &RecordBatch) -> Result<Vec<u8>> {
+pub fn record_of(row: &RecordBatch) -> Result<Vec<u8>> {
     let column = row.column(0);
     match column.data_type() {
         DataType::Binary if row.num_columns() == 1 && column.is_valid(0) => {

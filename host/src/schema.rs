@@ -45,10 +45,37 @@ impl Schema {
         Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
     }
 
+    /// Makes a schema of fields written as `name=type`, which may hold nulls.
+    ///
+    /// # Errors
+    /// Names what is not of that form, or has no such type; and as [`Schema::new`].
+    pub fn parse(fields: &[String], key_fields: usize) -> Result<Self> {
+        let field = |written: &String| {
+            let wrong = || Error::config(format!("`{written}` is no field (write `name=type`, with {TYPES} as type)"));
+            let (name, data_type) = written.split_once('=').ok_or_else(wrong)?;
+            Ok(Field::new(name.trim(), data_type_of(data_type.trim()).ok_or_else(wrong)?, true))
+        };
+        Self::new(fields.iter().map(field).collect::<Result<_>>()?, key_fields)
+    }
+
     /// Returns the schema of the `lines` format: one binary column called `line`, without line terminators.
     pub fn lines() -> Self {
         let line = Field::new("line", DataType::Binary, false);
         Self { fields: Arc::new(arrow_schema::Schema::new(vec![line])), key_fields: 0 }
+    }
+}
+
+/// The types a field of a JSON record may have.
+const TYPES: &str = "boolean, int64, float64 or text";
+
+/// Returns the column type of that name, among those a JSON record may have.
+pub fn data_type_of(name: &str) -> Option<DataType> {
+    match name {
+        "boolean" => Some(DataType::Boolean),
+        "int64" => Some(DataType::Int64),
+        "float64" => Some(DataType::Float64),
+        "text" => Some(DataType::Utf8),
+        _ => None,
     }
 }
 
@@ -79,6 +106,16 @@ impl fmt::Display for Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_is_written_as_names_and_types() {
+        let parse = |fields: &[&str]| Schema::parse(&fields.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>(), 1);
+        assert_eq!(parse(&["a=text", " n = int64"]).expect("valid").to_string(), "a text, n int64 (key: a)");
+        for wrong in ["a", "a=string", "=", "a=binary"] {
+            let error = parse(&[wrong]).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("`{wrong}` is no field")), "{error}");
+        }
+    }
 
     #[test]
     fn duplicate_names_and_long_keys_are_refused() {

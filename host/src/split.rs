@@ -20,7 +20,7 @@ use crate::{
     context::RunContext,
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::{Counts, Event, unix_ms},
-    layout::AttemptId,
+    layout::{AttemptId, RunLayout},
     pipeline::Split,
     plugin::{DraftShard, Plugin, ReadError, SourceView, Task},
     scheduler::Finished,
@@ -28,6 +28,7 @@ use crate::{
     shards::{Shard, ShardTable, ShardWriter},
     source::{Compression, Object, Slice, find},
     steps::rehearsal,
+    store::Store,
 };
 
 /// How much is shown of the name of an object that does not exist.
@@ -62,7 +63,7 @@ pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, n
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
     let split = blocking::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
-        Split::Plugin(_) => split_by_plugin(&context, &context.task(0, number, unix_ms()), objects, writer),
+        Split::Plugin(_) => split_by_plugin(&context, &context.task(0, number, unix_ms()), &objects, writer),
     });
     let shards = split.await??;
     Ok(SplitSource { attempt, shards, counts: Counts::default() })
@@ -127,20 +128,23 @@ fn cut(object: &Object, target_size: u64) -> impl Iterator<Item = Slice> {
 fn split_by_plugin(
     context: &Arc<RunContext>,
     task: &Task,
-    objects: Arc<Vec<Object>>,
+    objects: &Arc<Vec<Object>>,
     writer: ShardWriter,
 ) -> Result<ShardTable> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
     let draft = Arc::new(Mutex::new(Draft::new(writer)));
-    let attempt = context.attempt(task.attempt);
-    let view = View { context: Arc::clone(context), objects, attempt, draft: Arc::clone(&draft) };
-    let source_bytes: u64 = view.objects.iter().map(|object| object.size).sum();
+    let view = View {
+        source: context.source.store().clone(),
+        run_store: context.run_store.clone(),
+        layout: context.layout.clone(),
+        attempt: context.attempt(task.attempt),
+        objects: Arc::clone(objects),
+        draft: Arc::clone(&draft),
+    };
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
     let draft = unshare(draft)?;
-    let left_out = source_bytes.saturating_sub(draft.covered_bytes);
-    if left_out > 0 && !draft.has_records {
-        let message = format!("the splitter left {left_out} of the source's {source_bytes} bytes out");
+    if let Some(message) = draft.left_out(objects) {
         context.events.emit(Event::Warning { message });
     }
     draft.shards.finish()
@@ -172,7 +176,7 @@ impl SourceView for NoSource {
 }
 
 /// The shards a splitter has added.
-struct Draft {
+pub(crate) struct Draft {
     shards: ShardWriter,
     /// What of each object is taken: by the object's position and where it starts, where it ends. Neighbours are
     /// joined, so that slices in order take no memory.
@@ -182,11 +186,19 @@ struct Draft {
 }
 
 /// What a splitter sees of the source.
-struct View {
-    context: Arc<RunContext>,
-    objects: Arc<Vec<Object>>,
-    attempt: AttemptId,
-    draft: Arc<Mutex<Draft>>,
+pub(crate) struct View {
+    /// Where the objects are.
+    pub(crate) source: Store,
+    /// Where records the splitter makes are kept.
+    pub(crate) run_store: Store,
+    /// Their keys there.
+    pub(crate) layout: RunLayout,
+    /// The attempt below whose keys they lie.
+    pub(crate) attempt: AttemptId,
+    /// The source's objects, sorted by name.
+    pub(crate) objects: Arc<Vec<Object>>,
+    /// Takes the shards.
+    pub(crate) draft: Arc<Mutex<Draft>>,
 }
 
 impl SourceView for View {
@@ -205,9 +217,8 @@ impl SourceView for View {
         if offset == end {
             return Ok(Vec::new());
         }
-        let store = self.context.source.store();
-        let read = store.get_range(&object.name, offset..end, Some(object.version()));
-        store.wait(read).map(Vec::from).map_err(ReadError::Store)
+        let read = self.source.get_range(&object.name, offset..end, Some(object.version()));
+        self.source.wait(read).map(Vec::from).map_err(ReadError::Store)
     }
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {
@@ -225,10 +236,10 @@ impl SourceView for View {
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
-                let key = self.context.layout.shard_records(&self.attempt, number);
+                let key = self.layout.shard_records(&self.attempt, number);
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
-                self.context.run_store.wait(self.context.run_store.put(&key, file))?;
+                self.run_store.wait(self.run_store.put(&key, file))?;
                 draft.shards.push(Shard::Records { key, rows, bytes }, [])
             }
         }
@@ -236,8 +247,17 @@ impl SourceView for View {
 }
 
 impl Draft {
-    fn new(shards: ShardWriter) -> Self {
+    /// Makes an empty draft, which writes its shards with `shards`.
+    pub(crate) fn new(shards: ShardWriter) -> Self {
         Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    }
+
+    /// Says how much of the source no shard has, if the splitter made none of its own records of it.
+    pub(crate) fn left_out(&self, objects: &[Object]) -> Option<String> {
+        let source_bytes: u64 = objects.iter().map(|object| object.size).sum();
+        let left_out = source_bytes.saturating_sub(self.covered_bytes);
+        (left_out > 0 && !self.has_records)
+            .then(|| format!("the splitter left {left_out} of the source's {source_bytes} bytes out"))
     }
 
     /// Takes a slice, if it lies inside its object and overlaps no other. Returns the object.
@@ -334,7 +354,6 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
-    use crate::{layout::RunLayout, store::Store};
 
     fn object(name: &str, size: u64) -> Object {
         Object { name: name.to_owned(), size, e_tag: None, compression: Compression::of(name) }

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, new::NewArgs, run::RunArgs,
-    runs::RunsArgs, show::ShowArgs,
+    runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -59,6 +59,8 @@ pub(super) enum Command {
     Runs(RunsArgs),
     /// Show what happened in a run: failures first, with the commands that replay them
     Show(ShowArgs),
+    /// Run one step on sample records, in the sandbox, and print what it emits
+    Try(TryArgs),
 }
 
 #[cfg(test)]

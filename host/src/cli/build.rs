@@ -46,7 +46,8 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
 
 /// Says which component a step has.
 fn built(step: &Step, inspection: &Inspection) -> String {
-    let Inspection { step: kind, wit_version, digest, size_bytes, .. } = inspection;
+    let Inspection { interface, wit_version, digest, size_bytes, .. } = inspection;
+    let kind = interface.step();
     let mut text = format!("{:8}  {}\n", step.name, printable(&step.plugin.display().to_string()));
     if step.build.is_none() {
         _ = writeln!(text, "{:8}  not built here: the step has no `build` command", "");

@@ -26,18 +26,19 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 }
 
 fn text(file: &Path, inspection: &Inspection) -> String {
-    let Inspection { step, wit_version, imports, grantable, digest, size_bytes } = inspection;
+    let Inspection { interface, wit_version, imports, grantable, digest, size_bytes } = inspection;
     let grantable = if grantable.is_empty() { "nothing".to_owned() } else { grantable.join(", ") };
     let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n           ") };
     format!(
         "plugin     {}\n\
-         step       {step}\n\
+         step       {}\n\
          interface  etl:plugin@{wit_version}\n\
          digest     sha256:{digest}\n\
          size       {} ({} bytes)\n\
          imports    {imports}\n\
          grantable  {grantable}\n",
         file.display(),
+        interface.step(),
         bytes(*size_bytes),
         count(*size_bytes),
     )
@@ -46,11 +47,12 @@ fn text(file: &Path, inspection: &Inspection) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Interface;
 
     #[test]
     fn a_plugin_is_shown_in_aligned_lines() {
         let inspection = Inspection {
-            step: "map".to_owned(),
+            interface: Interface::Mapper,
             wit_version: "0.1.0".to_owned(),
             imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
             grantable: vec!["clock", "env:NAME"],

@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod show;
 mod signals;
+mod try_step;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -93,6 +94,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
         (Some(Command::New(args)), _) => new::new(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
+        (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
     }
     Ok(())
@@ -112,6 +114,11 @@ fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder.enable_all().thread_stack_size(stack_bytes(pipeline));
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
+}
+
+/// Starts a runtime for what needs no pipeline.
+fn small_runtime() -> Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 
 /// Returns the error as it may be shown.

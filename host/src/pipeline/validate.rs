@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow_schema::{DataType, Field};
+use arrow_schema::Field;
 use toml::{Table, Value};
 use url::Url;
 
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     layout,
-    schema::Schema,
+    schema::{Schema, data_type_of},
 };
 
 /// Turns the tables of a document into what they mean.
@@ -98,16 +98,10 @@ impl Validator<'_> {
 
     fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
         let field = |(name, value): (&String, &Value)| {
-            let data_type = match value.as_str() {
-                Some("boolean") => DataType::Boolean,
-                Some("int64") => DataType::Int64,
-                Some("float64") => DataType::Float64,
-                Some("text") => DataType::Utf8,
-                _ => {
-                    let what = format!("is {value}, which is not a type (choices: boolean, int64, float64, text)");
-                    return Err(self.wrong(&at.key(name), what));
-                }
-            };
+            let data_type = value.as_str().and_then(data_type_of).ok_or_else(|| {
+                let what = format!("is {value}, which is not a type (choices: boolean, int64, float64, text)");
+                self.wrong(&at.key(name), what)
+            })?;
             Ok(Field::new(name, data_type, true))
         };
         let fields = table.iter().map(field).collect::<Result<_>>()?;

@@ -60,8 +60,8 @@ impl Interface {
 /// What a plugin is and needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// The step it implements: `split`, `map` or `reduce`.
-    pub step: String,
+    /// The interface it exports, and so the step it implements.
+    pub interface: Interface,
     /// The version of the package `etl:plugin` it was built against.
     pub wit_version: String,
     /// The interfaces it imports, as the component names them, sorted.
@@ -83,7 +83,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let bytes = read(path)?;
     let found = Found::in_component(path, &bytes)?;
     Ok(Inspection {
-        step: found.interface.step().to_owned(),
+        interface: found.interface,
         wit_version: found.wit_version.clone(),
         imports: found.imports.clone(),
         grantable: found.grantable(),

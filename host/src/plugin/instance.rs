@@ -45,6 +45,15 @@ pub struct Task {
     pub events: Events,
 }
 
+/// What an instance has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time in its calls, less what the host did on its behalf.
+    pub time: Duration,
+    /// Its memories, which never shrink.
+    pub memory_bytes: u64,
+}
+
 /// An opened mapper.
 pub struct Mapper {
     instance: Instance,
@@ -94,6 +103,11 @@ impl Mapper {
         &self.schema
     }
 
+    /// Returns what the instance has used.
+    pub fn usage(&self) -> Usage {
+        self.instance.usage()
+    }
+
     /// Hands the next rows to the plugin, and returns those it set aside, by row.
     ///
     /// # Errors
@@ -119,6 +133,11 @@ impl Reducer {
     /// Returns what the step emits.
     pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// Returns what the instance has used.
+    pub fn usage(&self) -> Usage {
+        self.instance.usage()
     }
 
     /// Hands the next rows, sorted by key, to the plugin. `group_ends` are the rows after each key's last one.
@@ -255,6 +274,12 @@ impl Instance {
             Ok(Err(error)) => Err(self.step_error(function, error)),
             Err(trap) => Err(self.trap(function, &trap)),
         }
+    }
+
+    /// Returns what it has used.
+    pub(super) fn usage(&self) -> Usage {
+        let state = self.store.data();
+        Usage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
     }
 
     fn take_rejects(&mut self) -> Vec<RejectedRow> {

@@ -22,7 +22,7 @@ pub(super) const HOSTCALL_BYTES_MAX: usize = 128 << 20;
 pub(super) struct Growth {
     memory_bytes_max: usize,
     /// What the instance's memories hold now, in all.
-    memory_bytes: usize,
+    pub(super) memory_bytes: usize,
     /// The first request that was denied.
     pub(super) denied: Option<Denied>,
 }
@@ -104,7 +104,7 @@ pub(super) struct Clock {
     call_max: Duration,
     total_max: Duration,
     /// Time of the calls that have ended.
-    spent: Duration,
+    pub(super) spent: Duration,
     call_started: Instant,
     /// Host time inside the current call.
     host: Duration,

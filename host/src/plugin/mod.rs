@@ -23,6 +23,6 @@ mod wasi;
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
 pub use engine::{Engine, Plugin, STACK_BYTES_MAX};
-pub use instance::{Mapper, Reducer, Task};
+pub use instance::{Mapper, Reducer, Task, Usage};
 pub use splitter::{DraftShard, ReadError, SourceView, Splitter};
 pub use state::{Emit, RejectedRow};

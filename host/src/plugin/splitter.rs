@@ -9,7 +9,7 @@ use super::{
         source::{self, Object, ReadError as WitReadError},
     },
     engine::Plugin,
-    instance::{Instance, Task},
+    instance::{Instance, Task, Usage},
     state::{Phase, State},
 };
 use crate::{
@@ -54,7 +54,7 @@ pub enum ReadError {
 }
 
 /// A shard as the splitter handed it over; what it names is not checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum DraftShard {
     /// Slices of objects.
     Slices(Vec<Slice>),
@@ -92,12 +92,13 @@ impl Plugin {
 }
 
 impl Splitter {
-    /// Lets the splitter divide the source; the shards go to its [`SourceView`].
+    /// Lets the splitter divide the source; the shards go to its [`SourceView`]. Returns what it used.
     ///
     /// # Errors
     /// What the plugin returned, how it failed, or what the view said of a shard.
-    pub fn run(mut self) -> Result<()> {
-        self.instance.call("split", Phase::Split, |store| self.guest.call_split(store))
+    pub fn run(mut self) -> Result<Usage> {
+        self.instance.call("split", Phase::Split, |store| self.guest.call_split(store))?;
+        Ok(self.instance.usage())
     }
 }
 

@@ -23,3 +23,4 @@ mod scale;
 mod split_crimes;
 mod stores;
 mod support;
+mod try_step;

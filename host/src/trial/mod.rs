@@ -1,0 +1,168 @@
+//! Trials: one step run on records in memory, in the real sandbox, with everything it did collected.
+//!
+//! Owns how a step is run without a pipeline around it. Decoding, grouping, limits and the plugin's world are those of a
+//! run; nothing is written to a store. Called by `try`, `laws` and `diff`.
+
+mod sample;
+mod shuffle;
+mod split;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+
+pub use self::{
+    sample::{Place, Sample},
+    shuffle::{group, recut},
+    split::split,
+};
+use crate::{
+    chain::{lock, record_of, unshare},
+    error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+    event::Events,
+    pipeline::{Grants, Limits, Retry, Step},
+    plugin::{self, Emit, Engine, Interface, Plugin, Task, Usage},
+    reject::Reject,
+    schema::Schema,
+    shuffle::SortedGroups,
+};
+
+/// The most bytes a step may emit in a trial, since all of it is held in memory.
+const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+
+/// What a step did with its input.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// What the rows look like.
+    pub schema: Schema,
+    /// What it emitted, in order.
+    pub rows: RecordBatch,
+    /// What it set aside, in order.
+    pub rejects: Vec<Reject>,
+    /// How many records or rows it was given.
+    pub records_in: u64,
+    /// What it counted.
+    pub counters: BTreeMap<String, i64>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Loads a plugin as the step it implements, with the default limits of a pipeline.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the file is no plugin, or `config` is no JSON object.
+pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<(Interface, Plugin)> {
+    let interface = plugin::inspect(path)?.interface;
+    let config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
+    let step = Step {
+        name: interface.step().to_owned(),
+        plugin: path.to_owned(),
+        build: None,
+        config: serde_json::Value::Object(config).to_string(),
+        grants: Grants::default(),
+        limits: Limits::default(),
+        retry: Retry::default(),
+        max_rejects: u64::MAX,
+    };
+    Ok((interface, load_step(engine, &step, interface)?))
+}
+
+/// Loads the plugin of a pipeline's step for trials.
+///
+/// # Errors
+/// As [`Engine::load`].
+pub fn load_step(engine: &Engine, step: &Step, interface: Interface) -> Result<Plugin> {
+    let mut step = step.clone();
+    step.limits.output_bytes = step.limits.output_bytes.min(OUTPUT_BYTES_MAX);
+    engine.load(&step, interface)
+}
+
+/// Returns the task of a trial: shard or partition `number`, whose messages go to `events`.
+pub fn task(number: u32, events: &Events) -> Task {
+    Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events: events.clone() }
+}
+
+/// Runs a mapper on a sample, as one shard.
+///
+/// # Errors
+/// What the plugin returned or how it failed; where one record alone makes it fail, that record is named.
+pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
+    let mut under_way = None;
+    map_telling(plugin, task, sample, &mut under_way).map_err(|error| {
+        if under_way.is_none() {
+            return error;
+        }
+        // Record by record, the one that fails is known. Its messages were heard already.
+        let silent = Task { events: Events::default(), ..task.clone() };
+        match (map_telling(plugin, &silent, &sample.cut(1), &mut under_way), under_way) {
+            (Err(again), Some(row)) if again.kind() == error.kind() => again.context(sample.place(row)),
+            _ => error,
+        }
+    })
+}
+
+/// Maps a sample, and tells the first record of the batch under way.
+fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
+    let (emitted, emit) = collector();
+    let mut mapper = plugin.map(task, &sample.schema, emit)?;
+    let mut rejects = Vec::new();
+    let mut first = 0;
+    for batch in sample.batches() {
+        *under_way = Some(first);
+        for (row, reason) in mapper.process(&batch)? {
+            let record = record_of(&batch.slice(row as usize, 1))?;
+            let reject = Reject::new(plugin.step(), &reason).with_record(&record);
+            rejects.push(sample.place(first + row as usize).of(reject));
+        }
+        first += batch.num_rows();
+    }
+    *under_way = None;
+    let counters = mapper.finish()?;
+    let (schema, usage) = (mapper.schema().clone(), mapper.usage());
+    drop(mapper);
+    let rows = together(&schema, &unshare(emitted)?)?;
+    Ok(Trial { schema, rows, rejects, records_in: sample.len() as u64, counters, usage })
+}
+
+/// Runs a reducer on rows of the schema `input`, grouped by key, as one partition.
+///
+/// # Errors
+/// What the plugin returned or how it failed.
+pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
+    let (emitted, emit) = collector();
+    let mut reducer = plugin.reduce(task, input, emit)?;
+    let mut records_in = 0;
+    for groups in groups {
+        let context = || format!("rows {} to {}", records_in + 1, records_in + groups.batch.num_rows() as u64);
+        reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues).context(context)?;
+        records_in += groups.batch.num_rows() as u64;
+    }
+    let counters = reducer.finish()?;
+    let (schema, usage) = (reducer.schema().clone(), reducer.usage());
+    drop(reducer);
+    let rows = together(&schema, &unshare(emitted)?)?;
+    Ok(Trial { schema, rows, rejects: Vec::new(), records_in, counters, usage })
+}
+
+/// Returns a place for batches, and what puts them there.
+fn collector() -> (Arc<Mutex<Vec<RecordBatch>>>, Emit) {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let receiver = Arc::clone(&batches);
+    let emit = move |batch| {
+        lock(&receiver).push(batch);
+        Ok(())
+    };
+    (batches, Box::new(emit))
+}
+
+/// Returns batches as one.
+fn together(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let rows = concat_batches(&schema.fields, batches);
+    rows.map_err(|error| Error::input(format!("the rows do not fit into one batch of less than 2 GiB: {error}")))
+}
