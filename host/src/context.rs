@@ -5,6 +5,7 @@ use crate::{
     layout::{AttemptId, RunLayout, SinkLayout},
     pipeline::Pipeline,
     plugin::Task,
+    poison::Poison,
     scratch::Scratch,
     source::SourceStore,
     steps::Steps,
@@ -34,6 +35,8 @@ pub struct RunContext {
     pub workers: Workers,
     /// Local space.
     pub scratch: Scratch,
+    /// The records found that make a mapper fail.
+    pub poison: Poison,
     /// Where things are reported.
     pub events: Events,
     /// This process's name among all that work on the run.

@@ -82,6 +82,11 @@ impl Error {
         Self { kind, ..self }
     }
 
+    /// Returns the cause of this type, if there is one in the chain.
+    pub fn cause<C: std::error::Error + Send + Sync + 'static>(&self) -> Option<&C> {
+        self.chain.downcast_ref()
+    }
+
     /// Says what was being done when the error came up.
     #[must_use]
     pub fn context(self, what: impl fmt::Display + Send + Sync + 'static) -> Self {
@@ -136,6 +141,7 @@ mod tests {
         let error = error.expect_err("it was an error");
         assert_eq!(error.to_string(), "shard 3: cannot write `a`: disk on fire");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.cause::<std::io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
     }
 
     #[test]

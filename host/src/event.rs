@@ -194,6 +194,25 @@ pub enum Event {
         /// When the next attempt starts; absent when there is none.
         retry_in_ms: Option<u64>,
     },
+    /// A record makes a mapper fail whenever it is given it, and is set aside. The task starts over without it.
+    PoisonRecord {
+        /// The step that fails.
+        step: String,
+        /// The map task.
+        task: u32,
+        /// The shard.
+        shard: u32,
+        /// The number of the record in the shard, from 0.
+        record: u64,
+        /// The object the record is from; absent when a splitter made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object: Option<String>,
+        /// Where the record starts in the object, in bytes after decompression.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// How the step fails, and where in its source.
+        reason: String,
+    },
     /// A stage is complete.
     StageFinished {
         /// Which one.

@@ -1,62 +1,127 @@
 //! Map: one attempt at a map task, from the slices of its shards to its commit.
 //!
-//! Owns the order of things in an attempt. The source decodes, the chain computes, the output writes. A task is one
+//! Owns the order of things in an attempt. The input is decoded, the chain computes, the output writes. A task is one
 //! shard, or several neighbouring ones in a run of very many: each shard has instances of its own, and all go into one
 //! output. Called by the run, once per attempt.
 
 use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use crate::{
     blocking,
-    chain::{Chain, unshare},
+    chain::{Chain, lock, unshare},
     commit::Commit,
     context::RunContext,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     event::{Counts, Event, Stage},
     fail_point,
+    input::{Input, fetch},
     layout::AttemptId,
     output::OutputWriter,
     plan::Planned,
     plugin::Task,
+    poison::{self, Found, Search},
+    records::{Batch, Records},
+    reject::Reject,
     reject_log::RejectLog,
-    shards::{Shard, TaskShards},
-    source::{self, Chunks, Decoder},
-    split::read_records,
-    times::{Work, measure, spend},
-    workers::Worker,
+    shards::TaskShards,
+    source::Chunks,
+    times::measure,
 };
 
 /// How often an attempt reports progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's.
+/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's. Starts
+/// over without the poison records it comes upon.
 ///
 /// # Errors
 /// What a plugin returned or how it failed, what is wrong with the data, or which store failed.
 pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
-    let shards = planned.shards_of(task).await?;
-    let chunks = fetch(&context, &shards).await?;
-    fail_point::reach("map.begin");
+    let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
-    blocking::run(move || {
-        let (commit, times) = measure(|| run(&context, &guest_task, context.attempt(number), &shards, chunks));
-        context.run_store.wait(commit?.write(times, &context.run_store, &context.layout, Stage::Map, task))
-    })
-    .await?
+    loop {
+        let mut chunks = fetch(&context, &shards, |_| true)?;
+        // So that no worker has to.
+        chunks.ready().await;
+        fail_point::reach("map.begin");
+        let (context, guest_task, shards) = (Arc::clone(&context), guest_task.clone(), Arc::clone(&shards));
+        let ended = blocking::run(move || {
+            let (commit, times) = measure(|| run(&context, &guest_task, context.attempt(number), &shards, chunks));
+            match commit {
+                Ok(commit) => {
+                    let written = commit.write(times, &context.run_store, &context.layout, Stage::Map, task);
+                    context.run_store.wait(written).map(Some)
+                }
+                Err(Stop::Failed(error)) => Err(error),
+                Err(Stop::Stumbled(stumble)) => {
+                    let shard = stumble.shard;
+                    let found = find_poison(&context, &guest_task, &shards, *stumble);
+                    found.map(|()| None).map_err(|error| shards.name(shard, error))
+                }
+            }
+        });
+        if let Some(commit) = ended.await?? {
+            return Ok(commit);
+        }
+    }
 }
 
-/// Starts to fetch what the shards have in the source, and waits for the first data, so that no worker has to.
-async fn fetch(context: &RunContext, shards: &TaskShards) -> Result<Chunks> {
-    let slices = shards.iter().filter_map(|(_, shard, objects)| match shard {
-        Shard::Slices(slices) => Some((slices.as_slice(), objects)),
-        Shard::Records { .. } => None,
-    });
-    let mut chunks = source::fetch(context.source.store(), slices)?;
-    chunks.ready().await;
-    Ok(chunks)
+/// Why an attempt ends early.
+enum Stop {
+    Failed(Error),
+    /// A mapper failed, and there may be a poison record.
+    Stumbled(Box<Stumble>),
+}
+
+/// How the chain of a shard failed.
+struct Stumble {
+    shard: u32,
+    /// The records it was given last, unless it failed at the end.
+    records: Option<Records>,
+    /// The poison records it was not given.
+    known: Arc<Found>,
+    error: Error,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Looks for poison records of a shard whose chain failed, in its last batch, and otherwise in all of it: a mapper may
+/// keep records, or rows for the next one, for a while.
+fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+    let Stumble { shard: number, records, known, error } = stumble;
+    if context.poison.of_shard(number).len() > known.len() {
+        // Another attempt at the task has found some meanwhile.
+        return Ok(());
+    }
+    let Some((_, shard, _)) = shards.iter().find(|(other, ..)| *other == number) else { return Err(error) };
+    let worker = context.workers.take();
+    let search = Search::new(context, task, number, &known, error)?;
+    let mut found = records.map_or(Ok(false), |records| search.in_batch(&records))?;
+    if found {
+        return Ok(());
+    }
+    drop(worker);
+    let chunks = {
+        let _runtime = blocking::runtime().enter();
+        fetch(context, shards, |other| other == number)?
+    };
+    let mut first = 0;
+    Input::new(context, chunks).feed(shard, |batch| {
+        let records = Records { shard: number, first, batch };
+        first = records.numbers().end;
+        found = search.fails(&records)? && search.in_batch(&records)?;
+        Ok::<_, Error>(if found || search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if found { Ok(()) } else { Err(search.vain()) }
 }
 
 /// Maps the shards of a task on a worker thread, one after the other, up to the commit.
@@ -66,20 +131,28 @@ fn run(
     attempt: AttemptId,
     shards: &TaskShards,
     chunks: Chunks,
-) -> Result<Commit> {
+) -> Result<Commit, Stop> {
     let output = Arc::new(Mutex::new(open_output(context, task, &attempt)?));
     let rejects = Arc::new(Mutex::new(RejectLog::new(context, Stage::Map, task.task, &attempt)));
-    let mut input =
-        Input { context, worker: context.workers.take(), chunks, progress: Progress::new(context, task.task) };
+    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task.task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
         let task = Task { task: number, ..task.clone() };
-        let mut chain = Chain::open(&context.steps, &task, &output, &rejects)?;
-        let fed = input.feed(shard, &mut chain).and_then(|()| chain.finish());
-        let counters = fed.map_err(|error| shards.name(number, error))?;
+        let (output, rejects) = (Arc::clone(&output), Arc::clone(&rejects));
+        let emit = Box::new(move |batch| lock(&output).write(batch));
+        let set_aside = Box::new(move |reject: &Reject| lock(&rejects).push(reject));
+        let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
+        let poison = context.poison.of_shard(number);
+        let mut mapping = Mapping { chain, shard: number, mapped: 0, poison, progress: &mut progress };
+        let fed = input.feed(shard, |batch| mapping.map(batch).map(ControlFlow::Continue));
+        let counted = fed.and_then(|()| mapping.finish());
+        let counters = counted.map_err(|stop| match stop {
+            Stop::Failed(error) => Stop::Failed(shards.name(number, error)),
+            stumbled @ Stop::Stumbled(_) => stumbled,
+        })?;
         counts.add(&Counts { counters, ..Counts::default() });
     }
-    (counts.records_in, counts.bytes_in) = (input.progress.records, input.progress.bytes);
+    (counts.records_in, counts.bytes_in) = (progress.records, progress.bytes);
     fail_point::reach("map.mapped");
     let written = unshare(output)?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
@@ -95,46 +168,40 @@ fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> R
     }
 }
 
-/// What the shards of a task hold, and the worker that takes it in.
-struct Input<'a> {
-    context: &'a RunContext,
-    worker: Worker,
-    chunks: Chunks,
-    progress: Progress<'a>,
+/// A shard on its way through its chain.
+struct Mapping<'a, 'b> {
+    chain: Chain,
+    shard: u32,
+    /// How many records it has mapped.
+    mapped: u64,
+    poison: Arc<Found>,
+    progress: &'b mut Progress<'a>,
 }
 
-impl Input<'_> {
-    /// Feeds the records of the next shard to its chain.
-    fn feed(&mut self, shard: &Shard, chain: &mut Chain) -> Result<()> {
-        match shard {
-            Shard::Slices(_) => self.feed_source(chain),
-            Shard::Records { key, .. } => self.feed_records(key, chain),
+impl Mapping<'_, '_> {
+    /// Maps the next records of the shard.
+    fn map(&mut self, batch: Batch) -> Result<(), Stop> {
+        let records = Records { shard: self.shard, first: self.mapped, batch };
+        self.chain.set_aside(records.malformed())?;
+        if let Err(error) = poison::process(&mut self.chain, &records, 0..records.rows().num_rows(), &self.poison) {
+            return Err(self.stop(Some(records), error));
         }
-    }
-
-    fn feed_source(&mut self, chain: &mut Chain) -> Result<()> {
-        let Self { context, worker, chunks, progress } = self;
-        let next = || if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() };
-        let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
-        while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
-            chain.process_source(&batch)?;
-            progress.add(batch.records(), batch.bytes);
-        }
-        drop(decoder);
-        chunks.next_shard();
+        self.mapped = records.numbers().end;
+        self.progress.add(records.read());
         Ok(())
     }
 
-    fn feed_records(&mut self, key: &str, chain: &mut Chain) -> Result<()> {
-        let Self { context, worker, progress, .. } = self;
-        let file = worker.wait(|| context.run_store.wait(context.run_store.get(key)))?;
-        let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
-        for batch in read_records(key, file, &context.steps.source)? {
-            let batch = batch?;
-            chain.process(&batch)?;
-            progress.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+    /// Ends the shard, and returns what its steps counted.
+    fn finish(mut self) -> Result<BTreeMap<String, i64>, Stop> {
+        self.chain.finish().map_err(|error| self.stop(None, error))
+    }
+
+    fn stop(&self, records: Option<Records>, error: Error) -> Stop {
+        if error.kind() != ErrorKind::Sandbox {
+            return Stop::Failed(error);
         }
-        Ok(())
+        let (shard, known) = (self.shard, Arc::clone(&self.poison));
+        Stop::Stumbled(Box::new(Stumble { shard, records, known, error }))
     }
 }
 
@@ -152,7 +219,7 @@ impl<'a> Progress<'a> {
         Self { context, shard, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
     }
 
-    fn add(&mut self, records: u64, bytes: u64) {
+    fn add(&mut self, (records, bytes): (u64, u64)) {
         self.records += records;
         self.bytes += bytes;
         let (when, records, bytes) = self.told;

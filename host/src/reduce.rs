@@ -16,16 +16,18 @@ use crate::{
     chain::{Shared, check_planned, lock, unshare},
     commit::Commit,
     context::RunContext,
-    error::{Error, ErrorKind, Result},
-    event::{Counts, Stage},
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::{Counts, Events, Stage},
     fail_point,
     layout::AttemptId,
     ledger::Ledger,
     output::{FAN_IN, OutputWriter},
-    plugin::{Emit, Task},
-    reject::Rejected,
+    plugin::{Emit, Failure, Plugin, Task},
+    records::record_of,
+    reject::{Rejected, shown},
     run_files::RunFiles,
-    shuffle::{PartitionIndex, RunReader, SortedRun, merge_all},
+    schema::Schema,
+    shuffle::{PartitionIndex, RunReader, SortedGroups, SortedRun, merge_all},
     times::measure,
     workers::Worker,
 };
@@ -72,7 +74,11 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
     for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
         let groups = groups?;
         counts.records_in += groups.batch.num_rows() as u64;
-        reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues)?;
+        if let Err(error) = reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues) {
+            // Makes room for the next instance.
+            drop(reducer);
+            return Err(name_key(plugin, task, schema, &groups, error)?);
+        }
     }
     fail_point::reach("reduce.merged");
     counts.counters = reducer.finish()?;
@@ -80,6 +86,29 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
     let written = unshare(output)?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+}
+
+/// Names the key at which a fresh reducer fails in the same way, when it is given the groups of the batch one by one; if
+/// there is none, the keys of the batch.
+fn name_key(plugin: &Plugin, task: &Task, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
+    let Some(failure) = error.cause::<Failure>() else { return Ok(error) };
+    let keys: Vec<usize> = (0..schema.key_fields).collect();
+    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "the keys of a batch")?;
+    let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
+    let replayed = Task { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
+    let mut start = 0;
+    for &end in &groups.group_ends {
+        let rows = groups.batch.slice(start, end as usize - start);
+        if let Err(again) = reducer.process(&rows, &[end - u32::try_from(start).unwrap_or(end)], false) {
+            if again.cause::<Failure>().is_some_and(|again| again.is_like(failure)) {
+                return Ok(error.context(format!("key {}", key(start)?)));
+            }
+            break;
+        }
+        start = end as usize;
+    }
+    Ok(error.context(format!("keys {} to {}", key(0)?, key(groups.batch.num_rows() - 1)?)))
 }
 
 fn emit_to(output: &Shared<OutputWriter>) -> Emit {

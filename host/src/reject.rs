@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 /// How much of a record a reject keeps.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// How much of a reason a reject keeps.
-pub const REASON_BYTES_MAX: usize = 1 << 10;
+/// How much of a reason a reject keeps: what a plugin says, and where in its source.
+pub const REASON_BYTES_MAX: usize = 8 << 10;
+
+/// How much of a record a message shows.
+const SHOWN_BYTES_MAX: usize = 200;
 
 /// How many records were set aside, by who did: `source`, or a step's name.
 pub type Rejected = BTreeMap<String, u64>;
@@ -25,6 +28,12 @@ pub struct Reject {
     /// Where the record starts in the object, in bytes after decompression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// The shard of a record that the splitter made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
+    /// The number of such a record in its shard, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// Who set it aside: `source`, or a step's name.
     pub step: String,
     /// Why, cut to [`REASON_BYTES_MAX`].
@@ -45,7 +54,8 @@ impl Reject {
     pub fn new(step: &str, reason: &str) -> Self {
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
         let step = step.to_owned();
-        Self { object: None, offset: None, step, reason, record: None, record_hex: None, truncated: false }
+        let (object, offset, shard, number) = (None, None, None, None);
+        Self { object, offset, shard, number, step, reason, record: None, record_hex: None, truncated: false }
     }
 
     /// Says where the record starts.
@@ -54,6 +64,32 @@ impl Reject {
         self.object = Some(object.to_owned());
         self.offset = Some(offset);
         self
+    }
+
+    /// Says which of the records it is that the splitter made.
+    #[must_use]
+    pub fn of_shard(mut self, shard: u32, number: u64) -> Self {
+        self.shard = Some(shard);
+        self.number = Some(number);
+        self
+    }
+
+    /// Returns where the record is from, as in messages, if that is known: `` `a.csv` at byte 59``.
+    pub fn place(&self) -> Option<String> {
+        match (&self.object, self.offset, self.shard, self.number) {
+            (Some(object), Some(offset), ..) => Some(format!("`{object}` at byte {offset}")),
+            (.., Some(shard), Some(number)) => Some(format!("record {number} of shard {shard}")),
+            _ => None,
+        }
+    }
+
+    /// Returns the beginning of the record, as in messages.
+    pub fn shown_record(&self) -> String {
+        match (&self.record, &self.record_hex) {
+            (Some(text), _) if text.is_empty() => "an empty record".to_owned(),
+            (Some(text), _) => format!("record {}", shown(text)),
+            (None, hex) => format!("record of bytes {}", shown(hex.as_deref().unwrap_or_default())),
+        }
     }
 
     /// Keeps the record itself.
@@ -71,6 +107,13 @@ impl Reject {
         }
         self
     }
+}
+
+/// Returns the beginning of foreign text, as in messages: in backticks.
+pub fn shown(text: &str) -> String {
+    let cut = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("`{cut}{more}`")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -99,6 +142,20 @@ mod tests {
     fn records_that_are_not_utf8_survive_as_hexadecimal() {
         let reject = Reject::new("map", "no").with_record(b"a\xff\x00");
         assert_eq!((reject.record, reject.record_hex.as_deref()), (None, Some("61ff00")));
+    }
+
+    #[test]
+    fn a_message_names_a_record_and_shows_how_it_begins() {
+        let line = Reject::new("map", "no").at("a.csv", 59).with_record(b"1099,Bern");
+        assert_eq!(
+            (line.place().as_deref(), &*line.shown_record()),
+            (Some("`a.csv` at byte 59"), "record `1099,Bern`")
+        );
+        let made = Reject::new("map", "no").of_shard(3, 7).with_record(b"");
+        assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
+        assert_eq!(Reject::new("map", "no").with_record(b"a\xff").shown_record(), "record of bytes `61ff`");
+        let long = Reject::new("map", "no").with_record("é".repeat(101).as_bytes());
+        assert_eq!((long.place(), long.shown_record()), (None, format!("record `{}…`", "é".repeat(100))));
     }
 
     #[test]

@@ -78,9 +78,6 @@ pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
 }
 
 fn named(reject: &Reject) -> String {
-    let place = match (&reject.object, reject.offset) {
-        (Some(object), Some(offset)) => format!(" of `{object}` at byte {offset}"),
-        _ => String::new(),
-    };
+    let place = reject.place().map(|place| format!(" of {place}")).unwrap_or_default();
     format!("{} rejected a record{place} ({})", reject.step, reject.reason)
 }

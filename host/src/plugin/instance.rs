@@ -17,7 +17,7 @@ use super::{
     splitter::Splitting,
     state::{Emit, Phase, RejectedRow, State, Wasi},
     stdio::{Log, cut},
-    trap,
+    trap::{self, Failure},
     wasi::{self, VirtualClock},
 };
 use crate::{
@@ -294,6 +294,7 @@ impl Instance {
 
     /// Classes an error the plugin returned.
     fn step_error(&self, function: &str, error: wit::StepError) -> Error {
+        let told = |message: &str| format!("failed in `{function}`: {}", cut(message, GUEST_MESSAGE_BYTES_MAX));
         let (kind, message) = match error {
             wit::StepError::InvalidConfig(message) => {
                 let message = cut(&message, GUEST_MESSAGE_BYTES_MAX);
@@ -302,33 +303,40 @@ impl Instance {
             wit::StepError::InvalidInput(message) => (ErrorKind::Input, message),
             wit::StepError::Retryable(message) => (ErrorKind::Unavailable, message),
             wit::StepError::Fatal(message) => (ErrorKind::Plugin, message),
-            wit::StepError::Other(message) => (ErrorKind::Sandbox, message),
+            wit::StepError::Other(message) => return self.failure("failed", told(&message)),
         };
-        let message = cut(&message, GUEST_MESSAGE_BYTES_MAX);
-        Error::new(kind, anyhow::anyhow!("{} failed in `{function}`: {message}", self.name))
+        Error::new(kind, anyhow::anyhow!("{} {}", self.name, told(&message)))
     }
 
     /// Says why a call trapped: the host's own reason if it had one, a limit, or the trap and the guest's last words.
     fn trap(&mut self, function: &str, trap: &wasmtime::Error) -> Error {
         let state = self.store.data_mut();
         if let Some(failure) = state.failure.take() {
-            return if state.foreign_failure { failure } else { failure.context(self.name.clone()) };
+            return match failure.kind() {
+                _ if state.foreign_failure => failure,
+                ErrorKind::Sandbox => self.failure(&failure.to_string(), failure.to_string()),
+                _ => failure.context(self.name.clone()),
+            };
         }
-        let sandbox = |what: String| {
-            let (name, places) = (&self.name, trap::places(trap));
-            Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{name} {what}{places}"))
-        };
+        let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{}", trap::places(trap)));
+        let state = self.store.data();
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
-            return sandbox(format!("{timed_out} in `{function}`"));
+            return sandbox("time", &format!("{timed_out} in `{function}`"));
         }
         if let Some(denied) = &state.growth.denied {
-            return sandbox(format!("{denied} in `{function}`"));
+            return sandbox("memory", &format!("{denied} in `{function}`"));
         }
         if trap.is::<wasmtime::PoolConcurrencyLimitError>() {
             return Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{}: no free instance: {trap:#}", self.name));
         }
-        let told = trap::describe(trap, function, &state.log.last_words());
-        sandbox(cut(&told, GUEST_MESSAGE_BYTES_MAX).to_owned())
+        let last_words = state.log.last_words();
+        let told = trap::describe(trap, function, &last_words);
+        sandbox(&trap::cause(trap, &last_words), cut(&told, GUEST_MESSAGE_BYTES_MAX))
+    }
+
+    fn failure(&self, cause: &str, what: String) -> Error {
+        let (step, plugin, cause) = (self.step.clone(), self.name.clone(), cause.to_owned());
+        Error::new(ErrorKind::Sandbox, Failure { step, plugin, cause, what })
     }
 }
 

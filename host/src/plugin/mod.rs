@@ -26,3 +26,4 @@ pub use engine::{Engine, Plugin, STACK_BYTES_MAX};
 pub use instance::{Mapper, Reducer, Task, Usage};
 pub use splitter::{DraftShard, ReadError, SourceView, Splitter};
 pub use state::{Emit, RejectedRow};
+pub use trap::Failure;

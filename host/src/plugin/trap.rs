@@ -13,17 +13,54 @@ const PANICKED: &str = " panicked at ";
 const LIBRARIES: [&str; 5] =
     ["/library/std/", "/library/core/", "/library/alloc/", "/library/panic_abort/", "/wasi-libc/"];
 
+/// How a step failed in a call: it trapped, broke a limit, or could not class its error.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The step, as in messages: `map 2`.
+    pub step: String,
+    /// The plugin, as in messages.
+    pub(super) plugin: String,
+    /// What is the same whenever it fails like this: the place of a panic, a trap's name, a limit.
+    pub(super) cause: String,
+    /// What happened, in which function and where in the plugin's source, as a phrase that follows the plugin's name.
+    pub what: String,
+}
+
+impl Failure {
+    /// Returns whether both are the same step failing in the same way. Their messages may differ.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.step == other.step && self.cause == other.cause
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.plugin, self.what)
+    }
+}
+
 /// Says how a call of `function` ended, as a phrase that follows the plugin's name: ``panicked in `process` at
 /// src/lib.rs:7:9: message``. `last_words` are the last lines the plugin wrote to standard error.
 pub(super) fn describe(trap: &wasmtime::Error, function: &str, last_words: &[String]) -> String {
-    let panic = last_words.iter().rposition(|line| line.contains(PANICKED));
-    let (how, words) = match panic.and_then(|line| Some((line, last_words[line].split_once(PANICKED)?.1))) {
-        Some((line, place)) => {
-            (format!("panicked in `{function}` at {}", place.trim_end_matches(':')), &last_words[line + 1..])
-        }
+    let (how, words) = match panic(last_words) {
+        Some((place, words)) => (format!("panicked in `{function}` at {place}"), words),
         None => (format!("{} in `{function}`", how(trap)), last_words),
     };
     if words.is_empty() { how } else { format!("{how}: {}", words.join(" ")) }
+}
+
+/// Returns what is the same whenever a call traps like this.
+pub(super) fn cause(trap: &wasmtime::Error, last_words: &[String]) -> String {
+    panic(last_words).map_or_else(|| how(trap), |(place, _)| format!("panicked at {place}"))
+}
+
+/// Returns the place of the last panic that the plugin's last words tell of, and its message.
+fn panic(last_words: &[String]) -> Option<(&str, &[String])> {
+    let line = last_words.iter().rposition(|line| line.contains(PANICKED))?;
+    let (_, place) = last_words[line].split_once(PANICKED)?;
+    Some((place.trim_end_matches(':'), &last_words[line + 1..]))
 }
 
 fn how(trap: &wasmtime::Error) -> String {
@@ -88,6 +125,8 @@ mod tests {
             "panicked in `process` at src/lib.rs:7:9: assertion failed left: 1"
         );
         assert_eq!(describe(&trap, "open", &words(&panic[1..2])), "panicked in `open` at src/lib.rs:7:9");
+        assert_eq!(cause(&trap, &words(&panic)), "panicked at src/lib.rs:7:9");
+        assert_eq!(cause(&trap, &[]), "trapped (wasm `unreachable` instruction executed)");
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             let error = printable(error);
             Some((Level::Warn, format!("{task}: attempt {attempt} failed, trying again in {wait}: {error}")))
         }
+        Event::PoisonRecord { step, shard, record, object, offset, reason, .. } => {
+            let place = match (object, offset) {
+                (Some(object), Some(offset)) => format!(", `{object}` at byte {offset},"),
+                _ => String::new(),
+            };
+            let line = format!("{step} of shard {shard}: record {record}{place} is set aside: {reason}");
+            Some((Level::Warn, printable(&line)))
+        }
         Event::Log { step, task, level, message } => Some((*level, log_line(step, *task, *level, message))),
         Event::Warning { message } => Some((Level::Warn, format!("warning: {}", printable(message)))),
         // The error of a last attempt is the run's error, which the CLI prints.

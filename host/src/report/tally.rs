@@ -56,6 +56,9 @@ impl Tally {
             Event::AttemptFailed { stage, task, .. } if *stage == self.stage => {
                 self.under_way.remove(task);
             }
+            Event::PoisonRecord { task, .. } if self.stage == Stage::Map => {
+                self.under_way.remove(task);
+            }
             _ => {}
         }
     }

@@ -22,11 +22,12 @@ pub use self::{
     split::split,
 };
 use crate::{
-    chain::{lock, record_of, unshare},
+    chain::{lock, unshare},
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
     pipeline::{Grants, Limits, Retry, Step},
     plugin::{self, Emit, Engine, Interface, Plugin, Task, Usage},
+    records::record_of,
     reject::Reject,
     schema::Schema,
     shuffle::SortedGroups,

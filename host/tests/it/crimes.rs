@@ -31,8 +31,17 @@ fn fails(crime: &str, more: &str, texts: &[&str]) {
 #[test]
 fn a_trap_fails_its_task_with_the_plugins_own_words_and_its_place_in_the_source() {
     let panicked = "panicked in `process` at fixtures/crimes/src/acts.rs:10:5: as asked\n";
-    fails("panic", "", &["(attempt 2)", panicked, "  in panic (", "crimes/src/acts.rs:10)\n"]);
-    fails("panic", ", at = \"finish\"", &["panicked in `finish` at"]);
+    fails(
+        "panic",
+        "",
+        &[
+            "record `two` (`a.txt` at byte 4) makes `map` fail each time",
+            panicked,
+            "  in panic (",
+            "crimes/src/acts.rs:10)\n",
+        ],
+    );
+    fails("panic", ", at = \"finish\"", &["(attempt 2)", "panicked in `finish` at"]);
     fails("unreachable", "", &["trapped (wasm `unreachable` instruction executed) in `process`", "acts.rs:"]);
     fails("exit", "", &["called `exit` in `process`", "acts.rs:"]);
     fails("exit", ", count = 0", &["called `exit` in `process`"]);

@@ -24,7 +24,7 @@ fn json(ended: &Ended) -> Value {
 
 /// One shard of four fails, after it was tried again once.
 fn failing() -> Project {
-    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", task = 1 }, retry = { interval = \"1ms\" }";
+    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 1 }, retry = { interval = \"1ms\" }";
     Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 4\nsink.format = \"lines\"\nrun.concurrency = 1"))
         .file("input/a.txt", "one\ntwo\nsix\nten\n")
 }

@@ -16,6 +16,7 @@ mod hostile_components;
 mod interrupts;
 mod new;
 mod outages;
+mod poison;
 mod results;
 mod resume;
 mod sandbox;

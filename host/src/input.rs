@@ -1,0 +1,91 @@
+//! What the shards of a map task hold: read on a worker, and handed on in batches.
+//!
+//! Owns the way from slices, or from a file of records that the splitter made, to batches. Knows no plugin. Used by the
+//! map stage, and to replay what it did.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    context::RunContext,
+    error::{Error, Result},
+    records::Batch,
+    shards::{Shard, TaskShards},
+    source::{self, Chunks, Decoder},
+    split::read_records,
+    times::{Work, spend},
+    workers::Worker,
+};
+
+/// Starts to fetch what these shards of a task have in the source. Call on the runtime.
+///
+/// # Errors
+/// As [`source::fetch`].
+pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> bool) -> Result<Chunks> {
+    let slices = shards.iter().filter(|(number, ..)| wanted(*number)).filter_map(|(_, shard, objects)| match shard {
+        Shard::Slices(slices) => Some((slices.as_slice(), objects)),
+        Shard::Records { .. } => None,
+    });
+    source::fetch(context.source.store(), slices)
+}
+
+/// Shards that are read one after the other, and the worker that takes them in.
+pub struct Input<'a> {
+    context: &'a RunContext,
+    worker: Worker,
+    chunks: Chunks,
+}
+
+impl<'a> Input<'a> {
+    /// Takes a worker on this thread, which may wait, to read shards from their chunks.
+    pub fn new(context: &'a RunContext, chunks: Chunks) -> Self {
+        Self { context, worker: context.workers.take(), chunks }
+    }
+
+    /// Hands the records of the next shard to `take`, until it has enough.
+    ///
+    /// # Errors
+    /// What is wrong with the data, which store failed, or what `take` said.
+    pub fn feed<E: From<Error>>(
+        &mut self,
+        shard: &Shard,
+        take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        match shard {
+            Shard::Slices(_) => self.feed_source(take),
+            Shard::Records { key, .. } => self.feed_records(key, take),
+        }
+    }
+
+    fn feed_source<E: From<Error>>(
+        &mut self,
+        mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let Self { context, worker, chunks } = self;
+        let next = || if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() };
+        let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
+        while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
+            if take(Batch::Source(Box::new(batch)))?.is_break() {
+                break;
+            }
+        }
+        drop(decoder);
+        chunks.next_shard();
+        Ok(())
+    }
+
+    fn feed_records<E: From<Error>>(
+        &mut self,
+        key: &str,
+        mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let Self { context, worker, .. } = self;
+        let file = worker.wait(|| context.run_store.wait(context.run_store.get(key)))?;
+        let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
+        for batch in read_records(key, file, &context.steps.source)? {
+            if take(Batch::Splitter(batch?))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
