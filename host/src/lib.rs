@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod map;
 pub mod memory;
+pub mod nearest;
 pub mod output;
 pub mod pipeline;
 pub mod plan;

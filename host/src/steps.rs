@@ -39,6 +39,9 @@ impl Steps {
     /// what the next step or the sink cannot take, or breaks.
     pub fn load(pipeline: &Pipeline, engine: &Engine) -> Result<Self> {
         let mut maps = load_plugins(pipeline, engine)?;
+        for (step, plugin) in maps.iter().enumerate() {
+            plugin.check_config().map_err(|wrong| pipeline.wrong_config(step, &wrong))?;
+        }
         let split = matches!(pipeline.split, Split::Plugin(_)).then(|| maps.remove(0));
         let reduce = pipeline.reduce.as_ref().and_then(|_| maps.pop());
         let source = pipeline.source.format.schema();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::StepError;
 
 /// The configuration of a step that takes none.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, crate::Describe)]
 pub struct NoConfig {}
 
 /// Reads the configuration, or says which field is wrong.

@@ -15,6 +15,7 @@ macro_rules! export_mapper {
         #[allow(unsafe_code, clippy::allow_attributes, reason = "exports are generated with unsafe attributes")]
         const _: () = {
             $crate::step!($crate::MapRunner<$mapper>);
+            $crate::sections!(<$mapper as $crate::Mapper>::Config);
 
             impl $crate::bindings::map::exports::etl::plugin::mapper::Guest for Component {
                 fn open(context: $crate::Context) -> Result<$crate::Schema, $crate::StepError> {
@@ -48,6 +49,7 @@ macro_rules! export_reducer {
         #[allow(unsafe_code, clippy::allow_attributes, reason = "exports are generated with unsafe attributes")]
         const _: () = {
             $crate::step!($crate::ReduceRunner<$reducer>);
+            $crate::sections!(<$reducer as $crate::Reducer>::Config);
 
             impl $crate::bindings::reduce::exports::etl::plugin::reducer::Guest for Component {
                 fn open(context: $crate::Context) -> Result<$crate::Schema, $crate::StepError> {
@@ -85,6 +87,7 @@ macro_rules! export_splitter {
         #[allow(unsafe_code, clippy::allow_attributes, reason = "exports are generated with unsafe attributes")]
         const _: () = {
             $crate::step!($crate::SplitRunner<$splitter>);
+            $crate::sections!(<$splitter as $crate::Splitter>::Config);
 
             impl $crate::bindings::split::exports::etl::plugin::splitter::Guest for Component {
                 fn open(context: $crate::Context) -> Result<(), $crate::StepError> {
@@ -118,6 +121,28 @@ macro_rules! step {
         }
     };
 }
+
+/// Adds what is said of the plugin to its file, as sections that are no part of its code.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! sections {
+    ($config:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            const SCHEMA: $crate::SchemaText = <$config as $crate::Describe>::SCHEMA;
+
+            #[unsafe(link_section = "etl:config-schema")]
+            static CONFIG_SCHEMA: [u8; SCHEMA.len()] = SCHEMA.to_array();
+
+            #[unsafe(link_section = "etl:sdk")]
+            static SDK: [u8; $crate::SDK.len()] = $crate::SchemaText::new().text($crate::SDK).to_array();
+        };
+    };
+}
+
+/// This crate's name and version.
+#[doc(hidden)]
+pub const SDK: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// Returns the step of this instance.
 #[doc(hidden)]

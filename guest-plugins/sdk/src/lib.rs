@@ -59,6 +59,10 @@
 //!
 //! Its crate has `crate-type = ["cdylib"]` and is built with `cargo build --release --target wasm32-wasip2`.
 //!
+//! # Configuration
+//! A step's configuration is a type of its own, with `#[derive(serde::Deserialize, etl_plugin::Describe)]`. [`Describe`]
+//! puts what it looks like into the plugin's file, doc comments included, and `etl-host` shows and checks it.
+//!
 //! # The same bytes on every run
 //! The order of keyed rows does not matter, since the host sorts them by key; among rows of one key, and in rows
 //! without a key, it does. `std`'s `HashMap` is safe to iterate over here, because the host seeds a step's random
@@ -78,6 +82,7 @@ pub mod bindings;
 mod cell;
 mod config;
 mod counts;
+mod describe;
 mod diagnostics;
 mod export;
 mod host;
@@ -102,9 +107,10 @@ pub use bindings::split::etl::plugin::source::{Object, ReadError};
 pub use cell::{Cell, Row, Value};
 pub use config::NoConfig;
 pub use counts::Counts;
+pub use describe::{Describe, SchemaText};
 pub use diagnostics::{count, log};
 #[doc(hidden)]
-pub use export::opened;
+pub use export::{SDK, opened};
 pub use mapper::{LineMapper, Lines, MapRunner, Mapper};
 pub use output::Output;
 pub use reducer::{ReduceRunner, Reducer};

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Context, DataType, Output, Rows, Schema, StepError, config, diagnostics};
+use crate::{Batch, Context, DataType, Describe, Output, Rows, Schema, StepError, config, diagnostics};
 
 /// A map step which handles one line after the other.
 ///
@@ -11,7 +11,7 @@ use crate::{Batch, Context, DataType, Output, Rows, Schema, StepError, config, d
 /// [`export_line_mapper!`](crate::export_line_mapper).
 pub trait LineMapper: Sized {
     /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
-    type Config: DeserializeOwned;
+    type Config: DeserializeOwned + Describe;
 
     /// Makes the step, before any line comes. Also called when a pipeline is only checked.
     fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
@@ -36,7 +36,7 @@ pub trait LineMapper: Sized {
 /// [`export_mapper!`](crate::export_mapper).
 pub trait Mapper: Sized {
     /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
-    type Config: DeserializeOwned;
+    type Config: DeserializeOwned + Describe;
 
     /// Makes the step, before any row comes. Also called when a pipeline is only checked: check the columns of
     /// `context.input` here.

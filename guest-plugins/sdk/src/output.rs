@@ -99,7 +99,7 @@ mod tests {
         reject_beyond: bool,
     }
 
-    #[derive(serde::Deserialize)]
+    #[derive(serde::Deserialize, crate::Describe)]
     struct EchoConfig {
         reject_beyond: bool,
     }

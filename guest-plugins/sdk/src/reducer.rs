@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Cell, Context, Output, Rows, Schema, StepError, config, diagnostics};
+use crate::{Batch, Cell, Context, Describe, Output, Rows, Schema, StepError, config, diagnostics};
 
 /// A reduce step: a fold over the rows of each key.
 ///
@@ -11,7 +11,7 @@ use crate::{Batch, Cell, Context, Output, Rows, Schema, StepError, config, diagn
 /// row for each key is all it emits.
 pub trait Reducer: Sized {
     /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
-    type Config: DeserializeOwned;
+    type Config: DeserializeOwned + Describe;
 
     /// What is remembered of one key's rows. Each key starts with the default.
     type State: Default;

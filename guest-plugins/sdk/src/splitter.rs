@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Context, Object, ReadError, Shard, Slice, StepError, config, diagnostics, host};
+use crate::{Batch, Context, Describe, Object, ReadError, Shard, Slice, StepError, config, diagnostics, host};
 
 /// How much of an object is read at a time. The host gives at most 8 MiB.
 const CHUNK_BYTES: u32 = 1024 * 1024;
@@ -15,7 +15,7 @@ const PAGE_SHARDS: usize = 256;
 /// One value divides one run's source and is dropped; export it with [`export_splitter!`](crate::export_splitter).
 pub trait Splitter: Sized {
     /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
-    type Config: DeserializeOwned;
+    type Config: DeserializeOwned + Describe;
 
     /// Makes the step. `context.input` is the schema of the source's records. Also called when a pipeline is only
     /// checked.

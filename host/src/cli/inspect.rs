@@ -1,14 +1,17 @@
 //! `etl-host inspect`
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use super::print;
 use crate::{
     error::Result,
-    plugin::{self, Inspection},
-    report::text::{bytes, count},
+    plugin::{self, ConfigField, ConfigSchema, Inspection},
+    report::text::{bytes, count, printable},
 };
 
 #[derive(Debug, Args)]
@@ -26,22 +29,43 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 }
 
 fn text(file: &Path, inspection: &Inspection) -> String {
-    let Inspection { interface, wit_version, imports, grantable, digest, size_bytes } = inspection;
-    let grantable = if grantable.is_empty() { "nothing".to_owned() } else { grantable.join(", ") };
-    let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n           ") };
-    format!(
-        "plugin     {}\n\
-         step       {}\n\
-         interface  etl:plugin@{wit_version}\n\
-         digest     sha256:{digest}\n\
-         size       {} ({} bytes)\n\
-         imports    {imports}\n\
-         grantable  {grantable}\n",
-        file.display(),
-        interface.step(),
-        bytes(*size_bytes),
-        count(*size_bytes),
-    )
+    let Inspection { interface, imports, exports, grantable, built_with, config, digest, size_bytes, .. } = inspection;
+    let mut text = String::new();
+    let mut say = |label: &str, lines: &[String], none: &str| {
+        let lines = if lines.is_empty() { &[none.to_owned()] } else { lines };
+        for (position, line) in lines.iter().enumerate() {
+            let label = if position == 0 { label } else { "" };
+            _ = writeln!(text, "{label:9}  {}", printable(line));
+        }
+    };
+    say("plugin", &[file.display().to_string()], "");
+    say("step", &[interface.step().to_owned()], "");
+    say("interface", &[format!("etl:plugin@{}", inspection.wit_version)], "");
+    say("digest", &[format!("sha256:{digest}")], "");
+    say("size", &[format!("{} ({} bytes)", bytes(*size_bytes), count(*size_bytes))], "");
+    say("built by", built_with, "it does not say");
+    say("exports", exports, "none");
+    say("imports", imports, "none");
+    say(
+        "grantable",
+        &[grantable.join(", ")].into_iter().filter(|names| !names.is_empty()).collect::<Vec<_>>(),
+        "nothing",
+    );
+    match config {
+        Some(config) => say("config", &fields(config), "none"),
+        None => say("config", &[], "the plugin does not describe it"),
+    }
+    text
+}
+
+/// Returns the fields of a configuration, each with its description below it.
+fn fields(config: &ConfigSchema) -> Vec<String> {
+    let described = config.fields().into_iter().flat_map(|field| {
+        let ConfigField { name, takes, required, description } = field;
+        let optional = if required { "required" } else { "optional" };
+        [Some(format!("{name}: {takes}, {optional}")), description.map(|text| format!("  {text}"))]
+    });
+    described.flatten().map(|line| line.replace('\n', " ")).collect()
 }
 
 #[cfg(test)]
@@ -55,6 +79,9 @@ mod tests {
             interface: Interface::Mapper,
             wit_version: "0.1.0".to_owned(),
             imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
+            exports: vec!["etl:plugin/mapper@0.1.0".to_owned()],
+            built_with: vec!["etl-plugin 0.1.0".to_owned(), "rustc 1.95.0".to_owned()],
+            config: None,
             grantable: vec!["clock", "env:NAME"],
             digest: "00ff".to_owned(),
             size_bytes: 71_782,
@@ -65,9 +92,13 @@ step       map
 interface  etl:plugin@0.1.0
 digest     sha256:00ff
 size       70.1 KiB (71,782 bytes)
+built by   etl-plugin 0.1.0
+           rustc 1.95.0
+exports    etl:plugin/mapper@0.1.0
 imports    etl:plugin/output@0.1.0
            wasi:io/error@0.2.6
 grantable  clock, env:NAME
+config     the plugin does not describe it
 ";
         assert_eq!(text(Path::new("a/count.wasm"), &inspection), expected);
     }

@@ -1,9 +1,7 @@
 //! What serde says is wrong with a value, in the words of `pipeline.toml`.
 
 use super::key::{KeyPath, Segment};
-
-/// A name that is at least this similar to a known one (1 less the share of letters to change) is taken for a slip.
-const SIMILARITY_MIN: f64 = 0.6;
+use crate::nearest::did_you_mean;
 
 /// Returns the key that is wrong and what is wrong with it, as the end of a sentence that starts with the key.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {
@@ -24,16 +22,6 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
     match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
         Some((found, expected)) => (key, format!("must be {}, not {}", toml_words(expected), toml_words(found))),
         None => (key, format!("cannot be read: {text}")),
-    }
-}
-
-/// Returns the question for a name close to a known one, and nothing for any other.
-fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let similar = known.iter().map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
-    let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
-        Some((_, known)) => format!("did you mean `{known}`? "),
-        None => String::new(),
     }
 }
 

@@ -19,6 +19,7 @@ mod validate;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -34,6 +35,7 @@ use self::{
 pub use self::{grants::Grants, secrets::Secrets};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
+    plugin::{Place, WrongConfig},
     schema::Schema,
 };
 
@@ -60,6 +62,8 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// The values of `${NAME}` and of granted variables, to keep them out of whatever is written.
     pub secrets: Secrets,
+    /// Knows where each value was written.
+    written: Arc<Document>,
 }
 
 impl Pipeline {
@@ -82,11 +86,28 @@ impl Pipeline {
         let tables = tables(&document, &directory(path)?, expanded, &env);
         let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
         let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
+        let (document, written) = (written, Arc::new(document));
         let mut pipeline =
-            Self { name, source, split, maps, reduce, sink, run, store_options, document: written, secrets };
+            Self { name, source, split, maps, reduce, sink, run, store_options, document, secrets, written };
         let granted: Vec<_> = pipeline.steps().flat_map(|step| step.grants.variables.clone()).collect();
         granted.iter().for_each(|(variable, value)| pipeline.secrets.add(variable, value));
         Ok(pipeline)
+    }
+
+    /// Makes the error that the configuration of a step, counted as in [`Pipeline::steps`], is wrong: with the line.
+    pub fn wrong_config(&self, step: usize, wrong: &WrongConfig) -> Error {
+        let first_map = usize::from(matches!(self.split, Split::Plugin(_)));
+        let (root, map) = (KeyPath::default(), step.wrapping_sub(first_map));
+        let table = match step {
+            _ if step < first_map => root.key("split"),
+            _ if map < self.maps.len() => root.key("map").index(map),
+            _ => root.key("reduce"),
+        };
+        let key = wrong.place.iter().fold(table.key("config"), |key, place| match place {
+            Place::Field(name) => key.key(name),
+            Place::Item(index) => key.index(*index),
+        });
+        self.written.error(&key, &wrong.what)
     }
 
     /// Returns the number of reduce tasks; 0 in a map-only pipeline.

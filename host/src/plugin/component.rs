@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 
+use super::{config_schema::ConfigSchema, stdio::cut};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
 /// The largest component file that is loaded.
@@ -12,6 +13,14 @@ const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How deep components may be nested in one another: compiling takes memory with the square of it.
 const DEPTH_MAX: u32 = 50;
+
+/// The sections in which a plugin says what its configuration looks like, and what SDK it uses.
+const CONFIG_SCHEMA: &str = "etl:config-schema";
+const SDK: &str = "etl:sdk";
+
+/// How many tools are told that made a component, and how long the name of one is.
+const TOOLS_MAX: usize = 16;
+const TOOL_BYTES_MAX: usize = 100;
 
 /// The version of the package `wit/` this host knows, without the patch.
 const WIT_VERSION: &str = "0.1";
@@ -68,6 +77,12 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What of that can be granted, as `grants` writes it: `clock`, `random`, `env:NAME`.
     pub grantable: Vec<&'static str>,
+    /// The interfaces it exports, as the component names them, sorted.
+    pub exports: Vec<String>,
+    /// The tools that made it, as it names them: `rustc 1.95.0`.
+    pub built_with: Vec<String>,
+    /// What it says of its configuration, if anything.
+    pub config: Option<ConfigSchema>,
     /// Its SHA-256 digest, in hexadecimal.
     pub digest: String,
     /// The size of the file.
@@ -87,6 +102,9 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         wit_version: found.wit_version.clone(),
         imports: found.imports.clone(),
         grantable: found.grantable(),
+        exports: found.exports,
+        built_with: found.built_with,
+        config: found.config,
         digest: digest(&bytes),
         size_bytes: bytes.len() as u64,
     })
@@ -115,6 +133,9 @@ pub(super) struct Found {
     pub(super) interface: Interface,
     wit_version: String,
     imports: Vec<String>,
+    exports: Vec<String>,
+    built_with: Vec<String>,
+    pub(super) config: Option<ConfigSchema>,
 }
 
 impl Found {
@@ -141,7 +162,8 @@ impl Found {
                 path.display(),
             )));
         }
-        Ok(Self { interface, wit_version, imports: names.imports })
+        let Names { imports, exports, built_with, config } = names;
+        Ok(Self { interface, wit_version, imports, exports, built_with, config })
     }
 
     /// Returns what it imports that can be granted; a stand-in is linked where it is not.
@@ -196,10 +218,13 @@ fn list(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// The names at a component's top level, sorted.
+/// The names at a component's top level, sorted, and what its sections say of it.
+#[derive(Default)]
 struct Names {
     imports: Vec<String>,
     exports: Vec<String>,
+    built_with: Vec<String>,
+    config: Option<ConfigSchema>,
 }
 
 fn scan(bytes: &[u8]) -> Result<Names, String> {
@@ -207,7 +232,7 @@ fn scan(bytes: &[u8]) -> Result<Names, String> {
         return Err("is not WebAssembly (a component starts with `\\0asm`)".to_owned());
     }
     let broken = |error: wasmparser::BinaryReaderError| format!("is not a valid component: {error}");
-    let mut names = Names { imports: Vec::new(), exports: Vec::new() };
+    let mut names = Names::default();
     // What is nested in the component also arrives here, between its own section's start and its end.
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -232,12 +257,46 @@ fn scan(bytes: &[u8]) -> Result<Names, String> {
                     names.exports.push(export.map_err(broken)?.name.name.to_owned());
                 }
             }
+            Payload::CustomSection(section) if depth <= 1 => names.read_section(section.name(), section.data()),
             _ => {}
         }
     }
     names.imports.sort();
     names.exports.sort();
     Ok(names)
+}
+
+impl Names {
+    /// Takes what a section of the component, or of a module in it, says. What cannot be read says nothing.
+    fn read_section(&mut self, name: &str, data: &[u8]) {
+        match name {
+            CONFIG_SCHEMA if self.config.is_none() => self.config = ConfigSchema::parse(data),
+            SDK => self.built_with.extend(str::from_utf8(data).map(cut_tool)),
+            "producers" => self.built_with.extend(producers(data).unwrap_or_default()),
+            _ => {}
+        }
+        self.built_with.sort();
+        self.built_with.dedup();
+        self.built_with.truncate(TOOLS_MAX);
+    }
+}
+
+/// Reads the tools of a section `producers`.
+fn producers(data: &[u8]) -> wasmparser::Result<Vec<String>> {
+    let mut tools = Vec::new();
+    for field in ProducersSectionReader::new(BinaryReader::new(data, 0))? {
+        let field = field?;
+        for tool in field.values.into_iter().take(TOOLS_MAX).filter(|_| field.name != "language") {
+            let tool = tool?;
+            let version = tool.version.split([' ', '(']).next().unwrap_or_default();
+            tools.push(cut_tool(&format!("{} {version}", tool.name)));
+        }
+    }
+    Ok(tools)
+}
+
+fn cut_tool(tool: &str) -> String {
+    cut(tool.trim(), TOOL_BYTES_MAX).to_owned()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::{Cache, Miss},
     component::{self, Found, Interface},
+    config_schema::{ConfigSchema, WrongConfig},
     state::{self, State},
 };
 use crate::{
@@ -106,6 +107,7 @@ impl Engine {
             grants: step.grants.clone(),
             limits: step.limits.clone(),
             config: step.config.clone(),
+            config_schema: found.config,
             exports: exports.map_err(invalid)?,
             pre,
         })
@@ -122,6 +124,7 @@ pub struct Plugin {
     pub(super) grants: Grants,
     pub(super) limits: Limits,
     pub(super) config: String,
+    config_schema: Option<ConfigSchema>,
     pub(super) pre: InstancePre<State>,
     pub(super) exports: Exports,
 }
@@ -135,6 +138,16 @@ impl Plugin {
     /// Returns the component's SHA-256 digest, in hexadecimal: the plugin's identity.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Compares its configuration with what the component says of it, if it does.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn check_config(&self) -> Result<(), WrongConfig> {
+        let Some(schema) = &self.config_schema else { return Ok(()) };
+        // A step's configuration was made from a document, and is JSON.
+        schema.check(&serde_json::from_str(&self.config).unwrap_or_default())
     }
 
     /// Returns what its component imports that can be granted.

@@ -71,7 +71,9 @@ pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<(Interface, Pl
         retry: Retry::default(),
         max_rejects: u64::MAX,
     };
-    Ok((interface, load_step(engine, &step, interface)?))
+    let plugin = load_step(engine, &step, interface)?;
+    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
+    Ok((interface, plugin))
 }
 
 /// Loads the plugin of a pipeline's step for trials.

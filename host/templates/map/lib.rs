@@ -1,9 +1,9 @@
 //! Map step: takes the city and the number of pieces from each order.
 
-use etl_plugin::{Context, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
 
 /// `[map.config]` of pipeline.toml.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, Describe)]
 struct Config {
     /// What separates the fields of a line.
     #[serde(default = "comma")]

@@ -1,9 +1,9 @@
 //! Reduce step: adds up the pieces of each city. Also serves as combiner, since it emits what it is given.
 
-use etl_plugin::{Cell, Context, DataType, Output, Reducer, Rows, Schema, StepError};
+use etl_plugin::{Cell, Context, DataType, Describe, Output, Reducer, Rows, Schema, StepError};
 
 /// `[reduce.config]` of pipeline.toml.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, Describe)]
 struct Config {
     /// Keys with fewer pieces than this are left out. Does not go with `combine = true`: a combiner sees only some
     /// rows of a key.

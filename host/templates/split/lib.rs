@@ -1,9 +1,9 @@
 //! Split step: cuts every object into the same number of slices, each a shard of its own.
 
-use etl_plugin::{Context, Shards, Slice, Source, Splitter, StepError};
+use etl_plugin::{Context, Describe, Shards, Slice, Source, Splitter, StepError};
 
 /// `[split.config]` of pipeline.toml.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, Describe)]
 struct Config {
     /// How many slices an object is cut into, at least 1.
     #[serde(default = "two")]

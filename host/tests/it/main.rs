@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod compile_cache;
+mod config;
 mod crashes;
 mod crimes;
 mod damage;

@@ -109,7 +109,11 @@ fn what_does_not_go_together_is_refused() {
     };
     refused("word_count", &["--input", "none.txt"], &["cannot open `none.txt`"]);
     refused("word_count", &["--input", "words.txt", "--config", "7"], &["the configuration is not a JSON object"]);
-    refused("word_count", &["--input", "words.txt", "--config", "{\"case\":1}"], &["unknown field `case`"]);
+    refused(
+        "word_count",
+        &["--input", "words.txt", "--config", "{\"case\":1}"],
+        &["`config.case` is not a field", "lowercase"],
+    );
     refused("word_count", &["--input", "words.txt", "--format", "json"], &["needs the fields to read"]);
     refused("word_count", &["--input", "words.txt", "--fields", "a=text"], &["goes with `--format json`"]);
     refused("word_count", &["--input", "words.txt", "--reduce", &path("key_value")], &["is a map plugin"]);

@@ -5,17 +5,16 @@
 //!
 //! Input: lines. Output: key `type` (text), value `count` (int64); add them up with `sum`. Lines that lack the
 //! field, or whose type is not UTF-8, are rejected.
-//!
-//! Configuration, all optional:
-//! - `separator`: cut lines into fields at this text.
-//! - `field`: which field is the type, counted from 0 (default 0).
 
-use etl_plugin::{Context, Counts, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
 use memchr::memmem::Finder;
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 struct Config {
+    /// Cut lines into fields at this text.
     separator: Option<String>,
+    /// Which field is the type, counted from 0 (default 0).
     field: Option<usize>,
 }
 

@@ -4,24 +4,22 @@
 //! Of the others, those with a wrong number of fields are rejected. It can follow itself in a chain.
 //!
 //! Input: lines. Output: `line` (text), in the order of the input.
-//!
-//! Configuration, all optional:
-//! - `pattern`: a regular expression; keep lines in which it matches somewhere. One that is plain text is by far the
-//!   fastest.
-//! - `trim`: whether to cut white space off both ends first (default true).
-//! - `columns`: how many fields a line must have.
-//! - `separator`: what separates fields (default `,`); quotes have no meaning.
 
-use etl_plugin::{Context, LineMapper, Output, Schema, StepError, Text, count};
+use etl_plugin::{Context, Describe, LineMapper, Output, Schema, StepError, Text, count};
 use memchr::memmem;
 use regex_lite::Regex;
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
+    /// A regular expression; keep lines in which it matches somewhere. One that is plain text is by far the fastest.
     pattern: Option<String>,
+    /// Whether to cut white space off both ends first (default true).
     trim: bool,
+    /// How many fields a line must have.
     columns: Option<usize>,
+    /// What separates fields (default `,`); quotes have no meaning.
     separator: String,
 }
 

@@ -2,19 +2,19 @@
 //!
 //! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
 //! Lines that lack a field, whose key is not UTF-8, or whose value is no int64 are rejected.
-//!
-//! Configuration, all optional:
-//! - `separator`: what separates fields, one character (default `,`; quotes have no meaning).
-//! - `key`, `value`: which fields to take, counted from 0 (default 0 and 1).
 
-use etl_plugin::{Context, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
 use memchr::memmem::Finder;
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
+    /// What separates fields, one character (default `,`; quotes have no meaning).
     separator: char,
+    /// Which field is the key, counted from 0 (default 0).
     key: usize,
+    /// Which field is the value, counted from 0 (default 1).
     value: usize,
 }
 

@@ -3,18 +3,17 @@
 //! Objects larger than the target are cut at line ends: no line is in two slices, and a line longer than the target
 //! stays whole. Small objects and what is left of large ones share shards, up to the target. A compressed object, which
 //! cannot be cut, is a shard of its own. Empty objects are left out.
-//!
-//! Configuration, optional:
-//! - `target_size`: in bytes, at least 1 (default 67108864, 64 MiB).
 
-use etl_plugin::{Context, Object, Shards, Slice, Source, Splitter, StepError};
+use etl_plugin::{Context, Describe, Object, Shards, Slice, Source, Splitter, StepError};
 
 /// How much is read at a cut to find the line's end.
 const READ_BYTES: u32 = 64 * 1024;
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
+    /// In bytes, at least 1 (default 67108864, 64 MiB).
     target_size: u64,
 }
 

@@ -5,17 +5,17 @@
 //!
 //! The records are put into the plan, and all of them are in memory at once: for small sources, up to some tens of MiB.
 //! Objects must be lines and not be compressed.
-//!
-//! Configuration:
-//! - `min`, `max`: how many shards, at least 1.
-//! - `seed`: of the random numbers (default 0).
 
-use etl_plugin::{BatchBuilder, Context, DataType, Schema, Shards, Source, Splitter, StepError};
+use etl_plugin::{BatchBuilder, Context, DataType, Describe, Schema, Shards, Source, Splitter, StepError};
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 struct Config {
+    /// The fewest shards, at least 1.
     min: u32,
+    /// The most shards.
     max: u32,
+    /// The seed of the random numbers (default 0).
     #[serde(default)]
     seed: u64,
 }

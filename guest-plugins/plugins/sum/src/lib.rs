@@ -3,17 +3,17 @@
 //! Input: any key; values of type int64 or float64. Output: the same columns, one row for each key, each value the sum
 //! of its column. Nulls are skipped; the sum of nothing but nulls is null. A sum that does not fit an int64 fails the
 //! task.
-//!
-//! Configuration, all optional:
-//! - `max`, `min`: value columns of which to keep the largest or smallest value instead of the sum.
 
-use etl_plugin::{Cell, Context, DataType, Field, Output, Reducer, Rows, Schema, StepError};
+use etl_plugin::{Cell, Context, DataType, Describe, Field, Output, Reducer, Rows, Schema, StepError};
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 #[derive(Default)]
 struct Config {
+    /// Value columns of which to keep the largest value instead of the sum.
     max: Vec<String>,
+    /// Value columns of which to keep the smallest value instead of the sum.
     min: Vec<String>,
 }
 

@@ -5,15 +5,14 @@
 //!
 //! Input: lines. Output: key `word` (text), value `count` (int64); add them up with `sum`. Lines that are not UTF-8 are
 //! rejected.
-//!
-//! Configuration, optional:
-//! - `lowercase`: whether `The` and `the` are the same word (default true).
 
-use etl_plugin::{Context, Counts, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
 
-#[derive(serde::Deserialize)]
+/// The configuration.
+#[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
+    /// Whether `The` and `the` are the same word (default true).
     lowercase: bool,
 }
 

@@ -167,7 +167,7 @@ mod tests {
     }
 
     /// Cuts every object in two: what comes before `end`, and the four bytes from `start`.
-    #[derive(serde::Deserialize)]
+    #[derive(serde::Deserialize, crate::Describe)]
     struct Cut {
         end: u64,
         start: u64,

@@ -1,0 +1,124 @@
+//! What `#[serde(…)]` and doc comments say of a type, its fields and its variants.
+
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, ext::IdentExt, meta::ParseNestedMeta};
+
+use crate::names::Case;
+
+/// What is said of a whole type.
+#[derive(Default)]
+pub(crate) struct Container {
+    rename_all: Option<Case>,
+    has_default: bool,
+}
+
+/// What is said of a field that is read.
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) has_default: bool,
+    /// Whether a function reads it, so that its type says nothing of what it takes.
+    pub(crate) opaque: bool,
+}
+
+/// What is said of a variant.
+pub(crate) struct Variant;
+
+impl Container {
+    pub(crate) fn new(attributes: &[Attribute]) -> syn::Result<Self> {
+        let mut container = Self::default();
+        each_serde(attributes, |meta| {
+            match name_of(&meta).as_str() {
+                "rename_all" => container.rename_all = Some(case(&meta)?),
+                "default" => (container.has_default, _) = (true, skip_value(&meta)?),
+                "deny_unknown_fields" => {}
+                "crate" | "expecting" | "bound" => skip_value(&meta)?,
+                _ => return Err(unknown(&meta)),
+            }
+            Ok(())
+        })?;
+        Ok(container)
+    }
+}
+
+impl Field {
+    /// Returns what is said of a field; `None` if it is not read from the configuration.
+    pub(crate) fn new(field: &syn::Field, container: &Container) -> syn::Result<Option<Self>> {
+        let ident = field.ident.as_ref().expect("a named field has a name").unraw().to_string();
+        let (mut name, mut skipped) =
+            (container.rename_all.map_or_else(|| ident.clone(), |case| case.of_field(&ident)), false);
+        let (mut has_default, mut opaque) = (container.has_default, false);
+        each_serde(&field.attrs, |meta| {
+            match name_of(&meta).as_str() {
+                "rename" => name = text(&meta)?,
+                "default" => (has_default, _) = (true, skip_value(&meta)?),
+                "skip" | "skip_deserializing" => skipped = true,
+                "deserialize_with" | "with" => (opaque, _) = (true, skip_value(&meta)?),
+                "bound" | "borrow" => skip_value(&meta)?,
+                _ => return Err(unknown(&meta)),
+            }
+            Ok(())
+        })?;
+        let description = description(&field.attrs);
+        Ok((!skipped).then_some(Self { name, description, has_default, opaque }))
+    }
+}
+
+impl Variant {
+    /// Returns how a variant is written; `None` if it is not read from the configuration.
+    pub(crate) fn name(variant: &syn::Variant, container: &Container) -> syn::Result<Option<String>> {
+        let ident = variant.ident.unraw().to_string();
+        let mut name = container.rename_all.map_or_else(|| ident.clone(), |case| case.of_variant(&ident));
+        let mut skipped = false;
+        each_serde(&variant.attrs, |meta| {
+            match name_of(&meta).as_str() {
+                "rename" => name = text(&meta)?,
+                "skip" | "skip_deserializing" => skipped = true,
+                _ => return Err(unknown(&meta)),
+            }
+            Ok(())
+        })?;
+        Ok((!skipped).then_some(name))
+    }
+}
+
+/// Returns the doc comment, its lines joined.
+fn description(attributes: &[Attribute]) -> Option<String> {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) => Some(line.value().trim().to_owned()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let text = lines.collect::<Vec<_>>().join(" ");
+    (!text.trim().is_empty()).then(|| text.trim().to_owned())
+}
+
+fn each_serde(
+    attributes: &[Attribute],
+    mut each: impl FnMut(ParseNestedMeta<'_>) -> syn::Result<()>,
+) -> syn::Result<()> {
+    let serde = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
+    serde.into_iter().try_for_each(|attribute| attribute.parse_nested_meta(&mut each))
+}
+
+fn name_of(meta: &ParseNestedMeta<'_>) -> String {
+    meta.path.get_ident().map(ToString::to_string).unwrap_or_default()
+}
+
+fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
+    Ok(meta.value()?.parse::<LitStr>()?.value())
+}
+
+fn case(meta: &ParseNestedMeta<'_>) -> syn::Result<Case> {
+    let written = text(meta)?;
+    Case::new(&written).ok_or_else(|| meta.error(format!("`{written}` is no way to write names")))
+}
+
+fn skip_value(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    if meta.input.peek(Token![=]) { meta.value()?.parse::<Expr>().map(drop) } else { Ok(()) }
+}
+
+fn unknown(meta: &ParseNestedMeta<'_>) -> syn::Error {
+    meta.error("`Describe` cannot describe this; write the implementation of `etl_plugin::Describe` by hand")
+}

@@ -1,0 +1,248 @@
+//! What a configuration says of itself: a JSON Schema that is made when the plugin is compiled.
+//!
+//! It is not code of the plugin but a section of its file, so it costs no memory and no time, and the host reads it
+//! without running anything.
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use etl_plugin_derive::Describe;
+
+/// The longest description of a configuration.
+const BYTES_MAX: usize = 16 * 1024;
+
+/// A type that can be in a step's configuration and says what it looks like there.
+///
+/// `#[derive(Describe)]`, beside `#[derive(serde::Deserialize)]`, is all a configuration takes. It makes a JSON Schema of
+/// the fields: their names, types, doc comments, and which may be left out. `etl-host inspect` shows it, and `check` and
+/// `run` compare `pipeline.toml` with it, so that what is wrong there is named with its line.
+///
+/// ```
+/// #[derive(serde::Deserialize, etl_plugin::Describe)]
+/// struct Config {
+///     /// What separates the fields of a line.
+///     separator: char,
+///     /// Leaves out what is smaller.
+///     at_least: Option<u64>,
+/// }
+/// ```
+///
+/// The attributes `default`, `rename`, `rename_all`, `skip`, `with` and `deserialize_with` of serde are understood, others
+/// that change what is read are refused.
+pub trait Describe {
+    /// The JSON Schema of a value.
+    const SCHEMA: SchemaText;
+
+    /// Whether a field of the type must be there, unless it has a default.
+    const REQUIRED: bool = true;
+}
+
+/// A text that is put together when the plugin is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaText {
+    bytes: [u8; BYTES_MAX],
+    length: usize,
+}
+
+impl SchemaText {
+    /// Returns the empty text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; BYTES_MAX], length: 0 }
+    }
+
+    /// Adds text.
+    ///
+    /// # Panics
+    /// When the whole is longer than 16 KiB, which is an error when the plugin is compiled.
+    #[must_use]
+    pub const fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes(), text.len())
+    }
+
+    /// Adds a schema, with one more key in it if there is one.
+    #[must_use]
+    pub const fn with(self, schema: &Self, key: &str) -> Self {
+        if key.is_empty() {
+            return self.bytes(&schema.bytes, schema.length);
+        }
+        // A schema is an object: its last byte is the brace that closes it.
+        let open = self.bytes(&schema.bytes, schema.length - 1);
+        let open = if schema.length > 2 { open.text(",") } else { open };
+        open.text(key).text("}")
+    }
+
+    /// Adds an item to a list, if it is `wanted`.
+    #[must_use]
+    pub const fn item(self, wanted: bool, item: &str) -> Self {
+        match (wanted, self.bytes[self.length - 1]) {
+            (false, _) => self,
+            (true, b'[') => self.text(item),
+            (true, _) => self.text(",").text(item),
+        }
+    }
+
+    /// Returns the number of bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Returns whether it is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Returns the first `N` bytes.
+    #[must_use]
+    pub const fn to_array<const N: usize>(&self) -> [u8; N] {
+        let (mut array, mut i) = ([0; N], 0);
+        while i < N {
+            array[i] = self.bytes[i];
+            i += 1;
+        }
+        array
+    }
+
+    const fn bytes(mut self, bytes: &[u8], length: usize) -> Self {
+        assert!(self.length + length <= BYTES_MAX, "the description of the configuration is longer than 16 KiB");
+        let mut i = 0;
+        while i < length {
+            self.bytes[self.length] = bytes[i];
+            self.length += 1;
+            i += 1;
+        }
+        self
+    }
+}
+
+impl Default for SchemaText {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! describe {
+    ($($ty:ty: $schema:literal),* $(,)?) => {
+        $(impl Describe for $ty {
+            const SCHEMA: SchemaText = SchemaText::new().text($schema);
+        })*
+    };
+}
+
+describe! {
+    bool: r#"{"type":"boolean"}"#,
+    i8: r#"{"type":"integer","minimum":-128,"maximum":127}"#,
+    i16: r#"{"type":"integer","minimum":-32768,"maximum":32767}"#,
+    i32: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#,
+    i64: r#"{"type":"integer"}"#,
+    u8: r#"{"type":"integer","minimum":0,"maximum":255}"#,
+    u16: r#"{"type":"integer","minimum":0,"maximum":65535}"#,
+    u32: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
+    u64: r#"{"type":"integer","minimum":0}"#,
+    // A plugin's `usize` has 32 bits.
+    usize: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
+    isize: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#,
+    f32: r#"{"type":"number"}"#,
+    f64: r#"{"type":"number"}"#,
+    char: r#"{"type":"string","minLength":1,"maxLength":1}"#,
+    String: r#"{"type":"string"}"#,
+    serde_json::Value: "{}",
+}
+
+impl<T: Describe> Describe for Option<T> {
+    const SCHEMA: SchemaText =
+        SchemaText::new().text("{\"anyOf\":[").with(&T::SCHEMA, "").text(",{\"type\":\"null\"}]}");
+    const REQUIRED: bool = false;
+}
+
+impl<T: Describe> Describe for Box<T> {
+    const SCHEMA: SchemaText = T::SCHEMA;
+    const REQUIRED: bool = T::REQUIRED;
+}
+
+impl<T: Describe> Describe for Vec<T> {
+    const SCHEMA: SchemaText = SchemaText::new().text("{\"type\":\"array\",\"items\":").with(&T::SCHEMA, "").text("}");
+}
+
+impl<T: Describe> Describe for BTreeMap<String, T> {
+    const SCHEMA: SchemaText =
+        SchemaText::new().text("{\"type\":\"object\",\"additionalProperties\":").with(&T::SCHEMA, "").text("}");
+}
+
+impl<T: Describe, S> Describe for HashMap<String, T, S> {
+    const SCHEMA: SchemaText = <BTreeMap<String, T> as Describe>::SCHEMA;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema<C: Describe>() -> Value {
+        let bytes = &C::SCHEMA.bytes[..C::SCHEMA.len()];
+        serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
+    }
+
+    #[derive(serde::Deserialize, Describe)]
+    #[serde(rename_all = "kebab-case")]
+    enum Mode {
+        InOrder,
+        #[serde(rename = "any")]
+        AnyOrder,
+    }
+
+    #[derive(serde::Deserialize, Describe)]
+    #[expect(dead_code, reason = "only described")]
+    struct Config {
+        /// What separates the "fields"
+        /// of a line.
+        separator: char,
+        at_least: Option<u64>,
+        #[serde(default)]
+        columns: Vec<String>,
+        #[serde(rename = "type")]
+        kind: Mode,
+        #[serde(default, deserialize_with = "serde::de::Deserialize::deserialize")]
+        size: u8,
+        #[serde(skip)]
+        cache: Vec<u8>,
+        limits: BTreeMap<String, f64>,
+    }
+
+    #[test]
+    fn a_configuration_describes_its_fields() {
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "separator": {
+                    "type": "string", "minLength": 1, "maxLength": 1,
+                    "description": "What separates the \"fields\" of a line.",
+                },
+                "at_least": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
+                "columns": { "type": "array", "items": { "type": "string" } },
+                "type": { "enum": ["in-order", "any"] },
+                "size": {},
+                "limits": { "type": "object", "additionalProperties": { "type": "number" } },
+            },
+            "required": ["separator", "type", "limits"],
+            "additionalProperties": false,
+        });
+        assert_eq!(schema::<Config>(), expected);
+        assert_eq!(schema::<crate::NoConfig>()["properties"], json!({}));
+    }
+
+    #[derive(serde::Deserialize, Describe, Default)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Defaulted {
+        max_size: u32,
+    }
+
+    #[test]
+    fn a_default_of_the_whole_is_one_of_each_field() {
+        let described = schema::<Defaulted>();
+        assert_eq!(described["required"], json!([]));
+        assert_eq!(described["properties"]["maxSize"]["maximum"], u32::MAX);
+    }
+}

@@ -1,0 +1,26 @@
+//! The known name that a wrong one was meant to be.
+
+/// A name that is at least this similar to a known one (1 less the share of letters to change) is taken for a slip.
+const SIMILARITY_MIN: f64 = 0.6;
+
+/// Returns the question for a name close to a known one, and nothing for any other: ``did you mean `url`? ``.
+pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let similar = known.iter().map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
+    let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
+        Some((_, known)) => format!("did you mean `{known}`? "),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_slip_is_asked_about() {
+        assert_eq!(did_you_mean("seperator", &["key", "separator"]), "did you mean `separator`? ");
+        assert_eq!(did_you_mean("colour", &["key", "separator"]), "");
+        assert_eq!(did_you_mean("a", &[]), "");
+    }
+}
