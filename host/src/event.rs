@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ErrorKind, times::Times};
+use crate::{error::ErrorKind, times::Times, usage::Usage};
 
 /// A part of a run, in the order they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -238,6 +238,8 @@ pub enum Event {
         /// The text.
         message: String,
     },
+    /// What this process used; sent once, before its last event.
+    Usage(Usage),
     /// The run is complete: its last event.
     RunFinished {
         /// How long this process worked on it.
@@ -255,6 +257,11 @@ pub enum Event {
         error: String,
         /// How long this process worked on it.
         duration_ms: u64,
+    },
+    /// What happened can be looked at. Comes after the last event, and is not kept in the run store.
+    Reported {
+        /// Where the report lies.
+        report: String,
     },
 }
 

@@ -62,4 +62,5 @@ pub mod stores;
 pub mod times;
 pub mod trial;
 pub mod upload;
+pub mod usage;
 pub mod workers;

@@ -38,6 +38,7 @@ use crate::{
     poison::Poison,
     reduce::reduce_partition,
     reject_log::check_limit,
+    report::html,
     resume::{self, Unfinished},
     run_files::RunFiles,
     scheduler::{Scheduler, interrupted},
@@ -48,6 +49,7 @@ use crate::{
     steps::Steps,
     store::Creates,
     stores::Stores,
+    usage::Usage,
     workers::Workers,
 };
 
@@ -110,11 +112,15 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
         ended = run.execute() => ended,
         never = log.keep() => match never {},
     };
+    run.emit(Event::Usage(run.usage()));
     match &ended {
         Ok(manifest) => run.finished(started, manifest),
         Err(error) => run.failed(started, error),
     }
     let logged = log.write().await;
+    if logged.is_ok() {
+        run.report().await;
+    }
     // Why the run failed matters more than why its log could not be written.
     ended.and(logged)?;
     Ok(run.outcome(false))
@@ -401,6 +407,22 @@ impl Run {
     fn failed(&self, started: Instant, error: &Error) {
         let duration_ms = elapsed_ms(started);
         self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
+    }
+
+    fn usage(&self) -> Usage {
+        let context = &self.context;
+        let stores = [("source", context.source.store()), ("run store", &context.run_store), ("sink", &context.sink)];
+        Usage::now(stores.map(|(name, store)| (name, store.traffic())))
+    }
+
+    /// Writes the report, from what the run store says by now. A run is as good without.
+    async fn report(&self) {
+        let context = &self.context;
+        let redact = context.pipeline.secrets.redactor();
+        match html::write(&context.run_store, &context.pipeline.name, &context.run_id, redact).await {
+            Ok(report) => self.emit(Event::Reported { report }),
+            Err(error) => self.emit(Event::Warning { message: format!("the report could not be written: {error}") }),
+        }
     }
 
     fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {

@@ -25,6 +25,7 @@ use crate::{
     blocking,
     error::{Error, ErrorContext, ErrorKind, Result},
     pipeline::Location,
+    usage::Traffic,
 };
 
 #[cfg(test)]
@@ -32,11 +33,13 @@ pub(crate) mod counting;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faulty;
+mod metered;
 mod open;
 mod probe;
 #[cfg(test)]
 mod tests;
 
+use self::metered::{Meter, metered};
 pub use failure::classify_io;
 pub use probe::Creates;
 
@@ -63,6 +66,8 @@ pub struct Store {
     directory: Option<Arc<LocalPath>>,
     /// Whether the store refuses to create what is there; known after [`Store::probe_creates`].
     creates_once: Arc<AtomicBool>,
+    /// Counts what it is asked for.
+    meter: Arc<Meter>,
 }
 
 /// An object in a listing.
@@ -108,18 +113,15 @@ impl Store {
     pub fn open(location: &Location, options: &BTreeMap<String, String>) -> Result<Self> {
         let opened =
             open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;
-        Ok(Self {
-            inner: opened.store,
-            prefix: opened.prefix,
-            name: location.written.as_str().into(),
-            directory: opened.directory.map(Into::into),
-            creates_once: Arc::new(AtomicBool::new(true)),
-        })
+        let store = Self::from_object_store(opened.store, opened.prefix, &location.written);
+        Ok(Self { directory: opened.directory.map(Into::into), ..store })
     }
 
     /// Makes a store of any implementation; `name` is what messages call it.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
-        Self { inner, prefix, name: name.into(), directory: None, creates_once: Arc::new(AtomicBool::new(true)) }
+        let (creates_once, meter) = (Arc::new(AtomicBool::new(true)), Arc::default());
+        let inner = metered(inner, &meter);
+        Self { inner, prefix, name: name.into(), directory: None, creates_once, meter }
     }
 
     /// Returns the store as one that, on local disk, has written to the disk what it says it has: an object survives
@@ -128,9 +130,14 @@ impl Store {
     pub fn synced(&self) -> Self {
         // Every write is synced, even one that is worth no wait: it may be the one that makes a directory.
         match self.directory {
-            Some(_) => Self { inner: open::local(true), ..self.clone() },
+            Some(_) => Self { inner: metered(open::local(true), &self.meter), ..self.clone() },
             None => self.clone(),
         }
+    }
+
+    /// Returns what was asked of this store through any of its handles.
+    pub fn traffic(&self) -> Traffic {
+        self.meter.traffic()
     }
 
     /// Returns the store's URL as the operator wrote it.

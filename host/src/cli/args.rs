@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, new::NewArgs, run::RunArgs,
-    runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, new::NewArgs, report::ReportArgs,
+    run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -55,6 +55,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
     New(NewArgs),
+    /// Make the report of a run again: a page to look at
+    Report(ReportArgs),
     /// List the runs of a pipeline, newest first
     Runs(RunsArgs),
     /// Show what happened in a run: failures first, with the commands that replay them

@@ -8,6 +8,7 @@ mod check;
 mod clean;
 mod inspect;
 mod new;
+mod report;
 mod run;
 mod runs;
 mod show;
@@ -92,6 +93,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::New(args)), _) => new::new(&args)?,
+        (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,

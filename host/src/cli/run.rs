@@ -76,13 +76,20 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) => {
-            let hint = summary
-                .lock()
-                .planned_run()
-                .and_then(|run_id| Some(format!("{}:\n  {}", advice(error.kind())?, command(program, args, run_id))));
+            let hint = hint(program, args, &summary.lock(), error.kind());
             Err(Failure { error: redacted(&error, &pipeline.secrets), hint: hint.map(|hint| redact(&hint)) })
         }
     }
+}
+
+/// Returns what to do after an error: where to look, and what finishes the run.
+fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> Option<String> {
+    let report = summary.report().map(|report| format!("what happened: {report}"));
+    let finish = summary
+        .planned_run()
+        .and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(program, args, run_id))));
+    let hints: Vec<String> = [report, finish].into_iter().flatten().collect();
+    (!hints.is_empty()).then(|| hints.join("\n"))
 }
 
 /// Returns how loud something must be to be shown.

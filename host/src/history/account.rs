@@ -24,6 +24,7 @@ use crate::{
     plan::Plan,
     reject::Rejected,
     store::{Listed, Store},
+    usage::Usage,
 };
 
 /// The most attempts that are kept.
@@ -36,7 +37,7 @@ const TEXTS_MAX: usize = 300;
 const CHARACTERS_MAX: usize = 2000;
 
 /// A run, in full.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Account {
     /// The pipeline's name.
     pub pipeline: String,
@@ -56,6 +57,8 @@ pub struct Account {
     pub attempts: Vec<Attempt>,
     /// How many more there were.
     pub attempts_left_out: u64,
+    /// What the processes used that ended by themselves, with their places in [`Account::processes`].
+    pub usages: Vec<(usize, Usage)>,
     /// Warnings, and messages of plugins.
     pub messages: Vec<Message>,
     /// How many more there were.
@@ -167,6 +170,7 @@ impl Account {
             stages: reader.stages,
             attempts: reader.attempts,
             attempts_left_out: reader.attempts_left_out,
+            usages: reader.usages,
             messages: reader.messages,
             messages_left_out: reader.messages_left_out,
             rejected: Rejected::new(),
@@ -199,6 +203,15 @@ impl Account {
         failed(true).chain(failed(false))
     }
 
+    /// Returns the number of partitions; 0 when nothing is reduced, or the plan is not known.
+    pub fn partitions(&self) -> u64 {
+        let planned = self.plan.as_ref().and_then(|plan| {
+            let reduce = plan.pipeline.get("reduce")?;
+            Some(reduce.get("partitions").and_then(serde_json::Value::as_u64).unwrap_or(1))
+        });
+        self.manifest.as_ref().map(|manifest| manifest.partitions.into()).or(planned).unwrap_or_default()
+    }
+
     /// Returns the sums over all stages.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();
@@ -224,6 +237,7 @@ struct Reader {
     attempts: Vec<Attempt>,
     attempts_left_out: u64,
     failures: usize,
+    usages: Vec<(usize, Usage)>,
     messages: Vec<Message>,
     messages_left_out: u64,
     messages_of: HashMap<&'static str, usize>,
@@ -304,7 +318,12 @@ impl Reader {
                 let end = AttemptEnd::Failed { kind, error, retried };
                 self.ended((stage, task, attempt), at_ms, None, Default::default(), end);
             }
+            Event::PoisonRecord { step, shard, record, reason, .. } => {
+                let text = format!("record {record} is set aside, because it makes the step fail: {reason}");
+                self.message(at_ms, Level::Warn, Some((step, shard)), &text);
+            }
             Event::Log { step, task, level, message } => self.message(at_ms, level, Some((step, task)), &message),
+            Event::Usage(usage) => self.usages.push((self.processes.len() - 1, usage)),
             Event::Warning { message } => self.message(at_ms, Level::Warn, None, &message),
             _ => {}
         }

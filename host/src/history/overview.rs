@@ -10,12 +10,13 @@ use super::{
 use crate::{error::Result, json::from_json, layout::RunLayout, manifest::Manifest, store::Store};
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Its result is complete.
     Complete,
     /// It is under way, or was killed: nobody wrote down how it ended.
+    #[default]
     Unfinished,
     /// It ended with an error.
     Failed,
@@ -47,7 +48,7 @@ impl State {
 }
 
 /// A run at a glance. What is absent is not known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Overview {
     /// Its id.
     pub run_id: String,

@@ -64,7 +64,7 @@ impl Journal {
 impl Listener for Journal {
     fn on_event(&mut self, event: &Stamped) {
         let can_be_left_out = match event.event {
-            Event::AttemptProgress { .. } => return,
+            Event::AttemptProgress { .. } | Event::Reported { .. } => return,
             Event::AttemptStarted { .. }
             | Event::AttemptFinished { .. }
             | Event::AttemptFailed { .. }
@@ -94,7 +94,8 @@ fn json_line(event: &Stamped, redact: &Redact) -> String {
     format!("{value}\n")
 }
 
-fn redact_texts(value: &mut Value, redact: &Redact) {
+/// Redacts every text in a value.
+pub(super) fn redact_texts(value: &mut Value, redact: &Redact) {
     match value {
         Value::String(text) => *text = redact(text),
         Value::Array(items) => items.iter_mut().for_each(|item| redact_texts(item, redact)),

@@ -27,6 +27,7 @@ pub struct Summary {
     plan: Option<(u64, u64, u64)>,
     stages: BTreeMap<Stage, StageRow>,
     finished: Option<Finished>,
+    report: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +61,11 @@ impl Summary {
     /// Returns the run's id, once it has a plan to go on by.
     pub fn planned_run(&self) -> Option<&str> {
         self.run_id.as_deref().filter(|_| self.plan.is_some())
+    }
+
+    /// Returns where the report lies, once it is written.
+    pub fn report(&self) -> Option<&str> {
+        self.report.as_deref()
     }
 
     fn totals(&self) -> Counts {
@@ -120,6 +126,7 @@ impl Listener for Summary {
                 let (result, parts) = (result.clone(), parts.clone());
                 self.finished = Some(Finished { duration_ms: *duration_ms, result, parts });
             }
+            Event::Reported { report } => self.report = Some(report.clone()),
             _ => {}
         }
     }
@@ -153,7 +160,8 @@ impl fmt::Display for Summary {
             entry(f, "rejects", &[format!("{}, see {place}", count(totals.rejects))])?;
         }
         entry(f, "result", &finished.result_lines())?;
-        entry(f, "run store", std::slice::from_ref(&self.run_store))
+        entry(f, "run store", std::slice::from_ref(&self.run_store))?;
+        entry(f, "report", &self.report.iter().cloned().collect::<Vec<_>>())
     }
 }
 
@@ -234,6 +242,7 @@ mod tests {
             Event::StageStarted { stage: Stage::Reduce, tasks: 2, committed: 0 },
             stage(Stage::Reduce, 130, reduce),
             finished(2),
+            Event::Reported { report: "file:///data/runs/count/r1/report.html".into() },
         ]);
         let expected = "\
 count: done in 3.2s
@@ -254,6 +263,7 @@ result     file:///data/result/r1
            part-00000.json
            part-00001.json
 run store  file:///data/runs/count/r1
+report     file:///data/runs/count/r1/report.html
 ";
         assert_eq!(summary.to_string(), expected);
         assert_eq!(summary.planned_run(), Some("r1"));

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod browser;
 mod compile_cache;
 mod config;
 mod crashes;
@@ -18,6 +19,7 @@ mod interrupts;
 mod new;
 mod outages;
 mod poison;
+mod report;
 mod results;
 mod resume;
 mod sandbox;

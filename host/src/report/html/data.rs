@@ -1,0 +1,204 @@
+//! What the page shows, as it is embedded: bounded, whatever the run.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    spread::{self, Durations, Skew, Slow},
+    timeline::Timeline,
+};
+use crate::{
+    error::ErrorKind,
+    event::{Counts, Stage},
+    history::{Account, Attempt, AttemptEnd, Message, Overview, Process},
+    plan::PlannedStep,
+    reject::{Reject, Rejected},
+    usage::Traffic,
+};
+
+/// How many failures are shown.
+const FAILURES_MAX: usize = 200;
+
+/// The most characters of `pipeline.toml`.
+const DOCUMENT_CHARACTERS_MAX: usize = 100_000;
+
+#[derive(Serialize)]
+pub(super) struct Data<'a> {
+    pipeline: &'a str,
+    run: &'a Overview,
+    run_store: &'a str,
+    error: Option<&'a str>,
+    host: Option<&'a str>,
+    objects: Option<u64>,
+    source_bytes: Option<u64>,
+    shards: u64,
+    partitions: u64,
+    parts: usize,
+    combine: bool,
+    sink_format: &'a str,
+    steps: Vec<Step<'a>>,
+    stages: Vec<StageData<'a>>,
+    processes: &'a [Process],
+    attempts: u64,
+    failed: usize,
+    failures: Vec<Failure<'a>>,
+    failures_more: usize,
+    lanes_left_out: usize,
+    timeline: Timeline,
+    durations: Vec<Durations>,
+    skew: Vec<Skew>,
+    slowest: Vec<Slow>,
+    rejected: &'a Rejected,
+    reject_samples: &'a [Reject],
+    messages: &'a [Message],
+    messages_more: u64,
+    cost: Cost<'a>,
+    document: String,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: &'a str,
+    digest: &'a str,
+    plugin: &'a str,
+    file: &'a str,
+}
+
+#[derive(Serialize)]
+struct StageData<'a> {
+    stage: Stage,
+    tasks: u64,
+    committed: u64,
+    duration_ms: u64,
+    retries: u64,
+    counts: &'a Counts,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    stage: Stage,
+    task: u32,
+    number: u32,
+    kind: ErrorKind,
+    error: &'a str,
+    retried: bool,
+    replay: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Cost<'a> {
+    /// How many processes said what they used.
+    processes: usize,
+    guest_ms: u64,
+    attempts_ms: u64,
+    processor_ms: Option<u64>,
+    gb_seconds: Option<f64>,
+    peak_memory_bytes: Option<u64>,
+    requests: u64,
+    stores: BTreeMap<&'a str, Traffic>,
+}
+
+impl<'a> Data<'a> {
+    /// Makes what is shown of a run.
+    pub(super) fn of(account: &'a Account) -> Self {
+        let plan = account.plan.as_ref();
+        let document = plan.map_or(&Value::Null, |plan| &plan.pipeline);
+        let failed = account.failures().count();
+        let timeline = Timeline::of(account);
+        let committed = |stage| account.stages.get(&stage).map_or(0, |of| of.committed);
+        let partitions = account.partitions();
+        let parts = if partitions > 0 { committed(Stage::Reduce) } else { committed(Stage::Map) };
+        Self {
+            pipeline: &account.pipeline,
+            run: &account.overview,
+            run_store: &account.run_store,
+            error: account.error(),
+            host: plan.map(|plan| plan.host.as_str()),
+            objects: plan.map(|plan| plan.objects),
+            source_bytes: plan.map(|plan| plan.bytes),
+            shards: account.overview.shards.unwrap_or_default(),
+            partitions,
+            parts: account.manifest.as_ref().map_or(usize::try_from(parts).unwrap_or_default(), |of| of.parts.len()),
+            combine: document["reduce"]["combine"].as_bool().unwrap_or_default(),
+            sink_format: document["sink"]["format"].as_str().unwrap_or("json"),
+            steps: plan.map(|plan| plan.recipe.steps.iter().map(|of| step(of, document)).collect()).unwrap_or_default(),
+            stages: account.stages.iter().map(stage).collect(),
+            processes: &account.processes,
+            attempts: account.attempts.len() as u64 + account.attempts_left_out,
+            failed,
+            failures: account.failures().take(FAILURES_MAX).filter_map(|of| failure(account, of)).collect(),
+            failures_more: failed.saturating_sub(FAILURES_MAX),
+            lanes_left_out: timeline.lanes_left_out,
+            timeline,
+            durations: spread::durations(account),
+            skew: spread::skew(account),
+            slowest: spread::slowest(account),
+            rejected: &account.rejected,
+            reject_samples: &account.reject_samples,
+            messages: &account.messages,
+            messages_more: account.messages_left_out,
+            cost: cost(account),
+            document: written(document),
+        }
+    }
+}
+
+fn step<'a>(of: &'a PlannedStep, document: &'a Value) -> Step<'a> {
+    let at = match of.step.as_str() {
+        "map" => &document["map"][0],
+        // The second one is called `map 2`.
+        name => match name.strip_prefix("map ").and_then(|number| number.parse::<usize>().ok()) {
+            Some(number) => &document["map"][number.saturating_sub(1)],
+            None => &document[name],
+        },
+    };
+    let plugin = at["plugin"].as_str().unwrap_or_default();
+    let file = plugin.rsplit('/').next().unwrap_or_default();
+    Step { step: &of.step, digest: &of.digest, plugin, file }
+}
+
+fn stage<'a>((stage, of): (&Stage, &'a crate::history::StageAccount)) -> StageData<'a> {
+    let (tasks, committed, duration_ms, retries) = (of.tasks, of.committed, of.duration_ms, of.retries);
+    StageData { stage: *stage, tasks, committed, duration_ms, retries, counts: &of.counts }
+}
+
+fn failure<'a>(account: &Account, attempt: &'a Attempt) -> Option<Failure<'a>> {
+    let AttemptEnd::Failed { kind, error, retried } = &attempt.end else { return None };
+    let (kind, retried) = (*kind, *retried);
+    let Attempt { stage, task, number, .. } = *attempt;
+    let replay = || format!("etl-host replay pipeline.toml {} --shard {task}", account.overview.run_id);
+    Some(Failure { stage, task, number, kind, error, retried, replay: (stage == Stage::Map).then(replay) })
+}
+
+fn cost(account: &Account) -> Cost<'_> {
+    let mut stores: BTreeMap<&str, Traffic> = BTreeMap::new();
+    for (_, usage) in &account.usages {
+        usage.stores.iter().for_each(|(name, traffic)| stores.entry(name).or_default().add(traffic));
+    }
+    let gb_seconds = account.usages.iter().map(|(process, usage)| {
+        let process = &account.processes[*process];
+        let seconds = process.last_at_ms.saturating_sub(process.started_at_ms) as f64 / 1000.0;
+        Some(usage.peak_memory_bytes? as f64 / 1e9 * seconds)
+    });
+    Cost {
+        processes: account.usages.len(),
+        guest_ms: account.stages.values().map(|of| of.counts.times.guest_us).sum::<u64>() / 1000,
+        attempts_ms: account.attempts.iter().map(|attempt| attempt.duration_ms).sum(),
+        processor_ms: account.usages.iter().map(|(_, usage)| usage.processor_ms).sum(),
+        gb_seconds: gb_seconds.sum(),
+        peak_memory_bytes: account.usages.iter().filter_map(|(_, usage)| usage.peak_memory_bytes).max(),
+        requests: stores.values().map(Traffic::requests).sum(),
+        stores,
+    }
+}
+
+/// Returns `pipeline.toml` as it was planned.
+fn written(document: &Value) -> String {
+    let text = toml::to_string_pretty(document).unwrap_or_default();
+    match text.char_indices().nth(DOCUMENT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}\n…", &text[..end]),
+        None => text,
+    }
+}

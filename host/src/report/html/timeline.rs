@@ -1,0 +1,123 @@
+//! Attempts as blocks in rows: which were under way at the same time, in how many places.
+
+use serde::Serialize;
+
+use crate::history::{Account, Attempt, AttemptEnd};
+
+/// The most blocks that are drawn; short ones that follow each other become one until there are no more than that.
+const BLOCKS_MAX: usize = 4000;
+
+/// The most rows that are drawn.
+const LANES_MAX: usize = 200;
+
+/// The attempts of a run by place and time.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Timeline {
+    /// When the first attempt began, in milliseconds since the Unix epoch.
+    pub origin_ms: u64,
+    /// From there to the end of the last.
+    pub span_ms: u64,
+    /// Whose each row is, as a place among the processes.
+    pub lanes: Vec<usize>,
+    /// How many rows are left out.
+    #[serde(skip)]
+    pub lanes_left_out: usize,
+    /// What to draw.
+    pub blocks: Vec<Block>,
+}
+
+/// An attempt, or several that follow each other: row, start, duration, stage, end, first task, its try, attempts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Block(usize, u64, u64, &'static str, &'static str, u32, u32, u64);
+
+impl Timeline {
+    /// Places the attempts of a run.
+    pub(super) fn of(account: &Account) -> Self {
+        let origin_ms = account.attempts.iter().map(|attempt| attempt.started_at_ms).min().unwrap_or_default();
+        let end = |attempt: &Attempt| attempt.started_at_ms + attempt.duration_ms;
+        let span_ms = account.attempts.iter().map(end).max().unwrap_or_default() - origin_ms;
+        let mut attempts: Vec<&Attempt> = account.attempts.iter().collect();
+        attempts.sort_by_key(|attempt| (attempt.process, attempt.started_at_ms, end(attempt)));
+        let mut places = Places::default();
+        let mut blocks = Vec::new();
+        let mut left_out = 0;
+        for attempt in attempts {
+            let lane = places.take(attempt.process, attempt.started_at_ms, end(attempt));
+            if lane < LANES_MAX {
+                blocks.push(block(lane, origin_ms, attempt));
+            } else {
+                left_out = left_out.max(lane + 1 - LANES_MAX);
+            }
+        }
+        let mut lanes: Vec<usize> = places.lanes.iter().map(|(process, _)| *process).collect();
+        lanes.truncate(LANES_MAX);
+        Self { origin_ms, span_ms: span_ms.max(1), lanes, lanes_left_out: left_out, blocks: merged(blocks, span_ms) }
+    }
+}
+
+/// Rows, and until when each is taken.
+#[derive(Default)]
+struct Places {
+    lanes: Vec<(usize, u64)>,
+    /// The first row of the process that is being placed.
+    first: usize,
+}
+
+impl Places {
+    /// Takes the first row of a process that is free. Processes come one after the other, attempts as they start.
+    fn take(&mut self, process: usize, from_ms: u64, to_ms: u64) -> usize {
+        if self.lanes.last().is_none_or(|(last, _)| *last != process) {
+            self.first = self.lanes.len();
+        }
+        let free = self.lanes[self.first..].iter().position(|(_, until_ms)| *until_ms <= from_ms);
+        let lane = match free {
+            Some(lane) => self.first + lane,
+            None => {
+                self.lanes.push((process, 0));
+                self.lanes.len() - 1
+            }
+        };
+        self.lanes[lane].1 = to_ms;
+        lane
+    }
+}
+
+fn block(lane: usize, origin_ms: u64, attempt: &Attempt) -> Block {
+    let end = match attempt.end {
+        AttemptEnd::Committed => "committed",
+        AttemptEnd::Failed { .. } => "failed",
+        AttemptEnd::Open => "open",
+    };
+    let start_ms = attempt.started_at_ms - origin_ms;
+    Block(lane, start_ms, attempt.duration_ms, attempt.stage.name(), end, attempt.task, attempt.number, 1)
+}
+
+/// Joins blocks of a row and stage that are short and close, for as long as there are too many.
+fn merged(mut blocks: Vec<Block>, span_ms: u64) -> Vec<Block> {
+    blocks.sort_by_key(|Block(lane, start_ms, ..)| (*lane, *start_ms));
+    let mut length_ms = (span_ms / BLOCKS_MAX as u64).max(1);
+    while blocks.len() > BLOCKS_MAX {
+        let mut joined: Vec<Block> = Vec::new();
+        for block in blocks {
+            match joined.last_mut() {
+                Some(last) if last.0 == block.0 && last.3 == block.3 && block.1 + block.2 - last.1 <= length_ms => {
+                    last.2 = block.1 + block.2 - last.1;
+                    last.4 = worse(last.4, block.4);
+                    last.7 += block.7;
+                }
+                _ => joined.push(block),
+            }
+        }
+        blocks = joined;
+        length_ms *= 2;
+        if length_ms > span_ms.saturating_mul(4) {
+            blocks.truncate(BLOCKS_MAX);
+        }
+    }
+    blocks
+}
+
+/// Returns how several attempts ended: what there is to look at counts.
+fn worse(one: &'static str, other: &'static str) -> &'static str {
+    ["failed", "open"].into_iter().find(|end| *end == one || *end == other).unwrap_or("committed")
+}
