@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, Shared, Summary},
+    report::{self, JsonLines, MetricsFile, Shared, Summary},
     run::{self, Outcome, RunOptions, Start},
 };
 
@@ -37,6 +37,9 @@ pub(super) struct RunArgs {
     /// Write events to standard output, one a line, instead of the summary
     #[arg(long, value_name = "FORMAT")]
     pub events: Option<EventFormat>,
+    /// Keep metrics in this file while the run is under way, in Prometheus' text format
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Show warnings and errors only: no progress, no summary
     #[arg(long, short)]
     pub quiet: bool,
@@ -60,6 +63,9 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
     let summary = Shared::new(Summary::default());
     events.listen(summary.clone());
     report::show_progress(&events, level(args), redact.clone());
+    if let Some(file) = &args.metrics {
+        events.listen(MetricsFile::create(file, redact.clone())?);
+    }
     if args.events.is_some() {
         events.listen(JsonLines::new(io::stdout(), redact.clone()));
     }
@@ -142,6 +148,7 @@ fn command(program: &OsStr, args: &RunArgs, run_id: &str) -> String {
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
     words.extend(["--run-id".to_owned(), run_id.to_owned()]);
     words.extend(args.events.iter().flat_map(|_| ["--events".to_owned(), "json".to_owned()]));
+    words.extend(args.metrics.iter().flat_map(|file| ["--metrics".to_owned(), file.display().to_string()]));
     words.extend(args.quiet.then(|| "--quiet".to_owned()));
     words.extend(args.verbose.then(|| "--verbose".to_owned()));
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
@@ -161,6 +168,7 @@ mod tests {
             resume: true,
             new: false,
             events: Some(EventFormat::Json),
+            metrics: Some(PathBuf::from("a b.prom")),
             quiet: true,
             verbose: false,
         };
@@ -179,6 +187,8 @@ mod tests {
             "r-1",
             "--events",
             "json",
+            "--metrics",
+            "a b.prom",
             "--quiet",
         ];
         assert_eq!(words.lines().collect::<Vec<_>>(), expected);

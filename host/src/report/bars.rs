@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Redact, lines, tally::Tally};
+use super::{Redact, flood::Flood, tally::Tally};
 use crate::event::{Event, Level, Listener, Stamped};
 
 /// Draws at most this often a second.
@@ -17,14 +17,14 @@ const DRAWS_PER_SECOND: u8 = 10;
 ///
 /// Stages do not overlap, so there is one bar at a time. Colours are left out when `NO_COLOR` is set.
 pub(super) struct Bars {
-    level: Level,
+    flood: Flood,
     redact: Redact,
     under_way: Option<(Tally, ProgressBar)>,
 }
 
 impl Bars {
     pub(super) fn new(level: Level, redact: Redact) -> Self {
-        Self { level, redact, under_way: None }
+        Self { flood: Flood::new(level), redact, under_way: None }
     }
 
     fn start(&mut self, tally: Tally) {
@@ -42,7 +42,7 @@ impl Bars {
         let Some((tally, bar)) = &mut self.under_way else { return };
         tally.observe(&event.event);
         bar.set_position(tally.done);
-        bar.set_message(format!("{}, {}", tally.tasks_text(), tally.read_text(event.at_ms)));
+        bar.set_message(tally.text(event.at_ms));
     }
 
     fn clear(&mut self) {
@@ -66,9 +66,7 @@ impl Listener for Bars {
             Event::StageFinished { .. } | Event::RunFinished { .. } | Event::RunFailed { .. } => self.clear(),
             _ => {}
         }
-        if let Some((level, line)) = lines::line(&event.event)
-            && lines::loud_enough(level, self.level)
-        {
+        if let Some(line) = self.flood.line(&event.event) {
             self.print(&line);
         }
         match Tally::start(event) {
@@ -101,7 +99,7 @@ mod tests {
             Event::AttemptFinished { stage: Stage::Map, task: 0, attempt: 1, duration_ms: 9, counts: counts.clone() };
         assert_eq!(tell(finished.clone()), None);
         assert_eq!(tell(Event::StageStarted { stage: Stage::Map, tasks: 3, committed: 1 }), Some((1, String::new())));
-        let message = "2 of 3 shards, 7 records, 7,000/s, 2.0 MiB/s".to_owned();
+        let message = "2 of 3 tasks, 7 records, 7,000/s, 2.0 MiB/s".to_owned();
         assert_eq!(tell(finished), Some((2, message)));
         assert_eq!(tell(Event::StageFinished { stage: Stage::Map, duration_ms: 9, counts }), None);
     }

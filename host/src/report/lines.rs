@@ -62,19 +62,11 @@ pub(super) fn loud_enough(level: Level, min: Level) -> bool {
     rank(level) >= rank(min)
 }
 
-/// Returns what a stage's tasks are called.
-pub(crate) fn task_kind(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Map => "shard",
-        Stage::Reduce => "partition",
-        Stage::Split | Stage::Finalize => "task",
-    }
-}
-
 /// Returns what a task is called in messages.
 pub(crate) fn task_name(stage: Stage, task: u32) -> String {
     match stage {
-        Stage::Map | Stage::Reduce => format!("{} of {} {task}", stage.name(), task_kind(stage)),
+        Stage::Map => format!("map of shard {task}"),
+        Stage::Reduce => format!("reduce of partition {task}"),
         Stage::Split | Stage::Finalize => stage.name().to_owned(),
     }
 }

@@ -5,9 +5,11 @@
 //! run keeps a [`Journal`] and writes it and the report to the run store.
 
 mod bars;
+mod flood;
 pub mod html;
 mod json;
 pub(crate) mod lines;
+pub mod metrics;
 mod plain;
 pub(crate) mod summary;
 pub(crate) mod table;
@@ -21,6 +23,7 @@ use std::{
 
 pub use self::{
     json::{Journal, JsonLines},
+    metrics::MetricsFile,
     plain::Plain,
     summary::Summary,
 };

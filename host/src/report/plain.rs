@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::{
     Redact,
-    lines::{self, task_kind},
+    flood::Flood,
+    lines,
     tally::Tally,
     text::{count, counted},
 };
@@ -17,6 +18,7 @@ const PROGRESS_INTERVAL_MS: u64 = 5000;
 pub struct Plain<W> {
     out: W,
     level: Level,
+    flood: Flood,
     redact: Redact,
     tally: Option<Tally>,
     last_progress_ms: u64,
@@ -27,7 +29,7 @@ impl<W: Write> Plain<W> {
     ///
     /// A line that cannot be written is lost: progress fails no run.
     pub fn new(out: W, level: Level, redact: Redact) -> Self {
-        Self { out, level, redact, tally: None, last_progress_ms: 0 }
+        Self { out, level, flood: Flood::new(level), redact, tally: None, last_progress_ms: 0 }
     }
 
     fn write(&mut self, level: Level, line: &str) {
@@ -39,7 +41,7 @@ impl<W: Write> Plain<W> {
     fn write_progress(&mut self, at_ms: u64) {
         let Some(tally) = &self.tally else { return };
         if at_ms.saturating_sub(self.last_progress_ms) >= PROGRESS_INTERVAL_MS {
-            let line = format!("{}: {}, {}", tally.stage.name(), tally.tasks_text(), tally.read_text(at_ms));
+            let line = format!("{}: {}", tally.stage.name(), tally.text(at_ms));
             self.last_progress_ms = at_ms;
             self.write(Level::Info, &line);
         }
@@ -55,8 +57,8 @@ impl<W: Write + Send> Listener for Plain<W> {
         if let Some(tally) = &mut self.tally {
             tally.observe(&event.event);
         }
-        if let Some((level, line)) = lines::line(&event.event) {
-            self.write(level, &line);
+        if let Some(line) = self.flood.line(&event.event) {
+            _ = writeln!(self.out, "{}", (self.redact)(&line));
         }
         match event.event {
             Event::StageFinished { .. } | Event::RunFailed { .. } => self.tally = None,
@@ -70,7 +72,7 @@ fn started_line(event: &Event) -> String {
     match *event {
         Event::StageStarted { stage: stage @ (Stage::Map | Stage::Reduce), tasks, committed } => {
             let before = if committed > 0 { format!(", {} done before", count(committed)) } else { String::new() };
-            format!("{}: {}{before}", stage.name(), counted(tasks, task_kind(stage)))
+            format!("{}: {}{before}", stage.name(), counted(tasks, "task"))
         }
         Event::StageStarted { stage, .. } => format!("{}: started", stage.name()),
         _ => String::new(),
@@ -149,12 +151,12 @@ run r1 of p, resumed
 split: started
 split: done in 100ms
 plan: 3 shards of 1 object (4.0 KiB), 2 partitions
-map: 3 shards, 1 done before
+map: 3 tasks, 1 done before
 map 2 of shard 1: info: hello ${KEY}\\u{1b}[0m
 warning: odd
 map of shard 1: attempt 1 failed, trying again in 1.0s: store is away
-map: 1 of 3 shards, 1,000 records, 200/s, 200.0 KiB/s
-map: 2 of 3 shards, 3,000 records, 300/s, 300.0 KiB/s, 1 reject
+map: 1 of 3 tasks, 1,000 records, 200/s, 200.0 KiB/s, 1 retry
+map: 2 of 3 tasks, 3,000 records, 300/s, 300.0 KiB/s, 1 reject, 1 retry, 10.0s left
 map: done in 11.0s, 4,000 records in, 1 reject
 ";
         assert_eq!(written(Level::Info), expected);

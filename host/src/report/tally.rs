@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{
-    lines::task_kind,
-    text::{bytes, count, counted},
-};
+use super::text::{bytes, count, counted, duration};
 use crate::event::{Event, Stage, Stamped};
+
+/// How long a stage must be under way before it is said how long the rest takes.
+const LEFT_AFTER_MS: u64 = 2000;
 
 /// The stage under way: tasks done, and what its attempts have read so far.
 #[derive(Debug)]
@@ -14,7 +14,10 @@ pub(super) struct Tally {
     pub stage: Stage,
     pub tasks: u64,
     pub done: u64,
+    /// How many were done when it began.
+    done_before: u64,
     started_ms: u64,
+    retries: u64,
     /// What committed tasks have read, and set aside.
     records: u64,
     bytes: u64,
@@ -31,7 +34,9 @@ impl Tally {
             stage,
             tasks,
             done: committed,
+            done_before: committed,
             started_ms: event.at_ms,
+            retries: 0,
             records: 0,
             bytes: 0,
             rejects: 0,
@@ -53,8 +58,9 @@ impl Tally {
                 self.bytes += counts.bytes_in;
                 self.rejects += counts.rejects;
             }
-            Event::AttemptFailed { stage, task, .. } if *stage == self.stage => {
+            Event::AttemptFailed { stage, task, retry_in_ms, .. } if *stage == self.stage => {
                 self.under_way.remove(task);
+                self.retries += u64::from(retry_in_ms.is_some());
             }
             Event::PoisonRecord { task, .. } if self.stage == Stage::Map => {
                 self.under_way.remove(task);
@@ -63,23 +69,60 @@ impl Tally {
         }
     }
 
-    /// Returns how many of its tasks are done: `3 of 12 shards`.
-    pub(super) fn tasks_text(&self) -> String {
-        format!("{} of {}", count(self.done), counted(self.tasks, task_kind(self.stage)))
-    }
-
-    /// Returns what was read, and how fast on average since the stage began: `1,234 records, 617/s, 1.2 MiB/s`.
-    pub(super) fn read_text(&self, at_ms: u64) -> String {
+    /// Returns how far it is: `3 of 12 tasks, 1,234 records, 617/s, 1.2 MiB/s, 1 reject, 2 retries, 40.0s left`. Rates
+    /// are averages since the stage began.
+    pub(super) fn text(&self, at_ms: u64) -> String {
         let (records, size) =
             self.under_way.values().fold((self.records, self.bytes), |sum, read| (sum.0 + read.0, sum.1 + read.1));
         let elapsed_ms = at_ms.saturating_sub(self.started_ms).max(1);
         let per_second =
             |amount: u64| u64::try_from(u128::from(amount) * 1000 / u128::from(elapsed_ms)).unwrap_or(u64::MAX);
-        let rejects = match self.rejects {
-            0 => String::new(),
-            rejects => format!(", {}", counted(rejects, "reject")),
-        };
-        let (records_rate, bytes_rate) = (count(per_second(records)), bytes(per_second(size)));
-        format!("{}, {records_rate}/s, {bytes_rate}/s{rejects}", counted(records, "record"))
+        let mut parts = vec![
+            format!("{} of {}", count(self.done), counted(self.tasks, "task")),
+            counted(records, "record"),
+            format!("{}/s", count(per_second(records))),
+            format!("{}/s", bytes(per_second(size))),
+        ];
+        parts.extend((self.rejects > 0).then(|| counted(self.rejects, "reject")));
+        parts.extend((self.retries > 0).then(|| {
+            let ending = if self.retries == 1 { "retry" } else { "retries" };
+            format!("{} {ending}", count(self.retries))
+        }));
+        parts.extend(self.left_ms(elapsed_ms).map(|left_ms| format!("{} left", duration(left_ms))));
+        parts.join(", ")
+    }
+
+    /// Returns how long the rest takes if it goes on like this; not known in the first seconds, nor before a task is
+    /// done.
+    fn left_ms(&self, elapsed_ms: u64) -> Option<u64> {
+        let (done, left) = (self.done - self.done_before, self.tasks.saturating_sub(self.done));
+        if done == 0 || left == 0 || elapsed_ms < LEFT_AFTER_MS {
+            return None;
+        }
+        u64::try_from(u128::from(elapsed_ms) * u128::from(left) / u128::from(done)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::ErrorKind, event::Counts};
+
+    #[test]
+    fn how_far_a_stage_is_and_how_long_the_rest_takes() {
+        let started = Event::StageStarted { stage: Stage::Map, tasks: 2000, committed: 1000 };
+        let mut tally = Tally::start(&Stamped { at_ms: 1000, event: started }).expect("it starts");
+        assert_eq!(tally.text(9000), "1,000 of 2,000 tasks, 0 records, 0/s, 0 B/s");
+        for task in 0..250 {
+            let counts = Counts { records_in: 400, bytes_in: 4096, ..Counts::default() };
+            tally.observe(&Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 1, counts });
+        }
+        for retry_in_ms in [Some(1), Some(1), None] {
+            let (kind, error) = (ErrorKind::Unavailable, String::new());
+            tally.observe(&Event::AttemptFailed { stage: Stage::Map, task: 7, attempt: 1, kind, error, retry_in_ms });
+        }
+        let expected = "1,250 of 2,000 tasks, 100,000 records, 10,000/s, 100.0 KiB/s, 2 retries, 30.0s left";
+        assert_eq!(tally.text(11_000), expected);
+        assert!(!tally.text(1500).contains("left"), "too early to tell");
     }
 }

@@ -1,0 +1,97 @@
+//! Keeps many lines of a kind from drowning the others.
+
+use std::collections::HashMap;
+
+use super::lines;
+use crate::event::{Event, Level};
+
+/// How many lines of a kind a stage has.
+const LINES_MAX: usize = 20;
+
+/// What comes once for an attempt or a record, and so may come very often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Retry,
+    Poison,
+    Message,
+}
+
+impl Kind {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::AttemptFailed { .. } => Some(Self::Retry),
+            Event::PoisonRecord { .. } => Some(Self::Poison),
+            Event::Log { .. } => Some(Self::Message),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "failed attempts",
+            Self::Poison => "records that were set aside",
+            Self::Message => "messages of plugins",
+        }
+    }
+}
+
+/// Makes the lines of events, and leaves out those of a kind of which a stage has had many.
+pub(super) struct Flood {
+    level: Level,
+    shown: HashMap<Kind, usize>,
+}
+
+impl Flood {
+    /// Lets through what is at least as loud as `level`; all of it, if that is everything there is.
+    pub(super) fn new(level: Level) -> Self {
+        Self { level, shown: HashMap::new() }
+    }
+
+    /// Returns the line for an event, if there is something to say. The first line that is left out is replaced by one
+    /// that says so.
+    pub(super) fn line(&mut self, event: &Event) -> Option<String> {
+        if let Event::StageStarted { .. } = event {
+            self.shown.clear();
+        }
+        let (level, line) = lines::line(event)?;
+        if !lines::loud_enough(level, self.level) {
+            return None;
+        }
+        let Some(kind) = Kind::of(event).filter(|_| self.level != Level::Debug) else { return Some(line) };
+        let shown = self.shown.entry(kind).or_default();
+        *shown += 1;
+        match *shown {
+            0..=LINES_MAX => Some(line),
+            shown if shown == LINES_MAX + 1 => Some(format!(
+                "further {} of this stage are not shown (`--verbose` shows them, and the run's events have them)",
+                kind.name()
+            )),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::ErrorKind, event::Stage};
+
+    fn retry(task: u32) -> Event {
+        let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
+        Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, kind, error, retry_in_ms: Some(0) }
+    }
+
+    #[test]
+    fn many_lines_of_a_kind_are_cut_short_and_the_others_are_not() {
+        let mut flood = Flood::new(Level::Info);
+        let shown: Vec<String> = (0..1000).filter_map(|task| flood.line(&retry(task))).collect();
+        assert_eq!(shown.len(), 21);
+        assert!(shown[19].starts_with("map of shard 19: attempt 1 failed"), "{}", shown[19]);
+        assert!(shown[20].starts_with("further failed attempts of this stage are not shown"), "{}", shown[20]);
+        assert!(flood.line(&Event::Warning { message: "look".to_owned() }).is_some());
+        assert_eq!(flood.line(&Event::StageStarted { stage: Stage::Reduce, tasks: 1, committed: 0 }), None);
+        assert!(flood.line(&retry(0)).is_some(), "the next stage has its own");
+        let mut all = Flood::new(Level::Debug);
+        assert_eq!((0..1000).filter_map(|task| all.line(&retry(task))).count(), 1000);
+    }
+}

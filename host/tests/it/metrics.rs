@@ -1,0 +1,63 @@
+//! Metrics of a run, as those read them who watch it.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::Project;
+
+const WORD_COUNT: &str = "map = [{ plugin = \"plugin:filter_clean\", config = { columns = 2 } }, { plugin = \"plugin:key_value\" }]\n\
+                          split.target_size = 64\nreduce = { plugin = \"plugin:sum\", partitions = 2 }\nrun.max_rejects = 5\n";
+
+pub(crate) fn project() -> Project {
+    let lines: String =
+        (0..100).map(|n| if n == 50 { "bad\n".to_owned() } else { format!("k{},{n}\n", n % 7) }).collect();
+    Project::of(WORD_COUNT).file("input/a.csv", lines)
+}
+
+/// Returns the value of a metric, by its whole name.
+#[track_caller]
+fn value(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().expect("a whole number")
+}
+
+#[test]
+fn the_metrics_at_the_end_are_those_of_the_manifest() {
+    let project = project();
+    let file = project.path("etl.prom");
+    let name = file.to_str().expect("text");
+    project.result(["--run-id", "r", "--metrics", name]);
+    let text = fs::read_to_string(&file).expect("there are metrics");
+    let manifest = fs::read_to_string(project.path("runs/test/r/manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    for (name, stage, of) in [
+        ("records_read_total", "map", &manifest["mapped"]["records_in"]),
+        ("read_bytes_total", "map", &manifest["mapped"]["bytes_in"]),
+        ("records_written_total", "map", &manifest["mapped"]["records_out"]),
+        ("rejects_total", "map", &manifest["rejected"]["map"]),
+        ("records_read_total", "reduce", &manifest["reduced"]["records_in"]),
+        ("records_written_total", "reduce", &manifest["reduced"]["records_out"]),
+        ("written_bytes_total", "reduce", &manifest["reduced"]["bytes_out"]),
+    ] {
+        let name = format!("etl_host_{name}{{pipeline=\"test\",stage=\"{stage}\"}}");
+        assert_eq!(Some(value(&text, &name)), of.as_u64(), "{name}");
+    }
+    assert_eq!(value(&text, "etl_host_run_state{pipeline=\"test\",state=\"complete\"}"), 1);
+    assert!(value(&text, "etl_host_store_requests_total{pipeline=\"test\",store=\"sink\",request=\"write\"}") > 0);
+}
+
+#[test]
+fn a_run_that_fails_says_so_and_a_file_that_cannot_be_written_is_refused_first() {
+    let project = project();
+    let file = project.path("etl.prom");
+    let name = file.to_str().expect("text");
+    let ended = project.run(["--set", "map.0.limits.output=1", "--metrics", name]);
+    ended.expect_error(42, &["limits.output", " --metrics "]);
+    let text = fs::read_to_string(&file).expect("there are metrics");
+    assert_eq!(value(&text, "etl_host_run_state{pipeline=\"test\",state=\"failed\"}"), 1);
+    project
+        .run(["--run-id", "r", "--metrics", "/nowhere/x.prom"])
+        .expect_error(2, &["`/nowhere/x.prom` (`--metrics`)"]);
+    assert!(!project.path("runs/test/r").exists());
+}
