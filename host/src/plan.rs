@@ -136,7 +136,11 @@ impl Planned {
     }
 }
 
-fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
+/// Reads `plan.json`.
+///
+/// # Errors
+/// When it is damaged or of another format.
+pub(crate) fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
     let plan: Plan = from_json(&layout.plan(), plan)?;
     if plan.format != FORMAT {
         let (found, host) = (plan.format, &plan.host);
@@ -144,6 +148,9 @@ fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
             "the run was planned by etl-host {host} in format {found}, but this version reads format {FORMAT}: \
              resume it with that version, or start another run"
         )));
+    }
+    if !plan.shards.is_sound() {
+        return Err(Error::input(format!("`{}` in the run store is damaged: its shards do not add up", layout.plan())));
     }
     Ok(plan)
 }

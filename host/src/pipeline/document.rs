@@ -38,9 +38,17 @@ impl Document {
     /// [`ErrorKind::Config`] when the file cannot be read, is larger than 1 MiB or not TOML, or an assignment does
     /// not fit it.
     pub(super) fn read(path: &Path, assignments: &[String]) -> Result<Self> {
-        let file = path.display().to_string();
         let text =
             read_text(path).or_kind(ErrorKind::Config, || format!("cannot read pipeline file `{}`", path.display()))?;
+        Self::parse(path, text, assignments)
+    }
+
+    /// Takes `text` for what the file at `path` holds, and applies each `key.path=value`.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub(super) fn parse(path: &Path, text: String, assignments: &[String]) -> Result<Self> {
+        let file = path.display().to_string();
         let table: Table = toml::from_str(&text).map_err(|error| syntax_error(&file, &text, &error))?;
         let mut document = Self { file, text, root: Value::Table(table), set: Vec::new() };
         for assignment in assignments {

@@ -74,7 +74,20 @@ impl Pipeline {
     /// [`ErrorKind::Config`], with the file, the line, the key, and what to write instead. No message holds a value
     /// of `${NAME}`.
     pub fn load(path: &Path, overrides: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let document = Document::read(path, overrides)?;
+        Self::validated(Document::read(path, overrides)?, &directory(path)?, env)
+    }
+
+    /// Takes `text` for what a file called `path` holds, which need not be there. Relative paths in it are relative to
+    /// `/`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::load`].
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn parse(path: &Path, text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::validated(Document::parse(path, text.to_owned(), &[])?, Path::new("/"), env)
+    }
+
+    fn validated(document: Document, directory: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let at_key = |(key, what): (KeyPath, String)| document.error(&key, what);
         let root = KeyPath::default();
         let written = document::json(document.root(), &root).map_err(at_key)?;
@@ -83,7 +96,7 @@ impl Pipeline {
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
         let secrets = expansion.into_secrets();
 
-        let tables = tables(&document, &directory(path)?, expanded, &env);
+        let tables = tables(&document, directory, expanded, &env);
         let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
         let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
         let (document, written) = (written, Arc::new(document));

@@ -17,7 +17,7 @@ use super::bindings::etl::plugin::types::{self as wit, BatchParam, BatchResult, 
 use crate::schema::{Schema, type_name};
 
 /// A batch whose buffers are laid out as the guest expects them: no slice offsets left.
-pub(super) struct Lowered {
+pub(crate) struct Lowered {
     rows: u32,
     columns: Vec<LoweredColumn>,
 }
@@ -37,7 +37,7 @@ enum LoweredValues {
 
 impl Lowered {
     /// Prepares a batch of the five column types. Copies only what a slice left misaligned.
-    pub(super) fn new(batch: &RecordBatch) -> Self {
+    pub(crate) fn new(batch: &RecordBatch) -> Self {
         // Batches are cut by bytes and hold at most i32::MAX of them, so their rows fit.
         let rows = u32::try_from(batch.num_rows()).expect("a batch of fewer than 2^32 rows");
         Self { rows, columns: batch.columns().iter().map(lower_column).collect() }
@@ -49,7 +49,7 @@ impl Lowered {
     }
 
     /// Calls `f` with the batch as the bindings take it.
-    pub(super) fn with<R>(&self, f: impl FnOnce(BatchParam<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(BatchParam<'_>) -> R) -> R {
         let columns: Vec<ColumnParam<'_>> = self.columns.iter().map(LoweredColumn::param).collect();
         f(BatchParam { rows: self.rows, columns: &columns })
     }
@@ -107,7 +107,7 @@ fn offset(value: i32) -> usize {
 ///
 /// # Errors
 /// Says what is wrong, as a phrase that continues "emitted a batch".
-pub(super) fn lift(batch: BatchResult, schema: &Schema) -> Result<RecordBatch, String> {
+pub(crate) fn lift(batch: BatchResult, schema: &Schema) -> Result<RecordBatch, String> {
     let rows = batch.rows as usize;
     let fields = schema.fields.fields();
     if batch.columns.len() != fields.len() {

@@ -7,8 +7,8 @@
 //! - [`Plugin`] is a loaded component; [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] make instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances, one per attempt, dropped after it.
 
-mod batch;
-mod bindings;
+pub(crate) mod batch;
+pub(crate) mod bindings;
 mod cache;
 mod component;
 mod config_schema;

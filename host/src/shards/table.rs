@@ -57,6 +57,17 @@ impl ShardTable {
         self.pages.len()
     }
 
+    /// Returns whether tasks and pages cover the shards, each once: a table that was read back may be damaged.
+    pub fn is_sound(&self) -> bool {
+        let tasks_fit = self.shards_per_task > 0
+            && self.tasks() == self.shards.div_ceil(self.shards_per_task) as usize
+            && self.task_bytes.iter().try_fold(0, |sum: u64, bytes| sum.checked_add(*bytes)).is_some();
+        let ends = self.pages.iter().skip(1).chain([&self.shards]);
+        let pages_fit = self.pages.first().copied().unwrap_or(self.shards) == 0
+            && self.pages.iter().zip(ends).all(|(first, end)| first < end);
+        tasks_fit && pages_fit
+    }
+
     /// Adds a shard of this many bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         if self.shards.is_multiple_of(self.shards_per_task) {
@@ -155,6 +166,31 @@ mod tests {
     fn long_tasks_come_first_and_those_of_a_size_in_order() {
         let table = table([100, 70_000, 101, 1 << 40, 0, 66_000, 1]);
         assert_eq!(table.longest_first(), [3, 1, 5, 0, 2, 6, 4]);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_noticed() {
+        assert!(ShardTable::default().is_sound());
+        let whole = || {
+            let mut table = table([1, 2, 3]);
+            table.pages = vec![0, 2];
+            table
+        };
+        assert!(whole().is_sound());
+        let damages: [fn(&mut ShardTable); 7] = [
+            |table| table.shards = 4,
+            |table| table.shards_per_task = 0,
+            |table| table.task_bytes.truncate(2),
+            |table| table.task_bytes[0] = u64::MAX,
+            |table| table.pages.clear(),
+            |table| table.pages[0] = 1,
+            |table| table.pages[1] = 3,
+        ];
+        for (number, damage) in damages.iter().enumerate() {
+            let mut table = whole();
+            damage(&mut table);
+            assert!(!table.is_sound(), "damage {number}");
+        }
     }
 
     #[test]

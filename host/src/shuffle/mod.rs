@@ -17,7 +17,7 @@
 //! and settings give the same bytes: where it spills depends on nothing else.
 
 mod combine;
-mod decode;
+pub(crate) mod decode;
 mod group;
 mod keys;
 mod merge;

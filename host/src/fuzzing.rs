@@ -1,0 +1,318 @@
+//! What may come from outside, as arbitrary bytes: pipelines, source data, batches of guests, and the files of a run.
+//!
+//! Each function takes bytes, and panics when a promise is broken. The targets in `host/fuzz` call them with bytes made
+//! to reach every branch; the tests here with the seeds of those targets, and changes of them. Not part of the program.
+
+use std::{path::Path, sync::Arc, sync::LazyLock};
+
+use arbitrary::{Arbitrary, Result as Taken, Unstructured};
+use arrow_array::{Array, RecordBatch, cast::AsArray};
+use arrow_schema::{DataType, Field};
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use tokio::runtime::Runtime;
+
+use crate::{
+    commit::Commit,
+    error::{ErrorKind, Result},
+    json::{from_json, to_json},
+    layout::RunLayout,
+    pipeline::{Pipeline, SourceFormat},
+    plan,
+    plugin::{
+        batch::{Lowered, lift},
+        bindings::etl::plugin::types as wit,
+    },
+    schema::Schema,
+    shards::ShardPage,
+    shuffle::{RunIndex, RunReader, decode::decode_block},
+    source::{Compression, Decoder, Object, Slice, fetch},
+    store::Store,
+};
+
+/// What `${SECRET}` stands for in a fuzzed pipeline.
+const SECRET: &str = "correct-horse-battery";
+
+/// The most slices an object is cut into.
+const SLICES_MAX: usize = 8;
+
+/// The most rows a fuzzed batch claims to have.
+const ROWS_MAX: u32 = 64;
+
+/// What fetches while this thread decodes.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
+
+/// `pipeline.toml`: whatever it says, it is a pipeline or an error of the configuration, and neither what is kept of it
+/// nor the error holds a value of `${NAME}`.
+pub fn pipeline(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if text.contains(SECRET) {
+        return;
+    }
+    let env = |name: &str| (name == "SECRET").then(|| SECRET.to_owned());
+    match Pipeline::parse(Path::new("pipeline.toml"), text, env) {
+        Ok(pipeline) => {
+            let kept = to_json(&pipeline.document).expect("a document is JSON");
+            assert!(!String::from_utf8_lossy(&kept).contains(SECRET), "a secret is kept");
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(!error.to_string().contains(SECRET), "a secret is told");
+        }
+    }
+}
+
+/// Slices of an object: however it is cut, its records are read once each and in order. Compressed data is read or
+/// refused.
+pub fn slices(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok((kind, cuts)) = <(u8, [u8; SLICES_MAX - 1])>::arbitrary(&mut input) else { return };
+    let object = input.take_rest();
+    match kind % 4 {
+        0 => assert_eq!(lines(object, &cuts), lines(object, &[])),
+        1 => assert_eq!(documents(object, &cuts), documents(object, &[])),
+        2 => _ = decode(&SourceFormat::Lines, "a.gz", object, &[]),
+        _ => _ = decode(&SourceFormat::Lines, "a.zst", object, &[]),
+    }
+}
+
+fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let batches = decode(&SourceFormat::Lines, "a", object, cuts).expect("lines are lines");
+    let of_batch = |batch: &crate::source::SourceBatch| {
+        let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
+        (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(of_batch).collect()
+}
+
+/// Returns the documents of an object and its rejects, as text.
+fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::reject::Reject>) {
+    let batches = decode(&SourceFormat::Json(fields()), "a", object, cuts).expect("what is no document is a reject");
+    let (mut rows, mut rejects) = (Vec::new(), Vec::new());
+    for batch in batches {
+        check(&batch.batch);
+        let row = |row| format!("{} {:?}", batch.origin(row).offset, batch.batch.slice(row, 1).columns());
+        rows.extend((0..batch.batch.num_rows()).map(row));
+        rejects.extend(batch.rejects);
+    }
+    (rows, rejects)
+}
+
+/// Reads an object as a map task does, cut at these 255ths of it.
+fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<crate::source::SourceBatch>> {
+    let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
+    let (size, compression) = (data.len() as u64, Compression::of(name));
+    let object = Object { name: name.to_owned(), size, e_tag: None, compression };
+    let mut ends: Vec<u64> = cuts.iter().map(|cut| size * u64::from(*cut) / 255).chain([size]).collect();
+    ends.sort_unstable();
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let slice = |(offset, end): (u64, &u64)| Slice { object: name.to_owned(), offset, length: end - offset };
+    let slices: Vec<Slice> = starts.zip(&ends).map(slice).collect();
+    let chunks = RUNTIME.block_on(async {
+        store.put(name, data.to_vec()).await?;
+        let mut chunks = fetch(&store, [(slices.as_slice(), std::slice::from_ref(&object))])?;
+        chunks.ready().await;
+        Result::Ok(chunks)
+    })?;
+    let mut decoder = Decoder::new(chunks, format)?;
+    std::iter::from_fn(|| decoder.next_batch().transpose()).collect()
+}
+
+/// A field of each type, two of them the key.
+fn fields() -> Schema {
+    let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
+    let fields = vec![
+        field("text", DataType::Utf8, true),
+        field("int", DataType::Int64, true),
+        field("float", DataType::Float64, true),
+        field("truth", DataType::Boolean, true),
+    ];
+    Schema::new(fields, 2).expect("a schema")
+}
+
+/// Batches of a guest: what is taken over is sound, and goes back as it came; all else is refused.
+pub fn guest_batch(data: &[u8]) {
+    let mut fields = fields().fields.fields().to_vec();
+    fields.push(Arc::new(Field::new("binary", DataType::Binary, false)));
+    let schema = Schema::new(fields.iter().map(|field| Field::clone(field)).collect(), 0).expect("a schema");
+    let Ok(batch) = batch_of(&mut Unstructured::new(data)) else { return };
+    let Ok(lifted) = lift(batch, &schema) else { return };
+    check(&lifted);
+    let again = Lowered::new(&lifted).with(|batch| lift(returned(&batch), &schema)).expect("it was sound");
+    assert_eq!(again, lifted);
+}
+
+/// Makes a batch of five columns, mostly of the types that are expected.
+fn batch_of(input: &mut Unstructured<'_>) -> Taken<wit::BatchResult> {
+    let rows = input.int_in_range(0..=ROWS_MAX)?;
+    let columns: Taken<Vec<_>> = (0..5).map(|column| column_of(input, column, rows as usize)).collect();
+    Ok(wit::BatchResult { rows, columns: columns? })
+}
+
+fn column_of(input: &mut Unstructured<'_>, column: u8, rows: usize) -> Taken<wit::ColumnResult> {
+    let kind = if input.ratio(1, 16)? { input.int_in_range(0..=4)? } else { column };
+    let values = match kind {
+        0 => wit::ValuesResult::Text(variable_of(input, rows)?),
+        1 => wit::ValuesResult::Int64(items(input, rows)?),
+        2 => wit::ValuesResult::Float64(items(input, rows)?),
+        3 => wit::ValuesResult::Boolean(items(input, rows.div_ceil(8))?),
+        _ => wit::ValuesResult::Binary(variable_of(input, rows)?),
+    };
+    let validity = if input.arbitrary()? { Some(items(input, rows.div_ceil(8))?) } else { None };
+    Ok(wit::ColumnResult { values, validity })
+}
+
+/// Makes values with offsets that mostly rise to their end.
+fn variable_of(input: &mut Unstructured<'_>, rows: usize) -> Taken<wit::VariableResult> {
+    let mut offsets: Vec<u32> = vec![0];
+    for _ in 0..rows {
+        offsets.push(offsets[offsets.len() - 1] + u32::from(input.int_in_range(0..=9_u8)?));
+    }
+    if input.ratio(1, 8)? {
+        let wrong = input.choose_index(offsets.len())?;
+        offsets[wrong] = input.arbitrary()?;
+    }
+    let bytes = (offsets[offsets.len() - 1] as usize).min(input.len());
+    Ok(wit::VariableResult { offsets, bytes: input.bytes(bytes)?.to_vec() })
+}
+
+/// Takes so many items, or now and then one fewer.
+fn items<'a, T: Arbitrary<'a>>(input: &mut Unstructured<'a>, count: usize) -> Taken<Vec<T>> {
+    let count = if input.ratio(1, 32)? { count.saturating_sub(1) } else { count };
+    (0..count).map(|_| input.arbitrary()).collect()
+}
+
+/// Returns a batch the host hands out as if a guest had handed it back.
+fn returned(batch: &wit::BatchParam<'_>) -> wit::BatchResult {
+    let variable = |values: &wit::VariableParam<'_>| wit::VariableResult {
+        offsets: values.offsets.to_vec(),
+        bytes: values.bytes.to_vec(),
+    };
+    let column = |column: &wit::ColumnParam<'_>| wit::ColumnResult {
+        values: match &column.values {
+            wit::ValuesParam::Boolean(bits) => wit::ValuesResult::Boolean(bits.to_vec()),
+            wit::ValuesParam::Int64(values) => wit::ValuesResult::Int64(values.to_vec()),
+            wit::ValuesParam::Float64(values) => wit::ValuesResult::Float64(values.to_vec()),
+            wit::ValuesParam::Text(values) => wit::ValuesResult::Text(variable(values)),
+            wit::ValuesParam::Binary(values) => wit::ValuesResult::Binary(variable(values)),
+        },
+        validity: column.validity.map(<[u8]>::to_vec),
+    };
+    wit::BatchResult { rows: batch.rows, columns: batch.columns.iter().map(column).collect() }
+}
+
+/// Run files: a block, or the blocks an index names, is read or refused.
+pub fn run_file(data: &[u8]) {
+    let schema = fields();
+    if let Ok(batch) = decode_block(&Bytes::copy_from_slice(data), &schema.fields) {
+        check(&batch);
+    }
+    // An index on the first line, the file behind it.
+    let Some(end) = memchr::memchr(b'\n', data) else { return };
+    let (Ok(index), file) = (from_json::<RunIndex>("index", &data[..end]), &data[end + 1..]) else { return };
+    for partition in &index.partitions {
+        let start = usize::try_from(partition.range().start).unwrap_or(usize::MAX);
+        let pieces = file.get(start..).into_iter().map(|piece| Ok(Bytes::copy_from_slice(piece)));
+        let read: Result<Vec<RecordBatch>> = RunReader::new("fuzzed", &schema, partition, pieces).collect();
+        match read {
+            Ok(batches) => {
+                batches.iter().for_each(check);
+                assert_eq!(batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>(), partition.rows);
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Input),
+        }
+    }
+}
+
+/// Commits: one that is read is written as it was read.
+pub fn commit(data: &[u8]) {
+    let Ok(commit) = from_json::<Commit>("commit.json", data) else { return };
+    let written = to_json(&commit).expect("a commit is JSON");
+    assert_eq!(from_json::<Commit>("commit.json", &written).expect("as written"), commit);
+}
+
+/// Plans and pages of shards: the tasks of one that is read are all its shards, once.
+pub fn plan(data: &[u8]) {
+    if let Ok(page) = from_json::<ShardPage>("page", data) {
+        let written = to_json(&page).expect("a page is JSON");
+        assert_eq!(from_json::<ShardPage>("page", &written).expect("as written"), page);
+    }
+    let Ok(plan) = plan::read(&RunLayout::new("p", "r"), data) else { return };
+    let mut tasks = plan.shards.longest_first();
+    tasks.sort_unstable();
+    let covered = tasks.iter().fold(0, |end, task| {
+        let shards = plan.shards.of_task(*task);
+        assert!(shards.start == end && shards.end > end, "task {task} is {shards:?}");
+        shards.end
+    });
+    assert_eq!(covered, plan.shards.shards());
+}
+
+/// Checks every value of a batch, as Arrow can.
+fn check(batch: &RecordBatch) {
+    for column in batch.columns() {
+        column.to_data().validate_full().expect("a sound column");
+        if let Some(text) = column.as_string_opt::<i32>() {
+            assert!(text.iter().flatten().all(|text| std::str::from_utf8(text.as_bytes()).is_ok()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
+    use super::*;
+
+    /// Calls `target` with each of its seeds, and with seeds that were changed here and there.
+    fn check_target(name: &str, target: fn(&[u8])) {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
+        let entries = fs::read_dir(&directory).expect("a directory of seeds");
+        let seeds: Vec<Vec<u8>> =
+            entries.map(|entry| fs::read(entry.expect("an entry").path()).expect("reads")).collect();
+        assert!(!seeds.is_empty());
+        seeds.iter().for_each(|seed| target(seed));
+        let changes = (any::<Index>(), vec((any::<Index>(), any::<u8>()), 1..6), any::<Index>());
+        proptest!(ProptestConfig::with_cases(400), |((seed, changes, cut) in changes)| {
+            let mut bytes = seeds[seed.index(seeds.len())].clone();
+            if !bytes.is_empty() {
+                changes.iter().for_each(|(at, byte)| { let at = at.index(bytes.len()); bytes[at] = *byte; });
+            }
+            target(&bytes);
+            target(&bytes[..cut.index(bytes.len() + 1)]);
+        });
+        proptest!(ProptestConfig::with_cases(100), |(bytes in vec(any::<u8>(), 0..300))| target(&bytes));
+    }
+
+    #[test]
+    fn pipelines() {
+        check_target("pipeline", pipeline);
+    }
+
+    #[test]
+    fn slices_of_objects() {
+        check_target("slices", slices);
+    }
+
+    #[test]
+    fn batches_of_guests() {
+        check_target("guest_batch", guest_batch);
+    }
+
+    #[test]
+    fn run_files() {
+        check_target("run_file", run_file);
+    }
+
+    #[test]
+    fn commits() {
+        check_target("commit", commit);
+    }
+
+    #[test]
+    fn plans() {
+        check_target("plan", plan);
+    }
+}
