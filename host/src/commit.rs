@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     event::{Counts, Stage},
     fail_point,
+    failure::Failure,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
     reject::Rejected,
@@ -54,6 +55,8 @@ pub enum Output {
     },
     /// A part of the result.
     Part(Part),
+    /// Nothing: the task failed for good, and the run goes on without it.
+    Failure(Failure),
 }
 
 /// A part of the result.
@@ -104,6 +107,7 @@ impl Commit {
 
     /// Takes back the commit of a map task whose run file, `damaged`, cannot be read, so that the task is run again.
     /// Leaves it alone when it is another attempt's by now: what an attempt wrote stays, so every commit can be used.
+    /// Leaves a note, because a task that was committed cannot be left out any more.
     ///
     /// # Errors
     /// When the store fails, or the commit is not one.
@@ -111,7 +115,10 @@ impl Commit {
         let key = layout.commit(Stage::Map, task);
         let Some(commit) = store.get(&key).await? else { return Ok(()) };
         match from_json::<Self>(&key, &commit)?.output {
-            Output::RunFile { key: named, .. } if named == damaged => store.delete(&key).await,
+            Output::RunFile { key: named, .. } if named == damaged => {
+                store.put(&layout.taken_back(task), "").await?;
+                store.delete(&key).await
+            }
             _ => Ok(()),
         }
     }

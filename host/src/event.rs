@@ -233,6 +233,18 @@ pub enum Event {
         /// The text.
         message: String,
     },
+    /// A map task failed for good, and its shards are left out of the result, as `run.tolerated_failures` allows. Sent
+    /// when the run is complete.
+    LeftOut {
+        /// The first of the shards.
+        shard: u32,
+        /// How many they are.
+        shards: u32,
+        /// What the operator can do.
+        kind: ErrorKind,
+        /// What went wrong.
+        error: String,
+    },
     /// Something the operator should know that fails nothing.
     Warning {
         /// The text.

@@ -7,6 +7,7 @@
 //!   shards/<attempt>/<shard>.arrow   records made by the splitter
 //!   map/<shard>/<attempt>.arrow      one run file per attempt
 //!   map/<shard>/commit.json          put-if-absent: names the winning attempt
+//!   map/<shard>/taken-back           there was a commit before, of a run file that was damaged
 //!   reduce/<partition>/commit.json
 //!   rejects/<stage>/<task>/<attempt>.jsonl
 //!   events/<time>-<process>.jsonl    what each process that worked on the run saw
@@ -99,10 +100,9 @@ impl RunLayout {
         format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
     }
 
-    /// Returns the task whose run file a key is, if it is one of this run.
-    pub fn parse_run_file(&self, key: &str) -> Option<u32> {
-        let (task, file) = key.strip_prefix(&self.commits(Stage::Map))?.strip_prefix('/')?.split_once('/')?;
-        file.ends_with(".arrow").then(|| task.parse().ok()).flatten()
+    /// Returns the key that says that a map task was committed before, and its commit taken back.
+    pub fn taken_back(&self, shard: u32) -> String {
+        format!("{}/map/{shard:06}/taken-back", self.root)
     }
 
     /// Returns the prefix all commits of a stage lie below.
@@ -245,8 +245,7 @@ mod tests {
         }
         let attempt = AttemptId::new(1, "a");
         assert_eq!(layout.parse_commit(Stage::Map, &layout.run_file(3, &attempt)), None);
-        assert_eq!(layout.parse_run_file(&layout.run_file(1_000_000, &attempt)), Some(1_000_000));
-        assert_eq!(layout.parse_run_file(&layout.commit(Stage::Map, 3)), None);
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(3)), None);
         assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
         assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
         assert_eq!(layout.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);

@@ -12,6 +12,7 @@ use crate::{
     commit::{Commit, Output, Part},
     error::Result,
     event::{Counts, Stage},
+    failure::Failure,
     layout::{AttemptId, RunLayout},
     reject::Rejected,
     run_files::RunFiles,
@@ -32,6 +33,8 @@ pub struct Ledger {
     pub parts: BTreeMap<u32, (AttemptId, Part)>,
     /// The run files.
     pub run_files: RunFiles,
+    /// The tasks that failed for good, and are left out.
+    pub failed: BTreeMap<u32, Failure>,
 }
 
 impl Ledger {
@@ -44,6 +47,7 @@ impl Ledger {
             rejects: BTreeMap::new(),
             parts: BTreeMap::new(),
             run_files,
+            failed: BTreeMap::new(),
         }
     }
 
@@ -71,6 +75,7 @@ impl Ledger {
         match output {
             Output::RunFile { key, index } => self.run_files.add(task, key, &index)?,
             Output::Part(part) => drop(self.parts.insert(task, (attempt, part))),
+            Output::Failure(failure) => drop(self.failed.insert(task, failure)),
         }
         Ok(())
     }
@@ -78,6 +83,11 @@ impl Ledger {
     /// Returns whether a task is committed.
     pub fn contains(&self, task: u32) -> bool {
         self.done.contains(&task)
+    }
+
+    /// Returns how many shards are left out, because their tasks failed.
+    pub fn failed_shards(&self) -> u64 {
+        self.failed.values().map(|failure| u64::from(failure.shards)).sum()
     }
 
     /// Returns how many tasks are committed.

@@ -24,6 +24,8 @@ pub mod error;
 pub mod event;
 pub mod event_log;
 pub mod fail_point;
+pub mod failure;
+pub mod failures;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod history;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::Part, context::RunContext, event::Counts, layout::AttemptId, ledger::Ledger, plan::Plan, reject::Rejected,
+    commit::Part, context::RunContext, event::Counts, failure::Failure, layout::AttemptId, ledger::Ledger, plan::Plan,
+    reject::Rejected,
 };
 
 /// `manifest.json`
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub rejects: Vec<String>,
     /// The result's parts, in order: exactly the committed ones.
     pub parts: Vec<ManifestPart>,
+    /// The shards that failed and are left out of the result, which `run.tolerated_failures` allowed.
+    #[serde(default)]
+    pub failed: Vec<Failure>,
 }
 
 /// A part of the result and where it is.
@@ -59,7 +63,13 @@ impl Manifest {
             rejected: mapped.rejected.clone(),
             rejects: mapped.rejects.values().cloned().collect(),
             parts: keys.into_iter().zip(parts(mapped, reduced)).map(part).collect(),
+            failed: mapped.failed.values().cloned().collect(),
         }
+    }
+
+    /// Returns how many shards are left out of the result.
+    pub fn failed_shards(&self) -> u64 {
+        self.failed.iter().map(|failure| u64::from(failure.shards)).sum()
     }
 }
 

@@ -66,10 +66,10 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
     let runs = run_files.of_partition(task.task).map(|found| {
-        let (key, index) = found?;
+        let (mapped, key, index) = found?;
         let range = index.range();
         counts.bytes_in += range.end - range.start;
-        Ok(open_run(context, key, &index, &worker))
+        Ok(open_run(context, mapped, key, &index, &worker))
     });
     for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
         let groups = groups?;
@@ -116,12 +116,17 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
     Box::new(move |batch| lock(&output).write(batch))
 }
 
-/// Begins to read a partition of one run file.
-fn open_run(context: &Arc<RunContext>, key: &str, index: &PartitionIndex, worker: &Shared<Worker>) -> SortedRun {
-    let task = context.layout.parse_run_file(key);
+/// Begins to read a partition of the run file of one map task.
+fn open_run(
+    context: &Arc<RunContext>,
+    mapped: u32,
+    key: &str,
+    index: &PartitionIndex,
+    worker: &Shared<Worker>,
+) -> SortedRun {
     let pieces = open_pieces(context, key, index.range(), worker);
     let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
-    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, task))))
+    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
 }
 
 /// Reads a range of a run file: at once if that is cheap, otherwise a little ahead of the merge.
@@ -143,11 +148,8 @@ fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: 
 type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
 /// Whatever is wrong with what a run file holds, the map task that wrote it can write it again.
-fn damaged(error: Error, task: Option<u32>) -> Error {
-    match (error.kind(), task) {
-        (ErrorKind::Input, Some(task)) => error.with_kind(ErrorKind::Damaged(task)),
-        _ => error,
-    }
+fn damaged(error: Error, mapped: u32) -> Error {
+    if error.kind() == ErrorKind::Input { error.with_kind(ErrorKind::Damaged(mapped)) } else { error }
 }
 
 /// Sends a range of a run file in pieces, until nobody takes them any more.

@@ -26,6 +26,8 @@ use crate::{
     event::{Counts, Event, Events, Stage, unix_ms},
     event_log::EventLog,
     fail_point,
+    failure::Failure,
+    failures::Failures,
     json::{from_json, to_json},
     layout::{RunLayout, SinkLayout, check_name},
     ledger::Ledger,
@@ -83,6 +85,8 @@ pub struct Outcome {
     pub run_id: String,
     /// Whether it was complete before.
     pub already_done: bool,
+    /// How many shards failed and are left out of the result, as `run.tolerated_failures` allows.
+    pub failed_shards: u64,
 }
 
 /// Runs a pipeline to its result, or takes up a run that ended early.
@@ -104,7 +108,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     if let Some(manifest) = run.done_before().await? {
         run.started(true);
         run.finished(started, &manifest);
-        return Ok(run.outcome(true));
+        return Ok(run.outcome(&manifest, true));
     }
     let (store, key) = (&run.context.run_store, run.context.layout.events(unix_ms(), &run.context.process));
     let log = EventLog::open(store, key, events, pipeline.secrets.redactor());
@@ -122,8 +126,8 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
         run.report().await;
     }
     // Why the run failed matters more than why its log could not be written.
-    ended.and(logged)?;
-    Ok(run.outcome(false))
+    let manifest = ended.and_then(|manifest| logged.map(|()| manifest))?;
+    Ok(run.outcome(&manifest, false))
 }
 
 /// How many runs are looked at to find one to point out; every start waits for it.
@@ -306,21 +310,24 @@ impl Run {
         let context = Arc::clone(&self.context);
         let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
         let mut split = None;
-        let done = |_, made| {
-            split = Some(made);
+        let done = |_, made: Result<SplitSource>| {
+            split = Some(made?);
             Ok(())
         };
         self.scheduler(Stage::Split, retry).run([0], attempt, done).await?;
         split.ok_or_else(|| Error::internal("the split ended without shards"))
     }
 
-    /// Maps every shard that is not committed yet.
+    /// Maps every shard that is not committed yet. Leaves out those that fail, as far as that is tolerated.
     async fn map(&self, planned: &Planned) -> Result<Arc<Ledger>> {
         // Steps that are chained in one task are tried again together, as the first one says.
         let retry = self.context.pipeline.maps[0].retry.clone();
         let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
         let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
-        self.stage(Stage::Map, planned.plan.shards.longest_first(), retry, attempt).await.map(Arc::new)
+        let ledger = self.read_ledger(Stage::Map).await?;
+        let failures = Failures::tolerated(&self.context, planned, &ledger)?;
+        let tasks = planned.plan.shards.longest_first();
+        self.stage(Stage::Map, tasks, ledger, failures, retry, attempt).await.map(Arc::new)
     }
 
     /// Reduces every partition that is not committed yet.
@@ -331,27 +338,47 @@ impl Run {
         let attempt = move |partition, number| {
             reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, partition, number)
         };
-        self.stage(Stage::Reduce, (0..reduce.partitions).collect(), reduce.step.retry.clone(), attempt).await
+        let (tasks, retry) = ((0..reduce.partitions).collect(), reduce.step.retry.clone());
+        let ledger = self.read_ledger(Stage::Reduce).await?;
+        // A partition that is left out would take all rows of its keys with it, whatever shard they come from.
+        self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
     }
 
-    /// Runs the tasks of a stage that are not committed yet, in this order, and returns what all commits say.
-    async fn stage<F, A>(&self, stage: Stage, mut tasks: Vec<u32>, retry: Retry, attempt: A) -> Result<Ledger>
+    /// Runs the tasks of a stage that `ledger` does not have yet, in this order, and returns what all commits say.
+    async fn stage<F, A>(
+        &self,
+        stage: Stage,
+        mut tasks: Vec<u32>,
+        mut ledger: Ledger,
+        mut failures: Failures<'_>,
+        retry: Retry,
+        attempt: A,
+    ) -> Result<Ledger>
     where
         F: Future<Output = Result<Commit>> + Send + 'static,
         A: Fn(u32, u32) -> F + Send + Sync + 'static,
     {
         let context = &self.context;
-        let mut ledger = self.ledger();
-        ledger.read(&context.run_store, &context.layout, stage).await?;
         let started = self.start(stage, tasks.len() as u64, ledger.committed());
         check_rejects(&context.pipeline, &ledger)?;
         tasks.retain(|task| !ledger.contains(*task));
-        let done = |task, commit| {
-            ledger.add(task, commit)?;
-            check_rejects(&context.pipeline, &ledger)
+        let done = |task, result| match result {
+            Ok(commit) => {
+                ledger.add(task, commit)?;
+                check_rejects(&context.pipeline, &ledger)
+            }
+            Err(error) => failures.add(task, error, &ledger),
         };
         self.scheduler(stage, retry).run(tasks, attempt, done).await?;
+        failures.commit(&mut ledger).await?;
         self.finish(stage, started, &ledger.counts);
+        Ok(ledger)
+    }
+
+    /// Returns what the commits of a stage say so far.
+    async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
+        let mut ledger = self.ledger();
+        ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
         Ok(ledger)
     }
 
@@ -366,7 +393,8 @@ impl Run {
         let parts: Vec<PublishedPart> = parts(mapped, reduced)
             .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
             .collect();
-        let keys = sink::publish(&context.sink, &context.sink_layout, &parts).await?;
+        let failed_shards = mapped.failed_shards();
+        let keys = sink::publish(&context.sink, &context.sink_layout, &parts, failed_shards).await?;
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
@@ -383,8 +411,9 @@ impl Run {
         Scheduler { stage, slots, retry, cancel, grace: pipeline.run.grace, events }
     }
 
-    fn outcome(&self, already_done: bool) -> Outcome {
-        Outcome { run_id: self.context.run_id.clone(), already_done }
+    fn outcome(&self, manifest: &Manifest, already_done: bool) -> Outcome {
+        let failed_shards = manifest.failed_shards();
+        Outcome { run_id: self.context.run_id.clone(), already_done, failed_shards }
     }
 
     fn started(&self, resumed: bool) {
@@ -401,6 +430,10 @@ impl Run {
     fn finished(&self, started: Instant, manifest: &Manifest) {
         let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
         let result = manifest.result.clone();
+        for Failure { shard, shards, kind, error, .. } in &manifest.failed {
+            let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
+            self.emit(Event::LeftOut { shard, shards, kind, error });
+        }
         self.emit(Event::RunFinished { duration_ms: elapsed_ms(started), result, parts });
     }
 

@@ -71,15 +71,15 @@ impl RunFiles {
         self.files.get(&task).map(|(key, _)| key.as_str())
     }
 
-    /// Returns the run files that hold rows of a partition, by task, and where. Reads one after the other.
+    /// Returns the run files that hold rows of a partition, in order of their tasks, and where. Reads one after the other.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when scratch cannot be read, as an item.
-    pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(&str, PartitionIndex)>> {
-        self.files.values().filter_map(move |(key, start)| {
+    pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(u32, &str, PartitionIndex)>> {
+        self.files.iter().filter_map(move |(task, (key, start))| {
             let found = self.read(*start, partition);
             let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the index of run files from scratch");
-            found.transpose().map(|found| Ok((key.as_str(), found?)))
+            found.transpose().map(|found| Ok((*task, key.as_str(), found?)))
         })
     }
 
@@ -140,13 +140,13 @@ mod tests {
         files.add(7, "seven".to_owned(), &two).expect("scratch");
         files.add(0, "zero".to_owned(), &one).expect("scratch");
         files.add(9, "nine".to_owned(), &index(3, &[0, 0, 0])).expect("scratch");
-        let found = |partition| -> Vec<(&str, PartitionIndex)> {
+        let found = |partition| -> Vec<(u32, &str, PartitionIndex)> {
             files.of_partition(partition).collect::<Result<_>>().expect("reads")
         };
-        assert_eq!(found(0), [("zero", one.partitions[0].clone())]);
+        assert_eq!(found(0), [(0, "zero", one.partitions[0].clone())]);
         assert_eq!(found(1), []);
         assert_eq!((files.key(7), files.key(8)), (Some("seven"), None));
-        assert_eq!(found(2), [("zero", one.partitions[1].clone()), ("seven", two.partitions[0].clone())]);
+        assert_eq!(found(2), [(0, "zero", one.partitions[1].clone()), (7, "seven", two.partitions[0].clone())]);
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
             files.add(task, task.to_string(), &large).expect("scratch");
         }
         assert!(lock(&files.index).is_rolled(), "the index is still in memory");
-        let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").1).collect();
+        let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").2).collect();
         assert_eq!(found, [large.partitions[1].clone(), large.partitions[1].clone()]);
     }
 }

@@ -42,19 +42,19 @@ pub trait Finished {
 }
 
 impl Scheduler {
-    /// Runs `attempt(task, number)` for every task, in order of `tasks` as slots come free, and hands each result to
-    /// `done` in the order they finish. Numbers count from 1; failed attempts are tried again as their error's kind
-    /// and the retry settings say.
+    /// Runs `attempt(task, number)` for every task, in order of `tasks` as slots come free, and hands what each ends
+    /// with to `done` in the order they do. Numbers count from 1; failed attempts are tried again as their error's
+    /// kind and the retry settings say, so an error is the last one of its task.
     ///
     /// # Errors
-    /// The error of the first task that cannot be tried again, or of `done`; attempts under way are dropped.
+    /// That of `done`, which decides whether a task may fail; attempts under way are dropped.
     /// [`ErrorKind::Interrupted`] when cancelled: no attempt starts any more, and those under way that end within
     /// `grace` count; the others are dropped.
     pub async fn run<T, F, A>(
         &self,
         tasks: impl IntoIterator<Item = u32>,
         attempt: A,
-        mut done: impl FnMut(u32, T) -> Result<()>,
+        mut done: impl FnMut(u32, Result<T>) -> Result<()>,
     ) -> Result<()>
     where
         T: Finished + Send + 'static,
@@ -82,7 +82,7 @@ impl Scheduler {
             };
             match finished {
                 None => return Ok(()),
-                Some(Ok((task, result))) => done(task, result?)?,
+                Some(Ok((task, result))) => done(task, result)?,
                 Some(Err(error)) => {
                     return Err(Error::internal(format!("a {} task panicked: {error}", self.stage.name())));
                 }
@@ -147,9 +147,12 @@ impl Scheduler {
 }
 
 /// Waits for attempts under way, and hands on what they end with.
-async fn finish<T: 'static>(mut running: JoinSet<(u32, Result<T>)>, mut done: impl FnMut(u32, T) -> Result<()>) {
+async fn finish<T: 'static>(
+    mut running: JoinSet<(u32, Result<T>)>,
+    mut done: impl FnMut(u32, Result<T>) -> Result<()>,
+) {
     while let Some(finished) = running.join_next().await {
-        if let Ok((task, Ok(result))) = finished {
+        if let Ok((task, result)) = finished {
             _ = done(task, result);
         }
     }
@@ -200,6 +203,11 @@ mod tests {
         Nothing(Counts::default())
     }
 
+    /// What to do with a result where no task may fail.
+    fn all_succeed(_: u32, result: Result<Nothing>) -> Result<()> {
+        result.map(drop)
+    }
+
     fn scheduler(slots: usize) -> Scheduler {
         Scheduler {
             stage: Stage::Map,
@@ -222,15 +230,15 @@ mod tests {
             Ok(nothing())
         };
         let mut seen = Vec::new();
-        let done = |task, _| {
+        let done = |task, result: Result<Nothing>| {
             seen.push(task);
-            Ok(())
+            result.map(drop)
         };
         scheduler(1).run([9, 2, 7], attempt, done).await.expect("all succeed");
         assert_eq!(seen, [9, 2, 7]);
         for (order, seconds) in [([9, 7, 5, 2, 1, 0], 12), ([0, 1, 2, 5, 7, 9], 15)] {
             let started = tokio::time::Instant::now();
-            scheduler(2).run(order, attempt, |_, _| Ok(())).await.expect("all succeed");
+            scheduler(2).run(order, attempt, all_succeed).await.expect("all succeed");
             assert_eq!(started.elapsed(), Duration::from_secs(seconds));
         }
     }
@@ -249,9 +257,9 @@ mod tests {
             }
         };
         let mut seen = Vec::new();
-        let done = |task, _| {
+        let done = |task, result: Result<Nothing>| {
             seen.push(task);
-            Ok(())
+            result.map(drop)
         };
         scheduler(4).run(0..100, attempt, done).await.expect("all succeed");
         seen.sort_unstable();
@@ -264,14 +272,14 @@ mod tests {
         let started = tokio::time::Instant::now();
         let attempt =
             |_, number| async move { if number < 3 { Err(error(ErrorKind::Unavailable)) } else { Ok(nothing()) } };
-        scheduler(1).run([7], attempt, |_, _| Ok(())).await.expect("the third attempt succeeds");
+        scheduler(1).run([7], attempt, all_succeed).await.expect("the third attempt succeeds");
         assert_eq!(started.elapsed(), Duration::from_secs(10 + 20));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_error_names_the_task_when_attempts_run_out() {
         let attempt = |_, _| async { Err::<Nothing, _>(error(ErrorKind::Unavailable)) };
-        let error = scheduler(1).run([7], attempt, |_, _| Ok(())).await.expect_err("it never succeeds");
+        let error = scheduler(1).run([7], attempt, all_succeed).await.expect_err("it never succeeds");
         assert_eq!(error.to_string(), "map of shard 7 failed (attempt 3): no");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
@@ -290,9 +298,25 @@ mod tests {
                 Ok(nothing())
             }
         };
-        let error = scheduler(2).run(0..1000, attempt, |_, _| Ok(())).await.expect_err("task 0 fails");
+        let error = scheduler(2).run(0..1000, attempt, all_succeed).await.expect_err("task 0 fails");
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(attempts.load(SeqCst) <= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_may_fail_stops_no_other() {
+        let attempt = |task, _| async move { if task % 2 == 0 { Err(error(ErrorKind::Input)) } else { Ok(nothing()) } };
+        let (mut succeeded, mut failed) = (Vec::new(), Vec::new());
+        let done = |task, result: Result<Nothing>| {
+            if result.is_ok() {
+                succeeded.push(task);
+            } else {
+                failed.push(task);
+            }
+            Ok(())
+        };
+        scheduler(3).run(0..6, attempt, done).await.expect("failures are taken");
+        assert_eq!((succeeded, failed), (vec![1, 3, 5], vec![0, 2, 4]));
     }
 
     /// Runs tasks on two slots, each as long as `seconds` says, and cancels after five seconds. Returns the tasks
@@ -312,9 +336,9 @@ mod tests {
             }
         };
         let mut ended = Vec::new();
-        let done = |task, _| {
+        let done = |task, result: Result<Nothing>| {
             ended.push(task);
-            Ok(())
+            result.map(drop)
         };
         let error = scheduler.run(0..10, attempt, done).await.expect_err("cancelled");
         assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
@@ -349,7 +373,7 @@ mod tests {
                 Err::<Nothing, _>(error(ErrorKind::Unavailable))
             }
         };
-        let error = scheduler.run([0], attempt, |_, _| Ok(())).await.expect_err("cancelled");
+        let error = scheduler.run([0], attempt, all_succeed).await.expect_err("cancelled");
         assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
         assert_eq!(started.elapsed(), Duration::from_secs(2));
     }

@@ -42,7 +42,8 @@ impl Shard {
         }
     }
 
-    fn slices(&self) -> &[Slice] {
+    /// Returns the slices it is made of; none if the splitter made its records.
+    pub fn slices(&self) -> &[Slice] {
         match self {
             Self::Slices(slices) => slices,
             Self::Records { .. } => &[],

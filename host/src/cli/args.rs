@@ -20,6 +20,7 @@ Examples:
 
 Exit codes:
   0    done, or already done
+  3    done, but for shards that failed, as run.tolerated_failures allows
   2    the pipeline, a plugin or the command line is wrong: fix it
   42   failed for good: bad data, or a step that fails or breaks its limits
   75   a store or a step in trouble that may pass: run again, --resume

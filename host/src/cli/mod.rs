@@ -57,7 +57,7 @@ where
     };
     let done = panic::catch_unwind(AssertUnwindSafe(|| dispatch(&program, cli)));
     let kind = match done {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Ok(code)) => return code,
         Ok(Err(Failure { error, hint })) => {
             say(&format!("error: {}", text::printable(&error.to_string())));
             hint.iter().for_each(|hint| say(hint));
@@ -85,7 +85,10 @@ impl From<Error> for Failure {
     }
 }
 
-fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
+/// The exit code of a run that is complete but for shards that failed, which is tolerated.
+const SHARDS_LEFT_OUT: u8 = 3;
+
+fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
     match (cli.command, cli.run) {
         (Some(Command::Run(args)), _) | (None, Some(args)) => return run::run(program, &args),
         (Some(Command::Build(args)), _) => build::build(&args)?,
@@ -99,7 +102,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<(), Failure> {
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Loads the pipeline with variables from the environment, and builds its plugins if asked to.

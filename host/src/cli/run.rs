@@ -1,15 +1,15 @@
 //! `etl-host run`
 
-use std::{ffi::OsStr, io, path::PathBuf};
+use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, load, print, quoted, redacted, runtime, signals::Interrupts};
+use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, runtime, say, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Shared, Summary},
+    report::{self, JsonLines, MetricsFile, Shared, Summary, text::counted},
     run::{self, Outcome, RunOptions, Start},
 };
 
@@ -56,7 +56,7 @@ pub(super) enum EventFormat {
 
 /// Runs a pipeline to its end, showing progress and the summary as asked for. `program` is what this one was called
 /// as.
-pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> {
     let pipeline = load(&args.file, &args.set, args.build)?;
     let redact = pipeline.secrets.redactor();
     let events = Events::default();
@@ -75,11 +75,15 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<(), Failure> {
     // A plugin of an attempt that was given up may still compute; nobody waits for it.
     runtime.shutdown_background();
     match outcome {
-        Ok(_) => {
+        Ok(outcome) => {
             if !args.quiet && args.events.is_none() {
                 print(&redact(&format!("\n{}", summary.lock())));
             }
-            Ok(())
+            if outcome.failed_shards == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            say(&left_out(&outcome));
+            Ok(ExitCode::from(SHARDS_LEFT_OUT))
         }
         Err(error) => {
             let hint = hint(program, args, &summary.lock(), error.kind());
@@ -96,6 +100,12 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
         .and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(program, args, run_id))));
     let hints: Vec<String> = [report, finish].into_iter().flatten().collect();
     (!hints.is_empty()).then(|| hints.join("\n"))
+}
+
+/// Says that the result is not whole.
+fn left_out(outcome: &Outcome) -> String {
+    let shards = counted(outcome.failed_shards, "shard");
+    format!("{shards} failed and not in the result; `manifest.json` of run {} says which and why", outcome.run_id)
 }
 
 /// Returns how loud something must be to be shown.

@@ -86,6 +86,7 @@ mod tests {
         let harmless = [
             "run.concurrency=7",
             "run.max_rejects=9",
+            "run.tolerated_failures=1%",
             "run.scratch=/var/tmp",
             "run.scratch_space=1GiB",
             "run.memory=3GiB",

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    SinkFormat,
+    SinkFormat, Tolerance,
     units::{Period, Size},
 };
 
@@ -116,6 +116,8 @@ pub(super) struct Run {
     pub store: Option<String>,
     pub concurrency: Option<i64>,
     pub max_rejects: Option<i64>,
+    #[serde(default)]
+    pub tolerated_failures: Tolerance,
     pub memory: Option<Size>,
     pub shuffle_memory: Option<Size>,
     pub scratch: Option<String>,

@@ -13,6 +13,7 @@ mod message;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 mod units;
 mod validate;
 
@@ -32,7 +33,7 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
-pub use self::{grants::Grants, secrets::Secrets};
+pub use self::{grants::Grants, secrets::Secrets, tolerance::Tolerance};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     plugin::{Place, WrongConfig},
@@ -323,6 +324,8 @@ pub struct RunSettings {
     pub concurrency: usize,
     /// How many malformed records the source may have; what steps may set aside when they do not say.
     pub max_rejects: u64,
+    /// How many shards may fail for good before the run does.
+    pub tolerated_failures: Tolerance,
     /// How many bytes the process may hold: decides how many attempts are in flight, and nothing about the result.
     pub memory_bytes: u64,
     /// How many bytes a map attempt collects before it sorts them and spills them to local disk.

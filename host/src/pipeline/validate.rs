@@ -222,6 +222,7 @@ impl Validator<'_> {
             store: self.location(&at.key("store"), table.store.as_deref().unwrap_or(bounds::RUN_STORE))?,
             concurrency: self.counted(&at.key("concurrency"), table.concurrency, bounds::concurrency())? as usize,
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
+            tolerated_failures: table.tolerated_failures,
             memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::RUN_MEMORY)?.0,
             shuffle_memory_bytes: shuffle_memory.0,
             scratch: table.scratch.map(|path| self.path(&path)),

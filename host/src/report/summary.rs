@@ -14,6 +14,9 @@ const LABEL_WIDTH: usize = 9;
 /// The most result parts that are listed.
 const PARTS_MAX: usize = 5;
 
+/// The most failed shards that are listed.
+const FAILED_MAX: usize = 5;
+
 /// The most counters that are listed.
 pub(crate) const COUNTERS_MAX: usize = 20;
 
@@ -26,6 +29,7 @@ pub struct Summary {
     resumed: bool,
     plan: Option<(u64, u64, u64)>,
     stages: BTreeMap<Stage, StageRow>,
+    failed: Vec<String>,
     finished: Option<Finished>,
     report: Option<String>,
 }
@@ -126,6 +130,7 @@ impl Listener for Summary {
                 let (result, parts) = (result.clone(), parts.clone());
                 self.finished = Some(Finished { duration_ms: *duration_ms, result, parts });
             }
+            Event::LeftOut { shard, shards, error, .. } => self.failed.push(left_out(*shard, *shards, error)),
             Event::Reported { report } => self.report = Some(report.clone()),
             _ => {}
         }
@@ -159,10 +164,20 @@ impl fmt::Display for Summary {
             let place = format!("{}/rejects/", self.run_store.trim_end_matches('/'));
             entry(f, "rejects", &[format!("{}, see {place}", count(totals.rejects))])?;
         }
+        entry(f, "left out", &first(self.failed.clone(), FAILED_MAX))?;
         entry(f, "result", &finished.result_lines())?;
         entry(f, "run store", std::slice::from_ref(&self.run_store))?;
         entry(f, "report", &self.report.iter().cloned().collect::<Vec<_>>())
     }
+}
+
+/// Returns which shards failed, and the first line of why.
+fn left_out(shard: u32, shards: u32, error: &str) -> String {
+    let named = match shards {
+        1 => format!("shard {shard}"),
+        shards => format!("shards {shard} to {}", u64::from(shard) + u64::from(shards) - 1),
+    };
+    format!("{named}: {}", printable(error.lines().next().unwrap_or_default()))
 }
 
 /// Writes a label and its lines, aligned; nothing if there are no lines.
@@ -267,6 +282,21 @@ report     file:///data/runs/count/r1/report.html
 ";
         assert_eq!(summary.to_string(), expected);
         assert_eq!(summary.planned_run(), Some("r1"));
+    }
+
+    #[test]
+    fn shards_that_are_left_out_are_listed_with_the_first_line_of_why() {
+        let failed = |shard, shards, error: &str| Event::LeftOut {
+            shard,
+            shards,
+            kind: ErrorKind::Sandbox,
+            error: error.to_owned(),
+        };
+        let few = summary([started(false), failed(3, 1, "it \x1b broke\nat a.rs:1"), failed(8, 4, "bad"), finished(0)]);
+        let expected = "left out   shard 3: it \\u{1b} broke\n           shards 8 to 11: bad\nresult     ";
+        assert!(few.to_string().contains(expected), "{few}");
+        let many = summary((0..9).map(|shard| failed(shard, 1, "bad")).chain([started(false), finished(0)]));
+        assert!(many.to_string().contains("shard 4: bad\n           … and 4 more\n"), "{many}");
     }
 
     #[test]

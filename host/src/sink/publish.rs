@@ -32,10 +32,12 @@ pub struct Latest {
     pub run_id: String,
     /// Its parts, in order, as keys below the sink.
     pub parts: Vec<String>,
+    /// How many shards failed and are left out of it, as `run.tolerated_failures` allows: 0 when it is whole.
+    pub failed_shards: u64,
 }
 
 /// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`, and last deletes what lost
-/// attempts left. Returns the parts' keys below the sink, in the order given.
+/// attempts left. `failed_shards` are left out of the result, which `latest.json` says. Returns the parts' keys below the sink, in the order given.
 ///
 /// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
 /// all, and `_SUCCESS` only when all are.
@@ -43,7 +45,12 @@ pub struct Latest {
 /// # Errors
 /// Those of the store; [`ErrorKind::Unavailable`] when a part is neither under its attempt's name nor its final one.
 /// Failing to delete leftovers is none.
-pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
+pub async fn publish(
+    store: &Store,
+    layout: &SinkLayout,
+    parts: &[PublishedPart],
+    failed_shards: u64,
+) -> Result<Vec<String>> {
     let moves: Vec<(String, String)> = parts
         .iter()
         .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
@@ -60,7 +67,7 @@ pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]
         .await?;
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
-    let latest = Latest { run_id: layout.root().to_owned(), parts: keys };
+    let latest = Latest { run_id: layout.root().to_owned(), parts: keys, failed_shards };
     let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
     store.put(LATEST, text).await?;
     fail_point::reach("publish.latest");
@@ -116,11 +123,11 @@ mod tests {
             let parts: Vec<_> = (0..40).map(part).collect();
             let mut expected: Vec<_> = (0..40).map(|number| layout.part(number)).collect();
             for _ in 0..2 {
-                assert_eq!(publish(&store, &layout, &parts).await.expect("publishes"), expected);
+                assert_eq!(publish(&store, &layout, &parts, 2).await.expect("publishes"), expected);
             }
             let latest = store.get(LATEST).await.expect("reads").expect("is there");
             let latest: Latest = serde_json::from_slice(&latest).expect("parses");
-            assert_eq!(latest, Latest { run_id: "r".into(), parts: expected.clone() });
+            assert_eq!(latest, Latest { run_id: "r".into(), parts: expected.clone(), failed_shards: 2 });
             for key in &expected {
                 assert_eq!(store.get(key).await.expect("reads").as_deref(), Some(&b"1-a"[..]));
             }
@@ -141,7 +148,7 @@ mod tests {
             }
             store.rename(&layout.attempt(1, &part(1).attempt), &layout.part(1)).await.expect("moves");
             // On its own task, as the end of a run may be.
-            let keys = tokio::spawn(async move { publish(&store, &layout, &[0, 1, 2].map(part)).await });
+            let keys = tokio::spawn(async move { publish(&store, &layout, &[0, 1, 2].map(part), 0).await });
             let keys = keys.await.expect("no panic").expect("publishes");
             assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);
         }
@@ -153,7 +160,7 @@ mod tests {
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
             write(&store, &layout, 0, &part(0).attempt).await;
-            let error = publish(&store, &layout, &[0, 1].map(part)).await.expect_err("part 1 is nowhere");
+            let error = publish(&store, &layout, &[0, 1].map(part), 0).await.expect_err("part 1 is nowhere");
             assert!(error.to_string().contains("part-00001-1-a.csv"), "{error}");
             assert!(!store.exists(&layout.success()).await.expect("looks"));
             assert!(!store.exists(LATEST).await.expect("looks"));
@@ -164,7 +171,7 @@ mod tests {
     async fn a_result_without_parts_is_complete() {
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let layout = SinkLayout::new("r", "csv");
-        assert!(publish(&store, &layout, &[]).await.expect("publishes").is_empty());
+        assert!(publish(&store, &layout, &[], 0).await.expect("publishes").is_empty());
         assert!(store.exists(&layout.success()).await.expect("looks"));
     }
 }

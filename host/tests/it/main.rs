@@ -28,4 +28,5 @@ mod scale;
 mod split_crimes;
 mod stores;
 mod support;
+mod tolerated;
 mod try_step;

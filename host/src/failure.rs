@@ -1,0 +1,55 @@
+//! A failed task: what a run leaves out of its result, and why.
+//!
+//! Owns what is kept of it. Whether it is tolerated is [`crate::failures`]'. It lies in the commit of the task and in
+//! the manifest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, ErrorKind},
+    reject::REASON_BYTES_MAX,
+    shards::TaskShards,
+    source::Slice,
+};
+
+/// The most slices a failure names; there may be thousands in a shard, and thousands of shards in a task.
+const SLICES_MAX: usize = 16;
+
+/// The shards of a map task that failed for good, and what is left out with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The first shard.
+    pub shard: u32,
+    /// How many shards, from the first one on.
+    pub shards: u32,
+    /// The first of their slices, up to 16; none of shards whose records a splitter made.
+    pub slices: Vec<Slice>,
+    /// How many slices there are besides.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_slices: u64,
+    /// What kind of error the last attempt ended with.
+    pub kind: ErrorKind,
+    /// That error, cut to 1 KiB.
+    pub error: String,
+}
+
+impl Failure {
+    /// Describes the failed task `shard`. `redact` takes secrets out of the error.
+    pub fn new(shard: u32, of_task: &TaskShards, error: &Error, redact: impl Fn(&str) -> String) -> Self {
+        let slices = || of_task.iter().flat_map(|(_, shard, _)| shard.slices());
+        let text = redact(&error.to_string());
+        Self {
+            shard,
+            shards: of_task.iter().map(|_| 1).sum(),
+            slices: slices().take(SLICES_MAX).cloned().collect(),
+            more_slices: slices().skip(SLICES_MAX).map(|_| 1).sum(),
+            kind: error.kind(),
+            error: text[..text.floor_char_boundary(REASON_BYTES_MAX)].to_owned(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,97 @@
+//! How many shards may fail for good before a run does: a number, or a share of them.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
+
+/// Millionths in a percent.
+const MILLIONTHS: f64 = 10_000.0;
+
+/// How many shards a run may leave out because they failed for good. None, unless the file says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tolerance {
+    /// So many.
+    Shards(u64),
+    /// So many millionths of the plan's shards.
+    Millionths(u32),
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self::Shards(0)
+    }
+}
+
+impl Tolerance {
+    /// Returns how many of so many shards may fail; a share is rounded down.
+    pub fn of(self, shards: u32) -> u32 {
+        match self {
+            Self::Shards(count) => u32::try_from(count).unwrap_or(u32::MAX),
+            // A share is at most one, so the quotient is at most `shards`.
+            Self::Millionths(share) => (u64::from(shards) * u64::from(share) / 1_000_000) as u32,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tolerance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ToleranceVisitor;
+
+        impl Visitor<'_> for ToleranceVisitor {
+            type Value = Tolerance;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of shards, such as `5`, or a share of them, such as `1%`")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Tolerance, E> {
+                u64::try_from(value)
+                    .map(Tolerance::Shards)
+                    .map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Tolerance, E> {
+                let percent: Option<f64> = value.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+                match percent.filter(|percent| (0.0..=100.0).contains(percent)) {
+                    Some(percent) => Ok(Tolerance::Millionths((percent * MILLIONTHS).round() as u32)),
+                    None => Err(E::invalid_value(Unexpected::Str(value), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(ToleranceVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: impl Into<toml::Value>) -> Result<Tolerance, String> {
+        value.into().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_number_is_taken_as_it_is_and_a_share_is_rounded_down() {
+        assert_eq!(read(5).expect("a number").of(3), 5);
+        for (share, shards, tolerated) in
+            [("1%", 99, 0), ("1%", 100, 1), ("29 %", 100, 29), ("0.5%", 1000, 5), ("100%", 7, 7), ("0%", 9, 0)]
+        {
+            assert_eq!(read(share).expect(share).of(shards), tolerated, "{share} of {shards}");
+        }
+        assert_eq!(Tolerance::default().of(1_000_000), 0);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_the_choices() {
+        for wrong in ["", "5", "%", "-1%", "100.1%", "NaN%", "many"] {
+            let message = read(wrong).expect_err(wrong);
+            assert!(message.contains("such as `5`, or a share of them, such as `1%`"), "{message}");
+        }
+        assert!(read(-1).is_err());
+        assert!(read(1.5).is_err());
+    }
+}
