@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 
 use crate::{
-    error::{Error, Result},
-    plugin::{Reducer, Task},
+    error::Result,
+    plugin::{Plugin, Reducer, Task},
+    schema::Schema,
     shuffle::Combiner,
-    steps::Steps,
 };
 
 /// A reducer instance as the shuffle sees it.
@@ -18,19 +18,18 @@ pub struct PluginCombiner {
 }
 
 impl PluginCombiner {
-    /// Opens an instance of the pipeline's reducer for a shard.
+    /// Opens an instance of a reducer for rows of the schema `input`, of one shard.
     ///
     /// # Errors
     /// What its `open` returned, or how it failed.
-    pub fn open(steps: &Steps, task: &Task) -> Result<Self> {
-        let plugin = steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer to combine with"))?;
+    pub fn open(plugin: &Plugin, input: &Schema, task: &Task) -> Result<Self> {
         let emitted = Arc::new(Mutex::new(Vec::new()));
         let receiver = Arc::clone(&emitted);
         let emit = Box::new(move |batch| {
             receiver.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
             Ok(())
         });
-        Ok(Self { reducer: plugin.reduce(task, steps.shuffled(), emit)?, emitted })
+        Ok(Self { reducer: plugin.reduce(task, input, emit)?, emitted })
     }
 
     fn take(&self) -> Vec<RecordBatch> {

@@ -31,6 +31,7 @@ pub mod fuzzing;
 pub mod history;
 pub mod input;
 pub mod json;
+pub mod laws;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;

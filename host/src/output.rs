@@ -8,7 +8,7 @@ use crate::{
     combine::PluginCombiner,
     commit::{Output, Part},
     context::RunContext,
-    error::Result,
+    error::{Error, Result},
     layout::AttemptId,
     plugin::Task,
     schema::Schema,
@@ -106,5 +106,9 @@ impl OutputWriter {
 
 fn combiner(context: &Arc<RunContext>, task: &Task) -> NewCombiner {
     let (context, task) = (Arc::clone(context), task.clone());
-    Box::new(move || Ok(Box::new(PluginCombiner::open(&context.steps, &task)?)))
+    Box::new(move || {
+        let steps = &context.steps;
+        let plugin = steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer to combine with"))?;
+        Ok(Box::new(PluginCombiner::open(plugin, steps.shuffled(), &task)?))
+    })
 }

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, new::NewArgs, report::ReportArgs,
-    run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, laws::LawsArgs, new::NewArgs,
+    report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -54,6 +54,8 @@ pub(super) enum Command {
     Clean(CleanArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
+    /// Try out that what must not change a step's result does not: batches, shards, order, combining
+    Laws(LawsArgs),
     /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
     New(NewArgs),
     /// Make the report of a run again: a page to look at

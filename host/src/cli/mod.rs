@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod clean;
 mod inspect;
+mod laws;
 mod new;
 mod report;
 mod run;
@@ -95,6 +96,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
+        (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::New(args)), _) => new::new(&args)?,
         (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,

@@ -117,7 +117,10 @@ impl InputArgs {
             Some("-") => Sample::read("stdin", io::stdin(), &format, self.limit),
             _ => Sample::read(&name, open(&self.input)?, &format, self.limit),
         };
-        let sample = sample?.keyed(self.key_fields)?;
+        let mut sample = sample?;
+        if self.key_fields > 0 {
+            sample = sample.keyed(self.key_fields)?;
+        }
         if sample.more {
             say(&format!(
                 "only the first {} were read (`--limit` sets how many)",

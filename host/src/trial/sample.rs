@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Read, ops::Range, sync::Arc};
 
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 
@@ -120,13 +120,17 @@ impl Sample {
         Ok(Self { schema, rows, rejects: Vec::new(), more: false, batch_ends, places: Vec::new() })
     }
 
-    /// Makes the first `key_fields` fields the key.
+    /// Makes the first `key_fields` fields the key, and the fields without a null such as hold none: what a mapper would
+    /// declare that emits these rows.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when there are not that many.
     pub fn keyed(mut self, key_fields: usize) -> Result<Self> {
-        let fields = self.schema.fields.fields().iter().map(|field| field.as_ref().clone()).collect();
-        self.schema = Schema::new(fields, key_fields)?;
+        let fields = self.schema.fields.fields().iter().zip(self.rows.columns());
+        let declared = fields.map(|(field, column)| field.as_ref().clone().with_nullable(column.null_count() > 0));
+        self.schema = Schema::new(declared.collect(), key_fields)?;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema.fields), self.rows.columns().to_vec());
+        self.rows = rows.or_kind(ErrorKind::Internal, || "cannot declare the fields of a sample")?;
         Ok(self)
     }
 

@@ -16,6 +16,7 @@ mod guests;
 mod history;
 mod hostile_components;
 mod interrupts;
+mod laws;
 mod metrics;
 mod new;
 mod outages;

@@ -1,0 +1,164 @@
+//! `etl-host laws`
+
+use std::{fmt::Write, path::PathBuf, sync::Arc};
+
+use clap::Args;
+
+use super::{
+    print, say,
+    try_step::{InputArgs, engine},
+};
+use crate::{
+    error::{Error, Result},
+    laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
+    plugin::{Engine, Interface, Plugin},
+    report::text::{counted, printable},
+    rows,
+    trial::{self, Sample},
+};
+
+/// How much of a counterexample is shown.
+const ROWS_SHOWN_MAX: usize = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct LawsArgs {
+    /// The component file of a mapper or a reducer
+    #[arg(value_name = "PLUGIN")]
+    pub plugin: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// The reducer of what the mapper emits: its result must not change, whatever the rows in between
+    #[arg(long, value_name = "PLUGIN")]
+    pub reduce: Option<PathBuf>,
+    /// The reducer's configuration
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "reduce")]
+    pub reduce_config: String,
+    /// Leave a law out, such as `order` for a reducer that keeps the first row of a key; may be repeated
+    #[arg(long, value_name = "LAW")]
+    pub skip: Vec<String>,
+}
+
+/// Tries the laws of a step out on sample records, and shows the smallest sample that breaks one.
+pub(super) fn laws(args: &LawsArgs) -> Result<()> {
+    let engine = engine()?;
+    let subject = subject(&engine, args)?;
+    let laws = laws_to_try(subject.interface, &args.skip)?;
+    let sample = args.input.sample(subject.interface)?;
+    let (mut broken, mut tried) = (Vec::new(), 0);
+    for law in laws {
+        let verdict = laws::check(&subject, law, &sample)?;
+        print(&text(law, &verdict));
+        tried += usize::from(!matches!(verdict, Verdict::NotApplicable(_)));
+        if matches!(verdict, Verdict::Broken(_)) {
+            broken.push(law);
+        }
+    }
+    say(&format!("tried on {}", counted(sample.len() as u64, "record")));
+    laws::sum_up(&broken, tried)
+}
+
+fn subject(engine: &Engine, args: &LawsArgs) -> Result<Subject> {
+    let (interface, plugin) = trial::load(engine, &args.plugin, &args.input.config)?;
+    let reducer = args.reduce.as_ref().map(|path| reducer(engine, path, &args.reduce_config)).transpose()?;
+    if interface == Interface::Splitter {
+        return Err(Error::config(
+            "laws are of mappers and reducers, and this is a split plugin (`try` shows its shards)",
+        ));
+    }
+    if interface == Interface::Reducer && reducer.is_some() {
+        return Err(Error::config("--reduce goes with a map plugin, and this is a reduce plugin"));
+    }
+    Ok(Subject { plugin: Arc::new(plugin), interface, reducer })
+}
+
+fn reducer(engine: &Engine, path: &std::path::Path, config: &str) -> Result<Plugin> {
+    match trial::load(engine, path, config)? {
+        (Interface::Reducer, plugin) => Ok(plugin),
+        (other, _) => Err(Error::config(format!("--reduce `{}` is a {} plugin", path.display(), other.step()))),
+    }
+}
+
+fn laws_to_try(interface: Interface, skip: &[String]) -> Result<Vec<Law>> {
+    let all = Law::of(interface);
+    if let Some(unknown) = skip.iter().find(|name| !all.iter().any(|law| law.name() == name.as_str())) {
+        let known = all.iter().map(|law| law.name()).collect::<Vec<_>>().join(", ");
+        return Err(Error::config(format!(
+            "--skip `{unknown}` is no law of a {} plugin (they are: {known})",
+            interface.step()
+        )));
+    }
+    Ok(all.iter().copied().filter(|law| !skip.iter().any(|name| law.name() == name)).collect())
+}
+
+fn text(law: Law, verdict: &Verdict) -> String {
+    let line = |what: &str, more: &str| format!("{what:8}  {:13}  {}{}\n", law.name(), law.says(), printable(more));
+    match verdict {
+        Verdict::Holds => line("holds", ""),
+        Verdict::HoldsReduced => line("holds", ": the rows in between differ, but not what the reducer makes of them"),
+        Verdict::NotApplicable(why) => line("-", &format!(": {why}")),
+        Verdict::Broken(counterexample) => line("broken", "") + &broken(law, counterexample),
+    }
+}
+
+fn broken(law: Law, counterexample: &Counterexample) -> String {
+    let Counterexample { sample, difference } = counterexample;
+    let mut text = format!("\nThe smallest sample found that breaks it, {}:\n", counted(sample.len() as u64, "record"));
+    text.push_str(&indented(&records(sample)));
+    let (one, other) = (difference.outcomes[0].sorted(), difference.outcomes[1].sorted());
+    for (way, outcome, than) in [(&difference.ways[0], &one, &other), (&difference.ways[1], &other, &one)] {
+        _ = writeln!(text, "What comes of it {way}:");
+        text.push_str(&indented(&outcome_text(outcome, than)));
+    }
+    text.push_str(hint(law));
+    text.push('\n');
+    text
+}
+
+fn records(sample: &Sample) -> String {
+    let mut text = rows::table(&sample.rows.slice(0, sample.len().min(ROWS_SHOWN_MAX)), None);
+    if let more @ 1.. = sample.len().saturating_sub(ROWS_SHOWN_MAX) {
+        _ = writeln!(text, "… and {}", counted(more as u64, "more record"));
+    }
+    text
+}
+
+/// Returns what an outcome has, what it alone has marked and first.
+fn outcome_text(outcome: &Outcome, other: &Outcome) -> String {
+    if let Some(failure) = &outcome.failure {
+        return format!("it fails: {}\n", printable(failure));
+    }
+    let lines = |outcome: &Outcome| -> Vec<String> {
+        let rows = outcome.rows.iter().map(|row| serde_json::Value::from(row.clone()).to_string());
+        rows.chain(outcome.rejects.iter().cloned()).collect()
+    };
+    let (mine, others) = (lines(outcome), lines(other));
+    let (mut only, mut both) = (Vec::new(), Vec::new());
+    for line in mine {
+        if others.contains(&line) { both.push(format!("  {line}")) } else { only.push(format!("> {line}")) }
+    }
+    only.append(&mut both);
+    if only.is_empty() {
+        return "no rows\n".to_owned();
+    }
+    let more = only.len().saturating_sub(ROWS_SHOWN_MAX);
+    let mut text: String =
+        only.iter().take(ROWS_SHOWN_MAX).map(|line| printable(&line.replace('\n', "\\n")) + "\n").collect();
+    if more > 0 {
+        _ = writeln!(text, "… and {}", counted(more as u64, "more row"));
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// Says what to do about a law that is broken on purpose.
+fn hint(law: Law) -> &'static str {
+    match law {
+        Law::Shards => "If the mapper counts within a shard, `--reduce` compares what the reducer makes of its rows.\n",
+        Law::Order => "If the order is meant to matter, `--skip order` leaves the law out.\n",
+        Law::Combine => "Without `combine = true` it need not hold: `--skip combine` leaves it out.\n",
+        Law::Batches | Law::Deterministic => "",
+    }
+}

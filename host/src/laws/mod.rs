@@ -1,0 +1,309 @@
+//! Laws: what must not change what a step makes, tried out on a sample.
+//!
+//! Owns which laws there are, how each is tried, and the smallest sample that breaks one. What a step does with a sample
+//! is found out by [`crate::trial`]. Called by `etl-host laws`.
+
+mod outcome;
+mod shrink;
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+pub use self::outcome::Outcome;
+use self::shrink::shrink;
+use crate::{
+    combine::PluginCombiner,
+    error::{Error, ErrorKind, Result},
+    event::Events,
+    plugin::{Interface, Plugin, Task},
+    report::text::counted,
+    schema::Schema,
+    shuffle::{NewCombiner, SortedGroups},
+    trial::{self, Sample},
+};
+
+/// The most shards a sample is cut into, each of which takes an instance.
+const SHARDS_MAX: usize = 16;
+
+/// A law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Law {
+    /// The same input gives the same output.
+    Deterministic,
+    /// How rows are cut into batches makes no difference.
+    Batches,
+    /// How records are cut into shards makes no difference to what comes out in all.
+    Shards,
+    /// The order of the rows of a key makes no difference.
+    Order,
+    /// Combining rows first, once or twice, makes no difference to what the reducer makes of them.
+    Combine,
+}
+
+impl Law {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deterministic => "deterministic",
+            Self::Batches => "batches",
+            Self::Shards => "shards",
+            Self::Order => "order",
+            Self::Combine => "combine",
+        }
+    }
+
+    /// Returns what it says.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Deterministic => "the same input gives the same output",
+            Self::Batches => "how rows are cut into batches makes no difference",
+            Self::Shards => "how records are cut into shards makes no difference",
+            Self::Order => "the order of the rows of a key makes no difference",
+            Self::Combine => "combining first, once or twice, makes no difference",
+        }
+    }
+
+    /// Returns the laws of a kind of step whose input is records.
+    pub fn of(interface: Interface) -> &'static [Self] {
+        match interface {
+            Interface::Mapper => &[Self::Deterministic, Self::Batches, Self::Shards],
+            Interface::Reducer => &[Self::Deterministic, Self::Batches, Self::Order, Self::Combine],
+            Interface::Splitter => &[],
+        }
+    }
+}
+
+/// A step whose laws are tried out.
+pub struct Subject {
+    /// Its plugin.
+    pub plugin: Arc<Plugin>,
+    /// What step that is: a mapper or a reducer.
+    pub interface: Interface,
+    /// For a mapper, the reducer of what it emits.
+    pub reducer: Option<Plugin>,
+}
+
+/// What came of trying a law out.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Nothing that was tried made a difference.
+    Holds,
+    /// The rows differ, but not what the reducer makes of them.
+    HoldsReduced,
+    /// Why the law does not apply to the step.
+    NotApplicable(String),
+    /// Something made a difference.
+    Broken(Box<Counterexample>),
+}
+
+/// A sample that breaks a law: the smallest that was found.
+#[derive(Debug, Clone)]
+pub struct Counterexample {
+    /// The records.
+    pub sample: Sample,
+    /// What made the difference.
+    pub difference: Difference,
+}
+
+/// Two ways to run a step on one sample that give different outcomes.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// What was done in each: ``as one shard``, ``as 2 shards``.
+    pub ways: [String; 2],
+    /// What came of each.
+    pub outcomes: [Outcome; 2],
+}
+
+/// Tries a law out on a sample.
+///
+/// # Errors
+/// What the step fails with on the sample as it is.
+pub fn check(subject: &Subject, law: Law, sample: &Sample) -> Result<Verdict> {
+    if let Some(why) = not_applicable(subject, law, sample)? {
+        return Ok(Verdict::NotApplicable(why));
+    }
+    let Some(mut difference) = try_out(subject, law, sample, false)? else { return Ok(Verdict::Holds) };
+    let reduced = subject.reducer.is_some();
+    if reduced {
+        match try_out(subject, law, sample, true)? {
+            Some(after) => difference = after,
+            None => return Ok(Verdict::HoldsReduced),
+        }
+    }
+    // A part of the sample may fail where the whole does not; that is another matter.
+    let differs = |sample: &Sample| try_out(subject, law, sample, reduced).ok().flatten();
+    let smallest = shrink(sample, |sample| differs(sample).is_some())?;
+    let difference = differs(&smallest).unwrap_or(difference);
+    Ok(Verdict::Broken(Box::new(Counterexample { sample: smallest, difference })))
+}
+
+fn not_applicable(subject: &Subject, law: Law, sample: &Sample) -> Result<Option<String>> {
+    if law != Law::Combine {
+        return Ok(None);
+    }
+    let emitted = trial::reduce(&subject.plugin, &task(0), &sample.schema, &[])?.schema;
+    Ok((emitted != sample.schema)
+        .then(|| format!("no combiner: it is given `{}` and emits `{emitted}`", sample.schema)))
+}
+
+/// Runs the step as it is, and in every other way that the law says makes no difference.
+fn try_out(subject: &Subject, law: Law, sample: &Sample, reduced: bool) -> Result<Option<Difference>> {
+    let (first, ways) = match subject.interface {
+        Interface::Mapper => map_ways(subject, law, sample, reduced),
+        _ => reduce_ways(subject, law, sample)?,
+    };
+    let expected = first.run()?;
+    for way in ways {
+        let outcome = way.run().unwrap_or_else(|error| Outcome::failed(&error));
+        if !expected.equals(&outcome, law == Law::Deterministic) {
+            return Ok(Some(Difference { ways: [first.name, way.name], outcomes: [expected, outcome] }));
+        }
+    }
+    Ok(None)
+}
+
+/// A way to run the step.
+struct Way<'a> {
+    name: String,
+    run: Box<dyn Fn() -> Result<Outcome> + 'a>,
+}
+
+impl<'a> Way<'a> {
+    fn new(name: impl Into<String>, run: impl Fn() -> Result<Outcome> + 'a) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+
+    fn run(&self) -> Result<Outcome> {
+        (self.run)()
+    }
+}
+
+fn map_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample, reduced: bool) -> (Way<'a>, Vec<Way<'a>>) {
+    let map = move |shards: Vec<Sample>| map_shards(subject, &shards, reduced);
+    match law {
+        Law::Batches => {
+            let cut = |rows: usize| Way::new(in_batches(rows), move || map(vec![sample.cut(rows)]));
+            (Way::new("in one batch", move || map(vec![sample.slice(0..sample.len())])), vec![cut(1), cut(2), cut(7)])
+        }
+        Law::Shards => {
+            let cut = |count: usize| {
+                Way::new(format!("as {}", counted(count as u64, "shard")), move || map(shards(sample, count)))
+            };
+            let counts = [2, 3, SHARDS_MAX].into_iter().filter(|count| *count <= sample.len().max(2));
+            (Way::new("as one shard", move || map(vec![sample.clone()])), counts.map(cut).collect())
+        }
+        _ => twice(move || map(vec![sample.clone()])),
+    }
+}
+
+fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result<(Way<'a>, Vec<Way<'a>>)> {
+    let (plugin, schema) = (&subject.plugin, &sample.schema);
+    let reduce = move |groups: &[SortedGroups]| {
+        trial::reduce(plugin, &task(0), schema, groups).map(|trial| Outcome::of(&[trial]))
+    };
+    let groups = trial::group(schema, std::slice::from_ref(&sample.rows), || None)?;
+    let whole = groups.clone();
+    let as_is = move |name: &str| Way::new(name, move || reduce(&whole));
+    Ok(match law {
+        Law::Batches => {
+            let cut = |rows: usize| {
+                let groups = trial::recut(&groups, rows);
+                Way::new(in_batches(rows), move || reduce(&groups))
+            };
+            let cuts = [1, 2, 7].map(cut);
+            (as_is("in large batches"), cuts.into())
+        }
+        Law::Order => {
+            let ordered = |name: &str, rows: Vec<usize>| -> Result<Way<'a>> {
+                let groups = trial::group(schema, &[sample.take(&rows)?.rows], || None)?;
+                Ok(Way::new(name, move || reduce(&groups)))
+            };
+            let count = sample.len();
+            let odd_first = (0..count).filter(|row| row % 2 == 1).chain((0..count).step_by(2)).collect();
+            let ways = vec![
+                ordered("with the rows of each key in reverse", (0..count).rev().collect())?,
+                ordered("with every second row first", odd_first)?,
+            ];
+            (as_is("with rows in their order"), ways)
+        }
+        Law::Combine => {
+            let combined = |count: usize, twice: bool| {
+                let times = if twice { "twice" } else { "once" };
+                Way::new(format!("combined {times}, from {}", counted(count as u64, "shard")), move || {
+                    reduce(&combine(plugin, schema, &shards(sample, count), twice)?)
+                })
+            };
+            let ways = [(1, false), (2, false), (3, false), (2, true), (SHARDS_MAX, true)];
+            (as_is("not combined"), ways.map(|(count, twice)| combined(count, twice)).into())
+        }
+        _ => {
+            let whole = groups.clone();
+            twice(move || reduce(&whole))
+        }
+    })
+}
+
+fn twice<'a>(run: impl Fn() -> Result<Outcome> + Clone + 'a) -> (Way<'a>, Vec<Way<'a>>) {
+    (Way::new("the first time", run.clone()), vec![Way::new("the second time", run)])
+}
+
+fn in_batches(rows: usize) -> String {
+    if rows == 1 { "row by row".to_owned() } else { format!("in batches of {rows} rows") }
+}
+
+/// Cuts a sample into so many neighbouring parts, fewer if it has fewer records.
+fn shards(sample: &Sample, count: usize) -> Vec<Sample> {
+    let (rows, count) = (sample.len(), count.clamp(1, sample.len().max(1)));
+    (0..count).map(|shard| sample.slice(rows * shard / count..rows * (shard + 1) / count)).collect()
+}
+
+/// Maps each shard in an instance of its own, and reduces what comes out if asked to.
+fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Outcome> {
+    let map = |(number, shard)| trial::map(&subject.plugin, &task(number), shard);
+    let mapped: Vec<trial::Trial> = (0..).zip(shards).map(map).collect::<Result<_>>()?;
+    let (true, Some(reducer), Some(schema)) = (reduced, &subject.reducer, mapped.first().map(|trial| &trial.schema))
+    else {
+        return Ok(Outcome::of(&mapped));
+    };
+    let rows: Vec<RecordBatch> = mapped.iter().map(|trial| trial.rows.clone()).collect();
+    let reduced = trial::reduce(reducer, &task(0), schema, &trial::group(schema, &rows, || None)?)?;
+    let mut outcome = Outcome::of(&[reduced]);
+    outcome.rejects = Outcome::of(&mapped).rejects;
+    Ok(outcome)
+}
+
+/// Groups the rows of shards after each shard's went through the reducer as combiner; or, `twice`, all of them once more.
+fn combine(plugin: &Arc<Plugin>, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
+    let combiner = || {
+        let (plugin, schema) = (Arc::clone(plugin), schema.clone());
+        let open: NewCombiner = Box::new(move || Ok(Box::new(PluginCombiner::open(&plugin, &schema, &task(0))?)));
+        Some(open)
+    };
+    let rows: Vec<RecordBatch> = shards.iter().map(|shard| shard.rows.clone()).collect();
+    let groups = trial::group(schema, &rows, combiner)?;
+    if !twice {
+        return Ok(groups);
+    }
+    let batches: Vec<RecordBatch> = groups.into_iter().map(|groups| groups.batch).collect();
+    let again = Sample::of_rows(schema.clone(), &batches)?;
+    trial::group(schema, &[again.rows], combiner)
+}
+
+/// The messages of a step that runs again and again are of no use.
+fn task(number: u32) -> Task {
+    trial::task(number, &Events::default())
+}
+
+/// Says which laws are broken, if any.
+///
+/// # Errors
+/// [`ErrorKind::Plugin`], when there are some.
+pub fn sum_up(broken: &[Law], tried: usize) -> Result<()> {
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let names = broken.iter().map(|law| format!("`{}`", law.name())).collect::<Vec<_>>().join(", ");
+    let what = anyhow::anyhow!("{} of {tried} laws are broken: {names}", broken.len());
+    Err(Error::new(ErrorKind::Plugin, what))
+}

@@ -1,0 +1,109 @@
+//! `etl-host laws`: what must not change a step's result does not, or the smallest sample that shows it does.
+
+use crate::support::{Ended, Project, etl_host_command, plugin};
+
+fn laws(name: &str, arguments: &[&str]) -> Ended {
+    let lines: String = (0..50).map(|number| format!("{},{}\n", number % 7, number * number % 11)).collect();
+    let rows = |number: i64| format!("{{\"type\":\"k{}\",\"count\":{}}}\n", number % 5, number * 7 % 13);
+    let directory =
+        Project::of("").file("lines.txt", lines).file("rows.jsonl", (0..40).map(rows).collect::<String>()).file(
+            "floats.jsonl",
+            (1..40).map(|n| format!("{{\"k\":\"a\",\"x\":{}}}\n", 1.0 / f64::from(n))).collect::<String>(),
+        );
+    let mut command = etl_host_command();
+    Ended::of(command.current_dir(directory.path("")).arg("laws").arg(plugin(name)).args(arguments))
+}
+
+fn of_mapper(mode: &str) -> Ended {
+    laws("lawless", &["--input", "lines.txt", "--config", &format!("{{\"mode\":\"{mode}\"}}")])
+}
+
+fn of_reducer(mode: &str, more: &[&str]) -> Ended {
+    let config = format!("{{\"mode\":\"{mode}\"}}");
+    let mut arguments = vec!["--input", "rows.jsonl", "--format", "json", "--fields", "type=text,count=int64"];
+    arguments.extend(["--key-fields", "1", "--config", &config]);
+    laws("bad_combiner", &[arguments.as_slice(), more].concat())
+}
+
+/// Returns the first word of each line about a law, by the law.
+fn verdicts(ended: &Ended) -> Vec<(&str, &str)> {
+    let lines =
+        ended.stdout.lines().filter(|line| ["holds ", "broken ", "- "].iter().any(|word| line.starts_with(word)));
+    lines
+        .map(|line| line.split_once(' ').expect("two words"))
+        .map(|(verdict, rest)| (rest.trim_start().split(' ').next().expect("a law"), verdict))
+        .collect()
+}
+
+#[test]
+fn laws_of_honest_steps_hold() {
+    let mapper = laws("key_value", &["--input", "lines.txt"]);
+    assert_eq!(
+        verdicts(mapper.expect_success()),
+        [("deterministic", "holds"), ("batches", "holds"), ("shards", "holds")]
+    );
+    let all = [("deterministic", "holds"), ("batches", "holds"), ("order", "holds"), ("combine", "holds")];
+    let sum = ["--format", "json", "--key-fields", "1", "--input"];
+    let whole = laws("sum", &[&sum[..], &["rows.jsonl", "--fields", "type=text,count=int64"]].concat());
+    assert_eq!(verdicts(whole.expect_success()), all);
+    let floats = laws("sum", &[&sum[..], &["floats.jsonl", "--fields", "k=text,x=float64"]].concat());
+    assert_eq!(verdicts(floats.expect_success()), all, "the last digits of a sum do not count");
+}
+
+#[test]
+fn a_mapper_that_counts_is_compared_by_what_is_made_of_its_rows() {
+    let alone = laws("count_by_type", &["--input", "lines.txt"]);
+    alone.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
+    assert!(alone.stdout.contains("`--reduce` compares what the reducer makes of its rows"), "{alone:#?}");
+    let sum = plugin("sum").display().to_string();
+    let reduced = laws("count_by_type", &["--input", "lines.txt", "--reduce", &sum]);
+    assert_eq!(verdicts(reduced.expect_success()).last(), Some(&("shards", "holds")));
+    assert!(
+        reduced.stdout.contains("the rows in between differ, but not what the reducer makes of them"),
+        "{reduced:#?}"
+    );
+}
+
+#[test]
+fn a_mapper_that_depends_on_batches_or_shards_is_shown_the_smallest_sample() {
+    let batches = of_mapper("batch-rows");
+    batches.expect_error(42, &["`batches`"]);
+    for text in
+        ["breaks it, 2 records:", "What comes of it in one batch:", "> [\"\",2,\"\"]", "row by row:", "> [\"\",1,\"\"]"]
+    {
+        assert!(batches.stdout.contains(text), "no `{text}` in:\n{}", batches.stdout);
+    }
+    let neighbours = of_mapper("line-before");
+    neighbours.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
+    assert!(neighbours.stdout.contains("breaks it, 2 records:"), "{neighbours:#?}");
+    let task = of_mapper("task");
+    task.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
+    assert!(task.stdout.contains("What comes of it as 2 shards:"), "{task:#?}");
+}
+
+#[test]
+fn a_reducer_that_depends_on_order_or_batches_or_cannot_combine_is_found_out() {
+    let counting = of_reducer("honest", &[]);
+    counting.expect_error(42, &["error: 1 of 4 laws are broken: `combine`"]);
+    assert!(counting.stdout.contains("What comes of it combined once, from 1 shard:"), "{counting:#?}");
+    assert_eq!(verdicts(of_reducer("honest", &["--skip", "combine"]).expect_success()).len(), 3);
+
+    let first = of_reducer("first", &[]);
+    first.expect_error(42, &["error: 1 of 4 laws are broken: `order`"]);
+    assert!(first.stdout.contains("breaks it, 2 records:"), "{first:#?}");
+    of_reducer("per-batch", &["--skip", "combine"]).expect_error(42, &["1 of 3 laws are broken: `batches`"]);
+
+    let unsorted = of_reducer("unsorted", &[]);
+    unsorted.expect_error(42, &["`combine`"]);
+    assert!(unsorted.stdout.contains("it fails: "), "{unsorted:#?}");
+    let other = of_reducer("other-type", &[]);
+    assert_eq!(verdicts(other.expect_success()).last(), Some(&("combine", "-")));
+}
+
+#[test]
+fn what_has_no_laws_is_refused() {
+    laws("split_by_size", &["--input", "lines.txt"]).expect_error(2, &["this is a split plugin"]);
+    laws("key_value", &["--input", "lines.txt", "--skip", "order"])
+        .expect_error(2, &["--skip `order` is no law of a map plugin (they are: deterministic, batches, shards)"]);
+    laws("sum", &["--input", "lines.txt"]).expect_error(2, &["a reducer takes rows with a key"]);
+}
