@@ -20,6 +20,7 @@ pub mod cli;
 pub mod combine;
 pub mod commit;
 pub mod context;
+pub mod diff;
 pub mod error;
 pub mod event;
 pub mod event_log;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, check::CheckArgs, clean::CleanArgs, inspect::InspectArgs, laws::LawsArgs, new::NewArgs,
-    report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    build::BuildArgs, check::CheckArgs, clean::CleanArgs, diff::DiffArgs, inspect::InspectArgs, laws::LawsArgs,
+    new::NewArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -52,6 +52,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Delete what runs left behind and nobody needs any more; results only if asked for
     Clean(CleanArgs),
+    /// Run the old and the new version of a map step on some shards, and show what differs
+    Diff(DiffArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
     /// Try out that what must not change a step's result does not: batches, shards, order, combining

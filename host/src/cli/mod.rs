@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod check;
 mod clean;
+mod diff;
 mod inspect;
 mod laws;
 mod new;
@@ -95,6 +96,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
         (Some(Command::Build(args)), _) => build::build(&args)?,
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
+        (Some(Command::Diff(args)), _) => diff::diff(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::New(args)), _) => new::new(&args)?,

@@ -8,6 +8,7 @@ mod config;
 mod crashes;
 mod crimes;
 mod damage;
+mod diff;
 mod examples;
 mod faulty;
 mod formats;

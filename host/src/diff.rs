@@ -1,0 +1,279 @@
+//! Diff: the old and the new version of a map step, run on some shards of a pipeline's source.
+//!
+//! Owns which shards these are, and what differs. Reads the source; writes nothing to a store. Called by `etl-host diff`.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_select::take::take_record_batch;
+
+use crate::{
+    blocking,
+    check::list_source,
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::Events,
+    pipeline::{Pipeline, Split, Step},
+    plugin::{Cache, DraftShard, Engine, Interface, Plugin},
+    rows::values,
+    schema::Schema,
+    source::{self, Object, Slice, SourceStore},
+    split::split_by_size,
+    trial::{self, Sample, Trial},
+};
+
+/// How many rows and rejects that only one version made are kept, of a shard.
+const KEPT_MAX: usize = 10;
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The new version's component.
+    pub plugin: PathBuf,
+    /// Its configuration, if it is another one.
+    pub config: Option<String>,
+    /// The map step; without it, the first.
+    pub step: Option<String>,
+    /// On how many shards, spread over the source.
+    pub shards: usize,
+}
+
+/// What differs between two versions of a step.
+pub struct Comparison {
+    /// The step.
+    pub step: String,
+    /// The old and the new version's digest.
+    pub digests: [String; 2],
+    /// How many shards the source has.
+    pub shards_in_all: usize,
+    /// The shards compared, in order.
+    pub shards: Vec<ShardComparison>,
+}
+
+/// What differs on one shard.
+pub struct ShardComparison {
+    /// The shard's number.
+    pub number: usize,
+    /// How many records the step was given.
+    pub records: u64,
+    /// What the old and the new version did, or how they failed.
+    pub sides: [Result<Side>; 2],
+}
+
+/// What one version did with a shard.
+pub struct Side {
+    /// All of it.
+    pub trial: Trial,
+    /// How many rows the other version did not make.
+    pub only_here: usize,
+    /// The first of them.
+    pub rows: RecordBatch,
+    /// The first rejects the other version did not make, each as its place and reason.
+    pub rejects: Vec<String>,
+}
+
+impl Comparison {
+    /// Returns whether nothing differs but time and memory.
+    pub fn is_same(&self) -> bool {
+        self.shards.iter().all(|shard| match &shard.sides {
+            [Ok(old), Ok(new)] => {
+                old.trial.schema == new.trial.schema
+                    && old.only_here + new.only_here + old.rejects.len() + new.rejects.len() == 0
+                    && old.trial.counters == new.trial.counters
+            }
+            [Err(old), Err(new)] => old.to_string() == new.to_string(),
+            _ => false,
+        })
+    }
+}
+
+/// Runs both versions of a step on some shards and compares what they make. Call on the runtime.
+///
+/// # Errors
+/// What is wrong with the pipeline, the new plugin or the source, or how a step before this one failed. How one of the two
+/// versions fails is a part of the comparison.
+pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Result<Comparison> {
+    let engine = Engine::new(8, Cache::of_user(|name| std::env::var_os(name)))?;
+    let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
+    let source =
+        SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
+    let objects = list_source(pipeline, &source).await?;
+    let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
+    let mut compared = Vec::new();
+    for (number, shard) in shards {
+        let sample = read(pipeline, &source, &objects, &shard).await?;
+        let (versions, events) = (Arc::clone(&versions), events.clone());
+        compared.push(blocking::run(move || versions.compare(number, sample?, &events)).await??);
+    }
+    let digests = [&versions.old, &versions.new].map(|plugin| plugin.digest().to_owned());
+    Ok(Comparison { step: versions.old.step().to_owned(), digests, shards_in_all: all, shards: compared })
+}
+
+/// Returns `count` of the numbers below `all`, spread evenly, or all of them if they are not more.
+fn spread(all: usize, count: usize) -> Vec<usize> {
+    let count = count.min(all);
+    (0..count).map(|i| i * all / count).collect()
+}
+
+/// Divides the source as a run would, and returns how many shards that makes, and `count` of them with their numbers.
+async fn sampled_shards(
+    pipeline: &Pipeline,
+    engine: &Engine,
+    source: &SourceStore,
+    objects: &[Object],
+    count: usize,
+) -> Result<(usize, Vec<(usize, DraftShard)>)> {
+    match &pipeline.split {
+        Split::BuiltIn { target_size } => {
+            let pick = |wanted: &[usize]| {
+                let (mut number, mut shards) = (0, Vec::new());
+                split_by_size(objects, *target_size, |slices, _| {
+                    if wanted.binary_search(&number).is_ok() {
+                        shards.push((number, DraftShard::Slices(slices)));
+                    }
+                    number += 1;
+                    Ok(())
+                })?;
+                Ok::<_, Error>((number, shards))
+            };
+            let (all, _) = pick(&[])?;
+            pick(&spread(all, count))
+        }
+        Split::Plugin(step) => {
+            let plugin = load(engine, step, Interface::Splitter)?;
+            let (task, records) = (trial::task(0, &Events::default()), pipeline.source.format.schema());
+            let mut shards = trial::split(plugin, task, records, source.clone()).await?.shards;
+            let (all, wanted) = (shards.len(), spread(shards.len(), count));
+            let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));
+            let mut taken: Vec<_> = taken.collect();
+            taken.reverse();
+            Ok((all, taken))
+        }
+    }
+}
+
+/// Starts to read a shard, and returns its records, or why they cannot be read.
+async fn read(
+    pipeline: &Pipeline,
+    source: &SourceStore,
+    objects: &[Object],
+    shard: &DraftShard,
+) -> Result<Result<Sample>> {
+    let format = pipeline.source.format.clone();
+    match shard {
+        DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema(), std::slice::from_ref(batch))),
+        DraftShard::Slices(slices) => {
+            let shard: (&[Slice], &[Object]) = (slices, objects);
+            let mut chunks = source::fetch(source.store(), [shard])?;
+            chunks.ready().await;
+            blocking::run(move || Sample::decode(chunks, &format, usize::MAX)).await
+        }
+    }
+}
+
+fn load(engine: &Engine, step: &Step, interface: Interface) -> Result<Plugin> {
+    let plugin = trial::load_step(engine, step, interface)?;
+    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
+    Ok(plugin)
+}
+
+/// The two versions of a step, and the steps before it.
+struct Versions {
+    before: Vec<Plugin>,
+    old: Plugin,
+    new: Plugin,
+}
+
+impl Versions {
+    fn load(pipeline: &Pipeline, request: &Request, engine: &Engine) -> Result<Self> {
+        let name = request.step.as_deref().unwrap_or("map");
+        let Some(index) = pipeline.maps.iter().position(|step| step.name == name) else {
+            let known = pipeline.maps.iter().map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ");
+            return Err(Error::config(format!("the pipeline has no map step `{name}` (it has {known})")));
+        };
+        let mut new = pipeline.maps[index].clone();
+        new.plugin.clone_from(&request.plugin);
+        if let Some(config) = &request.config {
+            new.config.clone_from(config);
+        }
+        let map = |step: &Step| load(engine, step, Interface::Mapper);
+        let before = pipeline.maps[..index].iter().map(map).collect::<Result<_>>()?;
+        Ok(Self { before, old: map(&pipeline.maps[index])?, new: map(&new)? })
+    }
+
+    /// Runs both versions on the records of a shard.
+    fn compare(&self, number: usize, mut sample: Sample, events: &Events) -> Result<ShardComparison> {
+        let task = trial::task(u32::try_from(number).unwrap_or(u32::MAX), events);
+        for plugin in &self.before {
+            let mapped = trial::map(plugin, &task, &sample)?;
+            sample = Sample::of_rows(mapped.schema, &[mapped.rows])?;
+        }
+        let sides = [&self.old, &self.new].map(|plugin| trial::map(plugin, &task, &sample));
+        let records = sample.len() as u64;
+        Ok(ShardComparison { number, records, sides: compared(sides)? })
+    }
+}
+
+fn compared(sides: [Result<Trial>; 2]) -> Result<[Result<Side>; 2]> {
+    match sides {
+        [Ok(old), Ok(new)] => {
+            let of_old = Side::new(old.clone(), Some(&new))?;
+            Ok([Ok(of_old), Ok(Side::new(new, Some(&old))?)])
+        }
+        [old, new] => {
+            let alone = |side: Result<Trial>| side.map(|trial| Side::new(trial, None)).and_then(|side| side);
+            Ok([alone(old), alone(new)])
+        }
+    }
+}
+
+impl Side {
+    /// Finds what the other version did not do. Without one there is nothing to compare with.
+    fn new(trial: Trial, other: Option<&Trial>) -> Result<Self> {
+        let only = match other {
+            Some(other) if other.rows != trial.rows || other.schema != trial.schema => only_in(&trial, other),
+            _ => Vec::new(),
+        };
+        let first: UInt64Array = only.iter().take(KEPT_MAX).copied().collect::<Vec<u64>>().into();
+        let rows = take_record_batch(&trial.rows, &first).or_kind(ErrorKind::Internal, || "cannot take rows")?;
+        let others = other.map(rejects).unwrap_or_else(|| rejects(&trial));
+        let rejects = rejects(&trial).into_iter().filter(|reject| !others.contains(reject)).take(KEPT_MAX).collect();
+        Ok(Self { only_here: only.len(), rows, rejects, trial })
+    }
+}
+
+/// Returns the rows that the other version has fewer of, in order. Rows of other columns are other rows.
+fn only_in(trial: &Trial, other: &Trial) -> Vec<u64> {
+    let text = |schema: &Schema, rows: &RecordBatch, row: usize| format!("{schema}\0{:?}", values(rows, row));
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for row in 0..other.rows.num_rows() {
+        *left.entry(text(&other.schema, &other.rows, row)).or_default() += 1;
+    }
+    let is_only_here = |row: &usize| match left.get_mut(&text(&trial.schema, &trial.rows, *row)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    (0..trial.rows.num_rows()).filter(is_only_here).map(|row| row as u64).collect()
+}
+
+fn rejects(trial: &Trial) -> Vec<String> {
+    let text = |reject: &crate::reject::Reject| match (&reject.object, reject.offset) {
+        (Some(object), Some(offset)) => format!("{object}:{offset}: {}", reject.reason),
+        _ => format!("{}: {}", reject.record.as_deref().unwrap_or_default(), reject.reason),
+    };
+    trial.rejects.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_spread_over_the_source() {
+        assert_eq!(spread(100, 4), [0, 25, 50, 75]);
+        assert_eq!(spread(3, 4), [0, 1, 2]);
+        assert_eq!(spread(0, 4), Vec::<usize>::new());
+    }
+}
