@@ -7,9 +7,11 @@ use crate::{
     plugin::Task,
     poison::Poison,
     scratch::Scratch,
+    sink,
     source::SourceStore,
     steps::Steps,
     store::Store,
+    stores::Stores,
     workers::Workers,
 };
 
@@ -44,6 +46,33 @@ pub struct RunContext {
 }
 
 impl RunContext {
+    /// Makes the context of a run whose plugins are loaded, for the process of this name.
+    pub fn new(
+        pipeline: Pipeline,
+        steps: Steps,
+        stores: Stores,
+        run_id: String,
+        process: String,
+        events: Events,
+    ) -> Self {
+        let Stores { source, run_store, sink } = stores;
+        Self {
+            steps,
+            source,
+            run_store,
+            sink,
+            layout: RunLayout::new(&pipeline.name, &run_id),
+            sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
+            workers: Workers::new(pipeline.run.concurrency),
+            scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
+            poison: Poison::default(),
+            events,
+            process,
+            pipeline,
+            run_id,
+        }
+    }
+
     /// Returns the id of try `number` in this process.
     pub fn attempt(&self, number: u32) -> AttemptId {
         AttemptId::new(number, &self.process)

@@ -49,6 +49,7 @@ pub mod records;
 pub mod reduce;
 pub mod reject;
 pub mod reject_log;
+pub mod replay;
 pub mod report;
 pub mod resume;
 pub mod rows;

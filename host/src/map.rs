@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     blocking,
-    chain::{Chain, lock, unshare},
+    chain::{Chain, SetAside, lock, unshare},
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result},
@@ -23,10 +23,9 @@ use crate::{
     layout::AttemptId,
     output::OutputWriter,
     plan::Planned,
-    plugin::Task,
+    plugin::{Emit, Task},
     poison::{self, Found, Search},
     records::{Batch, Records},
-    reject::Reject,
     reject_log::RejectLog,
     shards::TaskShards,
     source::Chunks,
@@ -58,11 +57,7 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
                     context.run_store.wait(written).map(Some)
                 }
                 Err(Stop::Failed(error)) => Err(error),
-                Err(Stop::Stumbled(stumble)) => {
-                    let shard = stumble.shard;
-                    let found = find_poison(&context, &guest_task, &shards, *stumble);
-                    found.map(|()| None).map_err(|error| shards.name(shard, error))
-                }
+                Err(Stop::Stumbled(stumble)) => find_poison(&context, &guest_task, &shards, *stumble).map(|()| None),
             }
         });
         if let Some(commit) = ended.await?? {
@@ -72,14 +67,15 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
 }
 
 /// Why an attempt ends early.
-enum Stop {
+pub enum Stop {
+    /// For good.
     Failed(Error),
     /// A mapper failed, and there may be a poison record.
     Stumbled(Box<Stumble>),
 }
 
 /// How the chain of a shard failed.
-struct Stumble {
+pub struct Stumble {
     shard: u32,
     /// The records it was given last, unless it failed at the end.
     records: Option<Records>,
@@ -95,8 +91,17 @@ impl From<Error> for Stop {
 }
 
 /// Looks for poison records of a shard whose chain failed, in its last batch, and otherwise in all of it: a mapper may
-/// keep records, or rows for the next one, for a while.
-fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+/// keep records, or rows for the next one, for a while. The shard can be mapped again then. Only for threads that may
+/// wait.
+///
+/// # Errors
+/// As [`Search::in_batch`]; what the chain said, when there are none.
+pub fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+    let shard = stumble.shard;
+    search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))
+}
+
+fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let Stumble { shard: number, records, known, error } = stumble;
     if context.poison.of_shard(number).len() > known.len() {
         // Another attempt at the task has found some meanwhile.
@@ -134,13 +139,32 @@ fn run(
 ) -> Result<Commit, Stop> {
     let output = Arc::new(Mutex::new(open_output(context, task, &attempt)?));
     let rejects = Arc::new(Mutex::new(RejectLog::new(context, Stage::Map, task.task, &attempt)));
+    let outlet = || -> (Emit, SetAside) {
+        let (output, rejects) = (Arc::clone(&output), Arc::clone(&rejects));
+        (Box::new(move |batch| lock(&output).write(batch)), Box::new(move |reject| lock(&rejects).push(reject)))
+    };
+    let mut counts = map_shards(context, task, shards, chunks, outlet)?;
+    fail_point::reach("map.mapped");
+    let written = unshare(output)?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
+    let (rejected, rejects) = unshare(rejects)?.finish()?;
+    counts.rejects = rejected.values().sum();
+    Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
+}
+
+/// Maps shards, whose chunks these are, on a thread that may wait, and returns what was read and counted. What a shard emits and sets aside goes to what `outlet` makes.
+pub fn map_shards(
+    context: &RunContext,
+    task: &Task,
+    shards: &TaskShards,
+    chunks: Chunks,
+    outlet: impl Fn() -> (Emit, SetAside),
+) -> Result<Counts, Stop> {
     let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task.task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
         let task = Task { task: number, ..task.clone() };
-        let (output, rejects) = (Arc::clone(&output), Arc::clone(&rejects));
-        let emit = Box::new(move |batch| lock(&output).write(batch));
-        let set_aside = Box::new(move |reject: &Reject| lock(&rejects).push(reject));
+        let (emit, set_aside) = outlet();
         let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
         let poison = context.poison.of_shard(number);
         let mut mapping = Mapping { chain, shard: number, mapped: 0, poison, progress: &mut progress };
@@ -153,12 +177,7 @@ fn run(
         counts.add(&Counts { counters, ..Counts::default() });
     }
     (counts.records_in, counts.bytes_in) = (progress.records, progress.bytes);
-    fail_point::reach("map.mapped");
-    let written = unshare(output)?.finish(context)?;
-    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
-    let (rejected, rejects) = unshare(rejects)?.finish()?;
-    counts.rejects = rejected.values().sum();
-    Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
+    Ok(counts)
 }
 
 fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> Result<OutputWriter> {

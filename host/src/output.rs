@@ -48,15 +48,7 @@ impl OutputWriter {
     /// # Errors
     /// When the schema has no key.
     pub fn run_file(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId, partitions: u32) -> Result<Self> {
-        let settings = ShuffleSettings {
-            partitions,
-            memory_bytes: context.pipeline.run.shuffle_memory_bytes,
-            fan_in: FAN_IN,
-            scratch: context.scratch.clone(),
-        };
-        let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
-        let shuffle =
-            ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))?;
+        let shuffle = shuffle(context, task, partitions)?;
         let key = context.layout.run_file(task.task, attempt);
         Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
     }
@@ -102,6 +94,21 @@ impl OutputWriter {
             }
         }
     }
+}
+
+/// Begins the shuffle of what a map task emits, combined if the pipeline says so.
+///
+/// # Errors
+/// When the schema has no key.
+pub fn shuffle(context: &Arc<RunContext>, task: &Task, partitions: u32) -> Result<ShuffleWriter> {
+    let settings = ShuffleSettings {
+        partitions,
+        memory_bytes: context.pipeline.run.shuffle_memory_bytes,
+        fan_in: FAN_IN,
+        scratch: context.scratch.clone(),
+    };
+    let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
+    ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))
 }
 
 fn combiner(context: &Arc<RunContext>, task: &Task) -> NewCombiner {

@@ -90,6 +90,14 @@ impl Planned {
         self.shards.of_task(task).await
     }
 
+    /// Returns a shard alone, as if it were a task.
+    ///
+    /// # Errors
+    /// As [`Planned::shards_of`].
+    pub async fn shard(&self, shard: u32) -> Result<TaskShards> {
+        self.shards.shard(shard).await
+    }
+
     /// Reads the plan of a run, if it has one.
     ///
     /// # Errors

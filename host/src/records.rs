@@ -85,6 +85,16 @@ impl Records {
         Ok(self.reject(row, "", "")?.place().unwrap_or_default())
     }
 
+    /// Returns the row of the record that starts at byte `offset`, of this object if one is given.
+    pub fn row_at(&self, object: Option<&str>, offset: u64) -> Option<usize> {
+        let Batch::Source(batch) = &self.batch else { return None };
+        let is_it = |row: &usize| {
+            let origin = batch.origin(*row);
+            origin.offset == offset && object.is_none_or(|object| object == origin.object)
+        };
+        (0..batch.batch.num_rows()).find(is_it)
+    }
+
     /// Returns the reject of a row by `step`.
     ///
     /// # Errors

@@ -57,12 +57,24 @@ pub async fn reduce_partition(
 /// Reduces a partition on a worker thread, up to its commit.
 fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
     fail_point::reach("reduce.begin");
+    let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
+    let output = Arc::new(Mutex::new(output));
+    let mut counts = reduce(context, run_files, task, emit_to(&output))?;
+    let written = unshare(output)?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
+    Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+}
+
+/// Reduces a partition on a thread that may wait, and returns what was read and counted. What the reducer emits goes to
+/// `emit`.
+///
+/// # Errors
+/// What the plugin returned or how it failed, what is wrong with the run files, or which store failed.
+pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit: Emit) -> Result<Counts> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
     let worker = Arc::new(Mutex::new(context.workers.take()));
-    let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
-    let output = Arc::new(Mutex::new(output));
-    let mut reducer = plugin.reduce(task, schema, emit_to(&output))?;
+    let mut reducer = plugin.reduce(task, schema, emit)?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
     let runs = run_files.of_partition(task.task).map(|found| {
@@ -82,10 +94,7 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
     }
     fail_point::reach("reduce.merged");
     counts.counters = reducer.finish()?;
-    drop(reducer);
-    let written = unshare(output)?.finish(context)?;
-    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
-    Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+    Ok(counts)
 }
 
 /// Names the key at which a fresh reducer fails in the same way, when it is given the groups of the batch one by one; if

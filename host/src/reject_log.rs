@@ -38,9 +38,7 @@ impl RejectLog {
     /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
     /// or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
-        let count = self.rejected.entry(reject.step.clone()).or_default();
-        *count += 1;
-        check_limit(&self.context.pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))?;
+        count(&self.context.pipeline, &mut self.rejected, reject)?;
         let upload = match &mut self.upload {
             Some(upload) => upload,
             none => none.insert(Upload::new(&self.context.run_store, &self.key)),
@@ -59,6 +57,16 @@ impl RejectLog {
         upload.finish()?;
         Ok((self.rejected, Some(self.key)))
     }
+}
+
+/// Adds a reject to those of an attempt, and checks their count.
+///
+/// # Errors
+/// As [`check_limit`], naming the record.
+pub fn count(pipeline: &Pipeline, rejected: &mut Rejected, reject: &Reject) -> Result<()> {
+    let count = rejected.entry(reject.step.clone()).or_default();
+    *count += 1;
+    check_limit(pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))
 }
 
 /// Checks a count of rejects against `max_rejects` of who made them.

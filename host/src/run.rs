@@ -29,7 +29,7 @@ use crate::{
     failure::Failure,
     failures::Failures,
     json::{from_json, to_json},
-    layout::{RunLayout, SinkLayout, check_name},
+    layout::check_name,
     ledger::Ledger,
     manifest::{Manifest, parts},
     map::map_task,
@@ -37,14 +37,12 @@ use crate::{
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
-    poison::Poison,
     reduce::reduce_partition,
     reject_log::check_limit,
     report::html,
     resume::{self, Unfinished},
     run_files::RunFiles,
     scheduler::{Scheduler, interrupted},
-    scratch::Scratch,
     sink::{self, PublishedPart},
     source::{Object, digest},
     split::{SplitSource, split_source},
@@ -52,7 +50,6 @@ use crate::{
     store::Creates,
     stores::Stores,
     usage::Usage,
-    workers::Workers,
 };
 
 /// Which run a process works on. Ids of new runs are made from the time.
@@ -157,21 +154,9 @@ impl Run {
             }
         };
         check_name("run id", &run_id)?;
-        let context = RunContext {
-            steps,
-            source,
-            run_store,
-            sink,
-            layout: RunLayout::new(&pipeline.name, &run_id),
-            sink_layout: SinkLayout::new(&run_id, sink::extension(pipeline.sink.format)),
-            workers: Workers::new(pipeline.run.concurrency),
-            scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
-            poison: Poison::default(),
-            events: events.clone(),
-            process: format!("{:08x}", random() & 0xffff_ffff),
-            pipeline: pipeline.clone(),
-            run_id,
-        };
+        let stores = Stores { source, run_store, sink };
+        let process = format!("{:08x}", random() & 0xffff_ffff);
+        let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
         Ok(Self { context: Arc::new(context), options, slots })
     }
 

@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     build::BuildArgs, check::CheckArgs, clean::CleanArgs, diff::DiffArgs, inspect::InspectArgs, laws::LawsArgs,
-    new::NewArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    new::NewArgs, replay::ReplayArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs,
+    try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -60,6 +61,8 @@ pub(super) enum Command {
     Laws(LawsArgs),
     /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
     New(NewArgs),
+    /// Run an attempt of an earlier run again as it was, writing nothing: a shard, one of its records, or a partition
+    Replay(ReplayArgs),
     /// Make the report of a run again: a page to look at
     Report(ReportArgs),
     /// List the runs of a pipeline, newest first

@@ -10,6 +10,7 @@ mod diff;
 mod inspect;
 mod laws;
 mod new;
+mod replay;
 mod report;
 mod run;
 mod runs;
@@ -100,6 +101,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::New(args)), _) => new::new(&args)?,
+        (Some(Command::Replay(args)), _) => replay::replay(&args)?,
         (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Show(args)), _) => show::show(&args)?,

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, runtime, say, signals::Interrupts};
+use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, replay, runtime, say, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Events, Level},
@@ -92,13 +92,17 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
 }
 
-/// Returns what to do after an error: where to look, and what finishes the run.
+/// Returns what to do after an error: where to look, what shows it again, and what finishes the run.
 fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> Option<String> {
     let report = summary.report().map(|report| format!("what happened: {report}"));
-    let finish = summary
-        .planned_run()
-        .and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(program, args, run_id))));
-    let hints: Vec<String> = [report, finish].into_iter().flatten().collect();
+    let run_id = summary.planned_run();
+    let by_a_step = matches!(kind, ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
+    let replay = summary.failed_task().filter(|_| by_a_step).zip(run_id).and_then(|((stage, task), run_id)| {
+        let command = replay::command(&program.to_string_lossy(), &args.file, &args.set, run_id, stage, task)?;
+        Some(format!("this does the same again, writing nothing:\n  {command}"))
+    });
+    let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(program, args, run_id))));
+    let hints: Vec<String> = [report, replay, finish].into_iter().flatten().collect();
     (!hints.is_empty()).then(|| hints.join("\n"))
 }
 

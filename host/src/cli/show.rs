@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{load, print, quoted, redacted, runtime};
+use super::{load, print, redacted, replay, runtime};
 use crate::{
     error::Result,
     event::{Level, Stage},
@@ -114,10 +114,10 @@ fn failure(args: &ShowArgs, account: &Account, attempt: &Attempt) -> String {
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
 }
 
-/// Returns the command that runs an attempt at a shard again, as a shell takes it.
+/// Returns the command that runs an attempt again, as a shell takes it.
 fn replay_command(args: &ShowArgs, account: &Account, attempt: &Attempt) -> Option<String> {
-    let (file, run_id) = (quoted(&args.file.display().to_string()), &account.overview.run_id);
-    (attempt.stage == Stage::Map).then(|| format!("etl-host replay {file} {run_id} --shard {}", attempt.task))
+    let run_id = &account.overview.run_id;
+    replay::command("etl-host", &args.file, &args.set, run_id, attempt.stage, attempt.task)
 }
 
 fn committed(stage: Stage, account: &Account) -> String {

@@ -50,12 +50,25 @@ impl Document {
     pub(super) fn parse(path: &Path, text: String, assignments: &[String]) -> Result<Self> {
         let file = path.display().to_string();
         let table: Table = toml::from_str(&text).map_err(|error| syntax_error(&file, &text, &error))?;
-        let mut document = Self { file, text, root: Value::Table(table), set: Vec::new() };
+        Self { file, text, root: Value::Table(table), set: Vec::new() }.with(assignments)
+    }
+
+    /// Takes a document that a plan keeps, of the file that was at `path`, and applies each `key.path=value`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when it is none, or an assignment does not fit it.
+    pub(super) fn of_plan(path: &Path, planned: &serde_json::Value, assignments: &[String]) -> Result<Self> {
+        let file = format!("{} as planned", path.display());
+        let root = Value::try_from(planned).or_kind(ErrorKind::Config, || "the plan holds no pipeline".to_owned())?;
+        Self { file, text: String::new(), root, set: Vec::new() }.with(assignments)
+    }
+
+    fn with(mut self, assignments: &[String]) -> Result<Self> {
         for assignment in assignments {
-            let key = set(&mut document.root, assignment)?;
-            document.set.push(key);
+            let key = set(&mut self.root, assignment)?;
+            self.set.push(key);
         }
-        Ok(document)
+        Ok(self)
     }
 
     /// Returns the document's table, as a value.

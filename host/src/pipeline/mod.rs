@@ -78,6 +78,19 @@ impl Pipeline {
         Self::validated(Document::read(path, overrides)?, &directory(path)?, env)
     }
 
+    /// Makes a pipeline as it was planned, of its `document` then, when its file was at `path`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::load`].
+    pub fn of_plan(
+        path: &Path,
+        document: &serde_json::Value,
+        overrides: &[String],
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        Self::validated(Document::of_plan(path, document, overrides)?, &directory(path)?, env)
+    }
+
     /// Takes `text` for what a file called `path` holds, which need not be there. Relative paths in it are relative to
     /// `/`.
     ///

@@ -30,6 +30,8 @@ pub struct Summary {
     plan: Option<(u64, u64, u64)>,
     stages: BTreeMap<Stage, StageRow>,
     failed: Vec<String>,
+    /// The task that ended the run.
+    failed_task: Option<(Stage, u32)>,
     finished: Option<Finished>,
     report: Option<String>,
 }
@@ -62,6 +64,11 @@ impl Finished {
 }
 
 impl Summary {
+    /// Returns the task that could not be tried again, if there was one.
+    pub fn failed_task(&self) -> Option<(Stage, u32)> {
+        self.failed_task
+    }
+
     /// Returns the run's id, once it has a plan to go on by.
     pub fn planned_run(&self) -> Option<&str> {
         self.run_id.as_deref().filter(|_| self.plan.is_some())
@@ -122,6 +129,7 @@ impl Listener for Summary {
             Event::AttemptFailed { stage, retry_in_ms: Some(_), .. } => {
                 self.stages.entry(*stage).or_default().retries += 1;
             }
+            Event::AttemptFailed { stage, task, retry_in_ms: None, .. } => self.failed_task = Some((*stage, *task)),
             Event::StageFinished { stage, duration_ms, counts } => {
                 let row = self.stages.entry(*stage).or_default();
                 (row.duration_ms, row.counts) = (*duration_ms, counts.clone());

@@ -112,7 +112,18 @@ impl ShardReader {
     /// # Errors
     /// When the store fails, or a page is gone or damaged.
     pub async fn of_task(&self, task: u32) -> Result<TaskShards> {
-        let mut shards = self.table.of_task(task);
+        self.read(self.table.of_task(task)).await
+    }
+
+    /// Returns a shard alone.
+    ///
+    /// # Errors
+    /// As [`ShardReader::of_task`].
+    pub async fn shard(&self, shard: u32) -> Result<TaskShards> {
+        self.read(shard..shard + 1).await
+    }
+
+    async fn read(&self, mut shards: Range<u32>) -> Result<TaskShards> {
         let mut pieces = Vec::new();
         while !shards.is_empty() {
             let number = self.table.page_of(shards.start);

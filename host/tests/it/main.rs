@@ -22,6 +22,7 @@ mod metrics;
 mod new;
 mod outages;
 mod poison;
+mod replay;
 mod report;
 mod results;
 mod resume;

@@ -1,0 +1,171 @@
+//! `etl-host replay`
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use arrow_array::RecordBatch;
+use clap::{ArgGroup, Args};
+
+use super::{load, print, quoted, redacted, runtime, say, try_step::rejected};
+use crate::{
+    error::{Error, Result},
+    event::{Events, Level, Stage},
+    history,
+    layout::RunLayout,
+    pipeline::Pipeline,
+    plan::Planned,
+    replay::{Only, Replay, Replayed},
+    report::{
+        Plain,
+        text::{count, counted, printable},
+    },
+    rows,
+    stores::Stores,
+};
+
+/// How many rejects are listed.
+const REJECTS_SHOWN_MAX: usize = 20;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("task").required(true).args(["shard", "partition"]))]
+pub(super) struct ReplayArgs {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE")]
+    pub file: PathBuf,
+    /// The run's id [default: the newest run]
+    #[arg(value_name = "RUN")]
+    pub run_id: Option<String>,
+    /// Map this shard
+    #[arg(long, value_name = "N")]
+    pub shard: Option<u32>,
+    /// Reduce this partition
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// Map one record of the shard only: the one of this number, from 0
+    #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
+    pub record: Option<u64>,
+    /// Map one record of the shard only: the one that starts at this byte
+    #[arg(long, value_name = "BYTES", requires = "shard")]
+    pub offset: Option<u64>,
+    /// The object of `--offset`, where the shard has several
+    #[arg(long, value_name = "NAME", requires = "offset")]
+    pub object: Option<String>,
+    /// Use another plugin than the run did
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
+    /// The step that `--plugin` is for, such as `map 2` [default: `map`, or `reduce` with `--partition`]
+    #[arg(long, value_name = "STEP", requires = "plugin")]
+    pub step: Option<String>,
+    /// How many rows are printed; the others are counted
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Set a key of the pipeline as it was planned, such as `map.0.limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Runs an attempt of an earlier run again, prints what it emits, and says what else it does.
+pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
+    let pipeline = load(&args.file, &args.set, false)?;
+    let runtime = runtime(&pipeline)?;
+    let ended = runtime.block_on(run(args, &pipeline));
+    // A plugin that does not end is not waited for.
+    runtime.shutdown_background();
+    let replayed = ended.map_err(|error| redacted(&error, &pipeline.secrets))?;
+    for rows in &replayed.rows {
+        print(&pipeline.secrets.redact(&rows::json_lines(rows)));
+    }
+    say(&pipeline.secrets.redact(&account(args, &replayed)));
+    Ok(())
+}
+
+async fn run(args: &ReplayArgs, pipeline: &Pipeline) -> Result<Replayed> {
+    let store = Stores::run_store(pipeline)?;
+    let run_id = history::find(&store, &pipeline.name, args.run_id.as_deref()).await?;
+    let planned = Planned::load(&store, &RunLayout::new(&pipeline.name, &run_id)).await?;
+    let planned = planned.ok_or_else(|| Error::config(format!("run `{run_id}` ended before it had a plan")))?;
+    let env = |name: &str| std::env::var(name).ok();
+    let mut as_planned = Pipeline::of_plan(&args.file, &planned.plan.pipeline, &args.set, env)?;
+    let secrets = as_planned.secrets.clone();
+    let replaced = replace(args, &mut as_planned)?;
+    let events = Events::default();
+    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(secrets.redactor())));
+    let replayed = async {
+        let replay = Replay::open(as_planned, run_id, planned, replaced.as_deref(), events).await?;
+        match (args.shard, args.partition, only(args)) {
+            (Some(shard), _, Some(only)) => replay.record(shard, only, args.limit).await,
+            (Some(shard), _, None) => replay.shard(shard, args.limit).await,
+            (None, Some(partition), _) => replay.partition(partition, args.limit).await,
+            (None, None, _) => Err(Error::config("give `--shard N` or `--partition N`")),
+        }
+    };
+    replayed.await.map_err(|error| redacted(&error, &secrets))
+}
+
+/// Puts the other plugin in its place, and returns the step it is for.
+fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>> {
+    let Some(plugin) = &args.plugin else { return Ok(None) };
+    let reduce = pipeline.reduce.as_mut().map(|reduce| &mut reduce.step);
+    let mut steps: Vec<_> = match args.shard {
+        Some(_) => pipeline.maps.iter_mut().collect(),
+        None => reduce.into_iter().collect(),
+    };
+    let names: Vec<String> = steps.iter().map(|step| format!("`{}`", step.name)).collect();
+    let wanted = args.step.as_ref();
+    let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.name));
+    let step = step.ok_or_else(|| {
+        let (wanted, choices) = (wanted.map_or("", String::as_str), names.join(", "));
+        Error::config(format!("this replays no step `{wanted}` (choices: {choices})"))
+    })?;
+    step.plugin.clone_from(plugin);
+    Ok(Some(step.name.clone()))
+}
+
+fn only(args: &ReplayArgs) -> Option<Only> {
+    let at = |offset| Only::At { object: args.object.clone(), offset };
+    args.record.map(Only::Number).or(args.offset.map(at))
+}
+
+fn account(args: &ReplayArgs, replayed: &Replayed) -> String {
+    let (counts, rejects) = (&replayed.counts, &replayed.rejects);
+    let task = match (args.shard, args.partition) {
+        (Some(shard), _) => format!("map of shard {shard}"),
+        (_, partition) => format!("reduce of partition {}", partition.unwrap_or_default()),
+    };
+    let shown: usize = replayed.rows.iter().map(RecordBatch::num_rows).sum();
+    let mut lines = Vec::new();
+    if let more @ 1.. = counts.records_out.saturating_sub(shown as u64) {
+        lines.push(format!("… and {} (`--limit` sets how many are printed)", counted(more, "more row")));
+    }
+    let (records, rows) = (counted(counts.records_in, "record"), counted(counts.records_out, "row"));
+    let aside = if counts.rejects > 0 { format!(", {} rejected", count(counts.rejects)) } else { String::new() };
+    lines.push(format!("{task}: {records} in, {rows} out{aside}"));
+    lines.extend(counts.counters.iter().map(|(name, total)| format!("  counter {}: {total}", printable(name))));
+    lines.extend(rejects.iter().take(REJECTS_SHOWN_MAX).map(|reject| format!("  {}", rejected(reject))));
+    if let more @ 1.. = counts.rejects.saturating_sub(REJECTS_SHOWN_MAX.min(rejects.len()) as u64) {
+        lines.push(format!("  … and {}", counted(more, "more reject")));
+    }
+    lines.join("\n")
+}
+
+/// Returns the command that replays a task of a run, as a shell takes it; none for a stage that has no replay.
+pub(super) fn command(
+    program: &str,
+    file: &Path,
+    set: &[String],
+    run_id: &str,
+    stage: Stage,
+    task: u32,
+) -> Option<String> {
+    let task_of = match stage {
+        Stage::Map => "--shard",
+        Stage::Reduce => "--partition",
+        Stage::Split | Stage::Finalize => return None,
+    };
+    let mut words = vec![program.to_owned(), "replay".into(), file.display().to_string(), run_id.to_owned()];
+    words.extend([task_of.to_owned(), task.to_string()]);
+    words.extend(set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+}

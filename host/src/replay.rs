@@ -1,0 +1,292 @@
+//! Replays: an attempt at a task of an earlier run, once more, as it was.
+//!
+//! Plan, plugins, configuration, records, random numbers and clock are those of the run; nothing is written to a store.
+//! Owns what is checked before, so that it is the same, and what is kept of what the steps do. Called by
+//! `etl-host replay`.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    blocking,
+    chain::{Chain, SetAside, Shared, lock, unshare},
+    context::RunContext,
+    error::{Error, ErrorContext, Result},
+    event::{Counts, Events, Stage},
+    input::{Input, fetch},
+    ledger::Ledger,
+    map::{Stop, find_poison, map_shards},
+    memory::stack_bytes,
+    output::shuffle,
+    pipeline::Pipeline,
+    plan::Planned,
+    plugin::{Cache, Emit, Engine, Task},
+    records::Records,
+    reduce::reduce,
+    reject::{Reject, Rejected},
+    reject_log::count,
+    run_files::RunFiles,
+    shards::{Shard, TaskShards},
+    shuffle::ShuffleWriter,
+    steps::Steps,
+    stores::Stores,
+};
+
+/// The most rejects that are kept; further ones are counted.
+const REJECTS_MAX: usize = 1000;
+
+/// A run whose tasks can be replayed.
+pub struct Replay {
+    context: Arc<RunContext>,
+    planned: Planned,
+}
+
+/// One record of a shard.
+#[derive(Debug, Clone)]
+pub enum Only {
+    /// By its number in the shard, from 0, in the order in which the first mapper is given them.
+    Number(u64),
+    /// By where it starts.
+    At {
+        /// In which object, where the shard has several.
+        object: Option<String>,
+        /// At which byte, after decompression.
+        offset: u64,
+    },
+}
+
+/// What a task did.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// The first rows it emitted.
+    pub rows: Vec<RecordBatch>,
+    /// The first records it set aside.
+    pub rejects: Vec<Reject>,
+    /// How many records it set aside, by who did.
+    pub rejected: Rejected,
+    /// What it was given, how many rows it emitted, and what its steps counted.
+    pub counts: Counts,
+}
+
+impl Replay {
+    /// Loads the plugins of a run by its plan, and checks that they are the same; but for that of the step `replaced`,
+    /// which is meant to be another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the plugin, when one has changed; whatever keeps
+    /// plugins from being loaded, or a store from being opened.
+    pub async fn open(
+        pipeline: Pipeline,
+        run_id: String,
+        planned: Planned,
+        replaced: Option<&str>,
+        events: Events,
+    ) -> Result<Self> {
+        let stores = Stores::open(&pipeline).await?;
+        blocking::need_stack(stack_bytes(&pipeline));
+        // Those of the attempt, its combiner, and those of a search for poison records.
+        let instances = 2 * (pipeline.maps.len() + 1);
+        let steps = Steps::load(&pipeline, &Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?)?;
+        for plugin in steps.maps.iter().chain(&steps.reduce).filter(|plugin| replaced != Some(plugin.step())) {
+            let (step, digest) = (plugin.step(), plugin.digest());
+            let then = planned.plan.recipe.steps.iter().find(|planned| planned.step == step);
+            let then = then.map_or("not there", |planned| &planned.digest);
+            if then != digest {
+                return Err(Error::config(format!(
+                    "the plugin of `{step}` is not the one of run `{run_id}` (was {then:.12}, is {digest:.12}): bring \
+                     that one back, or replay with another by `--plugin`"
+                )));
+            }
+        }
+        let context = RunContext::new(pipeline, steps, stores, run_id, "replay".to_owned(), events);
+        Ok(Self { context: Arc::new(context), planned })
+    }
+
+    /// Maps a shard, and keeps `limit` rows of what it emits. Sets its poison records aside as the run does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard; else as
+    /// [`map_task`](crate::map::map_task).
+    pub async fn shard(&self, number: u32, limit: usize) -> Result<Replayed> {
+        let (shards, task) = self.shards(number).await?;
+        loop {
+            let mut chunks = fetch(&self.context, &shards, |_| true)?;
+            chunks.ready().await;
+            let (context, task, shards) = (Arc::clone(&self.context), task.clone(), Arc::clone(&shards));
+            let ended = blocking::run(move || {
+                let collector = Collector::shuffling(&context, &task, limit)?;
+                match map_shards(&context, &task, &shards, chunks, || collector.outlet()) {
+                    Ok(counts) => collector.finish(counts).map(Some),
+                    Err(Stop::Stumbled(stumble)) => find_poison(&context, &task, &shards, *stumble).map(|()| None),
+                    Err(Stop::Failed(error)) => Err(error),
+                }
+            });
+            if let Some(replayed) = ended.await?.context(|| format!("map of shard {number} failed"))? {
+                return Ok(replayed);
+            }
+        }
+    }
+
+    /// Maps one record of a shard, as if it had no others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard, or that no such record;
+    /// what a step returned or how it failed.
+    pub async fn record(&self, number: u32, only: Only, limit: usize) -> Result<Replayed> {
+        let (shards, task) = self.shards(number).await?;
+        let mut chunks = fetch(&self.context, &shards, |_| true)?;
+        chunks.ready().await;
+        let context = Arc::clone(&self.context);
+        let replay = move || {
+            let (_, shard, _) = shards.iter().next().ok_or_else(|| Error::internal("a task without its shard"))?;
+            let (records, row) = find(&mut Input::new(&context, chunks), number, shard, &only)?;
+            let collector = Collector::shuffling(&context, &task, limit)?;
+            let (emit, set_aside) = collector.outlet();
+            let mut chain = Chain::open(&context.steps, &task, emit, set_aside)?;
+            let reject = records.reject(row, "", "")?;
+            let named = || format!("{} ({})", reject.shown_record(), reject.place().unwrap_or_default());
+            let counters = chain.process(&records, row..row + 1).and_then(|()| chain.finish()).context(named)?;
+            drop(chain);
+            collector.finish(Counts { records_in: 1, counters, ..Counts::default() })
+        };
+        blocking::run(replay).await?
+    }
+
+    /// Reduces a partition, and keeps `limit` rows of what it emits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such partition, or not all of its map
+    /// tasks are committed; else as [`reduce_partition`](crate::reduce::reduce_partition).
+    pub async fn partition(&self, number: u32, limit: usize) -> Result<Replayed> {
+        let context = Arc::clone(&self.context);
+        check_number("partition", number, context.pipeline.partitions())?;
+        let mut mapped = Ledger::new(RunFiles::new(context.pipeline.partitions(), &context.scratch));
+        mapped.read(&context.run_store, &context.layout, Stage::Map).await?;
+        let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
+        if committed < tasks {
+            return Err(Error::config(format!(
+                "run `{}` has committed {committed} of {tasks} map tasks, and a partition has rows of all: finish them \
+                 first, with `--run-id {}`",
+                context.run_id, context.run_id
+            )));
+        }
+        let task = context.task(number, 1, self.planned.plan.planned_at_ms);
+        let replay = move || {
+            let collector = Collector::new(&context, limit);
+            let counts = reduce(&context, &mapped.run_files, &task, collector.outlet().0)?;
+            collector.finish(counts)
+        };
+        blocking::run(replay).await?.context(|| format!("reduce of partition {number} failed"))
+    }
+
+    /// Returns a shard, and what its instances are told.
+    async fn shards(&self, number: u32) -> Result<(Arc<TaskShards>, Task)> {
+        check_number("shard", number, self.planned.plan.shards.shards())?;
+        let task = self.context.task(number, 1, self.planned.plan.planned_at_ms);
+        Ok((Arc::new(self.planned.shard(number).await?), task))
+    }
+}
+
+fn check_number(what: &str, number: u32, count: u32) -> Result<()> {
+    match count {
+        _ if number < count => Ok(()),
+        0 => Err(Error::config(format!("the run has no {what}s"))),
+        _ => Err(Error::config(format!("the run has no {what} {number} (it has 0 to {})", count - 1))),
+    }
+}
+
+/// Reads a shard up to a record, and returns its batch and its row there.
+fn find(input: &mut Input<'_>, number: u32, shard: &Shard, only: &Only) -> Result<(Records, usize)> {
+    let (mut first, mut found) = (0, None);
+    input.feed(shard, |batch| {
+        let records = Records { shard: number, first, batch };
+        first = records.numbers().end;
+        let row = match only {
+            Only::Number(number) => records.numbers().contains(number).then(|| records.row(*number)),
+            Only::At { object, offset } => records.row_at(object.as_deref(), *offset),
+        };
+        found = row.map(|row| (records, row));
+        Ok::<_, Error>(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    found.ok_or_else(|| {
+        Error::config(match only {
+            Only::Number(record) => format!("shard {number} has no record {record} (it has {first}, counted from 0)"),
+            Only::At { object: Some(object), offset } => {
+                format!("no record of shard {number} starts at byte {offset} of `{object}`")
+            }
+            Only::At { object: None, offset } => format!("no record of shard {number} starts at byte {offset}"),
+        })
+    })
+}
+
+/// Takes what an attempt emits and sets aside.
+struct Collector {
+    kept: Shared<Kept>,
+    /// Where rows go on to in a run: that may fail, too.
+    shuffle: Option<Shared<ShuffleWriter>>,
+}
+
+impl Collector {
+    fn new(context: &Arc<RunContext>, limit: usize) -> Self {
+        let kept = Kept { context: Arc::clone(context), limit, replayed: Replayed::default() };
+        Self { kept: Arc::new(Mutex::new(kept)), shuffle: None }
+    }
+
+    /// As [`Collector::new`], for what a map task emits.
+    fn shuffling(context: &Arc<RunContext>, task: &Task, limit: usize) -> Result<Self> {
+        let partitions = context.pipeline.reduce.as_ref().map(|reduce| reduce.partitions);
+        let shuffle = partitions.map(|partitions| shuffle(context, task, partitions)).transpose()?;
+        Ok(Self { shuffle: shuffle.map(|shuffle| Arc::new(Mutex::new(shuffle))), ..Self::new(context, limit) })
+    }
+
+    /// Returns where the attempt's output goes.
+    fn outlet(&self) -> (Emit, SetAside) {
+        let (kept, rejects, shuffle) = (Arc::clone(&self.kept), Arc::clone(&self.kept), self.shuffle.clone());
+        let emit = move |batch: RecordBatch| {
+            lock(&kept).emit(&batch);
+            shuffle.as_ref().map_or(Ok(()), |shuffle| lock(shuffle).push(batch))
+        };
+        (Box::new(emit), Box::new(move |reject| lock(&rejects).set_aside(reject)))
+    }
+
+    /// Returns what was taken, when all instances are gone.
+    fn finish(self, counts: Counts) -> Result<Replayed> {
+        if let Some(shuffle) = self.shuffle {
+            unshare(shuffle)?.finish(io::sink())?;
+        }
+        let mut replayed = unshare(self.kept)?.replayed;
+        replayed.counts = Counts { records_out: replayed.counts.records_out, ..counts };
+        replayed.counts.rejects = replayed.rejected.values().sum();
+        Ok(replayed)
+    }
+}
+
+struct Kept {
+    context: Arc<RunContext>,
+    limit: usize,
+    replayed: Replayed,
+}
+
+impl Kept {
+    fn emit(&mut self, batch: &RecordBatch) {
+        let counts = &mut self.replayed.counts;
+        let room = self.limit.saturating_sub(usize::try_from(counts.records_out).unwrap_or(usize::MAX));
+        counts.records_out += batch.num_rows() as u64;
+        if room > 0 {
+            self.replayed.rows.push(batch.slice(0, room.min(batch.num_rows())));
+        }
+    }
+
+    fn set_aside(&mut self, reject: &Reject) -> Result<()> {
+        let Replayed { rejects, rejected, .. } = &mut self.replayed;
+        if rejects.len() < REJECTS_MAX {
+            rejects.push(reject.clone());
+        }
+        count(&self.context.pipeline, rejected, reject)
+    }
+}
