@@ -4,7 +4,7 @@
 //! process, as `kill -9` does, when that point is reached for the first time, and `upload.finish:3` for the third.
 
 /// All fail points, about in the order in which a run reaches them.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     "plan.listed",
     "plan.page",
     "plan.freeze",
@@ -19,6 +19,7 @@ pub const ALL: [&str; 22] = [
     "commit.begin",
     "commit.end",
     "failure.commit",
+    "redrive.take",
     "reduce.begin",
     "reduce.merged",
     "publish.begin",

@@ -65,6 +65,13 @@ impl RunLayout {
         Self { root: format!("{pipeline}/{run_id}") }
     }
 
+    /// Returns the layout of another run of the same pipeline.
+    #[must_use]
+    pub fn of_run(&self, run_id: &str) -> Self {
+        let pipeline = self.root.split('/').next().unwrap_or_default();
+        Self::new(pipeline, run_id)
+    }
+
     /// Returns the prefix that all runs of `pipeline` lie below, each under its id.
     pub fn runs(pipeline: &str) -> &str {
         pipeline
@@ -187,6 +194,12 @@ impl SinkLayout {
     /// Makes the layout of a result whose parts have this extension.
     pub fn new(run_id: &str, extension: &'static str) -> Self {
         Self { run_id: run_id.to_owned(), extension }
+    }
+
+    /// Returns the layout of another run's result.
+    #[must_use]
+    pub fn of_run(&self, run_id: &str) -> Self {
+        Self::new(run_id, self.extension)
     }
 
     /// Returns the result's prefix.

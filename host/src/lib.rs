@@ -46,6 +46,7 @@ pub mod plugin;
 pub mod poison;
 pub mod project;
 pub mod records;
+pub mod redrive;
 pub mod reduce;
 pub mod reject;
 pub mod reject_log;

@@ -14,6 +14,9 @@ pub struct Manifest {
     pub pipeline: String,
     /// The run's id.
     pub run_id: String,
+    /// The run that this one completes, if it is a redrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrives: Option<String>,
     /// Where the result lies.
     pub result: String,
     /// Source objects.
@@ -54,6 +57,7 @@ impl Manifest {
         Self {
             pipeline: context.pipeline.name.clone(),
             run_id: context.run_id.clone(),
+            redrives: plan.redrives.as_ref().map(|redrives| redrives.run_id.clone()),
             result: context.sink.locate(context.sink_layout.root()),
             objects: plan.objects,
             shards: plan.shards.shards().into(),

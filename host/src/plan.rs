@@ -43,9 +43,40 @@ pub struct Plan {
     pub bytes: u64,
     /// The attempt at the plan whose pages hold the shards.
     pub attempt: AttemptId,
+    /// What goes into the shuffle, or to the sink when there is no reducer.
+    #[serde(default)]
+    pub emits: String,
+    /// What the run completes, if it is a redrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrives: Option<Redrives>,
     /// The shards, as tasks and pages.
     #[serde(flatten)]
     pub shards: ShardTable,
+}
+
+/// Which run a redrive completes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redrives {
+    /// The run's id.
+    pub run_id: String,
+    /// The run that made the shards: that one, or, if it is a redrive itself, the first of them.
+    pub shards_of: String,
+}
+
+impl Plan {
+    /// Returns whether this is the plan of a redrive that completes the run of this id.
+    pub fn completes(&self, run_id: &str) -> bool {
+        self.redrives.as_ref().is_some_and(|redrives| redrives.run_id == run_id)
+    }
+
+    /// Returns the plan of a redrive that completes the run `run_id`, whose plan this is.
+    #[must_use]
+    pub fn redrive(&self, run_id: &str, pipeline: serde_json::Value, recipe: Recipe) -> Self {
+        let shards_of = self.redrives.as_ref().map_or(run_id, |redrives| &redrives.shards_of).to_owned();
+        let redrives = Some(Redrives { run_id: run_id.to_owned(), shards_of });
+        let host = env!("CARGO_PKG_VERSION").to_owned();
+        Self { host, pipeline, recipe, redrives, ..self.clone() }
+    }
 }
 
 /// What decides the bytes of a result, besides the source's objects.
@@ -78,7 +109,8 @@ pub struct Planned {
 
 impl Planned {
     fn new(store: &Store, layout: &RunLayout, plan: Plan) -> Self {
-        let shards = ShardReader::new(store, layout, plan.attempt.clone(), plan.shards.clone());
+        let pages_of = plan.redrives.as_ref().map_or_else(|| layout.clone(), |of| layout.of_run(&of.shards_of));
+        let shards = ShardReader::new(store, &pages_of, plan.attempt.clone(), plan.shards.clone());
         Self { plan: Arc::new(plan), shards: Arc::new(shards) }
     }
 
@@ -112,20 +144,7 @@ impl Planned {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn freeze(store: &Store, layout: &RunLayout, draft: Draft) -> Result<Self> {
-        let Draft { pipeline, recipe, listing, objects, bytes, shards, attempt } = draft;
-        let plan = Plan {
-            format: FORMAT,
-            host: env!("CARGO_PKG_VERSION").to_owned(),
-            planned_at_ms: unix_ms(),
-            pipeline,
-            recipe,
-            listing,
-            objects,
-            bytes,
-            attempt,
-            shards,
-        };
+    pub async fn freeze(store: &Store, layout: &RunLayout, plan: Plan) -> Result<Self> {
         fail_point::reach("plan.freeze");
         let plan = match store.create(&layout.plan(), to_json(&plan)?).await? {
             Created::Won => plan,
@@ -179,4 +198,26 @@ pub struct Draft {
     pub shards: ShardTable,
     /// The attempt at the plan that wrote the shards.
     pub attempt: AttemptId,
+    /// What goes into the shuffle, or to the sink.
+    pub emits: String,
+}
+
+impl From<Draft> for Plan {
+    fn from(draft: Draft) -> Self {
+        let Draft { pipeline, recipe, listing, objects, bytes, shards, attempt, emits } = draft;
+        Self {
+            format: FORMAT,
+            host: env!("CARGO_PKG_VERSION").to_owned(),
+            planned_at_ms: unix_ms(),
+            pipeline,
+            recipe,
+            listing,
+            objects,
+            bytes,
+            attempt,
+            emits,
+            redrives: None,
+            shards,
+        }
+    }
 }

@@ -30,11 +30,53 @@ const VALUE_CHARACTERS_MAX: usize = 60;
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed.
 pub async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
-    let mut changed = changes(&planned.plan.recipe, recipe);
+    let mut changed = texts(changes(&planned.plan.recipe, recipe));
     if planned.plan.listing != digest(objects) {
         changed.extend(changed_objects(planned, objects).await?);
     }
     if changed.is_empty() { Ok(()) } else { Err(cannot_go_on(&changed)) }
+}
+
+/// Checks that a run that has ended can be completed by a redrive: same keys that decide its result, same plugins, same
+/// source objects, but for the plugins of the mappers and their configuration, which may have been mended. Returns what
+/// of those differs, in words.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what else changed.
+pub async fn check_redrivable(base: &Planned, recipe: &Recipe, emits: &str, objects: &[Object]) -> Result<Vec<String>> {
+    let (mended, mut others): (Vec<Change>, Vec<Change>) =
+        changes(&base.plan.recipe, recipe).into_iter().partition(|change| change.of_mapper);
+    if base.plan.emits != emits {
+        others.push(Change::other(format!("what the mappers emit (was `{}`, is `{emits}`)", base.plan.emits)));
+    }
+    if base.plan.listing != digest(objects) {
+        others.extend(changed_objects(base, objects).await?.into_iter().map(Change::other));
+    }
+    if others.is_empty() {
+        return Ok(mended.into_iter().map(|change| change.text).collect());
+    }
+    Err(Error::config(format!(
+        "the run cannot be redriven, because what it was planned with has changed: {}; undo that, or start another run \
+         (only the plugins of `[[map]]` and their `config` may change)",
+        texts(others).join(", ")
+    )))
+}
+
+/// Something a run was planned with that is different now.
+struct Change {
+    /// Whether it is the plugin of a mapper, or its configuration.
+    of_mapper: bool,
+    text: String,
+}
+
+impl Change {
+    fn other(text: String) -> Self {
+        Self { of_mapper: false, text }
+    }
+}
+
+fn texts(changes: Vec<Change>) -> Vec<String> {
+    changes.into_iter().map(|change| change.text).collect()
 }
 
 /// A run that has a plan and is not complete. It may be under way in another process.
@@ -80,7 +122,9 @@ pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Op
     }
     match runs.first() {
         None => Ok(None),
-        Some(run) => Err(cannot_go_on(&changes(&run.plan.recipe, recipe)).context(format!("run `{}`", run.run_id))),
+        Some(run) => {
+            Err(cannot_go_on(&texts(changes(&run.plan.recipe, recipe))).context(format!("run `{}`", run.run_id)))
+        }
     }
 }
 
@@ -92,15 +136,17 @@ fn cannot_go_on(changed: &[String]) -> Error {
     ))
 }
 
-/// Returns what differs, in words.
-fn changes(then: &Recipe, now: &Recipe) -> Vec<String> {
+/// Returns what differs.
+fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
     let mut changed = Vec::new();
     let names: Vec<&String> =
         then.keys.keys().chain(now.keys.keys().filter(|key| !then.keys.contains_key(*key))).collect();
     for key in names {
         let (was, is) = (then.keys.get(key), now.keys.get(key));
         if was != is {
-            changed.push(format!("`{key}` ({})", was_is(was.map(shown).as_deref(), is.map(shown).as_deref())));
+            let of_mapper = key.starts_with("map[") && key.contains("].config");
+            let text = format!("`{key}` ({})", was_is(was.map(shown).as_deref(), is.map(shown).as_deref()));
+            changed.push(Change { of_mapper, text });
         }
     }
     let digest = |recipe: &Recipe, step: &str| {
@@ -110,11 +156,14 @@ fn changes(then: &Recipe, now: &Recipe) -> Vec<String> {
     for step in steps.map(|planned| planned.step.as_str()) {
         let (was, is) = (digest(then, step), digest(now, step));
         if was != is {
-            changed.push(format!("the plugin of `{step}` ({})", was_is(was.as_deref(), is.as_deref())));
+            // A mapper more or less is another pipeline.
+            let of_mapper = step.starts_with("map") && was.is_some() && is.is_some();
+            let text = format!("the plugin of `{step}` ({})", was_is(was.as_deref(), is.as_deref()));
+            changed.push(Change { of_mapper, text });
         }
     }
     if changed.is_empty() && then != now {
-        changed.push(format!("the source's records (were `{}`, are `{}`)", then.records, now.records));
+        changed.push(Change::other(format!("the source's records (were `{}`, are `{}`)", then.records, now.records)));
     }
     changed
 }

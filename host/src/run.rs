@@ -37,6 +37,7 @@ use crate::{
     pipeline::{Pipeline, Retry, Split},
     plan::{Draft, Planned, Recipe},
     plugin::{Cache, Engine},
+    redrive::{self, Found},
     reduce::reduce_partition,
     reject_log::check_limit,
     report::html,
@@ -64,6 +65,8 @@ pub enum Start {
     Resume,
     /// The one of this id, new or not.
     Id(String),
+    /// One that completes the run of this id, or else the newest that has ended, if that left out shards that failed.
+    Redrive(Option<String>),
 }
 
 /// How a run is started.
@@ -134,6 +137,8 @@ struct Run {
     context: Arc<RunContext>,
     options: RunOptions,
     slots: Slots,
+    /// The run that is to be completed, and its plan.
+    redrives: Option<(String, Planned)>,
 }
 
 impl Run {
@@ -145,6 +150,7 @@ impl Run {
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
         let engine = Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?;
         let steps = Steps::load(pipeline, &engine)?;
+        let mut redrives = None;
         let run_id = match &options.start {
             Start::Default | Start::New => new_run_id(),
             Start::Id(run_id) => run_id.clone(),
@@ -152,12 +158,26 @@ impl Run {
                 let newest = resume::newest(&run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
                 newest.unwrap_or_else(new_run_id)
             }
+            Start::Redrive(run_id) => {
+                let recipe = steps.recipe(pipeline);
+                match redrive::find(&run_store, &pipeline.name, run_id.as_deref(), &recipe).await? {
+                    Found::Nothing(run_id) => {
+                        let message = format!("run {run_id} left out no shards, so there is nothing to redrive");
+                        events.emit(Event::Warning { message });
+                        run_id
+                    }
+                    Found::Incomplete { redrive, run_id, base } => {
+                        redrives = Some((run_id, base));
+                        redrive
+                    }
+                }
+            }
         };
         check_name("run id", &run_id)?;
         let stores = Stores { source, run_store, sink };
         let process = format!("{:08x}", random() & 0xffff_ffff);
         let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
-        Ok(Self { context: Arc::new(context), options, slots })
+        Ok(Self { context: Arc::new(context), options, slots, redrives })
     }
 
     /// Returns the manifest, if the run is complete.
@@ -173,6 +193,9 @@ impl Run {
     /// The whole run, stage by stage.
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
+        if let Some(redrives) = &planned.plan.redrives {
+            redrive::take_over(&self.context, redrives).await?;
+        }
         let mut mapped = self.map(&planned).await?;
         let mut mapped_again = BTreeSet::new();
         loop {
@@ -239,10 +262,13 @@ impl Run {
                 resume::check_unchanged(&planned, &recipe, &objects).await?;
                 planned
             }
-            None => {
-                self.point_out_unfinished(&recipe, &objects).await?;
-                self.freeze(recipe, objects).await?
-            }
+            None => match &self.redrives {
+                Some((run_id, base)) => self.freeze_redrive(run_id, base, recipe, &objects).await?,
+                None => {
+                    self.point_out_unfinished(&recipe, &objects).await?;
+                    self.freeze(recipe, objects).await?
+                }
+            },
         };
         self.emit(Event::Planned {
             objects: planned.plan.objects,
@@ -280,10 +306,27 @@ impl Run {
         let (pipeline, listing) = (context.pipeline.document.clone(), digest(&objects));
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
         let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects)).await?;
-        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt };
-        let planned = Planned::freeze(&context.run_store, &context.layout, draft).await?;
+        let emits = context.steps.shuffled().to_string();
+        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
+    }
+
+    /// Plans to complete another run, by the shards of its plan.
+    async fn freeze_redrive(&self, run_id: &str, base: &Planned, recipe: Recipe, now: &[Object]) -> Result<Planned> {
+        let context = &self.context;
+        let emits = context.steps.shuffled().to_string();
+        let mended = resume::check_redrivable(base, &recipe, &emits, now).await?;
+        if !mended.is_empty() {
+            let message = format!(
+                "only the shards that run {run_id} left out are mapped with what has changed since: {}",
+                mended.join(", ")
+            );
+            self.emit(Event::Warning { message });
+        }
+        let plan = base.plan.redrive(run_id, context.pipeline.document.clone(), recipe);
+        Planned::freeze(&context.run_store, &context.layout, plan).await
     }
 
     /// Divides the source.

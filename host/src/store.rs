@@ -386,6 +386,20 @@ impl Store {
         }
     }
 
+    /// Copies an object, replacing what is there; on local disk both are then the same file. Readers see `to` whole or
+    /// not at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] when there is no such object; otherwise as [`Store::put`].
+    pub async fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let copy = async { self.inner.copy(&self.path(from)?, &self.path(to)?).await };
+        match copy.await {
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Err(Error::input(format!("`{from}` is gone from `{}`", self.name))),
+            Err(error) => Err(self.failed("copy", from, &error)),
+        }
+    }
+
     /// Gives an object another key, replacing what is there; a rename on local disk, a copy in the store and a delete
     /// elsewhere. Idempotent: when `from` is gone and `to` is there, it was done before. Readers see `to` whole or not
     /// at all.

@@ -17,11 +17,12 @@ Examples:
   etl-host pipeline.toml --set map.0.plugin=b.wasm  Swap the first map step
   etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
   etl-host pipeline.toml --resume                   Finish the newest run
+  etl-host pipeline.toml --redrive                  Run what was left out
   etl-host inspect plugin.wasm                      Show what a plugin is
 
 Exit codes:
   0    done, or already done
-  3    done, but for shards that failed, as run.tolerated_failures allows
+  3    done, but for shards that failed: run them again, --redrive
   2    the pipeline, a plugin or the command line is wrong: fix it
   42   failed for good: bad data, or a step that fails or breaks its limits
   75   a store or a step in trouble that may pass: run again, --resume
@@ -111,6 +112,8 @@ mod tests {
         assert!(parse("etl-host p.toml --quiet --verbose").is_err());
         assert!(parse("etl-host p.toml --resume --run-id r").is_err());
         assert!(parse("etl-host p.toml --resume --new").is_err());
+        assert!(parse("etl-host p.toml --redrive --resume").is_err());
+        assert!(parse("etl-host p.toml --redrive --run-id r").is_ok());
     }
 
     #[test]
@@ -119,7 +122,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 8);
+        assert_eq!(examples.len(), 9);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

@@ -34,6 +34,9 @@ pub(super) struct RunArgs {
     /// Start a new run, even if there is one to finish
     #[arg(long)]
     pub new: bool,
+    /// Run the shards again that failed and were left out of a run, the newest or that of `--run-id`, as a new run
+    #[arg(long, conflicts_with_all = ["resume", "new"])]
+    pub redrive: bool,
     /// Write events to standard output, one a line, instead of the summary
     #[arg(long, value_name = "FORMAT")]
     pub events: Option<EventFormat>,
@@ -82,7 +85,8 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
             if outcome.failed_shards == 0 {
                 return Ok(ExitCode::SUCCESS);
             }
-            say(&left_out(&outcome));
+            let again = command(program, args, &["--redrive", "--run-id", &outcome.run_id]);
+            say(&redact(&format!("{}:\n  {again}", left_out(&outcome))));
             Ok(ExitCode::from(SHARDS_LEFT_OUT))
         }
         Err(error) => {
@@ -101,7 +105,8 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
         let command = replay::command(&program.to_string_lossy(), &args.file, &args.set, run_id, stage, task)?;
         Some(format!("this does the same again, writing nothing:\n  {command}"))
     });
-    let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(program, args, run_id))));
+    let command = |run_id| command(program, args, &["--run-id", run_id]);
+    let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(run_id))));
     let hints: Vec<String> = [report, replay, finish].into_iter().flatten().collect();
     (!hints.is_empty()).then(|| hints.join("\n"))
 }
@@ -109,7 +114,11 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
 /// Says that the result is not whole.
 fn left_out(outcome: &Outcome) -> String {
     let shards = counted(outcome.failed_shards, "shard");
-    format!("{shards} failed and not in the result; `manifest.json` of run {} says which and why", outcome.run_id)
+    format!(
+        "the result is without {shards} that failed: `manifest.json` of run {} says which and why; once that is mended, \
+         this runs them again",
+        outcome.run_id
+    )
 }
 
 /// Returns how loud something must be to be shown.
@@ -123,6 +132,7 @@ fn level(args: &RunArgs) -> Level {
 
 fn start(args: &RunArgs) -> Start {
     match &args.run_id {
+        run_id if args.redrive => Start::Redrive(run_id.clone()),
         Some(run_id) => Start::Id(run_id.clone()),
         None if args.resume => Start::Resume,
         None if args.new => Start::New,
@@ -156,11 +166,11 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Returns the command line that goes on with a run, as a shell takes it.
-fn command(program: &OsStr, args: &RunArgs, run_id: &str) -> String {
+/// Returns the command line that goes on with a run, which `which` says, as a shell takes it.
+fn command(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
     let mut words = vec![program.to_string_lossy().into_owned(), "run".to_owned(), args.file.display().to_string()];
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-    words.extend(["--run-id".to_owned(), run_id.to_owned()]);
+    words.extend(which.iter().map(|word| (*word).to_owned()));
     words.extend(args.events.iter().flat_map(|_| ["--events".to_owned(), "json".to_owned()]));
     words.extend(args.metrics.iter().flat_map(|file| ["--metrics".to_owned(), file.display().to_string()]));
     words.extend(args.quiet.then(|| "--quiet".to_owned()));
@@ -181,12 +191,13 @@ mod tests {
             run_id: None,
             resume: true,
             new: false,
+            redrive: false,
             events: Some(EventFormat::Json),
             metrics: Some(PathBuf::from("a b.prom")),
             quiet: true,
             verbose: false,
         };
-        let shown = command(OsStr::new("target/debug/etl-host"), &args, "r-1");
+        let shown = command(OsStr::new("target/debug/etl-host"), &args, &["--run-id", "r-1"]);
         let shell = std::process::Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {shown}")).output();
         let words = String::from_utf8(shell.expect("sh starts").stdout).expect("text");
         let expected = [

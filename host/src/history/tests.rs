@@ -27,8 +27,9 @@ async fn write_plan(store: &Store, run_id: &str) {
         bytes: 2,
         shards: ShardTable::default(),
         attempt: AttemptId::new(1, "aa"),
+        emits: String::new(),
     };
-    Planned::freeze(store, &RunLayout::new("p", run_id), draft).await.expect("written");
+    Planned::freeze(store, &RunLayout::new("p", run_id), draft.into()).await.expect("written");
 }
 
 fn failed(kind: ErrorKind) -> Event {

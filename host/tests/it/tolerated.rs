@@ -1,10 +1,11 @@
-//! Tolerated failures: a run ends without the shards that failed, says so, and leaves out no others.
+//! Tolerated failures: a run ends without the shards that failed, says so, and leaves out no others; a redrive makes
+//! the result whole.
 
 use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Project, etl_host_command};
+use crate::support::{Ended, Project, etl_host_command, plugin};
 
 /// Five shards of a line each; some trip the mapper.
 const INPUT: &str = "one\nbad\ntwo\nbad\nsix\n";
@@ -62,7 +63,7 @@ fn a_run_ends_without_the_shards_that_failed_and_says_which_and_why() {
         let parts: Vec<String> = project.latest().into_iter().map(|(part, _)| part).collect();
         assert_eq!(parts, ["part-00000.txt", "part-00002.txt", "part-00004.txt"]);
         assert!(ended.stdout.contains("left out   shard 1: map of shard 1 failed: record `bad`"), "{ended:#?}");
-        assert!(ended.stderr.contains("2 shards failed and not in the result"), "{ended:#?}");
+        assert!(ended.stderr.contains("without 2 shards that failed"), "{ended:#?}");
         let again = tolerate(&project, tolerated);
         assert_eq!((again.code, again.stdout.contains("was done before")), (Some(3), true), "{again:#?}");
     }
@@ -156,4 +157,112 @@ fn processes_that_race_leave_out_the_same_shards() {
     }
     check_manifest(&project);
     assert_eq!(text(&project).lines().count(), 3);
+}
+
+/// The mapper's words for what is mended: it trips over nothing any more.
+const MENDED: [&str; 2] = ["--set", "map.0.config.text=nothing like it"];
+
+fn redrive(project: &Project, more: &[&str]) -> Ended {
+    project.run([&["--redrive"], more].concat())
+}
+
+/// Returns what an undisturbed run of the mended pipeline makes.
+fn mended(project: &Project) -> Vec<(String, String)> {
+    let result = project.result([&["--quiet", "--run-id", "undisturbed"], &MENDED[..]].concat());
+    fs::remove_dir_all(project.path("runs/test/undisturbed")).expect("it was there");
+    result
+}
+
+#[test]
+fn a_redrive_makes_the_whole_result_and_maps_only_what_failed() {
+    // The same component, but for an empty section nobody reads.
+    let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
+    for project in [map_only(), with_reduce()] {
+        let project = project.file("mended.wasm", &bytes);
+        let expected = mended(&project);
+        assert_eq!(tolerate(&project, "2").code, Some(3));
+        let partial = project.latest();
+        let mended = [&MENDED[..], &["--set", "map.0.plugin=mended.wasm"]].concat();
+        let ended = redrive(&project, &mended);
+        assert!(ended.stderr.contains("the plugin of `map` (was "), "{ended:#?}");
+        ended.expect_success();
+        assert_eq!(project.latest(), expected);
+        assert!(ended.stderr.contains("`map[0].config.text` (was \"bad\", is \"nothing like it\")"), "{ended:#?}");
+        let latest = json(&project, "result/latest.json");
+        assert_eq!((&latest["run_id"], &latest["failed_shards"]), (&"r-redrive-1".into(), &0.into()));
+        assert_eq!(json(&project, "runs/test/r-redrive-1/manifest.json")["redrives"], "r");
+        let mapped = |shard: u32| fs::read_to_string(project.path(&format!("runs/test/r/map/{shard:06}/commit.json")));
+        for shard in 0..5 {
+            let commit = project.path(&format!("runs/test/r-redrive-1/map/{shard:06}/commit.json"));
+            let same = fs::read_to_string(commit).expect("committed") == mapped(shard).expect("committed");
+            assert_eq!(same, shard % 2 == 0, "shard {shard}");
+        }
+        // The result of the run that was completed is what it was.
+        for (part, text) in partial {
+            assert_eq!(fs::read_to_string(project.path("result/r").join(part)).expect("it is there"), text);
+        }
+        let again = redrive(&project, &[&mended[..], &["--run-id", "r"]].concat());
+        assert!(again.expect_success().stdout.contains("run r-redrive-1 was done before"), "{again:#?}");
+        let nothing = redrive(&project, &mended);
+        assert!(nothing.expect_success().stderr.contains("run r-redrive-1 left out no shards"), "{nothing:#?}");
+    }
+}
+
+#[test]
+fn a_redrive_that_does_not_help_stands_in_the_way_of_no_other() {
+    let project = with_reduce();
+    let expected = mended(&project);
+    assert_eq!(tolerate(&project, "2").code, Some(3));
+    // Nothing is mended, and nothing tolerated.
+    redrive(&project, &[]).expect_error(42, &["--run-id r-redrive-1"]);
+    // One of two is, and its plugin is another one; what is left is tolerated.
+    let ended = redrive(&project, &["--set", "map.0.config.task=3", "--set", "run.tolerated_failures=2"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(ended.stderr.contains("--redrive --run-id r-redrive-2"), "{ended:#?}");
+    redrive(&project, &MENDED).expect_success();
+    assert_eq!(project.latest(), expected);
+    let manifest = json(&project, "runs/test/r-redrive-3/manifest.json");
+    assert_eq!((&manifest["redrives"], &manifest["failed"]), (&"r-redrive-2".into(), &serde_json::json!([])));
+}
+
+#[test]
+fn a_redrive_is_refused_when_more_changed_than_mappers_or_there_is_none_to_make() {
+    let project = with_reduce();
+    redrive(&project, &[]).expect_error(2, &["no run of pipeline `test` has ended yet"]);
+    redrive(&project, &["--run-id", "x"]).expect_error(2, &["there is no run `x`"]);
+    tolerate(&project, "1").expect_error(42, &[]);
+    redrive(&project, &["--run-id", "r"]).expect_error(2, &["run `r` has not ended"]);
+    assert_eq!(tolerate(&project, "2").code, Some(3));
+    let other_schema = format!("map.1.plugin={}", plugin("word_count").display());
+    for (set, named) in [
+        ("reduce.partitions=3", "`reduce.partitions` (was 2, is 3)"),
+        ("map.0.grants=['clock']", "`map[0].grants`"),
+        (&other_schema, "what the mappers emit (was `"),
+    ] {
+        redrive(&project, &["--set", set]).expect_error(2, &["cannot be redriven", named]);
+    }
+    fs::write(project.path("input/b.txt"), "ten\n").expect("written");
+    redrive(&project, &MENDED).expect_error(2, &["cannot be redriven", "source object `b.txt`"]);
+}
+
+#[test]
+fn a_redrive_is_resumed_like_any_run_and_processes_may_race_on_it() {
+    for project in [map_only(), with_reduce()] {
+        let expected = mended(&project);
+        assert_eq!(tolerate(&project, "2").code, Some(3));
+        let start = |point: &str| {
+            let mut command = etl_host_command();
+            command.arg(project.path("pipeline.toml")).args(["--quiet", "--redrive", "--run-id", "r"]).args(MENDED);
+            command.env("ETL_HOST_FAIL_POINT", point).spawn().expect("it starts")
+        };
+        for point in ["plan.frozen", "redrive.take:2", "map.begin:2", "publish.moved"] {
+            assert_eq!(start(point).wait().expect("it ends").code(), None, "{point}");
+            assert_eq!(json(&project, "result/latest.json")["run_id"], "r", "{point}");
+        }
+        let processes: Vec<_> = (0..2).map(|_| start("")).collect();
+        for mut process in processes {
+            assert!(process.wait().expect("it ends").success());
+        }
+        assert_eq!(project.latest(), expected);
+    }
 }

@@ -1,0 +1,131 @@
+//! Redriving: a run that completes another one, which left out shards that failed.
+//!
+//! A redrive is a run of its own, `<run-id>-redrive-1`, with a plan and a result of its own, so that nobody ever sees
+//! half of either result. Its plan has the shards of the run it completes. It takes over what that one mapped, maps
+//! what failed, and reduces all partitions. Owns which run is completed, under which id, and the taking over. Called by
+//! the run.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::{
+    commit::{Commit, Output},
+    context::RunContext,
+    error::{Error, Result},
+    event::Stage,
+    fail_point,
+    json::{from_json, to_json},
+    layout::RunLayout,
+    manifest::Manifest,
+    plan::{Plan, Planned, Recipe, Redrives},
+    store::Store,
+};
+
+/// How many runs are looked at, or commits taken over, at the same time.
+const REQUESTS_IN_FLIGHT: usize = 32;
+
+/// What there is to redrive.
+pub enum Found {
+    /// Nothing: this run left out no shards.
+    Nothing(String),
+    /// A run that did, to be completed by the run `redrive`, which may have begun already.
+    Incomplete {
+        /// The id of the redrive.
+        redrive: String,
+        /// The id of the run it completes.
+        run_id: String,
+        /// Its plan.
+        base: Planned,
+    },
+}
+
+/// Finds the run to complete: the one called `run_id`, or the newest that has ended. The redrive is the first one of it
+/// that was planned with the same recipe, or else a new one: so a redrive that did not help does not stand in the way
+/// of the next one.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, or it has not ended.
+pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Found> {
+    let run_id = match run_id {
+        Some(run_id) => run_id.to_owned(),
+        None => newest_ended(store, pipeline).await?.ok_or_else(|| {
+            Error::config(format!("there is nothing to redrive: no run of pipeline `{pipeline}` has ended yet"))
+        })?,
+    };
+    let layout = RunLayout::new(pipeline, &run_id);
+    let base = Planned::load(store, &layout).await?;
+    let base = base.ok_or_else(|| Error::config(format!("there is no run `{run_id}` of pipeline `{pipeline}`")))?;
+    let manifest = if store.exists(&layout.success()).await? { store.get(&layout.manifest()).await? } else { None };
+    let manifest = manifest
+        .ok_or_else(|| Error::config(format!("run `{run_id}` has not ended: finish it first, without `--redrive`")))?;
+    if from_json::<Manifest>(&layout.manifest(), &manifest)?.failed.is_empty() {
+        return Ok(Found::Nothing(run_id));
+    }
+    let (origin, number) = lineage(&run_id, &base.plan);
+    let mut number = number + 1;
+    loop {
+        let redrive = format!("{origin}-redrive-{number}");
+        match Planned::load(store, &RunLayout::new(pipeline, &redrive)).await? {
+            Some(other) if other.plan.recipe != *recipe || !other.plan.completes(&run_id) => number += 1,
+            _ => return Ok(Found::Incomplete { redrive, run_id, base }),
+        }
+    }
+}
+
+/// Returns the run whose shards a run has, and how many redrives of it there were up to this one.
+fn lineage<'a>(run_id: &'a str, plan: &'a Plan) -> (&'a str, u32) {
+    let Some(Redrives { shards_of, .. }) = &plan.redrives else { return (run_id, 0) };
+    let number = run_id.strip_prefix(shards_of.as_str()).and_then(|rest| rest.strip_prefix("-redrive-")?.parse().ok());
+    (shards_of, number.unwrap_or_default())
+}
+
+/// Returns the id of the run of a pipeline that was planned last, among those that have ended; of a run and its
+/// redrives, which share the time, the last redrive.
+async fn newest_ended(store: &Store, pipeline: &str) -> Result<Option<String>> {
+    let look = |run_id: String| async move {
+        let layout = RunLayout::new(pipeline, &run_id);
+        if !store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        let Some(Planned { plan, .. }) = Planned::load(store, &layout).await? else { return Ok(None) };
+        let age = (plan.planned_at_ms, lineage(&run_id, &plan).1);
+        Ok::<_, Error>(Some((age, run_id)))
+    };
+    let ids = store.list_prefixes(RunLayout::runs(pipeline)).await?;
+    let looks = futures::stream::iter(ids).map(look).buffer_unordered(REQUESTS_IN_FLIGHT);
+    let ended: Vec<_> = looks.try_filter_map(|run| std::future::ready(Ok(run))).try_collect().await?;
+    Ok(ended.into_iter().max().map(|(_, run_id)| run_id))
+}
+
+/// Takes over what the run that is completed has mapped, as commits of this run. Run files stay where they are; parts
+/// of a map-only pipeline are copied. What was taken over before is left alone, so this may be done again, and by
+/// several processes.
+///
+/// # Errors
+/// When a store fails, or a part of the other run's result is gone.
+pub async fn take_over(context: &RunContext, of: &Redrives) -> Result<()> {
+    let theirs = context.layout.of_run(&of.run_id);
+    let ours = context.run_store.list_keys(&context.layout.commits(Stage::Map)).await?;
+    let ours: BTreeSet<String> = ours.into_iter().collect();
+    // A run file that proved to be damaged is not taken over again.
+    let is_new = |task| {
+        !ours.contains(&context.layout.commit(Stage::Map, task)) && !ours.contains(&context.layout.taken_back(task))
+    };
+    let commits = Commit::read_all(&context.run_store, &theirs, Stage::Map);
+    let take = |(task, commit): (u32, Commit)| take_one(context, of, task, commit);
+    commits
+        .try_filter(|(task, commit)| std::future::ready(is_new(*task) && !matches!(commit.output, Output::Failure(_))))
+        .try_for_each_concurrent(REQUESTS_IN_FLIGHT, take)
+        .await
+}
+
+async fn take_one(context: &RunContext, of: &Redrives, task: u32, commit: Commit) -> Result<()> {
+    if let Output::Part(part) = &commit.output {
+        let theirs = context.sink_layout.of_run(&of.run_id).part(part.part);
+        context.sink.copy(&theirs, &context.sink_layout.attempt(part.part, &commit.attempt)).await?;
+    }
+    fail_point::reach("redrive.take");
+    // Whoever else has created it took over the same.
+    context.run_store.create(&context.layout.commit(Stage::Map, task), to_json(&commit)?).await.map(drop)
+}
