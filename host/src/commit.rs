@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    event::{Counts, Stage},
+    event::{Counts, Event, Events, Stage},
     fail_point,
     failure::Failure,
     json::{from_json, to_json},
@@ -59,6 +59,17 @@ pub enum Output {
     Failure(Failure),
 }
 
+impl Output {
+    /// Returns the digest of what was made, if anything was.
+    fn digest(&self) -> Option<&str> {
+        match self {
+            Self::RunFile { index, .. } => Some(&index.digest),
+            Self::Part(part) => Some(&part.digest),
+            Self::Failure(_) => None,
+        }
+    }
+}
+
 /// A part of the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
@@ -80,7 +91,8 @@ impl Finished for Commit {
 
 impl Commit {
     /// Commits a task whose attempt took `times`, and returns the commit that counts: this one, or an earlier one of
-    /// another attempt. How long committing took is in what is returned, not in what is stored.
+    /// another attempt. How long committing took is in what is returned, not in what is stored. When both made an output
+    /// and they differ, `events` gets a warning: the same plan ought to give the same bytes.
     ///
     /// # Errors
     /// When the store fails; whether the commit landed is then found out by trying again.
@@ -91,6 +103,7 @@ impl Commit {
         layout: &RunLayout,
         stage: Stage,
         task: u32,
+        events: &Events,
     ) -> Result<Self> {
         self.counts.times = times;
         let (key, started) = (layout.commit(stage, task), Instant::now());
@@ -99,10 +112,30 @@ impl Commit {
         fail_point::reach("commit.end");
         let mut commit = match created {
             Created::Won => self,
-            Created::Lost(winner) => from_json(&key, &winner)?,
+            Created::Lost(winner) => {
+                let winner = from_json(&key, &winner)?;
+                self.compare(&winner, stage, task, events);
+                winner
+            }
         };
         commit.counts.times.commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(commit)
+    }
+
+    /// Warns when this attempt made another output than the one that was faster.
+    fn compare(&self, winner: &Self, stage: Stage, task: u32, events: &Events) {
+        let (Some(ours), Some(theirs)) = (self.output.digest(), winner.output.digest()) else { return };
+        if ours != theirs {
+            let of = if stage == Stage::Map { "shard" } else { "partition" };
+            let message = format!(
+                "{} of {of} {task}: attempt {} made another output than attempt {}, which counts: a plugin is not \
+                 deterministic, so the result depends on which attempt is first",
+                stage.name(),
+                self.attempt,
+                winner.attempt
+            );
+            events.emit(Event::Warning { message });
+        }
     }
 
     /// Takes back the commit of a map task whose run file, `damaged`, cannot be read, so that the task is run again.
@@ -140,5 +173,50 @@ impl Commit {
             Ok((task, from_json(&key, &bytes)?))
         });
         reads.try_buffer_unordered(READS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{memory::InMemory, path::Path};
+
+    use super::*;
+    use crate::{
+        event::{Listener, Stamped},
+        report::Shared,
+    };
+
+    #[derive(Default)]
+    struct Warnings(Vec<String>);
+
+    impl Listener for Warnings {
+        fn on_event(&mut self, event: &Stamped) {
+            if let Event::Warning { message } = &event.event {
+                self.0.push(message.clone());
+            }
+        }
+    }
+
+    fn commit(number: u32, digest: &str) -> Commit {
+        let part = Part { part: 3, rows: 1, bytes: 2, digest: digest.to_owned() };
+        let (attempt, output) = (AttemptId::new(number, "a"), Output::Part(part));
+        Commit { attempt, counts: Counts::default(), output, rejected: Rejected::new(), rejects: None }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_comes_second_yields_and_is_told_apart_if_its_output_is_another() {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let (layout, events) = (RunLayout::new("p", "r"), Events::default());
+        let warnings = Shared::new(Warnings::default());
+        events.listen(warnings.clone());
+        for (number, digest, warned) in [(1, "one", 0), (2, "one", 0), (3, "other", 1)] {
+            let written = commit(number, digest).write(Times::default(), &store, &layout, Stage::Map, 3, &events).await;
+            assert_eq!(written.expect("writes").attempt, AttemptId::new(1, "a"));
+            assert_eq!(warnings.lock().0.len(), warned, "attempt {number}");
+        }
+        let expected = "map of shard 3: attempt 3-a made another output than attempt 1-a, which counts: ";
+        assert!(warnings.lock().0[0].starts_with(expected), "{:?}", warnings.lock().0);
     }
 }

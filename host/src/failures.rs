@@ -118,7 +118,8 @@ impl<'a> Failures<'a> {
                 rejects: None,
             };
             let (store, layout) = (&context.run_store, &context.layout);
-            ledger.add(task, commit.write(Times::default(), store, layout, Stage::Map, task).await?)?;
+            let written = commit.write(Times::default(), store, layout, Stage::Map, task, &context.events).await?;
+            ledger.add(task, written)?;
         }
         Ok(())
     }

@@ -101,6 +101,7 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
+    use crate::event::Events;
     use crate::times::Times;
     use crate::{scratch::Scratch, store::counting::counting};
 
@@ -121,7 +122,10 @@ mod tests {
         let (store, requests) = counting();
         let layout = RunLayout::new("p", "r");
         for task in (0..1000).rev() {
-            commit(task).write(Times::default(), &store, &layout, Stage::Map, task).await.expect("commits");
+            commit(task)
+                .write(Times::default(), &store, &layout, Stage::Map, task, &Events::default())
+                .await
+                .expect("commits");
             store.put(&layout.run_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
         }
         let mut ledger = Ledger::new(RunFiles::new(0, &Scratch::new(None, u64::MAX)));

@@ -53,7 +53,8 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
             let (commit, times) = measure(|| run(&context, &guest_task, context.attempt(number), &shards, chunks));
             match commit {
                 Ok(commit) => {
-                    let written = commit.write(times, &context.run_store, &context.layout, Stage::Map, task);
+                    let written =
+                        commit.write(times, &context.run_store, &context.layout, Stage::Map, task, &context.events);
                     context.run_store.wait(written).map(Some)
                 }
                 Err(Stop::Failed(error)) => Err(error),

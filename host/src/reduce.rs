@@ -49,7 +49,14 @@ pub async fn reduce_partition(
     let task = context.task(partition, number, clock_ms);
     blocking::run(move || {
         let (commit, times) = measure(|| run(&context, &mapped.run_files, &task, context.attempt(number)));
-        context.run_store.wait(commit?.write(times, &context.run_store, &context.layout, Stage::Reduce, partition))
+        context.run_store.wait(commit?.write(
+            times,
+            &context.run_store,
+            &context.layout,
+            Stage::Reduce,
+            partition,
+            &context.events,
+        ))
     })
     .await?
 }

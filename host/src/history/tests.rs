@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     commit::{Commit, Output, Part},
     error::ErrorKind,
-    event::{Counts, Event, Level, Stage, Stamped},
+    event::{Counts, Event, Events, Level, Stage, Stamped},
     layout::AttemptId,
     plan::{Draft, Planned, Recipe},
     shards::ShardTable,
@@ -138,7 +138,7 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     let counts = Counts { records_in: 100, ..Counts::default() };
     let (attempt, rejected) = (AttemptId::new(1, "killed"), BTreeMap::new());
     let commit = Commit { attempt, counts, output: Output::Part(part), rejected, rejects: None };
-    commit.write(Times::default(), &store, &layout, Stage::Map, 2).await.expect("committed");
+    commit.write(Times::default(), &store, &layout, Stage::Map, 2, &Events::default()).await.expect("committed");
 
     let gets = requests.gets.load(SeqCst);
     let account = Account::read(&store, "p", "a").await.expect("read");
