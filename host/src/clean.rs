@@ -91,7 +91,7 @@ impl Cleaner<'_> {
             )));
         }
         let in_sink = if self.results { sink_layout.root().to_owned() } else { sink_layout.attempts() };
-        let in_run_store = if run.state == State::Complete && !self.results {
+        let in_run_store = if run.state.is_complete() && !self.results {
             layout.intermediates().to_vec()
         } else {
             vec![layout.root().to_owned()]

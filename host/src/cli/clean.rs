@@ -9,7 +9,7 @@ use crate::{
     clean::{Amount, Cleaned, Cleaner},
     error::Result,
     event::unix_ms,
-    history::{self, Overview, State},
+    history::{self, Overview},
     pipeline::Pipeline,
     report::{
         table::table,
@@ -78,7 +78,7 @@ async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleane
         if !named && !is_older(&run, args.older_than.unwrap_or_default()) {
             continue;
         }
-        if !named && run.state != State::Complete {
+        if !named && !run.state.is_complete() {
             kept.incomplete += 1;
         } else if !named && newest.as_ref() == Some(&run.run_id) {
             kept.newest += 1;

@@ -94,6 +94,7 @@ mod tests {
             ended_at_ms: Some(1_795_365_065_000),
             duration_ms: Some(65_000),
             shards: Some(100_000),
+            failed_shards: Some(0),
             rejects: Some(0),
             result: Some("s3://b/result/r".to_owned()),
         };
@@ -104,6 +105,7 @@ mod tests {
             ended_at_ms: None,
             duration_ms: None,
             shards: None,
+            failed_shards: None,
             rejects: None,
             result: None,
         };

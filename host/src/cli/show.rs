@@ -9,12 +9,13 @@ use super::{load, print, redacted, replay, runtime};
 use crate::{
     error::Result,
     event::{Level, Stage},
+    failure::Failure,
     history::{self, Account, Attempt, AttemptEnd, Ending, Message},
     pipeline::Pipeline,
     reject::Reject,
     report::{
         lines::task_name,
-        summary::{COUNTERS_MAX, entry, first, signed, stage_row, stage_table},
+        summary::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
         text::{count, counted, duration, printable, time},
     },
     stores::Stores,
@@ -68,6 +69,8 @@ fn text(args: &ShowArgs, account: &Account) -> String {
     if let Some(error) = account.error() {
         say("error", &[printable(error)]);
     }
+    let left_out = account.left_out().iter().map(|of| left_out_line(args, account, of));
+    say("left out", &some(left_out));
     say("failed", &some(account.failures().map(|attempt| failure(args, account, attempt))));
     let rows = account.stages.iter().map(|(stage, of)| stage_row(*stage, of.tasks, &of.counts, of.duration_ms));
     if !account.stages.is_empty() {
@@ -106,18 +109,24 @@ fn process_line(process: &history::Process) -> String {
     format!("{}, from {}, {took}, {ending}", process.name, time(process.started_at_ms))
 }
 
+fn left_out_line(args: &ShowArgs, account: &Account, of: &Failure) -> String {
+    let command = replay_command(args, account, Stage::Map, of.shard);
+    let command = command.map(|command| format!("\n             {command}")).unwrap_or_default();
+    format!("{}{command}", left_out(of.shard, of.shards, &of.error))
+}
+
 fn failure(args: &ShowArgs, account: &Account, attempt: &Attempt) -> String {
     let AttemptEnd::Failed { error, retried, .. } = &attempt.end else { return String::new() };
     let (task, number) = (task_name(attempt.stage, attempt.task), attempt.number);
     let after = if *retried { ", tried again" } else { "" };
-    let replay = replay_command(args, account, attempt).map(|command| format!("\n             {command}"));
+    let replay =
+        replay_command(args, account, attempt.stage, attempt.task).map(|command| format!("\n             {command}"));
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
 }
 
-/// Returns the command that runs an attempt again, as a shell takes it.
-fn replay_command(args: &ShowArgs, account: &Account, attempt: &Attempt) -> Option<String> {
-    let run_id = &account.overview.run_id;
-    replay::command("etl-host", &args.file, &args.set, run_id, attempt.stage, attempt.task)
+/// Returns the command that runs an attempt at a task again, as a shell takes it.
+fn replay_command(args: &ShowArgs, account: &Account, stage: Stage, task: u32) -> Option<String> {
+    replay::command("etl-host", &args.file, &args.set, &account.overview.run_id, stage, task)
 }
 
 fn committed(stage: Stage, account: &Account) -> String {
@@ -150,7 +159,7 @@ fn as_json(args: &ShowArgs, account: &Account) -> serde_json::Value {
         let AttemptEnd::Failed { kind, error, retried } = &attempt.end else { return serde_json::Value::Null };
         json!({
             "stage": attempt.stage, "task": attempt.task, "attempt": attempt.number, "kind": kind, "error": error,
-            "retried": retried, "replay": replay_command(args, account, attempt),
+            "retried": retried, "replay": replay_command(args, account, attempt.stage, attempt.task),
         })
     };
     let stages = account.stages.iter().map(|(stage, of)| {
@@ -166,6 +175,7 @@ fn as_json(args: &ShowArgs, account: &Account) -> serde_json::Value {
         "run_store": account.run_store,
         "error": account.error(),
         "processes": account.processes,
+        "left_out": account.left_out(),
         "failures": account.failures().map(failure).collect::<Vec<_>>(),
         "stages": stages.collect::<serde_json::Map<_, _>>(),
         "rejected": account.rejected,

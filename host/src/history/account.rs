@@ -18,6 +18,7 @@ use crate::{
     commit::Commit,
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Level, Stage, Stamped},
+    failure::Failure,
     json::from_json,
     layout::RunLayout,
     manifest::Manifest,
@@ -188,7 +189,8 @@ impl Account {
         for (stage, counts) in [(Stage::Map, &manifest.mapped), (Stage::Reduce, &manifest.reduced)] {
             if let Some(account) = self.stages.get_mut(&stage) {
                 account.counts.clone_from(counts);
-                account.committed = account.tasks;
+                let failed = if stage == Stage::Map { manifest.failed.len() as u64 } else { 0 };
+                account.committed = account.tasks - failed;
             }
         }
     }
@@ -201,6 +203,11 @@ impl Account {
             self.attempts.iter().filter(of)
         };
         failed(true).chain(failed(false))
+    }
+
+    /// Returns the shards that failed and are left out of the result.
+    pub fn left_out(&self) -> &[Failure] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.failed)
     }
 
     /// Returns the number of partitions; 0 when nothing is reduced, or the plan is not known.

@@ -15,6 +15,8 @@ use crate::{error::Result, json::from_json, layout::RunLayout, manifest::Manifes
 pub enum State {
     /// Its result is complete.
     Complete,
+    /// Its result is complete but for shards that failed, as `run.tolerated_failures` allows.
+    CompleteWithFailures,
     /// It is under way, or was killed: nobody wrote down how it ended.
     #[default]
     Unfinished,
@@ -29,17 +31,26 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::CompleteWithFailures => "complete with failures",
             Self::Unfinished => "unfinished",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
         }
     }
 
-    /// Returns the state of a run with these processes, oldest first: the last one to say something knows.
-    pub(super) fn of(complete: bool, processes: &[Process]) -> Self {
+    /// Returns whether the result is there.
+    pub fn is_complete(self) -> bool {
+        matches!(self, Self::Complete | Self::CompleteWithFailures)
+    }
+
+    /// Returns the state of a run with this manifest, if it is complete, and these processes: the last one to say
+    /// something knows.
+    pub(super) fn of(manifest: Option<&Manifest>, processes: &[Process]) -> Self {
+        if let Some(manifest) = manifest {
+            return if manifest.failed.is_empty() { Self::Complete } else { Self::CompleteWithFailures };
+        }
         let last = processes.iter().max_by_key(|process| process.last_at_ms);
         match last.and_then(|process| process.ending.as_ref()) {
-            _ if complete => Self::Complete,
             Some(Ending::Interrupted) => Self::Interrupted,
             Some(Ending::Failed { .. }) => Self::Failed,
             Some(Ending::Finished) | None => Self::Unfinished,
@@ -62,6 +73,8 @@ pub struct Overview {
     pub duration_ms: Option<u64>,
     /// Its shards.
     pub shards: Option<u64>,
+    /// The shards that failed and are left out of its result; known when it is complete.
+    pub failed_shards: Option<u64>,
     /// The records it set aside; known when it is complete.
     pub rejects: Option<u64>,
     /// Where its result lies; known when it is complete.
@@ -89,11 +102,12 @@ impl Overview {
     pub(super) fn of(run_id: &str, manifest: Option<&Manifest>, processes: &[Process]) -> Self {
         Self {
             run_id: run_id.to_owned(),
-            state: State::of(manifest.is_some(), processes),
+            state: State::of(manifest, processes),
             started_at_ms: processes.iter().map(|process| process.started_at_ms).min(),
             ended_at_ms: processes.iter().map(|process| process.last_at_ms).max(),
             duration_ms: worked_ms(processes),
             shards: manifest.map(|manifest| manifest.shards),
+            failed_shards: manifest.map(Manifest::failed_shards),
             rejects: manifest.map(|manifest| manifest.rejected.values().sum()),
             result: manifest.map(|manifest| manifest.result.clone()),
         }

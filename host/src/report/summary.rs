@@ -180,7 +180,7 @@ impl fmt::Display for Summary {
 }
 
 /// Returns which shards failed, and the first line of why.
-fn left_out(shard: u32, shards: u32, error: &str) -> String {
+pub(crate) fn left_out(shard: u32, shards: u32, error: &str) -> String {
     let named = match shards {
         1 => format!("shard {shard}"),
         shards => format!("shards {shard} to {}", u64::from(shard) + u64::from(shards) - 1),

@@ -82,6 +82,23 @@ fn a_run_is_shown_with_its_failures_first_and_the_numbers_of_its_manifest() {
 }
 
 #[test]
+fn a_run_that_left_out_failed_shards_says_which_and_can_be_cleaned_up_after() {
+    let project = failing();
+    let ended = project.run(["--run-id", "r", "--set", "run.tolerated_failures=1"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    let runs = json(&on(&project, "runs", &["--json"]));
+    assert_eq!((&runs[0]["state"], &runs[0]["failed_shards"]), (&"complete_with_failures".into(), &1.into()));
+    let shown = on(&project, "show", &["r"]).expect_success().stdout.clone();
+    let replay = format!("\n             etl-host replay {} r --shard 1\n", project.path("pipeline.toml").display());
+    assert!(shown.starts_with("run        r, complete with failures\n"), "{shown}");
+    assert!(shown.contains("\nleft out   shard 1: ") && shown.contains(&replay), "{shown}");
+    let page = std::fs::read_to_string(project.path("runs/test/r/report.html")).expect("a report");
+    assert!(page.contains(r#""left_out":[{"error":""#), "the report has them too");
+    on(&project, "clean", &["--older-than", "0s"]).expect_success();
+    assert!(!project.path("runs/test/r/map").exists() && project.path("runs/test/r/manifest.json").exists());
+}
+
+#[test]
 fn what_a_complete_run_left_is_deleted_and_its_result_and_story_stay() {
     let project = words();
     let result = project.result(["--run-id", "one"]);

@@ -42,6 +42,8 @@ pub(super) struct Data<'a> {
     stages: Vec<StageData<'a>>,
     processes: &'a [Process],
     attempts: u64,
+    left_out: Vec<LeftOut<'a>>,
+    left_out_more: usize,
     failed: usize,
     failures: Vec<Failure<'a>>,
     failures_more: usize,
@@ -87,6 +89,16 @@ struct Failure<'a> {
     replay: Option<String>,
 }
 
+/// Shards that failed and are left out of the result.
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    shard: u32,
+    shards: u32,
+    kind: ErrorKind,
+    error: &'a str,
+    replay: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Cost<'a> {
     /// How many processes said what they used.
@@ -127,6 +139,8 @@ impl<'a> Data<'a> {
             stages: account.stages.iter().map(stage).collect(),
             processes: &account.processes,
             attempts: account.attempts.len() as u64 + account.attempts_left_out,
+            left_out: account.left_out().iter().take(FAILURES_MAX).map(|of| left_out(account, of)).collect(),
+            left_out_more: account.left_out().len().saturating_sub(FAILURES_MAX),
             failed,
             failures: account.failures().take(FAILURES_MAX).filter_map(|of| failure(account, of)).collect(),
             failures_more: failed.saturating_sub(FAILURES_MAX),
@@ -164,12 +178,27 @@ fn stage<'a>((stage, of): (&Stage, &'a crate::history::StageAccount)) -> StageDa
     StageData { stage: *stage, tasks, committed, duration_ms, retries, counts: &of.counts }
 }
 
+fn left_out<'a>(account: &Account, of: &'a crate::failure::Failure) -> LeftOut<'a> {
+    let replay = replay(account, Stage::Map, of.shard);
+    LeftOut { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
+}
+
+/// Returns the command that runs a task again. Where the pipeline file lies, the run store does not know.
+fn replay(account: &Account, stage: Stage, task: u32) -> Option<String> {
+    let which = match stage {
+        Stage::Map => "--shard",
+        Stage::Reduce => "--partition",
+        Stage::Split | Stage::Finalize => return None,
+    };
+    Some(format!("etl-host replay pipeline.toml {} {which} {task}", account.overview.run_id))
+}
+
 fn failure<'a>(account: &Account, attempt: &'a Attempt) -> Option<Failure<'a>> {
     let AttemptEnd::Failed { kind, error, retried } = &attempt.end else { return None };
     let (kind, retried) = (*kind, *retried);
     let Attempt { stage, task, number, .. } = *attempt;
-    let replay = || format!("etl-host replay pipeline.toml {} --shard {task}", account.overview.run_id);
-    Some(Failure { stage, task, number, kind, error, retried, replay: (stage == Stage::Map).then(replay) })
+    let replay = replay(account, stage, task);
+    Some(Failure { stage, task, number, kind, error, retried, replay })
 }
 
 fn cost(account: &Account) -> Cost<'_> {

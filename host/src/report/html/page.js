@@ -56,9 +56,10 @@
   }
 
   // Columns are [title, 'num' | 'text' | 'keep' | '']; cells are texts or nodes. Shows the first rows, the others on demand.
-  function table(columns, rows, shown = 12, look = '') {
+  // Where there is much text in a row, a narrow window shows it below the rest of the row.
+  function table(columns, rows, shown = 12, look = columns.some(([, kind]) => kind === 'text') ? 'cards' : '') {
     const body = el('tbody');
-    const row = cells => el('tr', {}, cells.map((cell, at) => el('td', { class: columns[at][1] }, cell)));
+    const row = cells => el('tr', {}, cells.map((cell, at) => el('td', { class: columns[at][1], 'data-title': columns[at][0] }, cell)));
     body.append(...rows.slice(0, shown).map(row));
     const head = el('thead', {}, el('tr', {}, columns.map(([title, kind]) => el('th', { class: kind === 'num' ? 'num' : '', scope: 'col' }, title))));
     const parts = [el('div', { class: 'wide' }, el('table', { class: look }, head, body))];
@@ -113,10 +114,20 @@
 
   // -- Failures
 
+  function leftOut() {
+    if (data.left_out.length === 0) return;
+    const rows = data.left_out.map(of => [
+      of.shards === 1 ? `shard ${of.shard}` : `shards ${of.shard} to ${of.shard + of.shards - 1}`, of.kind,
+      el('div', {}, el('div', { class: 'clip' }, of.error), of.replay ? el('code', { class: 'command' }, of.replay) : null),
+    ]);
+    section('left-out', 'Left out', 'The result is complete but for these shards, which failed: run.tolerated_failures allows that.',
+      table([['shards', 'keep'], ['kind', 'keep'], ['error', 'text']], rows), more(data.left_out_more, 'failed tasks'));
+  }
+
   function failures() {
     if (data.failures.length === 0) return;
     const rows = data.failures.map(of => [
-      el('span', {}, `${taskName(of.stage, of.task)}`),
+      `${of.stage === 'map' || of.stage === 'reduce' ? `${of.stage} of ` : ''}${taskName(of.stage, of.task)}`,
       count(of.number),
       el('span', { class: of.retried ? 'level warn' : 'level fail' }, of.retried ? 'tried again' : 'failed'),
       of.kind,
@@ -424,6 +435,6 @@
       data.document ? [el('h3', {}, 'pipeline.toml, as it was planned'), el('pre', { tabindex: 0 }, el('code', {}, data.document))] : null);
   }
 
-  for (const part of [head, failures, flow, timeline, times, tasks, rejected, counters, cost, messages, configuration]) part();
+  for (const part of [head, leftOut, failures, flow, timeline, times, tasks, rejected, counters, cost, messages, configuration]) part();
   document.documentElement.dataset.drawn = 'true';
 })();
