@@ -20,6 +20,8 @@ mod interrupts;
 mod laws;
 mod metrics;
 mod new;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod outages;
 mod poison;
 mod replay;

@@ -1,0 +1,70 @@
+//! Requests to a collector, made by the HTTP client the object stores have.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use tokio::runtime::Handle;
+
+/// How long a connection and an answer may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Makes requests on the runtime for threads that are outside of it, and remembers the first that failed.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    runtime: Handle,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Client {
+    pub(super) fn new(runtime: &Handle) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).timeout(ANSWER_LIMIT).build()?;
+        Ok(Self { http, runtime: runtime.clone(), failure: Arc::default() })
+    }
+
+    /// Returns why the first request failed that did.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, why: impl Into<String>) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why.into());
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let sent = self.runtime.spawn(send(self.http.clone(), request)).await?;
+        match &sent {
+            Err(error) => self.failed(chain(error)),
+            Ok(answer) if !answer.status().is_success() => self.failed(format!("it answered {}", answer.status())),
+            Ok(_) => {}
+        }
+        Ok(sent?)
+    }
+}
+
+async fn send(http: reqwest::Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
+    // A URL may hold a password.
+    let without_url = reqwest::Error::without_url;
+    let answer = http.execute(request.try_into()?).await.map_err(without_url)?;
+    let status = answer.status();
+    let mut response = Response::new(answer.bytes().await.map_err(without_url)?);
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
+}

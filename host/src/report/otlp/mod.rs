@@ -1,0 +1,160 @@
+//! Traces and metrics for an OpenTelemetry collector, by OTLP over HTTP.
+//!
+//! Owns when they are sent: in the background, on threads of the library's, so that neither a slow collector nor one
+//! that is down holds up a run. What is traced is `spans`'s, what is measured `metrics`'s. Everything else is set by the
+//! variables `OTEL_…` of the environment, which the library reads.
+
+mod client;
+mod spans;
+
+use std::{
+    env,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{AsyncInstrument, Meter, MeterProvider},
+    trace::TracerProvider,
+};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::SdkMeterProvider,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+};
+use tokio::runtime::Handle;
+
+use self::{client::Client, spans::Spans};
+use super::{
+    Redact, Shared,
+    metrics::{Metrics, Monotonic},
+};
+use crate::{
+    error::{ErrorKind, Result, ResultExt},
+    event::Events,
+};
+
+/// The variable that names the collector, and so turns all this on.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// How many spans wait to be sent; more are dropped. Enough for all attempts of most runs.
+const SPANS_WAITING_MAX: usize = 16_384;
+
+/// How long the end of a run waits until everything is sent.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// What is sent to a collector during a run.
+pub struct Telemetry {
+    traces: SdkTracerProvider,
+    metrics: SdkMeterProvider,
+    client: Client,
+}
+
+impl Telemetry {
+    /// Sends what happens from now on, without what `redact` takes out, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a
+    /// collector and `OTEL_SDK_DISABLED` is not `true`. Requests are made on `runtime`, which must not end before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when a variable has a value it cannot have.
+    pub fn start(
+        events: &Events,
+        runtime: &Handle,
+        redact: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
+    ) -> Result<Option<Self>> {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        if set(ENDPOINT).is_none() || set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Ok(None);
+        }
+        let wrong = || format!("cannot send to the collector of {ENDPOINT}");
+        let client = Client::new(runtime).or_kind(ErrorKind::Config, wrong)?;
+        let spans = SpanExporter::builder().with_http().with_http_client(client.clone()).build();
+        let measures = MetricExporter::builder().with_http().with_http_client(client.clone()).build();
+        let waiting_max = match set("OTEL_BSP_MAX_QUEUE_SIZE") {
+            Some(_) => BatchConfigBuilder::default(),
+            None => BatchConfigBuilder::default().with_max_queue_size(SPANS_WAITING_MAX),
+        };
+        let batches = BatchSpanProcessor::builder(spans.or_kind(ErrorKind::Config, wrong)?);
+        let batches = batches.with_batch_config(waiting_max.build()).build();
+        let traces = SdkTracerProvider::builder().with_resource(resource()).with_span_processor(batches).build();
+        let metrics = SdkMeterProvider::builder()
+            .with_resource(resource())
+            .with_periodic_exporter(measures.or_kind(ErrorKind::Config, wrong)?)
+            .build();
+        events.listen(Spans::new(traces.tracer("etl-host"), Box::new(redact.clone()) as Redact));
+        let figures = Shared::new(Metrics::default());
+        events.listen(figures.clone());
+        observe(&metrics.meter("etl-host"), &figures, redact);
+        Ok(Some(Self { traces, metrics, client }))
+    }
+
+    /// Sends what is left, for some seconds at most. Returns why not everything was sent, if so.
+    pub fn finish(self) -> Option<String> {
+        let Self { traces, metrics, client } = self;
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            // How it went, the client knows.
+            _ = traces.shutdown_with_timeout(END_LIMIT);
+            _ = metrics.shutdown_with_timeout(END_LIMIT);
+            // Nobody may be waiting any more.
+            _ = ended.send(());
+        });
+        let late = end.recv_timeout(END_LIMIT).is_err().then(|| "it is too slow".to_owned());
+        let why = client.failure().or(late)?;
+        Some(format!("not all traces and metrics reached the collector of {ENDPOINT}: {why}"))
+    }
+}
+
+/// Returns what everything is sent as: a service, called `etl-host` unless the environment says otherwise.
+fn resource() -> Resource {
+    let named = Resource::builder().build();
+    let name = named.get(&"service.name".into()).map(|name| name.to_string());
+    match name.as_deref() {
+        None | Some("" | "unknown_service") => Resource::builder().with_service_name("etl-host").build(),
+        Some(name) if name.starts_with("unknown_service:") => Resource::builder().with_service_name("etl-host").build(),
+        Some(_) => named,
+    }
+}
+
+/// Makes an instrument for each figure there is, which is asked for its values whenever they are sent.
+fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> String + Clone + Send + Sync + 'static) {
+    let monotonic = Shared::new(Monotonic::default());
+    for figure in Metrics::default().figures() {
+        let (metrics, monotonic, redact) = (metrics.clone(), monotonic.clone(), redact.clone());
+        let name = figure.name;
+        let callback = move |observer: &dyn AsyncInstrument<f64>| {
+            let (mut figures, pipeline) = {
+                let metrics = metrics.lock();
+                (metrics.figures(), metrics.pipeline().to_owned())
+            };
+            monotonic.lock().raise(&mut figures);
+            for (labels, value) in figures.into_iter().filter(|figure| figure.name == name).flat_map(|of| of.values) {
+                let mut labels: Vec<KeyValue> =
+                    labels.into_iter().map(|(label, of)| KeyValue::new(label, redact(&of))).collect();
+                labels.push(KeyValue::new("pipeline", pipeline.clone()));
+                observer.observe(value, &labels);
+            }
+        };
+        let callback = Arc::new(callback);
+        let full_name = format!("etl_host.{}", name.strip_suffix("_total").unwrap_or(name));
+        // The provider keeps the instruments.
+        if figure.is_counter() {
+            let counter = meter.f64_observable_counter(full_name).with_description(figure.help).with_unit(unit(name));
+            drop(counter.with_callback(move |observer| callback(observer)).build());
+        } else {
+            let gauge = meter.f64_observable_gauge(full_name).with_description(figure.help).with_unit(unit(name));
+            drop(gauge.with_callback(move |observer| callback(observer)).build());
+        }
+    }
+}
+
+/// Returns the unit a name ends with, as the collector calls it.
+fn unit(name: &str) -> &'static str {
+    match name.strip_suffix("_total").unwrap_or(name) {
+        name if name.ends_with("bytes") => "By",
+        name if name.ends_with("seconds") => "s",
+        _ => "1",
+    }
+}

@@ -1,0 +1,122 @@
+//! A run as spans: the run, its stages in it, their attempts in those.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer},
+};
+use opentelemetry_sdk::trace::{SdkTracer, Span};
+
+use crate::{
+    event::{Counts, Event, Listener, Stage, Stamped},
+    report::Redact,
+};
+
+/// Makes spans of events.
+pub(super) struct Spans {
+    tracer: SdkTracer,
+    redact: Redact,
+    run: Option<Span>,
+    stage: Option<Span>,
+    attempts: HashMap<(Stage, u32, u32), Span>,
+}
+
+impl Spans {
+    pub(super) fn new(tracer: SdkTracer, redact: Redact) -> Self {
+        Self { tracer, redact, run: None, stage: None, attempts: HashMap::new() }
+    }
+
+    /// Begins a span below another.
+    fn begin(&self, parent: Option<&Span>, name: String, at: SystemTime, attributes: Vec<KeyValue>) -> Span {
+        let above = match parent {
+            Some(parent) => Context::new().with_remote_span_context(parent.span_context().clone()),
+            None => Context::new(),
+        };
+        let builder = SpanBuilder::from_name(name).with_start_time(at).with_attributes(attributes);
+        self.tracer.build_with_context(builder, &above)
+    }
+
+    fn failed(&self, span: &mut Span, error: &str) {
+        span.set_status(Status::error((self.redact)(error)));
+    }
+
+    /// Ends everything that is under way; attempts that are given up did not fail by themselves.
+    fn end(&mut self, at: SystemTime, error: Option<&str>) {
+        for (_, mut attempt) in self.attempts.drain() {
+            attempt.set_status(Status::error("given up"));
+            attempt.end_with_timestamp(at);
+        }
+        for mut span in [self.stage.take(), self.run.take()].into_iter().flatten() {
+            if let Some(error) = error {
+                self.failed(&mut span, error);
+            }
+            span.end_with_timestamp(at);
+        }
+    }
+}
+
+impl Listener for Spans {
+    fn on_event(&mut self, event: &Stamped) {
+        let at = UNIX_EPOCH + Duration::from_millis(event.at_ms);
+        match &event.event {
+            Event::RunStarted { pipeline, run_id, resumed, .. } => {
+                let attributes = vec![
+                    KeyValue::new("etl_host.pipeline", pipeline.clone()),
+                    KeyValue::new("etl_host.run_id", run_id.clone()),
+                    KeyValue::new("etl_host.resumed", *resumed),
+                ];
+                self.run = Some(self.begin(None, "run".to_owned(), at, attributes));
+            }
+            Event::StageStarted { stage, tasks, committed } => {
+                let attributes =
+                    vec![number("etl_host.tasks", *tasks), number("etl_host.committed_before", *committed)];
+                self.stage = Some(self.begin(self.run.as_ref(), stage.name().to_owned(), at, attributes));
+            }
+            Event::AttemptStarted { stage, task, attempt } => {
+                let attributes =
+                    vec![number("etl_host.task", (*task).into()), number("etl_host.attempt", (*attempt).into())];
+                let span = self.begin(self.stage.as_ref(), format!("{} attempt", stage.name()), at, attributes);
+                self.attempts.insert((*stage, *task, *attempt), span);
+            }
+            Event::AttemptFinished { stage, task, attempt, counts, .. } => {
+                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
+                    span.set_attributes(of_counts(counts));
+                    span.end_with_timestamp(at);
+                }
+            }
+            Event::AttemptFailed { stage, task, attempt, error, .. } => {
+                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
+                    self.failed(&mut span, error);
+                    span.end_with_timestamp(at);
+                }
+            }
+            Event::StageFinished { counts, .. } => {
+                if let Some(mut span) = self.stage.take() {
+                    span.set_attributes(of_counts(counts));
+                    span.end_with_timestamp(at);
+                }
+            }
+            Event::RunFinished { .. } => self.end(at, None),
+            Event::RunFailed { error, .. } => self.end(at, Some(error)),
+            _ => {}
+        }
+    }
+}
+
+fn of_counts(counts: &Counts) -> Vec<KeyValue> {
+    vec![
+        number("etl_host.records_in", counts.records_in),
+        number("etl_host.bytes_in", counts.bytes_in),
+        number("etl_host.records_out", counts.records_out),
+        number("etl_host.bytes_out", counts.bytes_out),
+        number("etl_host.rejects", counts.rejects),
+    ]
+}
+
+fn number(name: &'static str, number: u64) -> KeyValue {
+    KeyValue::new(name, i64::try_from(number).unwrap_or(i64::MAX))
+}
