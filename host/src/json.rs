@@ -12,6 +12,15 @@ pub fn to_json(document: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(document).or_kind(ErrorKind::Internal, || "cannot write a document as JSON")
 }
 
+/// Returns a document as JSON for people, indented, with a line end.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn to_json_pretty(document: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(document);
+    Ok(text.or_kind(ErrorKind::Internal, || "cannot write a document as JSON")? + "\n")
+}
+
 /// Reads the document at `key`.
 ///
 /// # Errors

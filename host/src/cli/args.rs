@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, check::CheckArgs, clean::CleanArgs, diff::DiffArgs, inspect::InspectArgs, laws::LawsArgs,
-    new::NewArgs, replay::ReplayArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs,
-    try_step::TryArgs,
+    build::BuildArgs, check::CheckArgs, clean::CleanArgs, completions::CompletionsArgs, diff::DiffArgs,
+    explain::ExplainArgs, inspect::InspectArgs, laws::LawsArgs, man::ManArgs, new::NewArgs, replay::ReplayArgs,
+    report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -54,12 +54,18 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Delete what runs left behind and nobody needs any more; results only if asked for
     Clean(CleanArgs),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsArgs),
     /// Run the old and the new version of a map step on some shards, and show what differs
     Diff(DiffArgs),
+    /// Explain an exit code or a kind of error: what it means, what to do
+    Explain(ExplainArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
     /// Try out that what must not change a step's result does not: batches, shards, order, combining
     Laws(LawsArgs),
+    /// Write manual pages, one for each command
+    Man(ManArgs),
     /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
     New(NewArgs),
     /// Run an attempt of an earlier run again as it was, writing nothing: a shard, one of its records, or a partition
@@ -68,6 +74,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// List the runs of a pipeline, newest first
     Runs(RunsArgs),
+    /// Print the JSON Schema of pipeline.toml, by which editors complete it
+    Schema,
     /// Show what happened in a run: failures first, with the commands that replay them
     Show(ShowArgs),
     /// Run one step on sample records, in the sandbox, and print what it emits

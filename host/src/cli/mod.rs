@@ -6,14 +6,18 @@ mod args;
 mod build;
 mod check;
 mod clean;
+mod completions;
 mod diff;
+mod explain;
 mod inspect;
 mod laws;
+mod man;
 mod new;
 mod replay;
 mod report;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 mod try_step;
@@ -97,13 +101,17 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
         (Some(Command::Build(args)), _) => build::build(&args)?,
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
+        (Some(Command::Completions(args)), _) => completions::completions(&args),
         (Some(Command::Diff(args)), _) => diff::diff(&args)?,
+        (Some(Command::Explain(args)), _) => explain::explain(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
+        (Some(Command::Man(args)), _) => man::man(&args)?,
         (Some(Command::New(args)), _) => new::new(&args)?,
         (Some(Command::Replay(args)), _) => replay::replay(&args)?,
         (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
+        (Some(Command::Schema), _) => schema::schema()?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),

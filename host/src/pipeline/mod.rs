@@ -7,6 +7,7 @@ mod deciding;
 mod document;
 mod file;
 mod grants;
+mod json_schema;
 mod key;
 mod location;
 mod message;
@@ -33,7 +34,7 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
-pub use self::{grants::Grants, secrets::Secrets, tolerance::Tolerance};
+pub use self::{grants::Grants, json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     plugin::{Place, WrongConfig},
@@ -306,7 +307,7 @@ pub struct Sink {
 }
 
 /// How results are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkFormat {
     /// One JSON object per line.

@@ -1,0 +1,24 @@
+//! `etl-host man`
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, CommandFactory};
+
+use super::{args::Cli, say};
+use crate::error::{ErrorKind, Result, ResultExt};
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Where to put them, such as `~/.local/share/man/man1`; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Writes the manual pages, one for each command.
+pub(super) fn man(args: &ManArgs) -> Result<()> {
+    let written =
+        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
+    written.or_kind(ErrorKind::Config, || format!("cannot write manual pages to `{}`", args.directory.display()))?;
+    say(&format!("manual pages are in {} (`man -l etl-host.1` shows the first)", args.directory.display()));
+    Ok(())
+}

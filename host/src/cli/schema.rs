@@ -1,0 +1,10 @@
+//! `etl-host schema`
+
+use super::print;
+use crate::{error::Result, json::to_json_pretty, pipeline};
+
+/// Prints the JSON Schema of `pipeline.toml`.
+pub(super) fn schema() -> Result<()> {
+    print(&to_json_pretty(&pipeline::json_schema())?);
+    Ok(())
+}
