@@ -9,6 +9,7 @@ mod crashes;
 mod crimes;
 mod damage;
 mod diff;
+mod docs;
 mod examples;
 mod faulty;
 mod formats;

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, shell, succeed, without_cargo};
+use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, without_cargo};
 
 /// Makes a project, outside of the repository, that shares what is built with the plugins.
 fn project(step: &str) -> (TempDir, PathBuf) {
@@ -91,39 +91,6 @@ fn a_new_split_project_builds_and_runs() {
     let lines = test_build_and_run(&project("split").1);
     assert_eq!(lines.lines().count(), 4, "{lines}");
     assert!(lines.contains(r#"{"line":"1001,Chur,34,473.98","length":19}"#), "{lines}");
-}
-
-#[test]
-fn the_how_to_works_command_by_command() {
-    plugin("sum");
-    let how_to = fs::read_to_string(repository().join("docs/how-to/write-a-plugin.md")).expect("the how-to");
-    let blocks: Vec<&str> =
-        how_to.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert!(blocks.len() >= 7, "{blocks:?}");
-    // What is built already serves here, too; nothing is downloaded.
-    let guests = repository().join("guest-plugins");
-    let guests = guests.display();
-    let share = format!("ln -s {guests}/target target; cp {guests}/Cargo.lock .\n");
-    let script = format!("set -eu\n{}{share}{}", blocks[0], blocks[1..].concat());
-
-    let outside = tempfile::tempdir().expect("a directory");
-    let start = outside.path().join("checkout");
-    fs::create_dir(&start).expect("a directory");
-    let binary = Path::new(env!("CARGO_BIN_EXE_etl-host")).parent().expect("a directory").display().to_string();
-    let path = format!("{binary}:{}", std::env::var("PATH").expect("a path"));
-    let mut shell = shell(&script);
-    let as_plugins_are_tested = [("CARGO_PROFILE_DEV_OPT_LEVEL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")];
-    without_cargo(&mut shell).env("CARGO_NET_OFFLINE", "true").envs(as_plugins_are_tested).env("PATH", path);
-    let shown = succeed(shell.current_dir(start));
-    for text in [
-        "test result: ok. 2 passed",
-        "{\"city\":\"Chur\",\"pieces\":34}",
-        "holds     shards ",
-        "map: 1 of 1 shard, 5 records",
-        "nothing differs",
-    ] {
-        assert!(shown.contains(text), "no `{text}` in:\n{shown}");
-    }
 }
 
 #[test]

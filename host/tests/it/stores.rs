@@ -15,7 +15,7 @@ use etl_host::{pipeline::Location, store::Store};
 use crate::support::{NONE, Project, repository, succeed};
 
 /// Returns the Python of a virtual environment with the tools the tests need, made once per checkout.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock();
@@ -52,6 +52,10 @@ impl S3 {
         }
         s3.make_bucket();
         s3
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// No library of ours makes buckets; the server takes the request without credentials.
