@@ -5,13 +5,11 @@ use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 use clap::{Args, ValueEnum};
 
 use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, replay, runtime, say, signals::Interrupts};
-#[cfg(feature = "otlp")]
-use crate::report::otlp::Telemetry;
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Events, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Shared, Summary, text::counted},
+    report::{self, JsonLines, MetricsFile, Shared, Summary, otlp::Telemetry, text::counted},
     run::{self, Outcome, RunOptions, Start},
 };
 
@@ -76,12 +74,8 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
 
     let runtime = runtime(&pipeline)?;
-    #[cfg(feature = "otlp")]
     let telemetry = Telemetry::start(&events, runtime.handle(), redact.clone())?;
-    #[cfg(not(feature = "otlp"))]
-    point_out_telemetry(&events);
     let outcome = runtime.block_on(run_until_interrupted(&pipeline, start(args), &events));
-    #[cfg(feature = "otlp")]
     if let Some(message) = telemetry.and_then(Telemetry::finish) {
         events.emit(Event::Warning { message });
     }
@@ -103,16 +97,6 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
             let hint = hint(program, args, &summary.lock(), error.kind());
             Err(Failure { error: redacted(&error, &pipeline.secrets), hint: hint.map(|hint| redact(&hint)) })
         }
-    }
-}
-
-/// Says so when a collector is named that nothing is sent to.
-#[cfg(not(feature = "otlp"))]
-fn point_out_telemetry(events: &Events) {
-    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() {
-        let message = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this etl-host was built without the feature `otlp`: no \
-                       traces and metrics are sent";
-        events.emit(Event::Warning { message: message.to_owned() });
     }
 }
 

@@ -10,7 +10,6 @@ pub mod html;
 mod json;
 pub(crate) mod lines;
 pub mod metrics;
-#[cfg(feature = "otlp")]
 pub mod otlp;
 mod plain;
 pub(crate) mod summary;

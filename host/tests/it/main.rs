@@ -21,7 +21,6 @@ mod interrupts;
 mod laws;
 mod metrics;
 mod new;
-#[cfg(feature = "otlp")]
 mod otlp;
 mod outages;
 mod poison;
