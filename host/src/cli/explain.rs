@@ -74,7 +74,7 @@ const EXPLANATIONS: [Explanation; 11] = [
         code: 42,
         kind: Some("sandbox"),
         meaning: "A step trapped, panicked, or went past one of its `limits`, twice, and not because of single records that could be set \
-                  aside.",
+                  aside. Of `laws`: the step breaks one.",
         advice: "The message names the limit, or the place in the plugin's source. Raise the limit if the work needs it; `etl-host \
                  replay` runs the shard again; `max_rejects` lets a run set aside single records that fail.",
     },
