@@ -142,10 +142,10 @@ fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> St
         // The provider keeps the instruments.
         if figure.is_counter() {
             let counter = meter.f64_observable_counter(full_name).with_description(figure.help).with_unit(unit(name));
-            drop(counter.with_callback(move |observer| callback(observer)).build());
+            _ = counter.with_callback(move |observer| callback(observer)).build();
         } else {
             let gauge = meter.f64_observable_gauge(full_name).with_description(figure.help).with_unit(unit(name));
-            drop(gauge.with_callback(move |observer| callback(observer)).build());
+            _ = gauge.with_callback(move |observer| callback(observer)).build();
         }
     }
 }
