@@ -22,10 +22,13 @@ use crate::{
     support::{Ended, Project, etl_host_command},
 };
 
+/// The bodies of requests with their paths, in the order they came.
+type Requests = Mutex<Vec<(String, Vec<u8>)>>;
+
 /// A collector that keeps what it is sent, by path.
 struct Collector {
     port: u16,
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Arc<Requests>,
 }
 
 impl Collector {
@@ -33,12 +36,12 @@ impl Collector {
     fn start(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let requests = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::new(Requests::default());
         let kept = Arc::clone(&requests);
         thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 let kept = Arc::clone(&kept);
-                thread::spawn(move || serve(connection, status, &kept));
+                thread::spawn(move || serve(&connection, status, &kept));
             }
         });
         Self { port, requests }
@@ -52,7 +55,7 @@ impl Collector {
 }
 
 /// Answers the requests of a connection until it ends.
-fn serve(connection: TcpStream, status: &str, kept: &Mutex<Vec<(String, Vec<u8>)>>) -> Option<()> {
+fn serve(mut connection: &TcpStream, status: &str, kept: &Requests) -> Option<()> {
     let mut reader = BufReader::new(connection.try_clone().ok()?);
     loop {
         let (mut line, mut length) = (String::new(), 0);
@@ -71,7 +74,7 @@ fn serve(connection: TcpStream, status: &str, kept: &Mutex<Vec<(String, Vec<u8>)
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         kept.lock().ok()?.push((path, body));
-        write!(&connection, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").ok()?;
+        write!(connection, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").ok()?;
     }
 }
 
@@ -116,7 +119,7 @@ fn a_run_its_stages_and_attempts_are_spans_and_its_counts_metrics() {
 
     let metrics: Vec<ExportMetricsServiceRequest> = collector.sent("/v1/metrics");
     let metrics = metrics.iter().flat_map(|of| &of.resource_metrics).flat_map(|of| &of.scope_metrics);
-    let read = metrics.flat_map(|of| &of.metrics).filter(|of| of.name == "etl_host.records_read").last();
+    let read = metrics.flat_map(|of| &of.metrics).rfind(|of| of.name == "etl_host.records_read");
     let Some(Data::Sum(read)) = read.and_then(|of| of.data.as_ref()) else { panic!("no sum: {read:?}") };
     let mapped = read.data_points.iter().find(|of| attributes(&of.attributes)["stage"] == "map").expect("of map");
     let records = manifest["mapped"]["records_in"].as_f64().expect("a number");
