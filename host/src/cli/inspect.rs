@@ -9,8 +9,9 @@ use clap::Args;
 
 use super::print;
 use crate::{
+    config_schema::{ConfigField, ConfigSchema},
     error::Result,
-    plugin::{self, ConfigField, ConfigSchema, Inspection},
+    plugin::{self, Inspection},
     report::text::{bytes, count, printable},
 };
 

@@ -36,8 +36,8 @@ use self::{
 };
 pub use self::{grants::Grants, json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
 use crate::{
+    config_schema::{Place, WrongConfig},
     error::{Error, ErrorKind, Result, ResultExt},
-    plugin::{Place, WrongConfig},
     schema::Schema,
 };
 

@@ -5,8 +5,11 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-use super::{config_schema::ConfigSchema, stdio::cut};
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use super::stdio::cut;
+use crate::{
+    config_schema::ConfigSchema,
+    error::{Error, ErrorKind, Result, ResultExt},
+};
 
 /// The largest component file that is loaded.
 const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;

@@ -19,10 +19,10 @@ use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::{Cache, Miss},
     component::{self, Found, Interface},
-    config_schema::{ConfigSchema, WrongConfig},
     state::{self, State},
 };
 use crate::{
+    config_schema::{ConfigSchema, WrongConfig},
     error::{Error, ErrorKind, Result},
     event::Event,
     pipeline::{Grants, Limits, Step},

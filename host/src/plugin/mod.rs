@@ -11,7 +11,6 @@ pub(crate) mod batch;
 pub(crate) mod bindings;
 mod cache;
 mod component;
-mod config_schema;
 mod engine;
 mod instance;
 mod limits;
@@ -23,7 +22,6 @@ mod wasi;
 
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
-pub use config_schema::{ConfigField, ConfigSchema, Place, WrongConfig};
 pub use engine::{Engine, Plugin, STACK_BYTES_MAX};
 pub use instance::{Mapper, Reducer, Task, Usage};
 pub use splitter::{DraftShard, ReadError, SourceView, Splitter};

@@ -2,7 +2,7 @@
 //!
 //! Owns the part of JSON Schema that the SDK writes: types, `properties`, `required`, `additionalProperties`, `items`,
 //! `enum`, `anyOf`, and bounds of numbers and lengths. What else a schema says is not checked here; the plugin's `open`
-//! has the last word.
+//! has the last word. Read by the plugin layer, compared and located by the pipeline.
 
 use std::fmt;
 
@@ -67,7 +67,7 @@ impl fmt::Display for WrongConfig {
 
 impl ConfigSchema {
     /// Reads a description; `None` if it is none.
-    pub(super) fn parse(json: &[u8]) -> Option<Self> {
+    pub fn parse(json: &[u8]) -> Option<Self> {
         if json.len() > BYTES_MAX {
             return None;
         }
