@@ -1,0 +1,148 @@
+//! The plan of a run: taken up, or made.
+//!
+//! Owns what is checked before a run goes by its plan. Called by the run, as its first stage.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Run, Start};
+use crate::{
+    check::list_source,
+    error::{Error, Result},
+    event::{Counts, Event, Stage},
+    fail_point,
+    pipeline::{Retry, Split},
+    plan::{Draft, Planned, Recipe},
+    resume::{self, Unfinished},
+    scheduler::interrupted,
+    source::{Object, digest},
+    split::{SplitSource, split_source},
+    store::Creates,
+};
+
+/// How many runs are looked at to find one to point out; every start waits for it.
+const HINT_RUNS_MAX: usize = 16;
+
+impl Run {
+    /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
+    pub(super) async fn plan(&self) -> Result<Planned> {
+        let context = &self.context;
+        let listed = list_source(&context.pipeline, &context.source);
+        let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
+        fail_point::reach("plan.listed");
+        let existing = Planned::load(&context.run_store, &context.layout).await?;
+        self.started(existing.is_some());
+        self.probe().await?;
+        let recipe = context.steps.recipe(&context.pipeline);
+        let planned = match existing {
+            Some(planned) => {
+                resume::check_unchanged(&planned, &recipe, &objects).await?;
+                planned
+            }
+            None => match &self.redrives {
+                Some((run_id, base)) => self.freeze_redrive(run_id, base, recipe, &objects).await?,
+                None => {
+                    self.point_out_unfinished(&recipe, &objects).await?;
+                    self.freeze(recipe, objects).await?
+                }
+            },
+        };
+        self.emit(Event::Planned {
+            objects: planned.plan.objects,
+            bytes: planned.plan.bytes,
+            shards: planned.plan.shards.shards().into(),
+            partitions: context.pipeline.partitions().into(),
+        });
+        if let Some(message) = self.slots.shortage(&context.pipeline) {
+            self.emit(Event::Warning { message });
+        }
+        Ok(planned)
+    }
+
+    /// Finds out what would keep the run from ending well, and what the run store cannot promise.
+    async fn probe(&self) -> Result<()> {
+        let context = &self.context;
+        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
+        let lost = match context.run_store.probe_creates("run store", context.layout.root()).await? {
+            Creates::Once => return Ok(()),
+            Creates::Again => "ignores the condition that an object must be new",
+            Creates::NotOffered => "does not offer to create an object only if it is new",
+        };
+        let what = format!("run store `{}` {lost}", context.run_store.name());
+        if context.pipeline.run.shared {
+            return Err(Error::config(format!(
+                "{what}, so it cannot keep several processes on one run apart, as `run.shared` asks for: use another \
+                 store, or one process at a time and `run.shared = false`"
+            )));
+        }
+        let message = format!(
+            "{what}: two processes on this run at the same time would not notice each other, so let there be one \
+             (`run.shared = true` refuses such a store)"
+        );
+        self.emit(Event::Warning { message });
+        Ok(())
+    }
+
+    /// Says so when the operator may have meant to finish a run instead of starting one.
+    async fn point_out_unfinished(&self, recipe: &Recipe, objects: &[Object]) -> Result<()> {
+        if self.options.start != Start::Default {
+            return Ok(());
+        }
+        let (context, listing) = (&self.context, digest(objects));
+        let unfinished = resume::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
+        let same = unfinished.iter().find(|run| run.plan.recipe == *recipe && run.plan.listing == listing);
+        if let Some(Unfinished { run_id, .. }) = same {
+            let message = format!(
+                "run {run_id} has the same plan and is not complete: `--resume` finishes it, unless another process \
+                 is at it (this is a new run; `--new` says that it is meant)"
+            );
+            self.emit(Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    async fn freeze(&self, recipe: Recipe, objects: Vec<Object>) -> Result<Planned> {
+        let context = &self.context;
+        let started = self.start(Stage::Split, 1, 0);
+        let (pipeline, listing) = (context.pipeline.document.clone(), digest(&objects));
+        let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
+        let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects)).await?;
+        let emits = context.steps.shuffled().to_string();
+        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
+        self.finish(Stage::Split, started, &Counts::default());
+        Ok(planned)
+    }
+
+    /// Plans to complete another run, by the shards of its plan.
+    async fn freeze_redrive(&self, run_id: &str, base: &Planned, recipe: Recipe, now: &[Object]) -> Result<Planned> {
+        let context = &self.context;
+        let emits = context.steps.shuffled().to_string();
+        let mended = resume::check_redrivable(base, &recipe, &emits, now).await?;
+        if !mended.is_empty() {
+            let message = format!(
+                "only the shards that run {run_id} left out are mapped with what has changed since: {}",
+                mended.join(", ")
+            );
+            self.emit(Event::Warning { message });
+        }
+        let plan = base.plan.redrive(run_id, context.pipeline.document.clone(), recipe);
+        Planned::freeze(&context.run_store, &context.layout, plan).await
+    }
+
+    /// Divides the source.
+    async fn split(&self, objects: Arc<Vec<Object>>) -> Result<SplitSource> {
+        let retry = match &self.context.pipeline.split {
+            Split::Plugin(step) => step.retry.clone(),
+            Split::BuiltIn { .. } => Retry { attempts: 1, interval: Duration::ZERO, multiplier: 1.0 },
+        };
+        let context = Arc::clone(&self.context);
+        let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
+        let mut split = None;
+        let done = |_, made: Result<SplitSource>| {
+            split = Some(made?);
+            Ok(())
+        };
+        self.scheduler(Stage::Split, retry).run([0], attempt, done).await?;
+        split.ok_or_else(|| Error::internal("the split ended without shards"))
+    }
+}
