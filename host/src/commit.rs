@@ -126,11 +126,10 @@ impl Commit {
     fn compare(&self, winner: &Self, stage: Stage, task: u32, events: &Events) {
         let (Some(ours), Some(theirs)) = (self.output.digest(), winner.output.digest()) else { return };
         if ours != theirs {
-            let of = if stage == Stage::Map { "shard" } else { "partition" };
             let message = format!(
-                "{} of {of} {task}: attempt {} made another output than attempt {}, which counts: a plugin is not \
-                 deterministic, so the result depends on which attempt is first",
-                stage.name(),
+                "{}: attempt {} made another output than attempt {}, which counts: a plugin is not deterministic, so \
+                 the result depends on which attempt is first",
+                stage.task(task),
                 self.attempt,
                 winner.attempt
             );

@@ -37,6 +37,15 @@ impl Stage {
             Self::Finalize => "finalize",
         }
     }
+
+    /// Returns what a task of it is called in messages: `map of shard 7`.
+    pub fn task(self, task: u32) -> String {
+        match self {
+            Self::Map => format!("map of shard {task}"),
+            Self::Reduce => format!("reduce of partition {task}"),
+            Self::Split | Self::Finalize => self.name().to_owned(),
+        }
+    }
 }
 
 /// What an attempt did: summed over a stage's committed tasks they are the stage's totals.

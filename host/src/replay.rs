@@ -126,7 +126,7 @@ impl Replay {
                     Err(Stop::Failed(error)) => Err(error),
                 }
             });
-            if let Some(replayed) = ended.await?.context(|| format!("map of shard {number} failed"))? {
+            if let Some(replayed) = ended.await?.context(|| format!("{} failed", Stage::Map.task(number)))? {
                 return Ok(replayed);
             }
         }
@@ -181,7 +181,7 @@ impl Replay {
             let counts = reduce(&context, &mapped.run_files, &task, collector.outlet().0)?;
             collector.finish(counts)
         };
-        blocking::run(replay).await?.context(|| format!("reduce of partition {number} failed"))
+        blocking::run(replay).await?.context(|| format!("{} failed", Stage::Reduce.task(number)))
     }
 
     /// Returns a shard, and what its instances are told.

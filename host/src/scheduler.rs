@@ -136,13 +136,8 @@ impl Scheduler {
     }
 
     fn name_task(&self, task: u32, attempt: u32, error: Error) -> Error {
-        let of = match self.stage {
-            Stage::Map => format!(" of shard {task}"),
-            Stage::Reduce => format!(" of partition {task}"),
-            Stage::Split | Stage::Finalize => String::new(),
-        };
         let attempts = if attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
-        error.context(format!("{}{of} failed{attempts}", self.stage.name()))
+        error.context(format!("{} failed{attempts}", self.stage.task(task)))
     }
 }
 

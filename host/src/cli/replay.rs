@@ -131,8 +131,8 @@ fn only(args: &ReplayArgs) -> Option<Only> {
 fn account(args: &ReplayArgs, replayed: &Replayed) -> String {
     let (counts, rejects) = (&replayed.counts, &replayed.rejects);
     let task = match (args.shard, args.partition) {
-        (Some(shard), _) => format!("map of shard {shard}"),
-        (_, partition) => format!("reduce of partition {}", partition.unwrap_or_default()),
+        (Some(shard), _) => Stage::Map.task(shard),
+        (_, partition) => Stage::Reduce.task(partition.unwrap_or_default()),
     };
     let shown: usize = replayed.rows.iter().map(RecordBatch::num_rows).sum();
     let mut lines = Vec::new();

@@ -14,7 +14,6 @@ use crate::{
     pipeline::Pipeline,
     reject::Reject,
     report::{
-        lines::task_name,
         summary::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
         text::{count, counted, duration, printable, time},
     },
@@ -117,7 +116,7 @@ fn left_out_line(args: &ShowArgs, account: &Account, of: &Failure) -> String {
 
 fn failure(args: &ShowArgs, account: &Account, attempt: &Attempt) -> String {
     let AttemptEnd::Failed { error, retried, .. } = &attempt.end else { return String::new() };
-    let (task, number) = (task_name(attempt.stage, attempt.task), attempt.number);
+    let (task, number) = (attempt.stage.task(attempt.task), attempt.number);
     let after = if *retried { ", tried again" } else { "" };
     let replay =
         replay_command(args, account, attempt.stage, attempt.task).map(|command| format!("\n             {command}"));

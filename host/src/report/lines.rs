@@ -1,7 +1,7 @@
 //! What is said of an event in a line, on a terminal and elsewhere.
 
 use super::text::{bytes, count, counted, duration, printable};
-use crate::event::{Counts, Event, Level, Stage};
+use crate::event::{Counts, Event, Level};
 
 /// Returns the line for an event and how loud it is, if there is something to say.
 pub(super) fn line(event: &Event) -> Option<(Level, String)> {
@@ -32,7 +32,7 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts)),
         )),
         Event::AttemptFailed { stage, task, attempt, error, retry_in_ms: Some(wait_ms), .. } => {
-            let (task, wait) = (task_name(*stage, *task), duration(*wait_ms));
+            let (task, wait) = (stage.task(*task), duration(*wait_ms));
             let error = printable(error);
             Some((Level::Warn, format!("{task}: attempt {attempt} failed, trying again in {wait}: {error}")))
         }
@@ -60,15 +60,6 @@ pub(super) fn loud_enough(level: Level, min: Level) -> bool {
         Level::Error => 3,
     };
     rank(level) >= rank(min)
-}
-
-/// Returns what a task is called in messages.
-pub(crate) fn task_name(stage: Stage, task: u32) -> String {
-    match stage {
-        Stage::Map => format!("map of shard {task}"),
-        Stage::Reduce => format!("reduce of partition {task}"),
-        Stage::Split | Stage::Finalize => stage.name().to_owned(),
-    }
 }
 
 fn log_line(step: &str, task: u32, level: Level, message: &str) -> String {

@@ -8,7 +8,7 @@ mod bars;
 mod flood;
 pub mod html;
 mod json;
-pub(crate) mod lines;
+mod lines;
 pub mod metrics;
 pub mod otlp;
 mod plain;
