@@ -54,7 +54,7 @@ impl Flood {
             self.shown.clear();
         }
         let (level, line) = lines::line(event)?;
-        if !lines::loud_enough(level, self.level) {
+        if level < self.level {
             return None;
         }
         let Some(kind) = Kind::of(event).filter(|_| self.level != Level::Debug) else { return Some(line) };

@@ -51,17 +51,6 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
     }
 }
 
-/// Returns whether `level` is at least `min`.
-pub(super) fn loud_enough(level: Level, min: Level) -> bool {
-    let rank = |level| match level {
-        Level::Debug => 0,
-        Level::Info => 1,
-        Level::Warn => 2,
-        Level::Error => 3,
-    };
-    rank(level) >= rank(min)
-}
-
 fn log_line(step: &str, task: u32, level: Level, message: &str) -> String {
     let task = match step {
         "split" => String::new(),

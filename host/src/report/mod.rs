@@ -37,7 +37,7 @@ pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 /// and as plain lines elsewhere.
 pub fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> String + Send + 'static) {
     let redact: Redact = Box::new(redact);
-    if lines::loud_enough(Level::Info, level) && io::stderr().is_terminal() {
+    if level <= Level::Info && io::stderr().is_terminal() {
         events.listen(bars::Bars::new(level, redact));
     } else {
         events.listen(Plain::new(io::stderr(), level, redact));

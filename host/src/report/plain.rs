@@ -5,7 +5,6 @@ use std::io::Write;
 use super::{
     Redact,
     flood::Flood,
-    lines,
     tally::Tally,
     text::{count, counted},
 };
@@ -33,7 +32,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn write(&mut self, level: Level, line: &str) {
-        if lines::loud_enough(level, self.level) {
+        if level >= self.level {
             _ = writeln!(self.out, "{}", (self.redact)(line));
         }
     }
