@@ -3,8 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::Part, context::RunContext, event::Counts, failure::Failure, layout::AttemptId, ledger::Ledger, plan::Plan,
+    commit::Part,
+    context::RunContext,
+    error::Result,
+    event::Counts,
+    failure::Failure,
+    json::from_json,
+    layout::{AttemptId, RunLayout},
+    ledger::Ledger,
+    plan::Plan,
     reject::Rejected,
+    store::Store,
 };
 
 /// `manifest.json`
@@ -51,6 +60,18 @@ pub struct ManifestPart {
 }
 
 impl Manifest {
+    /// Reads the manifest of a run, if the run is complete.
+    ///
+    /// # Errors
+    /// When the store fails, or the manifest is damaged.
+    pub async fn read(store: &Store, layout: &RunLayout) -> Result<Option<Self>> {
+        if !store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        let manifest = store.get(&layout.manifest()).await?;
+        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
+    }
+
     /// Says what a run made, and lists its parts. `keys` are where they were published, in order.
     pub fn new(context: &RunContext, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
         let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };

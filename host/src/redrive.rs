@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     event::Stage,
     fail_point,
-    json::{from_json, to_json},
+    json::to_json,
     layout::RunLayout,
     manifest::Manifest,
     plan::{Plan, Planned, Recipe, Redrives},
@@ -56,10 +56,10 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
     let layout = RunLayout::new(pipeline, &run_id);
     let base = Planned::load(store, &layout).await?;
     let base = base.ok_or_else(|| Error::config(format!("there is no run `{run_id}` of pipeline `{pipeline}`")))?;
-    let manifest = if store.exists(&layout.success()).await? { store.get(&layout.manifest()).await? } else { None };
-    let manifest = manifest
+    let manifest = Manifest::read(store, &layout)
+        .await?
         .ok_or_else(|| Error::config(format!("run `{run_id}` has not ended: finish it first, without `--redrive`")))?;
-    if from_json::<Manifest>(&layout.manifest(), &manifest)?.failed.is_empty() {
+    if manifest.failed.is_empty() {
         return Ok(Found::Nothing(run_id));
     }
     let (origin, number) = lineage(&run_id, &base.plan);

@@ -29,7 +29,7 @@ use crate::{
     fail_point,
     failure::Failure,
     failures::Failures,
-    json::{from_json, to_json},
+    json::to_json,
     layout::check_name,
     ledger::Ledger,
     manifest::{Manifest, parts},
@@ -103,7 +103,7 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
 pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     let started = Instant::now();
     let run = Run::open(stores, pipeline, options, events).await?;
-    if let Some(manifest) = run.done_before().await? {
+    if let Some(manifest) = Manifest::read(&run.context.run_store, &run.context.layout).await? {
         run.started(true);
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
@@ -173,16 +173,6 @@ impl Run {
         let process = format!("{:08x}", random() & 0xffff_ffff);
         let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
         Ok(Self { context: Arc::new(context), options, slots, redrives })
-    }
-
-    /// Returns the manifest, if the run is complete.
-    async fn done_before(&self) -> Result<Option<Manifest>> {
-        let (store, layout) = (&self.context.run_store, &self.context.layout);
-        if !store.exists(&layout.success()).await? {
-            return Ok(None);
-        }
-        let manifest = store.get(&layout.manifest()).await?;
-        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
     }
 
     /// The whole run, stage by stage.

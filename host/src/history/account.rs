@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::{
     Overview, RejectSamples, State,
-    overview::complete,
     processes::{Ending, Log, Process, logs},
     read_plan, rejects,
 };
@@ -144,7 +143,7 @@ impl Account {
     /// [`ErrorKind::Config`] when there is no such run; when the store fails, or the manifest is damaged.
     pub async fn read(store: &Store, pipeline: &str, run_id: &str) -> Result<Self> {
         let layout = RunLayout::new(pipeline, run_id);
-        let (plan, manifest) = (read_plan(store, &layout).await?, complete(store, &layout).await?);
+        let (plan, manifest) = (read_plan(store, &layout).await?, Manifest::read(store, &layout).await?);
         let mut reader = Reader::default();
         for log in logs(store, &layout).await? {
             let text = store.get(&log.key).await?.unwrap_or_default();

@@ -7,7 +7,7 @@ use super::{
     processes::{Ending, Process, processes},
     read_plan,
 };
-use crate::{error::Result, json::from_json, layout::RunLayout, manifest::Manifest, store::Store};
+use crate::{error::Result, layout::RunLayout, manifest::Manifest, store::Store};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -89,7 +89,7 @@ impl Overview {
     pub async fn read(store: &Store, pipeline: &str, run: &RunId) -> Result<Self> {
         let layout = RunLayout::new(pipeline, &run.id);
         let processes = processes(store, &layout).await?;
-        let manifest = complete(store, &layout).await?;
+        let manifest = Manifest::read(store, &layout).await?;
         let mut overview = Self::of(&run.id, manifest.as_ref(), &processes);
         overview.started_at_ms = overview.started_at_ms.or(run.planned_at_ms);
         if manifest.is_none() {
@@ -112,15 +112,6 @@ impl Overview {
             result: manifest.map(|manifest| manifest.result.clone()),
         }
     }
-}
-
-/// Returns the manifest of a run that is complete.
-pub(super) async fn complete(store: &Store, layout: &RunLayout) -> Result<Option<Manifest>> {
-    if !store.exists(&layout.success()).await? {
-        return Ok(None);
-    }
-    let manifest = store.get(&layout.manifest()).await?;
-    manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
 }
 
 /// Returns how long at least one process was at work.
