@@ -8,7 +8,7 @@ use crate::{
     source::{Object, SourceStore},
     split::{check_splitter, split_by_size},
     steps::Steps,
-    store::Store,
+    stores::Stores,
 };
 
 /// What a check found.
@@ -54,10 +54,7 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     if let Some(splitter) = &steps.split {
         check_splitter(splitter, &steps.source)?;
     }
-    Store::open(&pipeline.run.store, &pipeline.store_options)?;
-    Store::open(&pipeline.sink.location, &pipeline.store_options)?;
-    let source =
-        SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
+    let Stores { source, .. } = Stores::open(pipeline).await?;
     let objects = list_source(pipeline, &source).await?;
     let shards = match &pipeline.split {
         Split::BuiltIn { target_size } => Some(count_shards(&objects, *target_size)?),

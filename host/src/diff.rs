@@ -18,6 +18,7 @@ use crate::{
     schema::Schema,
     source::{self, Object, Slice, SourceStore},
     split::split_by_size,
+    stores::Stores,
     trial::{self, Sample, Trial},
 };
 
@@ -94,8 +95,7 @@ impl Comparison {
 pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Result<Comparison> {
     let engine = Engine::new(8, Cache::of_user(|name| std::env::var_os(name)))?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
-    let source =
-        SourceStore::open(&pipeline.source.location, &pipeline.source.include, &pipeline.store_options).await?;
+    let source = Stores::source(pipeline).await?;
     let objects = list_source(pipeline, &source).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();

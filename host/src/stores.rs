@@ -26,12 +26,20 @@ impl Stores {
     /// # Errors
     /// As [`Store::open`] and [`SourceStore::open`].
     pub async fn open(pipeline: &Pipeline) -> Result<Self> {
-        let (source, options) = (&pipeline.source, &pipeline.store_options);
         Ok(Self {
-            source: SourceStore::open(&source.location, &source.include, options).await?,
+            source: Self::source(pipeline).await?,
             run_store: Self::run_store(pipeline)?,
             sink: Self::sink(pipeline)?,
         })
+    }
+
+    /// Opens the source a pipeline names.
+    ///
+    /// # Errors
+    /// As [`SourceStore::open`].
+    pub async fn source(pipeline: &Pipeline) -> Result<SourceStore> {
+        let (source, options) = (&pipeline.source, &pipeline.store_options);
+        SourceStore::open(&source.location, &source.include, options).await
     }
 
     /// Opens the run store a pipeline names.
