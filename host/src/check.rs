@@ -48,7 +48,7 @@ pub struct CheckedStep {
 /// # Errors
 /// The first thing that would keep the pipeline from running.
 pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
-    let engine = Engine::new(1, Cache::of_user(|name| std::env::var_os(name)))?;
+    let engine = Engine::new(1, Cache::of_user())?;
     let steps = Steps::load(pipeline, &engine)?;
     Slots::new(pipeline)?;
     if let Some(splitter) = &steps.split {

@@ -93,7 +93,7 @@ impl Comparison {
 /// What is wrong with the pipeline, the new plugin or the source, or how a step before this one failed. How one of the two
 /// versions fails is a part of the comparison.
 pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Result<Comparison> {
-    let engine = Engine::new(8, Cache::of_user(|name| std::env::var_os(name)))?;
+    let engine = Engine::new(8, Cache::of_user())?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
     let objects = list_source(pipeline, &source).await?;

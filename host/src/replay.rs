@@ -91,7 +91,7 @@ impl Replay {
         blocking::need_stack(stack_bytes(&pipeline));
         // Those of the attempt, its combiner, and those of a search for poison records.
         let instances = 2 * (pipeline.maps.len() + 1);
-        let steps = Steps::load(&pipeline, &Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?)?;
+        let steps = Steps::load(&pipeline, &Engine::new(instances, Cache::of_user())?)?;
         for plugin in steps.maps.iter().chain(&steps.reduce).filter(|plugin| replaced != Some(plugin.step())) {
             let (step, digest) = (plugin.step(), plugin.digest());
             let then = planned.plan.recipe.steps.iter().find(|planned| planned.step == step);

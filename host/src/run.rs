@@ -143,7 +143,7 @@ impl Run {
         let slots = Slots::new(pipeline)?;
         blocking::need_stack(stack_bytes(pipeline));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
-        let engine = Engine::new(instances, Cache::of_user(|name| std::env::var_os(name)))?;
+        let engine = Engine::new(instances, Cache::of_user())?;
         let steps = Steps::load(pipeline, &engine)?;
         let mut redrives = None;
         let run_id = match &options.start {

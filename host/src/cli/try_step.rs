@@ -140,7 +140,7 @@ fn open(path: &Path) -> Result<impl Read> {
 
 /// Starts an engine for the few instances of a trial.
 pub(super) fn engine() -> Result<Engine> {
-    Engine::new(8, Cache::of_user(|name| std::env::var_os(name)))
+    Engine::new(8, Cache::of_user())
 }
 
 /// Returns events whose messages are shown.

@@ -63,7 +63,11 @@ impl fmt::Display for Miss {
 impl Cache {
     /// The user's cache, as the environment says: the directory `$ETL_HOST_CACHE` (`off`: none), else
     /// `$XDG_CACHE_HOME/etl-host/components`, else `~/.cache/etl-host/components`.
-    pub fn of_user(env: impl Fn(&str) -> Option<OsString>) -> Self {
+    pub fn of_user() -> Self {
+        Self::of_environment(|name| std::env::var_os(name))
+    }
+
+    fn of_environment(env: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = |name| env(name).filter(|value| !value.is_empty());
         let directory = match set("ETL_HOST_CACHE") {
             Some(directory) if directory == "off" => None,

@@ -197,7 +197,7 @@ fn what_was_used_longest_ago_is_removed_first() {
 fn the_environment_says_where_the_cache_lies() {
     let directory = |variables: &[(&str, &str)]| {
         let get = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-        Cache::of_user(get).directory.map(|path| path.display().to_string())
+        Cache::of_environment(get).directory.map(|path| path.display().to_string())
     };
     let home = ("HOME", "/home/u");
     assert_eq!(directory(&[home]).as_deref(), Some("/home/u/.cache/etl-host/components"));
