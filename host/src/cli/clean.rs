@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     event::unix_ms,
     history::{self, Overview},
+    json::to_json_pretty,
     pipeline::Pipeline,
     report::{
         table::table,
@@ -50,7 +51,7 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let (cleaned, kept) = runtime(&pipeline)?
         .block_on(clean_runs(args, &pipeline))
         .map_err(|error| redacted(&error, &pipeline.secrets))?;
-    let text = if args.json { super::json(&cleaned)? } else { text(args, &cleaned, &kept) };
+    let text = if args.json { to_json_pretty(&cleaned)? } else { text(args, &cleaned, &kept) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }

@@ -31,7 +31,6 @@ use std::{
 };
 
 use clap::Parser;
-use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
@@ -150,12 +149,6 @@ fn redacted(error: &Error, secrets: &Secrets) -> Error {
 fn say(line: &str) {
     // There is nowhere left to tell that it failed.
     _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Returns a document as JSON to be printed: indented, with a newline at its end.
-fn json(document: &impl Serialize) -> Result<String> {
-    let json = serde_json::to_string_pretty(document).or_kind(ErrorKind::Internal, || "cannot print as JSON")?;
-    Ok(json + "\n")
 }
 
 /// Returns a word as a shell takes it.

@@ -8,6 +8,7 @@ use super::{load, print, redacted, runtime};
 use crate::{
     error::Result,
     history::{self, Overview},
+    json::to_json_pretty,
     pipeline::Pipeline,
     report::{
         table::table,
@@ -41,7 +42,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let (overviews, more) = runtime(&pipeline)?
         .block_on(newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))
         .map_err(|error| redacted(&error, &pipeline.secrets))?;
-    let text = if args.json { super::json(&overviews)? } else { text(&pipeline.name, &overviews, more) };
+    let text = if args.json { to_json_pretty(&overviews)? } else { text(&pipeline.name, &overviews, more) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }

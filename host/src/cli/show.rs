@@ -11,6 +11,7 @@ use crate::{
     event::{Level, Stage},
     failure::Failure,
     history::{self, Account, Attempt, AttemptEnd, Ending, Message},
+    json::to_json_pretty,
     pipeline::Pipeline,
     reject::Reject,
     report::{
@@ -45,7 +46,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<()> {
     let account = runtime(&pipeline)?
         .block_on(account(&pipeline, args.run_id.as_deref()))
         .map_err(|error| redacted(&error, &pipeline.secrets))?;
-    let text = if args.json { super::json(&as_json(args, &account))? } else { text(args, &account) };
+    let text = if args.json { to_json_pretty(&as_json(args, &account))? } else { text(args, &account) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
