@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    event::add_counters,
     plugin::{Emit, Mapper, Plugin, Task},
     records::{Records, record_of},
     reject::Reject,
@@ -81,10 +82,7 @@ impl Chain {
     pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
         let mut counters = BTreeMap::new();
         for mapper in &self.mappers {
-            for (name, delta) in lock(mapper).finish()? {
-                let total: &mut i64 = counters.entry(name).or_default();
-                *total = total.saturating_add(delta);
-            }
+            add_counters(&mut counters, &lock(mapper).finish()?);
         }
         Ok(counters)
     }

@@ -78,10 +78,15 @@ impl Counts {
         self.bytes_out += other.bytes_out;
         self.rejects += other.rejects;
         self.times.add(&other.times);
-        for (name, delta) in &other.counters {
-            let total = self.counters.entry(name.clone()).or_default();
-            *total = total.saturating_add(*delta);
-        }
+        add_counters(&mut self.counters, &other.counters);
+    }
+}
+
+/// Adds what steps counted to what they counted before.
+pub fn add_counters(totals: &mut BTreeMap<String, i64>, counters: &BTreeMap<String, i64>) {
+    for (name, delta) in counters {
+        let total = totals.entry(name.clone()).or_default();
+        *total = total.saturating_add(*delta);
     }
 }
 

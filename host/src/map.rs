@@ -17,7 +17,7 @@ use crate::{
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result},
-    event::{Counts, Event, Stage},
+    event::{Counts, Event, Stage, add_counters},
     fail_point,
     input::{Input, fetch},
     layout::AttemptId,
@@ -176,7 +176,7 @@ pub fn map_shards(
             Stop::Failed(error) => Stop::Failed(shards.name(number, error)),
             stumbled @ Stop::Stumbled(_) => stumbled,
         })?;
-        counts.add(&Counts { counters, ..Counts::default() });
+        add_counters(&mut counts.counters, &counters);
     }
     (counts.records_in, counts.bytes_in) = (progress.records, progress.bytes);
     Ok(counts)

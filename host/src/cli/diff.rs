@@ -11,6 +11,7 @@ use super::{
 use crate::{
     diff::{self, Comparison, Request, ShardComparison, Side},
     error::Result,
+    event::add_counters,
     plugin::Usage,
     report::{
         table::table,
@@ -93,10 +94,7 @@ impl Total {
             total.rejects += trial.rejects.len() as u64;
             total.usage.time += trial.usage.time;
             total.usage.memory_bytes = total.usage.memory_bytes.max(trial.usage.memory_bytes);
-            for (counter, delta) in &trial.counters {
-                let sum = total.counters.entry(counter.clone()).or_default();
-                *sum = sum.saturating_add(*delta);
-            }
+            add_counters(&mut total.counters, &trial.counters);
         }
         total
     }
