@@ -19,7 +19,7 @@ use crate::{
     scheduler::Finished,
     shuffle::RunIndex,
     store::{Created, Store},
-    times::Times,
+    times::{Times, micros},
 };
 
 /// How many commits are read at the same time when a run is resumed.
@@ -118,7 +118,7 @@ impl Commit {
                 winner
             }
         };
-        commit.counts.times.commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        commit.counts.times.commit_us = micros(started.elapsed());
         Ok(commit)
     }
 

@@ -11,7 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ErrorKind, times::Times, usage::Usage};
+use crate::{
+    error::ErrorKind,
+    times::{Times, millis},
+    usage::Usage,
+};
 
 /// A part of a run, in the order they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -335,6 +339,5 @@ impl Events {
 
 /// Returns the time as milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -48,6 +48,7 @@ use crate::{
     sink::{self, PublishedPart},
     steps::Steps,
     stores::Stores,
+    times::millis,
     usage::Usage,
 };
 
@@ -324,11 +325,11 @@ impl Run {
             let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
             self.emit(Event::LeftOut { shard, shards, kind, error });
         }
-        self.emit(Event::RunFinished { duration_ms: elapsed_ms(started), result, parts });
+        self.emit(Event::RunFinished { duration_ms: millis(started.elapsed()), result, parts });
     }
 
     fn failed(&self, started: Instant, error: &Error) {
-        let duration_ms = elapsed_ms(started);
+        let duration_ms = millis(started.elapsed());
         self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
     }
 
@@ -354,7 +355,7 @@ impl Run {
     }
 
     fn finish(&self, stage: Stage, started: Instant, counts: &Counts) {
-        self.emit(Event::StageFinished { stage, duration_ms: elapsed_ms(started), counts: counts.clone() });
+        self.emit(Event::StageFinished { stage, duration_ms: millis(started.elapsed()), counts: counts.clone() });
     }
 
     fn emit(&self, event: Event) {
@@ -371,10 +372,6 @@ fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
 fn new_run_id() -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
     format!("{time}-{:08x}", random() & 0xffff_ffff)
-}
-
-fn elapsed_ms(started: Instant) -> u64 {
-    started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn random() -> u64 {

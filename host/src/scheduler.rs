@@ -16,6 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Events, Stage},
     pipeline::Retry,
+    times::millis,
 };
 
 /// How the tasks of one stage are run.
@@ -119,8 +120,7 @@ impl Scheduler {
     }
 
     fn finished(&self, task: u32, attempt: u32, duration: Duration, counts: &Counts) {
-        let duration_ms = duration.as_millis().try_into().unwrap_or(u64::MAX);
-        let counts = counts.clone();
+        let (duration_ms, counts) = (millis(duration), counts.clone());
         self.events.emit(Event::AttemptFinished { stage: self.stage, task, attempt, duration_ms, counts });
     }
 
@@ -131,7 +131,7 @@ impl Scheduler {
             attempt,
             kind: error.kind(),
             error: error.to_string(),
-            retry_in_ms: wait.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX)),
+            retry_in_ms: wait.map(millis),
         });
     }
 

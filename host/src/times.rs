@@ -92,6 +92,16 @@ impl Times {
     }
 }
 
+/// Returns a time in whole milliseconds, as events have it.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns a time in whole microseconds, as [`Times`] has it.
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The clock of an attempt.
 struct Clock {
     work: Work,
@@ -110,7 +120,7 @@ impl Clock {
     fn switch(&mut self, work: Work) -> Work {
         let now = Instant::now();
         let spent = self.rest + now.duration_since(self.since);
-        let spent_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        let spent_us = micros(spent);
         self.rest = spent - Duration::from_micros(spent_us);
         *self.times.of(self.work) += spent_us;
         self.since = now;

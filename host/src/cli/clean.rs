@@ -17,6 +17,7 @@ use crate::{
         text::{bytes, count, counted},
     },
     stores::Stores,
+    times::millis,
 };
 
 #[derive(Debug, Args)]
@@ -93,8 +94,7 @@ async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleane
 /// Returns whether a run ended longer ago than `age`. One whose times nobody knows did not.
 fn is_older(run: &Overview, age: Duration) -> bool {
     let ended_at_ms = run.ended_at_ms.or(run.started_at_ms);
-    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(age_ms))
+    ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(millis(age)))
 }
 
 fn text(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {

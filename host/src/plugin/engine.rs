@@ -26,6 +26,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
     pipeline::{Grants, Limits, Step},
+    times::millis,
 };
 
 /// How long an epoch is: a guest's deadline is checked this often.
@@ -161,7 +162,7 @@ impl Plugin {
             step: self.step.clone(),
             digest: self.digest.clone(),
             compiled: self.loading.compiled.map(|miss| miss.to_string()),
-            duration_ms: self.loading.duration.as_millis().try_into().unwrap_or(u64::MAX),
+            duration_ms: millis(self.loading.duration),
         }
     }
 
