@@ -189,7 +189,7 @@ impl Account {
             if let Some(account) = self.stages.get_mut(&stage) {
                 account.counts.clone_from(counts);
                 let failed = if stage == Stage::Map { manifest.failed.len() as u64 } else { 0 };
-                account.committed = account.tasks - failed;
+                account.committed = account.tasks.saturating_sub(failed);
             }
         }
     }
@@ -211,10 +211,7 @@ impl Account {
 
     /// Returns the number of partitions; 0 when nothing is reduced, or the plan is not known.
     pub fn partitions(&self) -> u64 {
-        let planned = self.plan.as_ref().and_then(|plan| {
-            let reduce = plan.pipeline.get("reduce")?;
-            Some(reduce.get("partitions").and_then(serde_json::Value::as_u64).unwrap_or(1))
-        });
+        let planned = self.plan.as_ref().and_then(|plan| plan.recipe.keys.get("reduce.partitions")?.as_u64());
         self.manifest.as_ref().map(|manifest| manifest.partitions.into()).or(planned).unwrap_or_default()
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Data<'a> {
     partitions: u64,
     parts: usize,
     combine: bool,
-    sink_format: &'a str,
+    sink_format: Option<&'a str>,
     steps: Vec<Step<'a>>,
     stages: Vec<StageData<'a>>,
     processes: &'a [Process],
@@ -117,6 +117,7 @@ impl<'a> Data<'a> {
     pub(super) fn of(account: &'a Account) -> Self {
         let plan = account.plan.as_ref();
         let document = plan.map_or(&Value::Null, |plan| &plan.pipeline);
+        let decided = |key: &str| plan.and_then(|plan| plan.recipe.keys.get(key));
         let failed = account.failures().count();
         let timeline = Timeline::of(account);
         let committed = |stage| account.stages.get(&stage).map_or(0, |of| of.committed);
@@ -133,8 +134,8 @@ impl<'a> Data<'a> {
             shards: account.overview.shards.unwrap_or_default(),
             partitions,
             parts: account.manifest.as_ref().map_or(usize::try_from(parts).unwrap_or_default(), |of| of.parts.len()),
-            combine: document["reduce"]["combine"].as_bool().unwrap_or_default(),
-            sink_format: document["sink"]["format"].as_str().unwrap_or("json"),
+            combine: decided("reduce.combine").and_then(Value::as_bool).unwrap_or_default(),
+            sink_format: decided("sink.format").and_then(Value::as_str),
             steps: plan.map(|plan| plan.recipe.steps.iter().map(|of| step(of, document)).collect()).unwrap_or_default(),
             stages: account.stages.iter().map(stage).collect(),
             processes: &account.processes,
