@@ -295,6 +295,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Returns the stage of the task that this happened to, if it happened to one.
+    pub fn stage_of_task(&self) -> Option<Stage> {
+        match self {
+            Self::AttemptStarted { stage, .. }
+            | Self::AttemptProgress { stage, .. }
+            | Self::AttemptFinished { stage, .. }
+            | Self::AttemptFailed { stage, .. } => Some(*stage),
+            Self::PoisonRecord { .. } => Some(Stage::Map),
+            _ => None,
+        }
+    }
+}
+
 /// An event with the time it happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Stamped {

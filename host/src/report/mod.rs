@@ -12,6 +12,7 @@ mod lines;
 pub mod metrics;
 pub mod otlp;
 mod plain;
+mod reading;
 pub(crate) mod summary;
 pub(crate) mod table;
 mod tally;

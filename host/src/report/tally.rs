@@ -1,8 +1,9 @@
 //! How far the stage under way is.
 
-use std::collections::HashMap;
-
-use super::text::{bytes, count, counted, duration};
+use super::{
+    reading::Reading,
+    text::{bytes, count, counted, duration},
+};
 use crate::event::{Event, Stage, Stamped};
 
 /// How long a stage must be under way before it is said how long the rest takes.
@@ -18,12 +19,9 @@ pub(super) struct Tally {
     done_before: u64,
     started_ms: u64,
     retries: u64,
-    /// What committed tasks have read, and set aside.
-    records: u64,
-    bytes: u64,
+    reading: Reading,
+    /// What committed tasks have set aside.
     rejects: u64,
-    /// What attempts under way have read, by task: records and bytes.
-    under_way: HashMap<u32, (u64, u64)>,
 }
 
 impl Tally {
@@ -37,34 +35,23 @@ impl Tally {
             done_before: committed,
             started_ms: event.at_ms,
             retries: 0,
-            records: 0,
-            bytes: 0,
+            reading: Reading::default(),
             rejects: 0,
-            under_way: HashMap::new(),
         })
     }
 
-    /// Takes in an event; those of other stages change nothing. What a failed attempt has read counts no more.
+    /// Takes in an event; those of other stages change nothing.
     pub(super) fn observe(&mut self, event: &Event) {
+        if event.stage_of_task() != Some(self.stage) {
+            return;
+        }
+        self.reading.observe(event);
         match event {
-            Event::AttemptProgress { stage, task, records, bytes } if *stage == self.stage => {
-                let read = self.under_way.entry(*task).or_default();
-                *read = (read.0 + records, read.1 + bytes);
-            }
-            Event::AttemptFinished { stage, task, counts, .. } if *stage == self.stage => {
-                self.under_way.remove(task);
+            Event::AttemptFinished { counts, .. } => {
                 self.done += 1;
-                self.records += counts.records_in;
-                self.bytes += counts.bytes_in;
                 self.rejects += counts.rejects;
             }
-            Event::AttemptFailed { stage, task, retry_in_ms, .. } if *stage == self.stage => {
-                self.under_way.remove(task);
-                self.retries += u64::from(retry_in_ms.is_some());
-            }
-            Event::PoisonRecord { task, .. } if self.stage == Stage::Map => {
-                self.under_way.remove(task);
-            }
+            Event::AttemptFailed { retry_in_ms, .. } => self.retries += u64::from(retry_in_ms.is_some()),
             _ => {}
         }
     }
@@ -72,8 +59,7 @@ impl Tally {
     /// Returns how far it is: `3 of 12 tasks, 1,234 records, 617/s, 1.2 MiB/s, 1 reject, 2 retries, 40.0s left`. Rates
     /// are averages since the stage began.
     pub(super) fn text(&self, at_ms: u64) -> String {
-        let (records, size) =
-            self.under_way.values().fold((self.records, self.bytes), |sum, read| (sum.0 + read.0, sum.1 + read.1));
+        let (records, size) = self.reading.total();
         let elapsed_ms = at_ms.saturating_sub(self.started_ms).max(1);
         let per_second =
             |amount: u64| u64::try_from(u128::from(amount) * 1000 / u128::from(elapsed_ms)).unwrap_or(u64::MAX);

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 
 pub use self::prometheus::MetricsFile;
+use super::reading::Reading;
 use crate::{
     event::{Counts, Event, Level, Listener, Stage, Stamped},
     times::Times,
@@ -53,8 +54,7 @@ struct StageMetrics {
     retries: u64,
     /// What committed attempts did.
     counts: Counts,
-    /// What attempts under way have read, by task: records and bytes.
-    under_way: HashMap<u32, (u64, u64)>,
+    reading: Reading,
     attempts_ms: u64,
 }
 
@@ -167,9 +167,9 @@ impl Metrics {
             figure(
                 "records_read_total",
                 "Records read: from the source, or from the shuffle.",
-                by_stage(&|of| of.read().0),
+                by_stage(&|of| of.reading.total().0),
             ),
-            figure("read_bytes_total", "Bytes of those records.", by_stage(&|of| of.read().1)),
+            figure("read_bytes_total", "Bytes of those records.", by_stage(&|of| of.reading.total().1)),
             figure(
                 "records_written_total",
                 "Records handed on: to the shuffle, or to the sink.",
@@ -222,10 +222,22 @@ impl Metrics {
 }
 
 impl StageMetrics {
-    /// Returns the records and bytes that were read, those of attempts under way included.
-    fn read(&self) -> (u64, u64) {
-        let committed = (self.counts.records_in, self.counts.bytes_in);
-        self.under_way.values().fold(committed, |sum, read| (sum.0 + read.0, sum.1 + read.1))
+    /// Takes in what happened to a task of the stage.
+    fn observe(&mut self, event: &Event) {
+        self.reading.observe(event);
+        match event {
+            Event::AttemptStarted { .. } => self.started += 1,
+            Event::AttemptFinished { duration_ms, counts, .. } => {
+                self.committed += 1;
+                self.attempts_ms += duration_ms;
+                self.counts.add(counts);
+            }
+            Event::AttemptFailed { retry_in_ms, .. } => {
+                self.failed += 1;
+                self.retries += u64::from(retry_in_ms.is_some());
+            }
+            _ => {}
+        }
     }
 }
 
@@ -243,6 +255,9 @@ impl Listener for Metrics {
             self.started_ms = event.at_ms;
         }
         self.last_ms = event.at_ms.max(self.last_ms).max(self.started_ms);
+        if let Some(stage) = event.event.stage_of_task() {
+            self.stages.entry(stage).or_default().observe(&event.event);
+        }
         match &event.event {
             Event::RunStarted { pipeline, run_id, .. } => {
                 (self.pipeline, self.run_id) = (pipeline.clone(), run_id.clone());
@@ -252,24 +267,6 @@ impl Listener for Metrics {
                 let of = self.stages.entry(*stage).or_default();
                 // A stage that is run again counts on; what was committed by then, this process may have done.
                 (of.tasks, of.committed_before) = (*tasks, committed.saturating_sub(of.committed));
-            }
-            Event::AttemptStarted { stage, .. } => self.stages.entry(*stage).or_default().started += 1,
-            Event::AttemptProgress { stage, task, records, bytes } => {
-                let read = self.stages.entry(*stage).or_default().under_way.entry(*task).or_default();
-                *read = (read.0 + records, read.1 + bytes);
-            }
-            Event::AttemptFinished { stage, task, duration_ms, counts, .. } => {
-                let of = self.stages.entry(*stage).or_default();
-                of.under_way.remove(task);
-                of.committed += 1;
-                of.attempts_ms += duration_ms;
-                of.counts.add(counts);
-            }
-            Event::AttemptFailed { stage, task, retry_in_ms, .. } => {
-                let of = self.stages.entry(*stage).or_default();
-                of.under_way.remove(task);
-                of.failed += 1;
-                of.retries += u64::from(retry_in_ms.is_some());
             }
             Event::Log { level, .. } => *self.messages.entry(level.name()).or_default() += 1,
             Event::Warning { .. } => *self.messages.entry(Level::Warn.name()).or_default() += 1,

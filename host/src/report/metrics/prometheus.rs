@@ -26,8 +26,6 @@ pub struct MetricsFile {
     monotonic: Monotonic,
     redact: Redact,
     written_ms: u64,
-    /// Whether the last try failed.
-    failed: bool,
 }
 
 impl MetricsFile {
@@ -42,7 +40,6 @@ impl MetricsFile {
             monotonic: Monotonic::default(),
             redact: Box::new(redact),
             written_ms: 0,
-            failed: false,
         };
         file.replace("").or_kind(crate::error::ErrorKind::Config, || {
             format!("cannot write metrics to `{}` (`--metrics`)", path.display())
@@ -55,7 +52,7 @@ impl MetricsFile {
         self.monotonic.raise(&mut figures);
         let text = (self.redact)(&text(self.metrics.pipeline(), &figures));
         // Metrics fail no run; the next time may go well.
-        self.failed = self.replace(&text).is_err();
+        _ = self.replace(&text);
     }
 
     fn replace(&self, text: &str) -> std::io::Result<()> {

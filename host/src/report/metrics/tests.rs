@@ -27,6 +27,11 @@ fn failed(task: u32) -> Event {
     Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, kind, error, retry_in_ms }
 }
 
+fn poison(task: u32) -> Event {
+    let (step, reason, object, offset) = ("map".to_owned(), "it panics".to_owned(), None, None);
+    Event::PoisonRecord { step, task, shard: task, record: 7, object, offset, reason }
+}
+
 fn value(figures: &[Figure], name: &str, labels: &[&str]) -> f64 {
     let figure = figures.iter().find(|figure| figure.name == name).unwrap_or_else(|| panic!("no `{name}`"));
     let is_it = |(found, _): &&(Labels, f64)| found.iter().map(|(_, value)| value.as_str()).eq(labels.iter().copied());
@@ -88,8 +93,9 @@ fn a_counter_never_falls_when_what_was_read_counts_no_more() {
         monotonic.raise(&mut figures);
         value(&figures, "records_read_total", &["map"])
     };
-    let events = [attempt(0), progress(0, 100), failed(0), progress(0, 70), finished(0, 120, "c")];
-    assert_eq!(events.map(&mut read), [0.0, 100.0, 100.0, 100.0, 120.0]);
+    let events = [attempt(0), progress(0, 100), failed(0), progress(0, 70), poison(0), progress(0, 80)];
+    assert_eq!(events.map(&mut read), [0.0, 100.0, 100.0, 100.0, 100.0, 100.0]);
+    assert_eq!(read(finished(0, 120, "c")), 120.0);
 }
 
 #[test]
