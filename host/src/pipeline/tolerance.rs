@@ -1,11 +1,8 @@
 //! How many shards may fail for good before a run does: a number, or a share of them.
 
-use std::fmt;
+use serde::{Deserialize, Deserializer};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, Unexpected, Visitor},
-};
+use super::units::Written;
 
 /// Millionths in a percent.
 const MILLIONTHS: f64 = 10_000.0;
@@ -38,31 +35,14 @@ impl Tolerance {
 
 impl<'de> Deserialize<'de> for Tolerance {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ToleranceVisitor;
-
-        impl Visitor<'_> for ToleranceVisitor {
-            type Value = Tolerance;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of shards, such as `5`, or a share of them, such as `1%`")
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Tolerance, E> {
-                u64::try_from(value)
-                    .map(Tolerance::Shards)
-                    .map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Tolerance, E> {
-                let percent: Option<f64> = value.strip_suffix('%').and_then(|number| number.trim().parse().ok());
-                match percent.filter(|percent| (0.0..=100.0).contains(percent)) {
-                    Some(percent) => Ok(Tolerance::Millionths((percent * MILLIONTHS).round() as u32)),
-                    None => Err(E::invalid_value(Unexpected::Str(value), &self)),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(ToleranceVisitor)
+        deserializer.deserialize_any(Written {
+            expected: "a number of shards, such as `5`, or a share of them, such as `1%`",
+            number: |shards| Some(Self::Shards(shards)),
+            text: |text| {
+                let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
+                (0.0..=100.0).contains(&percent).then(|| Self::Millionths((percent * MILLIONTHS).round() as u32))
+            },
+        })
     }
 }
 

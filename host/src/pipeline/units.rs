@@ -42,49 +42,48 @@ impl fmt::Display for Period {
     }
 }
 
+/// Reads a value that is written as a whole number, or as text.
+pub(super) struct Written<T> {
+    /// What is expected, in messages.
+    pub expected: &'static str,
+    pub number: fn(u64) -> Option<T>,
+    pub text: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for Written<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
+        let read = u64::try_from(value).ok().and_then(self.number);
+        read.ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
+        (self.text)(value).ok_or_else(|| E::invalid_value(Unexpected::Str(value), &self))
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SizeVisitor;
-
-        impl Visitor<'_> for SizeVisitor {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size such as `64MiB` or `1GB`, or a whole number of bytes")
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Size, E> {
-                u64::try_from(value).map(Size).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Size, E> {
-                let size: Result<ByteSize, _> = value.parse();
-                size.map(|size| Size(size.as_u64())).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
-            }
-        }
-
-        deserializer.deserialize_any(SizeVisitor)
+        deserializer.deserialize_any(Written {
+            expected: "a size such as `64MiB` or `1GB`, or a whole number of bytes",
+            number: |bytes| Some(Self(bytes)),
+            text: |text| text.parse::<ByteSize>().ok().map(|size| Self(size.as_u64())),
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PeriodVisitor;
-
-        impl Visitor<'_> for PeriodVisitor {
-            type Value = Period;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as `30s`, `5m` or `500ms`")
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Period, E> {
-                let duration = humantime::parse_duration(value);
-                duration.map(Period).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
-            }
-        }
-
-        deserializer.deserialize_any(PeriodVisitor)
+        deserializer.deserialize_any(Written {
+            expected: "a duration such as `30s`, `5m` or `500ms`",
+            number: |_| None,
+            text: |text| humantime::parse_duration(text).ok().map(Self),
+        })
     }
 }
 
