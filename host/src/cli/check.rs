@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 
-use super::{load, print, redacted, runtime};
+use super::{block_on, load, print};
 use crate::{
     check::{self, Checked},
     error::Result,
@@ -31,8 +31,7 @@ const DIGEST_CHARACTERS: usize = 12;
 /// Checks a pipeline and prints what was found.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
-    let checked = runtime(&pipeline)?.block_on(check::check(&pipeline));
-    let checked = checked.map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let checked = block_on(&pipeline, check::check(&pipeline))?;
     print(&pipeline.secrets.redact(&text(&pipeline, &checked)));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::{load, print, redacted, runtime};
+use super::{block_on, load, print};
 use crate::{
     clean::{Amount, Cleaned, Cleaner},
     error::Result,
@@ -49,9 +49,7 @@ pub(super) struct CleanArgs {
 /// Deletes what runs left behind, and says what that was.
 pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
-    let (cleaned, kept) = runtime(&pipeline)?
-        .block_on(clean_runs(args, &pipeline))
-        .map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let (cleaned, kept) = block_on(&pipeline, clean_runs(args, &pipeline))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { text(args, &cleaned, &kept) };
     print(&pipeline.secrets.redact(&text));
     Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{
-    load, print, redacted, runtime,
+    block_on, load, print,
     try_step::{short, shown_events},
 };
 use crate::{
@@ -47,8 +47,8 @@ pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
     let request =
         Request { plugin: args.map.clone(), config: args.config.clone(), step: args.step.clone(), shards: args.sample };
-    let compared = runtime(&pipeline)?.block_on(diff::diff(&pipeline, &request, &shown_events()));
-    let compared = compared.map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let events = shown_events(pipeline.secrets.redactor());
+    let compared = block_on(&pipeline, diff::diff(&pipeline, &request, &events))?;
     print(&pipeline.secrets.redact(&text(&compared)));
     Ok(())
 }

@@ -134,6 +134,11 @@ fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 
+/// Does what a command is for on the runtime of its pipeline. An error is as it may be shown.
+fn block_on<T>(pipeline: &Pipeline, work: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime(pipeline)?.block_on(work).map_err(|error| redacted(&error, &pipeline.secrets))
+}
+
 /// Starts a runtime for what needs no pipeline.
 fn small_runtime() -> Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().or_kind(ErrorKind::Internal, || "cannot start the runtime")

@@ -1,26 +1,23 @@
 //! `etl-host replay`
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use clap::{ArgGroup, Args};
 
-use super::{load, print, quoted, redacted, runtime, say, try_step::rejected};
+use super::{
+    load, print, quoted, redacted, runtime, say,
+    try_step::{rejected, shown_events},
+};
 use crate::{
     error::{Error, Result},
-    event::{Events, Level, Stage},
+    event::Stage,
     history,
     layout::RunLayout,
     pipeline::Pipeline,
     plan::Planned,
     replay::{Only, Replay, Replayed},
-    report::{
-        Plain,
-        text::{count, counted, printable},
-    },
+    report::text::{count, counted, printable},
     rows,
     stores::Stores,
 };
@@ -90,8 +87,7 @@ async fn run(args: &ReplayArgs, pipeline: &Pipeline) -> Result<Replayed> {
     let mut as_planned = Pipeline::of_plan(&args.file, &planned.plan.pipeline, &args.set, env)?;
     let secrets = as_planned.secrets.clone();
     let replaced = replace(args, &mut as_planned)?;
-    let events = Events::default();
-    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(secrets.redactor())));
+    let events = shown_events(secrets.redactor());
     let replayed = async {
         let replay = Replay::open(as_planned, run_id, planned, replaced.as_deref(), events).await?;
         match (args.shard, args.partition, only(args)) {

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use super::{load, print, redacted, runtime, show};
+use super::{block_on, load, print, show};
 use crate::{error::Result, layout::RunLayout, pipeline::Pipeline, report::html, store::classify_io, stores::Stores};
 
 #[derive(Debug, Args)]
@@ -26,8 +26,7 @@ pub(super) struct ReportArgs {
 /// Makes the report of a run from what the run store says of it by now, and prints where it lies.
 pub(super) fn report(args: &ReportArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
-    let place = runtime(&pipeline)?.block_on(write(args, &pipeline));
-    let place = place.map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let place = block_on(&pipeline, write(args, &pipeline))?;
     print(&pipeline.secrets.redact(&format!("{place}\n")));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{load, print, redacted, runtime};
+use super::{block_on, load, print};
 use crate::{
     error::Result,
     history::{self, Overview},
@@ -39,9 +39,7 @@ pub(super) struct RunsArgs {
 /// Lists the runs of a pipeline.
 pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
-    let (overviews, more) = runtime(&pipeline)?
-        .block_on(newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))
-        .map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let (overviews, more) = block_on(&pipeline, newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
     let text = if args.json { to_json_pretty(&overviews)? } else { text(&pipeline.name, &overviews, more) };
     print(&pipeline.secrets.redact(&text));
     Ok(())

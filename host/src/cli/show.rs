@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{load, print, redacted, replay, runtime};
+use super::{block_on, load, print, replay};
 use crate::{
     error::Result,
     event::{Level, Stage},
@@ -43,9 +43,7 @@ pub(super) struct ShowArgs {
 /// Shows what happened in a run.
 pub(super) fn show(args: &ShowArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
-    let account = runtime(&pipeline)?
-        .block_on(account(&pipeline, args.run_id.as_deref()))
-        .map_err(|error| redacted(&error, &pipeline.secrets))?;
+    let account = block_on(&pipeline, account(&pipeline, args.run_id.as_deref()))?;
     let text = if args.json { to_json_pretty(&as_json(args, &account))? } else { text(args, &account) };
     print(&pipeline.secrets.redact(&text));
     Ok(())

@@ -143,10 +143,10 @@ pub(super) fn engine() -> Result<Engine> {
     Engine::new(8, Cache::of_user())
 }
 
-/// Returns events whose messages are shown.
-pub(super) fn shown_events() -> Events {
+/// Returns events whose messages are shown, without what `redact` takes out.
+pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> Events {
     let events = Events::default();
-    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(str::to_owned)));
+    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(redact)));
     events
 }
 
@@ -160,7 +160,7 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
             interface.step()
         )));
     }
-    let task = trial::task(0, &shown_events());
+    let task = trial::task(0, &shown_events(str::to_owned));
     match interface {
         Interface::Splitter => return try_splitter(args, plugin),
         Interface::Mapper => {
@@ -202,13 +202,13 @@ fn try_reducer(engine: &Engine, path: &Path, config: &str, mapped: &Trial) -> Re
         )));
     }
     let groups = trial::group(&mapped.schema, std::slice::from_ref(&mapped.rows), || None)?;
-    let reduced = trial::reduce(&reducer, &trial::task(0, &shown_events()), &mapped.schema, &groups)?;
+    let reduced = trial::reduce(&reducer, &trial::task(0, &shown_events(str::to_owned)), &mapped.schema, &groups)?;
     Ok((reducer, reduced))
 }
 
 fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
     let (format, location) = (args.input.source_format()?, Location::local(&args.input.input)?);
-    let (task, name) = (trial::task(0, &shown_events()), plugin.name());
+    let (task, name) = (trial::task(0, &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
         let source = SourceStore::open(&location, &[], &Default::default()).await?;
         trial::split(plugin, task, format.schema(), source).await
