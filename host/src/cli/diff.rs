@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{
-    block_on, load, print,
-    try_step::{short, shown_events},
-};
+use super::{block_on, load, print, sample::shown_events};
 use crate::{
     diff::{self, Comparison, Request, ShardComparison, Side},
     error::Result,
@@ -15,7 +12,7 @@ use crate::{
     plugin::Usage,
     report::{
         table::table,
-        text::{bytes, count, counted, printable},
+        text::{bytes, count, counted, printable, short},
     },
     rows,
 };

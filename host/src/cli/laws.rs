@@ -5,13 +5,14 @@ use std::{fmt::Write, path::PathBuf, sync::Arc};
 use clap::Args;
 
 use super::{
-    print, say,
-    try_step::{InputArgs, engine},
+    print,
+    sample::{InputArgs, ReducerArgs, engine},
+    say,
 };
 use crate::{
     error::{Error, Result},
     laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
-    plugin::{Engine, Interface, Plugin},
+    plugin::{Engine, Interface},
     report::text::{counted, printable},
     rows,
     trial::{self, Sample},
@@ -27,12 +28,8 @@ pub(super) struct LawsArgs {
     pub plugin: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
-    /// The reducer of what the mapper emits: its result must not change, whatever the rows in between
-    #[arg(long, value_name = "PLUGIN")]
-    pub reduce: Option<PathBuf>,
-    /// The reducer's configuration
-    #[arg(long, value_name = "JSON", default_value = "{}", requires = "reduce")]
-    pub reduce_config: String,
+    #[command(flatten)]
+    pub reducer: ReducerArgs,
     /// Leave a law out, such as `order` for a reducer that keeps the first row of a key; may be repeated
     #[arg(long, value_name = "LAW")]
     pub skip: Vec<String>,
@@ -59,23 +56,13 @@ pub(super) fn laws(args: &LawsArgs) -> Result<()> {
 
 fn subject(engine: &Engine, args: &LawsArgs) -> Result<Subject> {
     let (interface, plugin) = trial::load(engine, &args.plugin, &args.input.config)?;
-    let reducer = args.reduce.as_ref().map(|path| reducer(engine, path, &args.reduce_config)).transpose()?;
     if interface == Interface::Splitter {
         return Err(Error::config(
             "laws are of mappers and reducers, and this is a split plugin (`try` shows its shards)",
         ));
     }
-    if interface == Interface::Reducer && reducer.is_some() {
-        return Err(Error::config("--reduce goes with a map plugin, and this is a reduce plugin"));
-    }
+    let reducer = args.reducer.load(engine, interface)?;
     Ok(Subject { plugin: Arc::new(plugin), interface, reducer })
-}
-
-fn reducer(engine: &Engine, path: &std::path::Path, config: &str) -> Result<Plugin> {
-    match trial::load(engine, path, config)? {
-        (Interface::Reducer, plugin) => Ok(plugin),
-        (other, _) => Err(Error::config(format!("--reduce `{}` is a {} plugin", path.display(), other.step()))),
-    }
 }
 
 fn laws_to_try(interface: Interface, skip: &[String]) -> Result<Vec<Law>> {

@@ -17,6 +17,7 @@ mod replay;
 mod report;
 mod run;
 mod runs;
+mod sample;
 mod schema;
 mod show;
 mod signals;

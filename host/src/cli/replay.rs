@@ -6,8 +6,9 @@ use arrow_array::RecordBatch;
 use clap::{ArgGroup, Args};
 
 use super::{
-    load, print, quoted, redacted, runtime, say,
-    try_step::{rejected, shown_events},
+    load, print, quoted, redacted, runtime,
+    sample::{rejected, shown_events},
+    say,
 };
 use crate::{
     error::{Error, Result},

@@ -2,31 +2,28 @@
 
 use std::{
     fmt::Write,
-    fs::File,
-    io::{self, IsTerminal, Read},
-    path::{Path, PathBuf},
+    io::{self, IsTerminal},
+    path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
 
-use super::{print, say};
+use super::{
+    print,
+    sample::{InputArgs, ReducerArgs, engine, rejected, shown_events},
+    say,
+};
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    event::{Events, Level},
-    pipeline::{Location, SourceFormat},
-    plugin::{Cache, DraftShard, Engine, Interface, Plugin, Usage},
-    reject::Reject,
-    report::{
-        Plain,
-        text::{bytes, count, counted, printable},
-    },
+    error::{Error, Result},
+    pipeline::Location,
+    plugin::{DraftShard, Interface, Plugin, Task, Usage},
+    report::text::{bytes, count, counted, printable, short},
     rows,
     schema::Schema,
     source::SourceStore,
-    trial::{self, Sample, Trial},
+    trial::{self, Trial},
 };
 
 /// How many rows a table shows, and how many rejects are listed.
@@ -40,46 +37,11 @@ pub(super) struct TryArgs {
     pub plugin: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
-    /// A reducer for what the mapper emits
-    #[arg(long, value_name = "PLUGIN")]
-    pub reduce: Option<PathBuf>,
-    /// The reducer's configuration
-    #[arg(long, value_name = "JSON", default_value = "{}", requires = "reduce")]
-    pub reduce_config: String,
+    #[command(flatten)]
+    pub reducer: ReducerArgs,
     /// How rows are printed [default: `table` on a terminal, else `json`]
     #[arg(long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
-}
-
-/// Sample records, and how they are read.
-#[derive(Debug, Args)]
-pub(super) struct InputArgs {
-    /// Where sample records come from: a file, or `-` for standard input; for a splitter, a file or a directory
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// The plugin's configuration
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub config: String,
-    /// How records are read
-    #[arg(long, value_name = "FORMAT", default_value = "lines")]
-    pub format: InputFormat,
-    /// The fields to read of JSON records, such as `city=text,pieces=int64`
-    #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
-    pub fields: Vec<String>,
-    /// How many of the first fields are the key, for a reducer
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub key_fields: usize,
-    /// How many records are read
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub limit: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum InputFormat {
-    /// A record a line
-    Lines,
-    /// A JSON object a line
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,120 +52,36 @@ pub(super) enum OutputFormat {
     Json,
 }
 
-impl InputArgs {
-    /// Returns how records are read.
-    pub(super) fn source_format(&self) -> Result<SourceFormat> {
-        match self.format {
-            InputFormat::Lines if self.fields.is_empty() => Ok(SourceFormat::Lines),
-            InputFormat::Lines => Err(Error::config("--fields goes with `--format json`")),
-            InputFormat::Json if self.fields.is_empty() => Err(Error::config(
-                "`--format json` needs the fields to read, such as `--fields city=text,pieces=int64`",
-            )),
-            InputFormat::Json => Schema::parse(&self.fields, 0).map(SourceFormat::Json),
-        }
-    }
-
-    /// Reads the sample a plugin is to be given.
-    pub(super) fn sample(&self, interface: Interface) -> Result<Sample> {
-        if interface == Interface::Reducer && self.key_fields == 0 {
-            return Err(Error::config(
-                "a reducer takes rows with a key: give `--format json`, `--fields` and `--key-fields`, or a mapper \
-                 with `--reduce`",
-            ));
-        }
-        let format = self.source_format()?;
-        let name = self.input.file_name().unwrap_or(self.input.as_os_str()).to_string_lossy();
-        let sample = match self.input.to_str() {
-            Some("-") => Sample::read("stdin", io::stdin(), &format, self.limit),
-            _ => Sample::read(&name, open(&self.input)?, &format, self.limit),
-        };
-        let mut sample = sample?;
-        if self.key_fields > 0 {
-            sample = sample.keyed(self.key_fields)?;
-        }
-        if sample.more {
-            say(&format!(
-                "only the first {} were read (`--limit` sets how many)",
-                counted(sample.len() as u64, "record")
-            ));
-        }
-        for reject in &sample.rejects {
-            say(&rejected(reject));
-        }
-        Ok(sample)
-    }
-}
-
-fn open(path: &Path) -> Result<impl Read> {
-    File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
-}
-
-/// Starts an engine for the few instances of a trial.
-pub(super) fn engine() -> Result<Engine> {
-    Engine::new(8, Cache::of_user())
-}
-
-/// Returns events whose messages are shown, without what `redact` takes out.
-pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> Events {
-    let events = Events::default();
-    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(redact)));
-    events
-}
-
 /// Runs a step on sample records, prints what it emits, and says what else it did.
 pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     let engine = engine()?;
     let (interface, plugin) = trial::load(&engine, &args.plugin, &args.input.config)?;
-    if interface != Interface::Mapper && args.reduce.is_some() {
-        return Err(Error::config(format!(
-            "--reduce goes with a map plugin, and this is a {} plugin",
-            interface.step()
-        )));
+    let reducer = args.reducer.load(&engine, interface)?;
+    if interface == Interface::Splitter {
+        return try_splitter(args, plugin);
     }
-    let task = trial::task(0, &shown_events(str::to_owned));
-    match interface {
-        Interface::Splitter => return try_splitter(args, plugin),
-        Interface::Mapper => {
-            let sample = args.input.sample(interface)?;
-            let mapped = trial::map(&plugin, &task, &sample)?;
-            match &args.reduce {
-                None => print(&shown(&mapped.rows, args.output)),
-                Some(reduce) => {
-                    let (reducer, reduced) = try_reducer(&engine, reduce, &args.reduce_config, &mapped)?;
-                    print(&shown(&reduced.rows, args.output));
-                    say(&account(&plugin, &mapped));
-                    say(&account(&reducer, &reduced));
-                    return Ok(());
-                }
-            }
-            say(&account(&plugin, &mapped));
+    let (sample, task) = (args.input.sample(interface)?, trial::task(0, &shown_events(str::to_owned)));
+    let first = match interface {
+        Interface::Reducer => reduce(&plugin, &task, &sample.schema, &sample.rows)?,
+        _ => trial::map(&plugin, &task, &sample)?,
+    };
+    let mut tried = vec![(&plugin, first)];
+    if let Some(reducer) = &reducer {
+        let Trial { schema, rows, .. } = &tried[0].1;
+        if schema.key_fields == 0 {
+            return Err(Error::config(format!("the mapper emits `{schema}` without a key, which a reducer needs")));
         }
-        Interface::Reducer => {
-            let sample = args.input.sample(interface)?;
-            let groups = trial::group(&sample.schema, &[sample.rows], || None)?;
-            let reduced = trial::reduce(&plugin, &task, &sample.schema, &groups)?;
-            print(&shown(&reduced.rows, args.output));
-            say(&account(&plugin, &reduced));
-        }
+        let reduced = reduce(reducer, &task, schema, rows)?;
+        tried.push((reducer, reduced));
     }
+    tried.last().iter().for_each(|(_, trial)| print(&shown(&trial.rows, args.output)));
+    tried.iter().for_each(|(plugin, trial)| say(&account(plugin, trial)));
     Ok(())
 }
 
-/// Runs a reducer on what a mapper emitted.
-fn try_reducer(engine: &Engine, path: &Path, config: &str, mapped: &Trial) -> Result<(Plugin, Trial)> {
-    let (interface, reducer) = trial::load(engine, path, config)?;
-    if interface != Interface::Reducer {
-        return Err(Error::config(format!("--reduce `{}` is a {} plugin", path.display(), interface.step())));
-    }
-    if mapped.schema.key_fields == 0 {
-        return Err(Error::config(format!(
-            "the mapper emits `{}` without a key, which a reducer needs",
-            mapped.schema
-        )));
-    }
-    let groups = trial::group(&mapped.schema, std::slice::from_ref(&mapped.rows), || None)?;
-    let reduced = trial::reduce(&reducer, &trial::task(0, &shown_events(str::to_owned)), &mapped.schema, &groups)?;
-    Ok((reducer, reduced))
+fn reduce(reducer: &Plugin, task: &Task, schema: &Schema, rows: &RecordBatch) -> Result<Trial> {
+    let groups = trial::group(schema, std::slice::from_ref(rows), || None)?;
+    trial::reduce(reducer, task, schema, &groups)
 }
 
 fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
@@ -248,7 +126,7 @@ fn shards(shards: &[DraftShard]) -> RecordBatch {
 }
 
 /// Returns rows as they are printed.
-pub(super) fn shown(batch: &RecordBatch, format: Option<OutputFormat>) -> String {
+fn shown(batch: &RecordBatch, format: Option<OutputFormat>) -> String {
     let default = || if io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
     match format.unwrap_or_else(default) {
         OutputFormat::Json => rows::json_lines(batch),
@@ -263,7 +141,7 @@ pub(super) fn shown(batch: &RecordBatch, format: Option<OutputFormat>) -> String
 }
 
 /// Says what a step did besides what it emitted.
-pub(super) fn account(plugin: &Plugin, trial: &Trial) -> String {
+fn account(plugin: &Plugin, trial: &Trial) -> String {
     let mut text = format!(
         "{}: {} in, {} out",
         plugin.name(),
@@ -292,43 +170,4 @@ fn used(usage: &Usage, records: u64) -> String {
         _ => short(usage.time),
     };
     format!(", {time}, {} of memory", bytes(usage.memory_bytes))
-}
-
-/// Returns a time of few digits: `850ns`, `1.2µs`, `34.0ms`.
-pub(super) fn short(time: Duration) -> String {
-    let nanoseconds = time.as_nanos() as f64;
-    match time.as_nanos() {
-        0..1_000 => format!("{nanoseconds}ns"),
-        1_000..1_000_000 => format!("{:.1}µs", nanoseconds / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", nanoseconds / 1e6),
-        _ => format!("{:.1}s", nanoseconds / 1e9),
-    }
-}
-
-/// Returns a reject in one line.
-pub(super) fn rejected(reject: &Reject) -> String {
-    let place = match (&reject.object, reject.offset) {
-        (Some(object), Some(offset)) => format!("{object}:{offset}: "),
-        _ => String::new(),
-    };
-    let record = reject.record.as_ref().or(reject.record_hex.as_ref());
-    let record = record.map(|record| format!(": {}", record.chars().take(200).collect::<String>())).unwrap_or_default();
-    printable(&format!("rejected {place}{}{record}", reject.reason).replace('\n', "\\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_few_digits() {
-        let times = [0, 850, 1_234, 34_000_000, 2_500_000_000].map(Duration::from_nanos);
-        assert_eq!(times.map(short), ["0ns", "850ns", "1.2µs", "34.0ms", "2.5s"]);
-    }
-
-    #[test]
-    fn a_reject_is_one_line() {
-        let reject = Reject::new("map", "no\nkey").at("a.csv", 59).with_record(b"x\x1b");
-        assert_eq!(rejected(&reject), "rejected a.csv:59: no\\nkey: x\\u{1b}");
-    }
 }

@@ -42,6 +42,17 @@ pub(crate) fn duration(duration_ms: u64) -> String {
     }
 }
 
+/// Returns a time of few digits: `850ns`, `1.2µs`, `34.0ms`.
+pub(crate) fn short(time: Duration) -> String {
+    let nanoseconds = time.as_nanos() as f64;
+    match time.as_nanos() {
+        0..1_000 => format!("{nanoseconds}ns"),
+        1_000..1_000_000 => format!("{:.1}µs", nanoseconds / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}ms", nanoseconds / 1e6),
+        _ => format!("{:.1}s", nanoseconds / 1e9),
+    }
+}
+
 /// Returns a time given in milliseconds since the Unix epoch, in UTC: `2026-11-22T16:30:00Z`.
 pub(crate) fn time(at_ms: u64) -> String {
     // The last second of the year 9999: later ones have no such form.
@@ -85,6 +96,12 @@ mod tests {
         assert_eq!(times.map(duration), ["0ms", "349ms", "59.9s", "1m 05s", "1h 00m", "1h 02m"]);
         assert_eq!([1_795_365_000_000, u64::MAX].map(time), ["2026-11-22T16:30:00Z", "9999-12-31T23:59:59Z"]);
         assert_eq!([0, 1536, 36_175_872].map(bytes), ["0 B", "1.5 KiB", "34.5 MiB"]);
+    }
+
+    #[test]
+    fn times_have_few_digits() {
+        let times = [0, 850, 1_234, 34_000_000, 2_500_000_000].map(Duration::from_nanos);
+        assert_eq!(times.map(short), ["0ns", "850ns", "1.2µs", "34.0ms", "2.5s"]);
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! What steps are run on outside of a run, as `try` and `laws` take it: sample records, and a reducer behind a mapper.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+
+use super::say;
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    event::{Events, Level},
+    pipeline::SourceFormat,
+    plugin::{Cache, Engine, Interface, Plugin},
+    reject::Reject,
+    report::{
+        Plain,
+        text::{counted, printable},
+    },
+    schema::Schema,
+    trial::{self, Sample},
+};
+
+/// Sample records, and how they are read.
+#[derive(Debug, Args)]
+pub(super) struct InputArgs {
+    /// Where sample records come from: a file, or `-` for standard input; for a splitter, a file or a directory
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// The plugin's configuration
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub config: String,
+    /// How records are read
+    #[arg(long, value_name = "FORMAT", default_value = "lines")]
+    pub format: InputFormat,
+    /// The fields to read of JSON records, such as `city=text,pieces=int64`
+    #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// How many of the first fields are the key, for a reducer
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub key_fields: usize,
+    /// How many records are read
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InputFormat {
+    /// A record a line
+    Lines,
+    /// A JSON object a line
+    Json,
+}
+
+impl InputArgs {
+    /// Returns how records are read.
+    pub(super) fn source_format(&self) -> Result<SourceFormat> {
+        match self.format {
+            InputFormat::Lines if self.fields.is_empty() => Ok(SourceFormat::Lines),
+            InputFormat::Lines => Err(Error::config("--fields goes with `--format json`")),
+            InputFormat::Json if self.fields.is_empty() => Err(Error::config(
+                "`--format json` needs the fields to read, such as `--fields city=text,pieces=int64`",
+            )),
+            InputFormat::Json => Schema::parse(&self.fields, 0).map(SourceFormat::Json),
+        }
+    }
+
+    /// Reads the sample a plugin is to be given.
+    pub(super) fn sample(&self, interface: Interface) -> Result<Sample> {
+        if interface == Interface::Reducer && self.key_fields == 0 {
+            return Err(Error::config(
+                "a reducer takes rows with a key: give `--format json`, `--fields` and `--key-fields`, or a mapper \
+                 with `--reduce`",
+            ));
+        }
+        let format = self.source_format()?;
+        let name = self.input.file_name().unwrap_or(self.input.as_os_str()).to_string_lossy();
+        let sample = match self.input.to_str() {
+            Some("-") => Sample::read("stdin", io::stdin(), &format, self.limit),
+            _ => Sample::read(&name, open(&self.input)?, &format, self.limit),
+        };
+        let mut sample = sample?;
+        if self.key_fields > 0 {
+            sample = sample.keyed(self.key_fields)?;
+        }
+        if sample.more {
+            say(&format!(
+                "only the first {} were read (`--limit` sets how many)",
+                counted(sample.len() as u64, "record")
+            ));
+        }
+        for reject in &sample.rejects {
+            say(&rejected(reject));
+        }
+        Ok(sample)
+    }
+}
+
+fn open(path: &Path) -> Result<impl Read> {
+    File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
+}
+
+/// A reducer behind a mapper.
+#[derive(Debug, Args)]
+pub(super) struct ReducerArgs {
+    /// A reducer for what the mapper emits; of `laws`, its result must not change then, whatever the rows in between
+    #[arg(long, value_name = "PLUGIN")]
+    pub reduce: Option<PathBuf>,
+    /// The reducer's configuration
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "reduce")]
+    pub reduce_config: String,
+}
+
+impl ReducerArgs {
+    /// Loads the reducer, if there is to be one behind a plugin of this kind.
+    pub(super) fn load(&self, engine: &Engine, behind: Interface) -> Result<Option<Plugin>> {
+        let Some(path) = &self.reduce else { return Ok(None) };
+        if behind != Interface::Mapper {
+            let step = behind.step();
+            return Err(Error::config(format!("--reduce goes with a map plugin, and this is a {step} plugin")));
+        }
+        match trial::load(engine, path, &self.reduce_config)? {
+            (Interface::Reducer, plugin) => Ok(Some(plugin)),
+            (other, _) => Err(Error::config(format!("--reduce `{}` is a {} plugin", path.display(), other.step()))),
+        }
+    }
+}
+
+/// Starts an engine for the few instances of a trial.
+pub(super) fn engine() -> Result<Engine> {
+    Engine::new(8, Cache::of_user())
+}
+
+/// Returns events whose messages are shown, without what `redact` takes out.
+pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> Events {
+    let events = Events::default();
+    events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(redact)));
+    events
+}
+
+/// Returns a reject in one line.
+pub(super) fn rejected(reject: &Reject) -> String {
+    let place = match (&reject.object, reject.offset) {
+        (Some(object), Some(offset)) => format!("{object}:{offset}: "),
+        _ => String::new(),
+    };
+    let record = reject.record.as_ref().or(reject.record_hex.as_ref());
+    let record = record.map(|record| format!(": {}", record.chars().take(200).collect::<String>())).unwrap_or_default();
+    printable(&format!("rejected {place}{}{record}", reject.reason).replace('\n', "\\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reject_is_one_line() {
+        let reject = Reject::new("map", "no\nkey").at("a.csv", 59).with_record(b"x\x1b");
+        assert_eq!(rejected(&reject), "rejected a.csv:59: no\\nkey: x\\u{1b}");
+    }
+}
