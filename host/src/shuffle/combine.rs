@@ -42,6 +42,11 @@ impl<W: Write> RunOutput<W> {
         self.combining.is_some()
     }
 
+    /// Leaves the combiner out; before anything is pushed.
+    pub(super) fn leave_uncombined(&mut self) {
+        self.combining = None;
+    }
+
     /// Adds rows of one partition, not before those already pushed.
     pub(super) fn push(&mut self, partition: u32, groups: &SortedGroups) -> Result<()> {
         let Some(combining) = &mut self.combining else {

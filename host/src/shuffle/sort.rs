@@ -27,6 +27,11 @@ const ALIKE: usize = 4;
 /// Ties of no more rows than this are sorted by comparing whole keys.
 const FEW_ROWS: usize = 32;
 
+/// So many rows are combined in any case, more only if there are at least so many of them for so many keys: a plugin
+/// that returns nearly all it is given takes more time than it saves.
+const COMBINED_ROWS: usize = 50_000;
+const ROWS_PER_KEYS_MIN: (usize, usize) = (5, 4);
+
 const ROW_BITS: u32 = 24;
 const CHUNK_BITS: u32 = 20;
 const PREFIX_BITS: u32 = 64;
@@ -167,7 +172,13 @@ impl SortBuffer {
     pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
         self.join_small()?;
         self.chunk_bytes = 0;
-        spend(Work::Sort, || SortedRows::new(mem::take(&mut self.chunks), self.partitions).cut_into(run))
+        spend(Work::Sort, || {
+            let rows = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
+            if run.combines() && !rows.are_worth_combining() {
+                run.leave_uncombined();
+            }
+            rows.cut_into(run)
+        })
     }
 }
 
@@ -219,6 +230,13 @@ impl SortedRows {
                 }
             }
         }
+    }
+
+    /// Returns whether combining takes less time than it saves, or hardly any. Depends on the rows alone.
+    fn are_worth_combining(&self) -> bool {
+        let rows = self.entries.len();
+        let keys = || 1 + self.entries.windows(2).filter(|pair| !self.same_key(pair[0], pair[1])).count();
+        self.grouped || rows <= COMBINED_ROWS || rows * ROWS_PER_KEYS_MIN.1 >= keys() * ROWS_PER_KEYS_MIN.0
     }
 
     /// Hands the rows to `run` in batches that end where they are large enough, and at the end of a partition.

@@ -45,7 +45,8 @@ pub struct ShuffleWriter {
 }
 
 impl ShuffleWriter {
-    /// Starts a shuffle of batches of `schema`. With a `combiner`, every sorted run goes through a new one.
+    /// Starts a shuffle of batches of `schema`. With a `combiner`, every sorted run goes through a new
+    /// one, unless hardly any of its rows share a key.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not allowed.

@@ -103,9 +103,12 @@ impl Combiner for Fixed {
 }
 
 fn combine_to(batches: Vec<RecordBatch>) -> Result<RunIndex> {
-    let table = counting_table("key-", 10, 10);
+    combine_table(&counting_table("key-", 10, 10), batches)
+}
+
+fn combine_table(table: &Table, batches: Vec<RecordBatch>) -> Result<RunIndex> {
     let new: NewCombiner = Box::new(move || Ok(Box::new(Fixed(batches.clone()))));
-    combine(&table, settings(1, PLENTY, 2), new).map(|(_, index)| index)
+    combine(table, settings(1, PLENTY, 2), new).map(|(_, index)| index)
 }
 
 fn refusal(batches: Vec<RecordBatch>) -> Error {
@@ -144,8 +147,18 @@ fn what_a_combiner_returns_is_cut_into_batches() {
     let table = counting_table("key-", 100_000, 100_000);
     let rows: Vec<Row> = table.groups(1).into_values().flatten().collect();
     let returned: Vec<RecordBatch> = rows.chunks(60_000).map(|rows| batch_of(&table.schema, rows)).collect();
-    let index = combine_to(returned).expect("they are in order");
+    let rows_of_a_key = counting_table("key-", 125_000, 100_000);
+    let index = combine_table(&rows_of_a_key, returned).expect("they are in order");
     assert_eq!(index.rows, 100_000);
     let blocks = index.partitions[0].blocks.len();
     assert!((7..=9).contains(&blocks), "2 MB in {blocks} blocks");
+}
+
+#[test]
+fn many_rows_of_which_few_share_a_key_are_not_combined() {
+    let left = |rows, keys| combine_table(&counting_table("key-", rows, keys), vec![]).expect("it combines").rows;
+    assert_eq!(left(50_000, 50_000), 0);
+    assert_eq!(left(50_001, 50_001), 50_001);
+    assert_eq!(left(124_999, 100_000), 124_999);
+    assert_eq!(left(125_000, 100_000), 0);
 }
