@@ -1,5 +1,7 @@
 //! What every task of a run shares.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     event::Events,
     layout::{AttemptId, RunLayout, SinkLayout},
@@ -78,9 +80,10 @@ impl RunContext {
         AttemptId::new(number, &self.process)
     }
 
-    /// Returns what a plugin is told of an attempt. `clock_ms` is the plan's.
+    /// Returns what a plugin is told of an attempt. `clock_ms` is the plan's. Whoever waits for the attempt stops it by
+    /// `stop` when it does so no longer.
     pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Task {
         let (run_id, events) = (self.run_id.clone(), self.events.clone());
-        Task { run_id, task, attempt: number, clock_ms, events }
+        Task { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
     }
 }

@@ -209,8 +209,21 @@ pub enum Event {
         kind: ErrorKind,
         /// What went wrong.
         error: String,
-        /// When the next attempt starts; absent when there is none.
+        /// When the next attempt starts, 0 when another one is under way; absent when there is none.
         retry_in_ms: Option<u64>,
+    },
+    /// An attempt is given up, because another one at its task, which was started later, has committed it.
+    AttemptOvertaken {
+        /// The task's stage.
+        stage: Stage,
+        /// The shard's or partition's number.
+        task: u32,
+        /// Which try, from 1.
+        attempt: u32,
+        /// Which try was faster.
+        by: u32,
+        /// How long it was under way.
+        duration_ms: u64,
     },
     /// A record makes a mapper fail whenever it is given it, and is set aside. The task starts over without it.
     PoisonRecord {
@@ -302,7 +315,8 @@ impl Event {
             Self::AttemptStarted { stage, .. }
             | Self::AttemptProgress { stage, .. }
             | Self::AttemptFinished { stage, .. }
-            | Self::AttemptFailed { stage, .. } => Some(*stage),
+            | Self::AttemptFailed { stage, .. }
+            | Self::AttemptOvertaken { stage, .. } => Some(*stage),
             Self::PoisonRecord { .. } => Some(Stage::Map),
             _ => None,
         }

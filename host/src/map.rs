@@ -44,6 +44,7 @@ const PROGRESS: Duration = Duration::from_millis(200);
 pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
     let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
+    let _stop_when_dropped = guest_task.stop.clone().drop_guard();
     loop {
         let mut chunks = fetch(&context, &shards, |_| true)?;
         // So that no worker has to.
@@ -162,7 +163,7 @@ pub fn map_shards(
     chunks: Chunks,
     outlet: impl Fn() -> (Emit, SetAside),
 ) -> Result<Counts, Stop> {
-    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task.task));
+    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
         let task = Task { task: number, ..task.clone() };
@@ -229,25 +230,30 @@ impl Mapping<'_, '_> {
 /// What an attempt has read, told now and then.
 struct Progress<'a> {
     context: &'a RunContext,
-    shard: u32,
+    task: &'a Task,
     records: u64,
     bytes: u64,
     told: (Instant, u64, u64),
 }
 
 impl<'a> Progress<'a> {
-    fn new(context: &'a RunContext, shard: u32) -> Self {
-        Self { context, shard, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
+    fn new(context: &'a RunContext, task: &'a Task) -> Self {
+        Self { context, task, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
     }
 
     fn add(&mut self, (records, bytes): (u64, u64)) {
         self.records += records;
         self.bytes += bytes;
         let (when, records, bytes) = self.told;
-        if when.elapsed() >= PROGRESS {
+        if when.elapsed() >= PROGRESS && !self.task.stop.is_cancelled() {
             self.told = (Instant::now(), self.records, self.bytes);
             let (records, bytes) = (self.records - records, self.bytes - bytes);
-            self.context.events.emit(Event::AttemptProgress { stage: Stage::Map, task: self.shard, records, bytes });
+            self.context.events.emit(Event::AttemptProgress {
+                stage: Stage::Map,
+                task: self.task.task,
+                records,
+                bytes,
+            });
         }
     }
 }

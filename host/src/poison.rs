@@ -26,10 +26,13 @@ impl Poison {
         self.lock().get(&shard).map(Arc::clone).unwrap_or_default()
     }
 
-    /// Adds what was found in a shard.
-    pub fn add(&self, shard: u32, found: Found) {
+    /// Adds what was found in a shard, and returns what another attempt has not found before.
+    pub fn add(&self, shard: u32, mut found: Found) -> Found {
         let mut shards = self.lock();
-        Arc::make_mut(shards.entry(shard).or_default()).extend(found);
+        let known = Arc::make_mut(shards.entry(shard).or_default());
+        found.retain(|number, _| !known.contains_key(number));
+        known.extend(found.clone());
+        found
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Found>>> {

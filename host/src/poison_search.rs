@@ -84,13 +84,12 @@ impl<'a> Search<'a> {
         {
             return Err(self.too_many(&reject(*number, failure)?, failure));
         }
-        for (number, failure) in &found {
+        let any = !found.is_empty();
+        for (number, failure) in &self.context.poison.add(self.shard, found) {
             let Reject { object, offset, step, reason, .. } = reject(*number, failure)?;
             let (task, shard, record) = (self.task, self.shard, *number);
             self.context.events.emit(Event::PoisonRecord { step, task, shard, record, object, offset, reason });
         }
-        let any = !found.is_empty();
-        self.context.poison.add(self.shard, found);
         Ok(any)
     }
 

@@ -47,6 +47,7 @@ pub async fn reduce_partition(
     number: u32,
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
+    let _stop_when_dropped = task.stop.clone().drop_guard();
     blocking::run(move || {
         let (commit, times) = measure(|| run(&context, &mapped.run_files, &task, context.attempt(number)));
         context.run_store.wait(commit?.write(

@@ -299,7 +299,8 @@ impl Run {
         let pipeline = &self.context.pipeline;
         let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
         let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
-        Scheduler { stage, slots, retry, cancel, grace: pipeline.run.grace, events }
+        let (speculative, grace) = (pipeline.run.speculative, pipeline.run.grace);
+        Scheduler { stage, slots, retry, speculative, cancel, grace, events }
     }
 
     fn outcome(&self, manifest: &Manifest, already_done: bool) -> Outcome {

@@ -1,22 +1,21 @@
 //! The scheduler: runs the tasks of a stage in slots, tries them again, and stops when asked to.
 //!
-//! Owns slots, retries and cancellation, and the events of attempts. Knows nothing of what an attempt does: it is
-//! handed a function that makes futures. Called by the run, once per stage.
+//! Owns slots, retries, second attempts at stragglers and cancellation, and the events of attempts. Knows nothing of what
+//! an attempt does: it is handed a function that makes futures. Called by the run, once per stage.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod peers;
+mod under_way;
 
-use tokio::task::JoinSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::under_way::UnderWay;
 use crate::{
     error::{Error, ErrorKind, Result},
-    event::{Counts, Event, Events, Stage},
+    event::{Counts, Events, Stage},
     pipeline::Retry,
-    times::millis,
 };
 
 /// How the tasks of one stage are run.
@@ -28,6 +27,8 @@ pub struct Scheduler {
     pub slots: usize,
     /// How tasks are tried again.
     pub retry: Retry,
+    /// Whether tasks that are far slower than others get a second attempt.
+    pub speculative: bool,
     /// Ends the stage with [`ErrorKind::Interrupted`] when cancelled.
     pub cancel: CancellationToken,
     /// How long attempts under way may go on when it is cancelled.
@@ -47,6 +48,9 @@ impl Scheduler {
     /// with to `done` in the order they do. Numbers count from 1; failed attempts are tried again as their error's
     /// kind and the retry settings say, so an error is the last one of its task.
     ///
+    /// When `speculative`, a slot that no task waits for goes to a second attempt at a task whose first takes far
+    /// longer than others took. The first to succeed counts, and the other is dropped; the task fails when both have.
+    ///
     /// # Errors
     /// That of `done`, which decides whether a task may fail; attempts under way are dropped.
     /// [`ErrorKind::Interrupted`] when cancelled: no attempt starts any more, and those under way that end within
@@ -62,94 +66,43 @@ impl Scheduler {
         F: Future<Output = Result<T>> + Send + 'static,
         A: Fn(u32, u32) -> F + Send + Sync + 'static,
     {
-        let attempt = Arc::new(attempt);
         let mut waiting = tasks.into_iter().fuse();
-        let mut running = JoinSet::new();
+        let mut under_way = UnderWay::new(self, attempt);
         loop {
-            while running.len() < self.slots
+            while under_way.slots() < self.slots
                 && let Some(task) = waiting.next()
             {
-                let (scheduler, attempt) = (self.clone(), Arc::clone(&attempt));
-                running.spawn(async move { (task, scheduler.run_task(task, attempt.as_ref()).await) });
+                under_way.start(task, Duration::ZERO);
             }
-            let finished = tokio::select! {
+            let straggler = under_way.straggler().filter(|_| under_way.slots() < self.slots);
+            tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {
                     // What they end with, and whether in time, decides nothing: the next process reads the commits.
-                    _ = tokio::time::timeout(self.grace, finish(running, done)).await;
+                    let finish = under_way.finish(|task, result| _ = done(task, result));
+                    _ = tokio::time::timeout(self.grace, finish).await;
                     return Err(interrupted());
                 }
-                finished = running.join_next() => finished,
-            };
-            match finished {
-                None => return Ok(()),
-                Some(Ok((task, result))) => done(task, result)?,
-                Some(Err(error)) => {
-                    return Err(Error::internal(format!("a {} task panicked: {error}", self.stage.name())));
-                }
-            }
-        }
-    }
-
-    async fn run_task<T: Finished, F: Future<Output = Result<T>>>(
-        &self,
-        task: u32,
-        attempt: &impl Fn(u32, u32) -> F,
-    ) -> Result<T> {
-        let mut number = 1;
-        loop {
-            self.events.emit(Event::AttemptStarted { stage: self.stage, task, attempt: number });
-            let started = Instant::now();
-            match attempt(task, number).await {
-                Ok(result) => {
-                    self.finished(task, number, started.elapsed(), result.counts());
-                    return Ok(result);
-                }
-                Err(error) => {
-                    let wait = retry_after(&self.retry, error.kind(), number);
-                    let wait = wait.filter(|_| !self.cancel.is_cancelled());
-                    self.failed(task, number, &error, wait);
-                    let Some(wait) = wait else { return Err(self.name_task(task, number, error)) };
-                    tokio::select! {
-                        () = self.cancel.cancelled() => return Err(self.name_task(task, number, error)),
-                        () = tokio::time::sleep(wait) => number += 1,
+                ended = under_way.ended() => match ended {
+                    None => return Ok(()),
+                    Some(ended) => if let Some((task, result)) = under_way.settle(ended)? {
+                        done(task, result)?;
                     }
-                }
+                },
+                task = due(straggler) => under_way.start(task, Duration::ZERO),
             }
         }
-    }
-
-    fn finished(&self, task: u32, attempt: u32, duration: Duration, counts: &Counts) {
-        let (duration_ms, counts) = (millis(duration), counts.clone());
-        self.events.emit(Event::AttemptFinished { stage: self.stage, task, attempt, duration_ms, counts });
-    }
-
-    fn failed(&self, task: u32, attempt: u32, error: &Error, wait: Option<Duration>) {
-        self.events.emit(Event::AttemptFailed {
-            stage: self.stage,
-            task,
-            attempt,
-            kind: error.kind(),
-            error: error.to_string(),
-            retry_in_ms: wait.map(millis),
-        });
-    }
-
-    fn name_task(&self, task: u32, attempt: u32, error: Error) -> Error {
-        let attempts = if attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
-        error.context(format!("{} failed{attempts}", self.stage.task(task)))
     }
 }
 
-/// Waits for attempts under way, and hands on what they end with.
-async fn finish<T: 'static>(
-    mut running: JoinSet<(u32, Result<T>)>,
-    mut done: impl FnMut(u32, Result<T>) -> Result<()>,
-) {
-    while let Some(finished) = running.join_next().await {
-        if let Ok((task, result)) = finished {
-            _ = done(task, result);
+/// Waits until a task is due, and returns it; never, if there is none.
+async fn due(task: Option<(u32, Instant)>) -> u32 {
+    match task {
+        Some((task, due)) => {
+            tokio::time::sleep_until(due).await;
+            task
         }
+        None => std::future::pending().await,
     }
 }
 
@@ -158,9 +111,9 @@ pub fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted(2), anyhow::anyhow!("interrupted"))
 }
 
-/// Returns how long to wait before the next attempt, after attempt `number` failed with an error of `kind`; `None`
+/// Returns how long to wait before the next attempt, when so many have `failed`, the last with an error of `kind`; `None`
 /// when there is none.
-pub fn retry_after(retry: &Retry, kind: ErrorKind, number: u32) -> Option<Duration> {
+fn retry_after(retry: &Retry, kind: ErrorKind, failed: u32) -> Option<Duration> {
     let attempts_max = match kind {
         ErrorKind::Unavailable => retry.attempts,
         // A trap may be the machine's trouble; a second one in a fresh instance is the plugin's.
@@ -172,9 +125,9 @@ pub fn retry_after(retry: &Retry, kind: ErrorKind, number: u32) -> Option<Durati
         | ErrorKind::Interrupted(_)
         | ErrorKind::Internal => 1,
     };
-    let exponent = i32::try_from(number - 1).unwrap_or(i32::MAX);
+    let exponent = i32::try_from(failed - 1).unwrap_or(i32::MAX);
     let wait = retry.interval.as_secs_f64() * retry.multiplier.powi(exponent);
-    (number < attempts_max).then(|| Duration::from_secs_f64(wait.min(WAIT_SECONDS_MAX)))
+    (failed < attempts_max).then(|| Duration::from_secs_f64(wait.min(WAIT_SECONDS_MAX)))
 }
 
 /// The longest wait before an attempt.
@@ -182,9 +135,16 @@ const WAIT_SECONDS_MAX: f64 = 300.0;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
 
     use super::*;
+    use crate::{
+        event::{Event, Listener, Stamped},
+        report::Shared,
+    };
 
     struct Nothing(Counts);
 
@@ -208,6 +168,7 @@ mod tests {
             stage: Stage::Map,
             slots,
             retry: Retry { attempts: 3, interval: Duration::from_secs(10), multiplier: 2.0 },
+            speculative: false,
             cancel: CancellationToken::new(),
             grace: Duration::from_secs(10),
             events: Events::default(),
@@ -232,7 +193,7 @@ mod tests {
         scheduler(1).run([9, 2, 7], attempt, done).await.expect("all succeed");
         assert_eq!(seen, [9, 2, 7]);
         for (order, seconds) in [([9, 7, 5, 2, 1, 0], 12), ([0, 1, 2, 5, 7, 9], 15)] {
-            let started = tokio::time::Instant::now();
+            let started = Instant::now();
             scheduler(2).run(order, attempt, all_succeed).await.expect("all succeed");
             assert_eq!(started.elapsed(), Duration::from_secs(seconds));
         }
@@ -264,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn passing_trouble_is_tried_again_with_growing_waits() {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let attempt =
             |_, number| async move { if number < 3 { Err(error(ErrorKind::Unavailable)) } else { Ok(nothing()) } };
         scheduler(1).run([7], attempt, all_succeed).await.expect("the third attempt succeeds");
@@ -317,7 +278,7 @@ mod tests {
     /// Runs tasks on two slots, each as long as `seconds` says, and cancels after five seconds. Returns the tasks
     /// that ended, and how long it took in all.
     async fn cancelled_after_5_seconds(seconds: impl Fn(u32) -> u64 + Send + Sync + 'static) -> (Vec<u32>, Duration) {
-        let (scheduler, started) = (scheduler(2), tokio::time::Instant::now());
+        let (scheduler, started) = (scheduler(2), Instant::now());
         let cancel = scheduler.cancel.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -354,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cancelling_ends_the_wait_for_another_attempt() {
-        let (scheduler, started) = (scheduler(1), tokio::time::Instant::now());
+        let (scheduler, started) = (scheduler(1), Instant::now());
         let cancel = scheduler.cancel.clone();
         let attempt = move |_, number| {
             let cancel = cancel.clone();
@@ -383,5 +344,114 @@ mod tests {
         assert_eq!(retry_after(&retry, ErrorKind::Sandbox, 2), None);
         assert_eq!(retry_after(&retry, ErrorKind::Unavailable, 4), Some(Duration::from_secs(27)));
         assert_eq!(retry_after(&retry, ErrorKind::Unavailable, 5), None);
+    }
+
+    /// Runs five tasks on two slots, all but the last a second long. What attempt `number` at the last one does, and
+    /// after how many seconds, `last` says. Returns how the stage ended, after how long, and what was said of attempts
+    /// at the last task.
+    async fn with_straggler(
+        speculative: bool,
+        last: impl Fn(u32) -> (u64, Option<ErrorKind>) + Send + Sync + 'static,
+    ) -> (Result<()>, u64, Vec<String>) {
+        let started = Instant::now();
+        let scheduler = Scheduler { speculative, ..scheduler(2) };
+        let said = Shared::new(OfTask4(Vec::new()));
+        scheduler.events.listen(said.clone());
+        let attempt = move |task, number| {
+            let (seconds, failure) = if task == 4 { last(number) } else { (1, None) };
+            async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                failure.map_or_else(|| Ok(nothing()), |kind| Err(error(kind)))
+            }
+        };
+        let mut ended = Vec::new();
+        let done = |task, result: Result<Nothing>| {
+            ended.push(task);
+            result.map(drop)
+        };
+        let result = scheduler.run(0..5, attempt, done).await;
+        ended.sort_unstable();
+        assert_eq!(ended, [0, 1, 2, 3, 4], "every task ends once");
+        let said = said.lock().0.clone();
+        (result, started.elapsed().as_secs(), said)
+    }
+
+    struct OfTask4(Vec<String>);
+
+    impl Listener for OfTask4 {
+        fn on_event(&mut self, event: &Stamped) {
+            match &event.event {
+                Event::AttemptStarted { task: 4, attempt, .. } => self.0.push(format!("{attempt} started")),
+                Event::AttemptFinished { task: 4, attempt, .. } => self.0.push(format!("{attempt} finished")),
+                Event::AttemptOvertaken { task: 4, attempt, by, .. } => {
+                    self.0.push(format!("{attempt} overtaken by {by}"));
+                }
+                Event::AttemptFailed { task: 4, attempt, retry_in_ms, .. } => {
+                    self.0.push(format!("{attempt} failed, {retry_in_ms:?}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_straggler_gets_a_second_attempt_and_the_first_to_succeed_counts() {
+        // It begins after two seconds, and three seconds are three times what the others took.
+        let (result, seconds, said) =
+            with_straggler(true, |number| if number == 1 { (100, None) } else { (1, None) }).await;
+        result.expect("the second attempt succeeds");
+        assert_eq!(seconds, 2 + 3 + 1);
+        assert_eq!(said, ["1 started", "2 started", "1 overtaken by 2", "2 finished"]);
+        let (result, seconds, said) =
+            with_straggler(true, |number| if number == 1 { (10, None) } else { (100, None) }).await;
+        result.expect("the first attempt succeeds");
+        assert_eq!(seconds, 2 + 10);
+        assert_eq!(said, ["1 started", "2 started", "1 finished", "2 overtaken by 1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_attempt_unless_it_is_asked_for() {
+        let (result, seconds, said) =
+            with_straggler(false, |number| if number == 1 { (100, None) } else { (1, None) }).await;
+        result.expect("the first attempt succeeds");
+        assert_eq!((seconds, said), (2 + 100, vec!["1 started".to_owned(), "1 finished".to_owned()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_with_two_attempts_fails_when_both_have() {
+        let broken = Some(ErrorKind::Input);
+        let (result, seconds, said) =
+            with_straggler(true, move |number| if number == 1 { (10, None) } else { (1, broken) }).await;
+        result.expect("the first attempt succeeds");
+        assert_eq!(seconds, 2 + 10);
+        assert_eq!(said, ["1 started", "2 started", "2 failed, Some(0)", "1 finished"]);
+        let (result, seconds, said) =
+            with_straggler(true, move |number| if number == 1 { (4, broken) } else { (3, broken) }).await;
+        assert_eq!(result.expect_err("both failed").to_string(), "map of shard 4 failed (attempt 2): no");
+        assert_eq!(seconds, 2 + 3 + 3);
+        assert_eq!(said, ["1 started", "2 started", "1 failed, Some(0)", "2 failed, None"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_of_both_kinds_count_for_what_may_be_tried_again() {
+        let away = Some(ErrorKind::Unavailable);
+        let (result, _, said) =
+            with_straggler(true, move |number| if number == 1 { (4, away) } else { (3, away) }).await;
+        assert_eq!(result.expect_err("three attempts failed").to_string(), "map of shard 4 failed (attempt 3): no");
+        let expected =
+            ["1 started", "2 started", "1 failed, Some(0)", "2 failed, Some(20000)", "3 started", "3 failed, None"];
+        assert_eq!(said, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_attempt_takes_no_slot_that_a_task_waits_for() {
+        let scheduler = Scheduler { speculative: true, ..scheduler(2) };
+        // Task 0 is slow from the start; the other nineteen take the other slot.
+        let attempt = |task: u32, number: u32| async move {
+            assert_eq!(number, 1, "a second attempt before its time");
+            tokio::time::sleep(Duration::from_secs(if task == 0 { 15 } else { 1 })).await;
+            Ok(nothing())
+        };
+        scheduler.run(0..20, attempt, all_succeed).await.expect("all succeed");
     }
 }

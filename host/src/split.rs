@@ -61,9 +61,11 @@ impl Finished for SplitSource {
 pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
     let attempt = context.attempt(number);
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
+    let task = context.task(0, number, unix_ms());
+    let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = blocking::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
-        Split::Plugin(_) => split_by_plugin(&context, &context.task(0, number, unix_ms()), &objects, writer),
+        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, writer),
     });
     let shards = split.await??;
     Ok(SplitSource { attempt, shards, counts: Counts::default() })

@@ -5,6 +5,8 @@
 
 use std::{panic, thread};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Events,
@@ -94,7 +96,8 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
 
 /// The task plugins are opened for when only their schema is asked for.
 pub fn rehearsal() -> Task {
-    Task { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events: Events::default() }
+    let (events, stop) = (Events::default(), CancellationToken::new());
+    Task { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events, stop }
 }
 
 fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {

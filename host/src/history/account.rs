@@ -119,6 +119,8 @@ pub enum AttemptEnd {
         /// Whether another attempt followed.
         retried: bool,
     },
+    /// It was given up, because another attempt at its task was faster.
+    Overtaken,
     /// With its process, or nobody knows.
     Open,
 }
@@ -320,6 +322,10 @@ impl Reader {
                 let error = if self.failures <= TEXTS_MAX { cut(&error) } else { String::new() };
                 let end = AttemptEnd::Failed { kind, error, retried };
                 self.ended((stage, task, attempt), at_ms, None, Default::default(), end);
+            }
+            Event::AttemptOvertaken { stage, task, attempt, duration_ms, .. } => {
+                let (which, read) = ((stage, task, attempt), Default::default());
+                self.ended(which, at_ms, Some(duration_ms), read, AttemptEnd::Overtaken);
             }
             Event::PoisonRecord { step, shard, record, reason, .. } => {
                 let text = format!("record {record} is set aside, because it makes the step fail: {reason}");

@@ -93,6 +93,7 @@ mod tests {
             "run.grace=1m",
             "run.fsync=false",
             "run.shared=true",
+            "run.speculative=true",
             "run.store=elsewhere/",
             "map.0.limits.memory=64MiB",
             "map.0.retry.attempts=9",

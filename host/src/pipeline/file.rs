@@ -228,6 +228,11 @@ pub(super) struct Run {
     /// may lose or damage what was committed: then start a new run.
     #[schemars(transform = default_value(true))]
     pub fsync: Option<bool>,
+    /// Start a second attempt of a task that takes more than three times as long as others took, when nothing else waits:
+    /// the first to succeed counts, the other is stopped.
+    #[serde(default)]
+    #[schemars(transform = default_value(false))]
+    pub speculative: bool,
     /// Several processes are to work on the run: refuse a run store that cannot keep them apart.
     #[serde(default)]
     #[schemars(transform = default_value(false))]

@@ -352,6 +352,8 @@ pub struct RunSettings {
     pub grace: Duration,
     /// Whether writes to local disk wait until they have reached it.
     pub fsync: bool,
+    /// Whether tasks that are far slower than others get a second attempt.
+    pub speculative: bool,
     /// Whether several processes may work on the run at once, so that the run store has to keep them apart.
     pub shared: bool,
 }

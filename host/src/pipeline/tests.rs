@@ -63,7 +63,7 @@ fn what_is_left_out_takes_its_default() {
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!((pipeline.run.memory_bytes, pipeline.run.shuffle_memory_bytes), (2 << 30, 64 << 20));
     assert_eq!((&pipeline.run.scratch, pipeline.run.scratch_space_bytes), (&None, 100 << 30));
-    assert!(pipeline.run.fsync && !pipeline.run.shared);
+    assert!(pipeline.run.fsync && !pipeline.run.shared && !pipeline.run.speculative);
 
     let step = &pipeline.maps[0];
     assert_eq!((step.name.as_str(), step.config.as_str(), step.max_rejects), ("map", "{}", 0));
@@ -118,6 +118,7 @@ fn every_key_is_read() {
         scratch_space = "3GiB"
         grace = "1m"
         fsync = false
+        speculative = true
         shared = true
         [store_options]
         secret_access_key = "${PASSWORD}"
@@ -157,7 +158,7 @@ fn every_key_is_read() {
     assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
     assert_eq!(pipeline.run.scratch_space_bytes, 3 << 30);
     assert_eq!(pipeline.run.grace, Duration::from_secs(60));
-    assert!(pipeline.run.shared && !pipeline.run.fsync);
+    assert!(pipeline.run.shared && pipeline.run.speculative && !pipeline.run.fsync);
     assert_eq!(pipeline.store_options["allow_http"], "true");
     assert_eq!(pipeline.store_options["secret_access_key"], "hunter2");
 }

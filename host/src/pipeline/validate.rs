@@ -229,6 +229,7 @@ impl Validator<'_> {
             scratch_space_bytes: self.bounded(&at.key("scratch_space"), table.scratch_space, bounds::SCRATCH_SPACE)?.0,
             grace: self.bounded(&at.key("grace"), table.grace, bounds::GRACE)?.0,
             fsync: table.fsync.unwrap_or(true),
+            speculative: table.speculative,
             shared: table.shared,
         })
     }

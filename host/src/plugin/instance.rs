@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
+use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline, component};
 
 use super::{
@@ -30,6 +31,9 @@ use crate::{
 /// The longest message of a plugin that is passed on.
 const GUEST_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// How long an instance may go on that is to be stopped.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
+
 /// The attempt an instance is made for.
 #[derive(Clone)]
 pub struct Task {
@@ -43,6 +47,8 @@ pub struct Task {
     pub clock_ms: u64,
     /// Where the instance's messages go.
     pub events: Events,
+    /// Stops the instance, within moments, wherever it is: nobody waits for the attempt any more.
+    pub stop: CancellationToken,
 }
 
 /// What an instance has used so far.
@@ -173,6 +179,19 @@ pub(super) struct Instance {
     name: String,
     step: String,
     config: String,
+    stop: CancellationToken,
+}
+
+/// Why an instance ends whose attempt nobody waits for any more.
+#[derive(Debug)]
+struct Stopped;
+
+impl std::error::Error for Stopped {}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody waits for its attempt any more")
+    }
 }
 
 impl Instance {
@@ -188,12 +207,14 @@ impl Instance {
         store.limiter(|state| &mut state.growth);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-        store.epoch_deadline_callback(|store| match store.data().time.check() {
+        let stop = task.stop.clone();
+        store.epoch_deadline_callback(move |store| match store.data().time.check() {
+            _ if stop.is_cancelled() => Err(Stopped.into()),
             Ok(left) => Ok(UpdateDeadline::Continue(epochs(left))),
             Err(timed_out) => Err(timed_out.into()),
         });
         let (name, step, config) = (plugin.name(), plugin.step.clone(), plugin.config.clone());
-        let mut instance = Self { store, name, step, config };
+        let mut instance = Self { store, name, step, config, stop: task.stop.clone() };
         let instantiated =
             instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
         let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
@@ -263,6 +284,9 @@ impl Instance {
         phase: Phase,
         call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, wit::StepError>>,
     ) -> Result<T> {
+        if self.stop.is_cancelled() {
+            return Err(self.stopped());
+        }
         let state = self.store.data_mut();
         state.phase = phase;
         let budget = state.time.start_call();
@@ -318,6 +342,9 @@ impl Instance {
                 _ => failure.context(self.name.clone()),
             };
         }
+        if trap.is::<Stopped>() {
+            return self.stopped();
+        }
         let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{}", trap::places(trap)));
         let state = self.store.data();
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
@@ -332,6 +359,11 @@ impl Instance {
         let last_words = state.log.last_words();
         let told = trap::describe(trap, function, &last_words);
         sandbox(&trap::cause(trap, &last_words), cut(&told, GUEST_MESSAGE_BYTES_MAX))
+    }
+
+    fn stopped(&self) -> Error {
+        // Not the plugin's failure, so nobody looks for a record that is to blame.
+        Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{} was stopped: {Stopped}", self.name))
     }
 
     fn failure(&self, cause: &str, what: String) -> Error {
@@ -367,9 +399,10 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
     }
 }
 
-/// Returns how many epochs cover a duration: at least one, so that the deadline is ahead.
+/// Returns how many epochs cover a duration: at least one, so that the deadline is ahead, and few enough that an
+/// instance is soon stopped.
 fn epochs(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX / 2) + 1
+    u64::try_from(duration.min(STOP_WITHIN).as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX / 2) + 1
 }
 
 fn wit_type(data_type: &DataType) -> wit::DataType {

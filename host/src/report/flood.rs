@@ -12,6 +12,7 @@ const LINES_MAX: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Retry,
+    Overtaken,
     Poison,
     Message,
 }
@@ -20,6 +21,7 @@ impl Kind {
     fn of(event: &Event) -> Option<Self> {
         match event {
             Event::AttemptFailed { .. } => Some(Self::Retry),
+            Event::AttemptOvertaken { .. } => Some(Self::Overtaken),
             Event::PoisonRecord { .. } => Some(Self::Poison),
             Event::Log { .. } => Some(Self::Message),
             _ => None,
@@ -29,6 +31,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Retry => "failed attempts",
+            Self::Overtaken => "attempts that were overtaken",
             Self::Poison => "records that were set aside",
             Self::Message => "messages of plugins",
         }

@@ -68,6 +68,7 @@ impl Listener for Journal {
             Event::AttemptStarted { .. }
             | Event::AttemptFinished { .. }
             | Event::AttemptFailed { .. }
+            | Event::AttemptOvertaken { .. }
             | Event::PoisonRecord { .. }
             | Event::Log { .. } => true,
             _ => false,

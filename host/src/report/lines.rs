@@ -32,9 +32,16 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts)),
         )),
         Event::AttemptFailed { stage, task, attempt, error, retry_in_ms: Some(wait_ms), .. } => {
-            let (task, wait) = (stage.task(*task), duration(*wait_ms));
-            let error = printable(error);
-            Some((Level::Warn, format!("{task}: attempt {attempt} failed, trying again in {wait}: {error}")))
+            let (task, error) = (stage.task(*task), printable(error));
+            let next = match wait_ms {
+                0 => "another goes on".to_owned(),
+                wait_ms => format!("trying again in {}", duration(*wait_ms)),
+            };
+            Some((Level::Warn, format!("{task}: attempt {attempt} failed, {next}: {error}")))
+        }
+        Event::AttemptOvertaken { stage, task, attempt, by, duration_ms } => {
+            let (task, took) = (stage.task(*task), duration(*duration_ms));
+            Some((Level::Info, format!("{task}: attempt {by} was faster than attempt {attempt}, stopped after {took}")))
         }
         Event::PoisonRecord { step, shard, record, object, offset, reason, .. } => {
             let place = match (object, offset) {

@@ -30,6 +30,12 @@ impl Reading {
         }
     }
 
+    /// Forgets what attempts under way have read, now that there are none: one that was overtaken may have told of its
+    /// progress once more.
+    pub(super) fn end(&mut self) {
+        self.under_way.clear();
+    }
+
     /// Returns all that was read.
     pub(super) fn total(&self) -> (u64, u64) {
         self.under_way.values().fold(self.committed, |sum, read| (sum.0 + read.0, sum.1 + read.1))

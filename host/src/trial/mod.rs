@@ -15,6 +15,7 @@ use std::{
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     sample::{Place, Sample},
@@ -88,7 +89,8 @@ pub fn load_step(engine: &Engine, step: &Step, interface: Interface) -> Result<P
 
 /// Returns the task of a trial: shard or partition `number`, whose messages go to `events`.
 pub fn task(number: u32, events: &Events) -> Task {
-    Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events: events.clone() }
+    let (events, stop) = (events.clone(), CancellationToken::new());
+    Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
 }
 
 /// Runs a mapper on a sample, as one shard.

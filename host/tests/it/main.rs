@@ -30,6 +30,7 @@ mod results;
 mod resume;
 mod sandbox;
 mod scale;
+mod speculative;
 mod split_crimes;
 mod stores;
 mod support;

@@ -265,7 +265,7 @@
       for (const [lane, start, length, of, end] of blocks) {
         const from = x(start), to = x(start + length);
         if (to < 0 || from > canvas.clientWidth) continue;
-        ink.fillStyle = color(end === 'failed' ? 'fail' : end === 'open' ? 'open' : colors[of]);
+        ink.fillStyle = color(end === 'failed' ? 'fail' : end === 'committed' ? colors[of] : 'open');
         const top = axis + lane * row + (gap ? 1 : 0);
         ink.fillRect(Math.max(from, -1), top, Math.max(1, Math.min(to, canvas.clientWidth + 1) - Math.max(from, -1) - (to - from > 4 ? 1 : 0)), Math.max(2, row - gap));
       }
@@ -290,7 +290,7 @@
       tip.hidden = !hit;
       if (!hit) return;
       const [, start, length, of, end, task, number, attempts] = hit;
-      const how = end === 'failed' ? 'failed' : end === 'open' ? 'end unknown' : 'committed';
+      const how = end === 'open' ? 'end unknown' : end === 'overtaken' ? 'stopped, another was faster' : end;
       const what = attempts > 1 ? `${counted(attempts, 'attempt')} at ${of}, from ${taskName(of, task)}${end === 'failed' ? ', some failed' : ''}` : `${of} of ${taskName(of, task)}, attempt ${number}, ${how}`;
       tip.textContent = printable(`${what}\n${duration(length)}, from ${duration(start)}\nprocess ${data.processes[lanes[lane]]?.name ?? ''}`);
       const room = canvas.clientWidth - tip.offsetWidth;
@@ -333,7 +333,8 @@
     const entry = (color, name) => el('li', {}, key(color), name);
     const legend = el('ul', { class: 'legend' }, used.filter(name => name === 'map' || name === 'reduce').map(name => entry(colors[name], name)),
       used.some(name => name === 'split' || name === 'finalize') ? entry('other-stage', 'split') : null,
-      blocks.some(block => block[4] === 'failed') ? entry('fail', 'failed') : null, blocks.some(block => block[4] === 'open') ? entry('open', 'end unknown') : null);
+      blocks.some(block => block[4] === 'failed') ? entry('fail', 'failed') : null, blocks.some(block => block[4] === 'open') ? entry('open', 'end unknown') : null,
+      blocks.some(block => block[4] === 'overtaken') ? entry('open', 'stopped, another was faster') : null);
     const merged = blocks.some(block => block[7] > 1) ? ' Short attempts that follow each other are drawn as one.' : '';
     section('timeline', 'Timeline', `${counted(data.attempts, 'attempt')}; a row is one of the places in which attempts were under way at the same time.${merged}`, tools, legend, el('div', { class: 'chart' }, canvas, tip),
       data.lanes_left_out > 0 ? more(data.lanes_left_out, 'rows') : null);

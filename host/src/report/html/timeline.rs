@@ -86,6 +86,7 @@ fn block(lane: usize, origin_ms: u64, attempt: &Attempt) -> Block {
     let end = match attempt.end {
         AttemptEnd::Committed => "committed",
         AttemptEnd::Failed { .. } => "failed",
+        AttemptEnd::Overtaken => "overtaken",
         AttemptEnd::Open => "open",
     };
     let start_ms = attempt.started_at_ms - origin_ms;
@@ -119,5 +120,5 @@ fn merged(mut blocks: Vec<Block>, span_ms: u64) -> Vec<Block> {
 
 /// Returns how several attempts ended: what there is to look at counts.
 fn worse(one: &'static str, other: &'static str) -> &'static str {
-    ["failed", "open"].into_iter().find(|end| *end == one || *end == other).unwrap_or("committed")
+    ["failed", "open", "overtaken"].into_iter().find(|end| *end == one || *end == other).unwrap_or("committed")
 }

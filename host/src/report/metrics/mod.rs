@@ -51,6 +51,7 @@ struct StageMetrics {
     started: u64,
     committed: u64,
     failed: u64,
+    overtaken: u64,
     retries: u64,
     /// What committed attempts did.
     counts: Counts,
@@ -129,9 +130,11 @@ impl Metrics {
             self.stages.iter().map(of).collect::<Vec<_>>()
         };
         let outcomes = self.stages.iter().flat_map(|(stage, of)| {
-            [("committed", of.committed), ("failed", of.failed)].map(|(outcome, number)| {
-                ([("stage", stage.name().to_owned()), ("outcome", outcome.to_owned())].to_vec(), number as f64)
-            })
+            [("committed", of.committed), ("failed", of.failed), ("overtaken", of.overtaken)].map(
+                |(outcome, number)| {
+                    ([("stage", stage.name().to_owned()), ("outcome", outcome.to_owned())].to_vec(), number as f64)
+                },
+            )
         });
         let counters = self.stages.iter().flat_map(|(stage, of)| {
             of.counts.counters.iter().map(|(name, total)| {
@@ -155,7 +158,7 @@ impl Metrics {
             figure(
                 "attempts_running",
                 "Attempts under way.",
-                by_stage(&|of| of.started.saturating_sub(of.committed + of.failed)),
+                by_stage(&|of| of.started.saturating_sub(of.committed + of.failed + of.overtaken)),
             ),
             figure("attempts_total", "Attempts that ended.", outcomes.collect()),
             figure(
@@ -236,6 +239,7 @@ impl StageMetrics {
                 self.failed += 1;
                 self.retries += u64::from(retry_in_ms.is_some());
             }
+            Event::AttemptOvertaken { .. } => self.overtaken += 1,
             _ => {}
         }
     }
@@ -268,6 +272,7 @@ impl Listener for Metrics {
                 // A stage that is run again counts on; what was committed by then, this process may have done.
                 (of.tasks, of.committed_before) = (*tasks, committed.saturating_sub(of.committed));
             }
+            Event::StageFinished { stage, .. } => self.stages.entry(*stage).or_default().reading.end(),
             Event::Log { level, .. } => *self.messages.entry(level.name()).or_default() += 1,
             Event::Warning { .. } => *self.messages.entry(Level::Warn.name()).or_default() += 1,
             Event::Usage(usage) => self.usage = usage.clone(),

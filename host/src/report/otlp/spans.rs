@@ -94,6 +94,12 @@ impl Listener for Spans {
                     span.end_with_timestamp(at);
                 }
             }
+            Event::AttemptOvertaken { stage, task, attempt, by, .. } => {
+                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
+                    span.set_attribute(number("etl_host.overtaken_by", (*by).into()));
+                    span.end_with_timestamp(at);
+                }
+            }
             Event::StageFinished { counts, .. } => {
                 if let Some(mut span) = self.stage.take() {
                     span.set_attributes(of_counts(counts));

@@ -1,0 +1,190 @@
+//! The attempts under way in a stage, by task.
+//!
+//! Owns which attempts a task has had, what becomes of one that fails, and which of two counts. When another task
+//! starts, and what a task that failed means for the stage, is the parent's.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{AbortHandle, JoinError, JoinSet},
+    time::Instant,
+};
+
+use super::{Finished, Scheduler, peers::Peers, retry_after};
+use crate::{
+    error::{Error, Result},
+    event::{Event, Stage},
+    times::millis,
+};
+
+/// The attempts under way in a stage.
+pub(super) struct UnderWay<'a, A, T> {
+    scheduler: &'a Scheduler,
+    attempt: Arc<A>,
+    attempts: JoinSet<Ended<T>>,
+    tasks: BTreeMap<u32, Task>,
+    peers: Peers,
+}
+
+/// An attempt that has ended by itself.
+pub(super) struct Ended<T> {
+    task: u32,
+    number: u32,
+    result: Result<T>,
+}
+
+/// A task under way.
+#[derive(Default)]
+struct Task {
+    /// How many attempts it has had.
+    started: u32,
+    /// How many of them have failed.
+    failed: u32,
+    /// Whether one of them was started while another was under way.
+    speculated: bool,
+    /// Those under way: one, which may wait for its time to begin, or two.
+    attempts: Vec<Attempt>,
+}
+
+struct Attempt {
+    number: u32,
+    begins: Instant,
+    work: AbortHandle,
+}
+
+impl<'a, A, F, T> UnderWay<'a, A, T>
+where
+    T: Finished + Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+    A: Fn(u32, u32) -> F + Send + Sync + 'static,
+{
+    /// None, of tasks whose attempts `attempt(task, number)` makes.
+    pub(super) fn new(scheduler: &'a Scheduler, attempt: A) -> Self {
+        let (attempts, tasks) = (JoinSet::new(), BTreeMap::new());
+        Self { scheduler, attempt: Arc::new(attempt), attempts, tasks, peers: Peers::default() }
+    }
+
+    /// Returns how many slots are taken.
+    pub(super) fn slots(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Starts the next attempt at a task, after a wait.
+    pub(super) fn start(&mut self, task: u32, wait: Duration) {
+        let of = self.tasks.entry(task).or_default();
+        of.started += 1;
+        of.speculated |= !of.attempts.is_empty();
+        let (number, begins, stage) = (of.started, Instant::now() + wait, self.scheduler.stage);
+        let (attempt, events) = (Arc::clone(&self.attempt), self.scheduler.events.clone());
+        let work = self.attempts.spawn(async move {
+            if wait > Duration::ZERO {
+                tokio::time::sleep_until(begins).await;
+            }
+            events.emit(Event::AttemptStarted { stage, task, attempt: number });
+            Ended { task, number, result: attempt(task, number).await }
+        });
+        of.attempts.push(Attempt { number, begins, work });
+    }
+
+    /// Returns the task whose attempt is the first to be far slower than its peers, and when it will be. A task is
+    /// returned until it has had a second attempt beside its first.
+    pub(super) fn straggler(&self) -> Option<(u32, Instant)> {
+        if !self.scheduler.speculative {
+            return None;
+        }
+        let patience = self.peers.patience()?;
+        let alone = self.tasks.iter().filter(|(_, of)| !of.speculated);
+        let begins = alone.filter_map(|(task, of)| Some((*task, of.attempts.first()?.begins + patience)));
+        begins.min_by_key(|(_, due)| *due)
+    }
+
+    /// Waits until an attempt has ended, for [`UnderWay::settle`]; `None` when there is none.
+    pub(super) async fn ended(&mut self) -> Option<Result<Ended<T>, JoinError>> {
+        self.attempts.join_next().await
+    }
+
+    /// Takes in that an attempt has ended. Returns its task and the result, if that has now ended, too: it has
+    /// succeeded, and any other attempt at it is dropped; or it has failed, no other attempt is under way, and there
+    /// will be none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::error::ErrorKind::Internal) when it panicked.
+    pub(super) fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Result<Option<(u32, Result<T>)>> {
+        let Ended { task, number, result } = match ended {
+            Ok(ended) => ended,
+            Err(error) if error.is_cancelled() => return Ok(None),
+            Err(error) => {
+                let stage = self.scheduler.stage.name();
+                return Err(Error::internal(format!("a {stage} task panicked: {error}")));
+            }
+        };
+        // Another attempt may have been faster by no more than a moment.
+        let Some(of) = self.tasks.remove(&task) else { return Ok(None) };
+        Ok(match result {
+            Ok(result) => {
+                self.succeeded(task, number, of, &result);
+                Some((task, Ok(result)))
+            }
+            Err(error) => self.failed(task, number, of, error).map(|error| (task, Err(error))),
+        })
+    }
+
+    fn succeeded(&mut self, task: u32, number: u32, of: Task, result: &T) {
+        let stage = self.scheduler.stage;
+        for Attempt { number: attempt, begins, work } in of.attempts {
+            let duration_ms = millis(begins.elapsed());
+            if attempt == number {
+                self.peers.add(begins.elapsed());
+                let counts = result.counts().clone();
+                self.scheduler.events.emit(Event::AttemptFinished { stage, task, attempt, duration_ms, counts });
+            } else {
+                work.abort();
+                self.scheduler.events.emit(Event::AttemptOvertaken { stage, task, attempt, by: number, duration_ms });
+            }
+        }
+    }
+
+    /// Returns the error, if it is the task's last.
+    fn failed(&mut self, task: u32, number: u32, mut of: Task, error: Error) -> Option<Error> {
+        let Scheduler { retry, cancel, stage, events, .. } = self.scheduler;
+        of.failed += 1;
+        of.attempts.retain(|attempt| attempt.number != number);
+        let goes_on = !of.attempts.is_empty();
+        let retry = retry_after(retry, error.kind(), of.failed).filter(|_| !cancel.is_cancelled());
+        let wait = if goes_on { Some(Duration::ZERO) } else { retry };
+        events.emit(Event::AttemptFailed {
+            stage: *stage,
+            task,
+            attempt: number,
+            kind: error.kind(),
+            error: error.to_string(),
+            retry_in_ms: wait.map(millis),
+        });
+        let wait = match wait {
+            None => return Some(name_task(*stage, task, number, error)),
+            Some(wait) => wait,
+        };
+        self.tasks.insert(task, of);
+        if !goes_on {
+            self.start(task, wait);
+        }
+        None
+    }
+
+    /// Lets what has begun end, and hands what tasks end with to `done`.
+    pub(super) async fn finish(mut self, mut done: impl FnMut(u32, Result<T>)) {
+        let now = Instant::now();
+        let waiting = self.tasks.values().flat_map(|of| &of.attempts).filter(|attempt| attempt.begins > now);
+        waiting.for_each(|attempt| attempt.work.abort());
+        while let Some(ended) = self.ended().await {
+            if let Ok(Some((task, result))) = self.settle(ended) {
+                done(task, result);
+            }
+        }
+    }
+}
+
+fn name_task(stage: Stage, task: u32, attempt: u32, error: Error) -> Error {
+    let attempts = if attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
+    error.context(format!("{} failed{attempts}", stage.task(task)))
+}

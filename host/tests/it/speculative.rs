@@ -1,0 +1,203 @@
+//! Stragglers: a task that is far slower than its peers gets a second attempt, and whichever is first counts.
+
+use std::{ffi::OsString, fmt, iter, sync::Arc, time::Duration};
+
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
+use etl_host::{
+    event::{Event, Events, Listener, Stamped},
+    pipeline::Pipeline,
+    plugin::{Cache, Engine, Task},
+    run::{RunOptions, run_on},
+    steps::{Steps, rehearsal},
+    store::Store,
+    stores::Stores,
+};
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Ended, Project, etl_host};
+
+/// Eight shards of two words, of which the first attempt at shard 7 never ends by itself. Then five partitions, of
+/// which the first attempt at that of `word-3` does not either.
+const STRAGGLERS: &str = r#"
+split.target_size = 14
+map = [
+  { plugin = "plugin:crimes", config = { crime = "spin", task = 7, until = 2 }, limits.batch_timeout = "2s" },
+  { plugin = "plugin:count_by_type" },
+]
+reduce = { plugin = "plugin:bad_combiner", config = { mode = "spin-on-key", key = "word-3" }, partitions = 5, limits.batch_timeout = "2s" }
+run = { store = "runs/", concurrency = 2 }
+"#;
+
+fn stragglers() -> Project {
+    let words: String = (0..16).map(|n| format!("word-{}\n", n % 8)).collect();
+    let head = "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\n";
+    Project::new(&format!("{head}{STRAGGLERS}")).file("input/a.txt", words)
+}
+
+fn count(ended: &Ended, event: &str) -> usize {
+    ended.stdout.matches(&format!("\"event\":\"{event}\"")).count()
+}
+
+#[test]
+fn a_straggler_is_overtaken_and_stopped_and_the_result_is_the_same() {
+    let project = stragglers();
+    let honest = ["--set", "map.0.config.crime=emit", "--set", "reduce.config.mode=honest"];
+    let expected = project.result(honest);
+    // Nothing but a second attempt helps in less than an hour. And with two workers, the straggler of the reduce stage
+    // leaves one for its second attempt only if that of the map stage has been stopped.
+    let patient = ["map.0.limits.batch_timeout=1h", "map.0.limits.timeout=1h", "reduce.limits.batch_timeout=1h"];
+    let patient = patient.into_iter().chain(["reduce.limits.timeout=1h", "run.speculative=true"]);
+    let arguments = ["--events", "json"].into_iter().chain(patient.flat_map(|set| ["--set", set]));
+    let ended = project.run(arguments);
+    ended.expect_success();
+    assert_eq!(project.latest(), expected);
+    let (overtaken, finished) = (count(&ended, "attempt_overtaken"), count(&ended, "attempt_finished"));
+    assert_eq!((overtaken, finished, count(&ended, "attempt_failed")), (2, 1 + 8 + 5, 0), "{ended:#?}");
+    assert!(ended.stderr.contains("map of shard 7: attempt 2 was faster than attempt 1"), "{ended:#?}");
+    let pipeline = project.path("pipeline.toml").into_os_string();
+    let shown = etl_host([OsString::from("show"), pipeline]);
+    assert!(shown.stdout.contains("complete") && !shown.stdout.contains("failed"), "{shown:#?}");
+}
+
+#[test]
+fn without_the_setting_there_is_no_second_attempt_beside_the_first() {
+    let ended = stragglers().run(["--events", "json"]);
+    ended.expect_success();
+    assert_eq!((count(&ended, "attempt_overtaken"), count(&ended, "attempt_failed")), (0, 2), "{ended:#?}");
+}
+
+/// Stops an instance as soon as its plugin says something.
+struct StopAtFirstWord(CancellationToken);
+
+impl Listener for StopAtFirstWord {
+    fn on_event(&mut self, event: &Stamped) {
+        if let Event::Log { .. } = event.event {
+            self.0.cancel();
+        }
+    }
+}
+
+#[test]
+fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
+    let project = Project::of(
+        "map = [{ plugin = \"plugin:crimes\", config = { crime = \"log-flood\" }, limits = { timeout = \"1h\", \
+         batch_timeout = \"1h\" } }]\nsink.format = \"lines\"",
+    );
+    let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
+    let engine = Engine::new(2, Cache::of_user(|_| Some("off".into()))).expect("it starts");
+    let steps = Steps::load(&pipeline, &engine).expect("it loads");
+    let (events, stop) = (Events::default(), CancellationToken::new());
+    events.listen(StopAtFirstWord(stop.clone()));
+    let task = Task { events, stop, ..rehearsal() };
+    let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_| Ok(()))).expect("it opens");
+    let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
+    let batch = RecordBatch::try_new(Arc::clone(&steps.source.fields), vec![lines]).expect("a batch");
+    let error = mapper.process(&batch).expect_err("it never ends by itself");
+    assert!(error.to_string().contains("was stopped: nobody waits for its attempt any more"), "{error}");
+    let error = mapper.finish().expect_err("it is not called any more");
+    assert!(error.to_string().contains("was stopped"), "{error}");
+}
+
+/// A sink in memory, in which the first attempt at task 4 takes until the second is committed; and the second does
+/// not hear that it is, until the first wants to be.
+#[derive(Debug)]
+struct Gate {
+    inner: InMemory,
+    committed: watch::Sender<bool>,
+    wanted: Notify,
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("gate")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Gate {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let key = at.as_ref();
+        if key.contains("_attempts/part-00004-1-") {
+            self.committed.subscribe().wait_for(|committed| *committed).await.expect("the store is there");
+        }
+        let put = self.inner.put_opts(at, payload, options).await;
+        if key.ends_with("map/000004/commit.json") {
+            match put.is_ok() {
+                true => {
+                    self.committed.send_replace(true);
+                    self.wanted.notified().await;
+                }
+                false => self.wanted.notify_one(),
+            }
+        }
+        put
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// Passes on warnings.
+struct Warnings(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl Listener for Warnings {
+    fn on_event(&mut self, event: &Stamped) {
+        if let Event::Warning { message } = &event.event {
+            _ = self.0.send(message.clone());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_attempts_that_both_end_are_compared() {
+    let project = Project::of(
+        "split.target_size = 4\nrun.speculative = true\nsink.format = \"lines\"\n\
+         map = [{ plugin = \"plugin:crimes\", config = { crime = \"empty-batch\", task = 4, until = 2 } }]",
+    );
+    let project = project.file("input/a.txt", "one\ntwo\nsix\nten\nlie\n");
+    let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
+    let (committed, wanted) = (watch::Sender::new(false), Notify::new());
+    let gate = Arc::new(Gate { inner: InMemory::new(), committed, wanted });
+    let store =
+        |prefix: &str| Store::from_object_store(Arc::clone(&gate) as Arc<dyn ObjectStore>, Path::from(prefix), prefix);
+    let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
+    let stores = Stores { source, run_store: store("runs"), sink: store("result") };
+    let (events, (sender, mut warnings)) = (Events::default(), tokio::sync::mpsc::unbounded_channel());
+    events.listen(Warnings(sender));
+    let outcome = run_on(stores, &pipeline, RunOptions::default(), &events).await.expect("it ends well");
+    let part = Path::from(format!("result/{}/part-00004.txt", outcome.run_id));
+    let result = gate.inner.get_opts(&part, GetOptions::default()).await.expect("a part").bytes().await;
+    assert_eq!(result.expect("it can be read"), "lie\n", "the second attempt was first");
+    // The first goes on in its thread, and may say what it finds after the end.
+    let warning = tokio::time::timeout(Duration::from_secs(60), warnings.recv()).await.expect("it is said");
+    let warning = warning.expect("the listener is there");
+    assert!(warning.starts_with("map of shard 4: attempt 1-"), "{warning}");
+    assert!(warning.contains("a plugin is not deterministic"), "{warning}");
+}
