@@ -84,6 +84,9 @@ impl Plan {
 pub struct Recipe {
     /// The keys of `pipeline.toml` that do, by name: [`crate::pipeline::Pipeline::deciding`].
     pub keys: BTreeMap<String, serde_json::Value>,
+    /// What tells the values of the environment variables in them from others, by name; no value can be found by it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     /// The steps and their plugins, in order.
     pub steps: Vec<PlannedStep>,
     /// What the source's records look like.

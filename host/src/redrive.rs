@@ -19,6 +19,7 @@ use crate::{
     layout::RunLayout,
     manifest::Manifest,
     plan::{Plan, Planned, Recipe, Redrives},
+    resume::is_same,
     store::Store,
 };
 
@@ -67,7 +68,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
     loop {
         let redrive = format!("{origin}-redrive-{number}");
         match Planned::load(store, &RunLayout::new(pipeline, &redrive)).await? {
-            Some(other) if other.plan.recipe != *recipe || !other.plan.completes(&run_id) => number += 1,
+            Some(other) if !is_same(&other.plan.recipe, recipe) || !other.plan.completes(&run_id) => number += 1,
             _ => return Ok(Found::Incomplete { redrive, run_id, base }),
         }
     }

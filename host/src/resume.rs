@@ -4,11 +4,13 @@
 //! everything else may differ. Asked by the run before it takes up a plan.
 
 use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
 
 use crate::{
     error::{Error, Result},
     json::from_json,
     layout::RunLayout,
+    pipeline::variables_in,
     plan::{Plan, Planned, Recipe},
     source::{Object, digest},
     store::Store,
@@ -117,7 +119,7 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
 /// unfinished runs but none of this recipe; or when the store fails.
 pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
     let runs = unfinished(store, pipeline, usize::MAX).await?;
-    if let Some(run) = runs.iter().find(|run| run.plan.recipe == *recipe) {
+    if let Some(run) = runs.iter().find(|run| is_same(&run.plan.recipe, recipe)) {
         return Ok(Some(run.run_id.clone()));
     }
     match runs.first() {
@@ -126,6 +128,11 @@ pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Op
             Err(cannot_go_on(&texts(changes(&run.plan.recipe, recipe))).context(format!("run `{}`", run.run_id)))
         }
     }
+}
+
+/// Returns whether two recipes make the same result, as far as the plans tell.
+pub fn is_same(then: &Recipe, now: &Recipe) -> bool {
+    changes(then, now).is_empty()
 }
 
 fn cannot_go_on(changed: &[String]) -> Error {
@@ -144,11 +151,12 @@ fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
     for key in names {
         let (was, is) = (then.keys.get(key), now.keys.get(key));
         if was != is {
-            let of_mapper = key.starts_with("map[") && key.contains("].config");
+            let of_mapper = is_of_mapper(key);
             let text = format!("`{key}` ({})", was_is(was.map(shown).as_deref(), is.map(shown).as_deref()));
             changed.push(Change { of_mapper, text });
         }
     }
+    changed.extend(changed_variables(then, now));
     let digest = |recipe: &Recipe, step: &str| {
         recipe.steps.iter().find(|planned| planned.step == step).map(|planned| format!("{:.12}", planned.digest))
     };
@@ -162,10 +170,28 @@ fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
             changed.push(Change { of_mapper, text });
         }
     }
-    if changed.is_empty() && then != now {
+    if then.records != now.records && changed.is_empty() {
         changed.push(Change::other(format!("the source's records (were `{}`, are `{}`)", then.records, now.records)));
     }
     changed
+}
+
+/// Returns the variables that have other values. A plan that was written before marks were kept has none to compare.
+fn changed_variables(then: &Recipe, now: &Recipe) -> Vec<Change> {
+    let differ = then.variables.iter().filter(|(name, mark)| now.variables.get(*name).is_some_and(|now| now != *mark));
+    let change = |(name, _): (&String, &String)| {
+        let within = |(key, value): &(&String, &Value)| variables_in(key, value).contains(&name.as_str());
+        let keys: Vec<&String> = now.keys.iter().filter(within).map(|(key, _)| key).collect();
+        let quoted: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        let text = format!("the environment variable `{name}` in {} (has another value)", quoted.join(", "));
+        Change { of_mapper: keys.iter().all(|key| is_of_mapper(key)), text }
+    };
+    differ.map(change).collect()
+}
+
+/// Returns whether a key is configuration of a mapper.
+fn is_of_mapper(key: &str) -> bool {
+    key.starts_with("map[") && key.contains("].config")
 }
 
 fn was_is(was: Option<&str>, is: Option<&str>) -> String {
@@ -173,7 +199,7 @@ fn was_is(was: Option<&str>, is: Option<&str>) -> String {
     format!("was {was}, is {is}")
 }
 
-fn shown(value: &serde_json::Value) -> String {
+fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(VALUE_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),

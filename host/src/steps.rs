@@ -76,7 +76,7 @@ impl Steps {
         let planned =
             |plugin: &Plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() };
         let steps = self.plugins().map(planned).collect();
-        Recipe { keys: pipeline.deciding(), steps, records: self.source.to_string() }
+        Recipe { keys: pipeline.deciding(), variables: pipeline.variables(), steps, records: self.source.to_string() }
     }
 }
 

@@ -21,7 +21,7 @@ async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIte
 async fn write_plan(store: &Store, run_id: &str) {
     let draft = Draft {
         pipeline: serde_json::Value::Null,
-        recipe: Recipe { keys: BTreeMap::new(), steps: Vec::new(), records: String::new() },
+        recipe: Recipe { keys: BTreeMap::new(), variables: BTreeMap::new(), steps: Vec::new(), records: String::new() },
         listing: String::new(),
         objects: 1,
         bytes: 2,

@@ -17,6 +17,7 @@ mod tests;
 mod tolerance;
 mod units;
 mod validate;
+mod variables;
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +35,9 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
-pub use self::{grants::Grants, json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
+pub use self::{
+    grants::Grants, json_schema::json_schema, secrets::Secrets, tolerance::Tolerance, variables::names as variables_in,
+};
 use crate::{
     config_schema::{Place, WrongConfig},
     error::{Error, ErrorKind, Result, ResultExt},
@@ -64,6 +67,8 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// The values of `${NAME}` and of granted variables, to keep them out of whatever is written.
     pub secrets: Secrets,
+    /// What tells the values of variables apart, by name.
+    marks: BTreeMap<String, String>,
     /// Knows where each value was written.
     written: Arc<Document>,
 }
@@ -109,16 +114,19 @@ impl Pipeline {
         let mut expanded = document.root().clone();
         let mut expansion = Expansion::new(&env);
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
-        let secrets = expansion.into_secrets();
+        let (secrets, marks) = expansion.into_parts();
 
         let tables = tables(&document, directory, expanded, &env);
         let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
         let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
         let (document, written) = (written, Arc::new(document));
         let mut pipeline =
-            Self { name, source, split, maps, reduce, sink, run, store_options, document, secrets, written };
+            Self { name, source, split, maps, reduce, sink, run, store_options, document, secrets, marks, written };
         let granted: Vec<_> = pipeline.steps().flat_map(|step| step.grants.variables.clone()).collect();
-        granted.iter().for_each(|(variable, value)| pipeline.secrets.add(variable, value));
+        for (variable, value) in granted {
+            pipeline.secrets.add(&variable, &value);
+            pipeline.marks.insert(variable.clone(), variables::mark(&variable, &value));
+        }
         Ok(pipeline)
     }
 

@@ -1,10 +1,10 @@
 //! `${NAME}`: values that come from the environment, and that nothing written may show.
 
-use std::{borrow::Cow, cmp::Reverse, fmt};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
 use toml::Value;
 
-use super::key::KeyPath;
+use super::{key::KeyPath, variables::mark};
 
 /// Shorter values are not taken out of texts: they would be found in any word.
 const REDACTED_CHARACTERS_MIN: usize = 4;
@@ -60,17 +60,18 @@ impl fmt::Debug for Secrets {
 pub(super) struct Expansion<E> {
     env: E,
     secrets: Secrets,
+    marks: BTreeMap<String, String>,
 }
 
 impl<E: Fn(&str) -> Option<String>> Expansion<E> {
     /// Takes values from `env`.
     pub(super) fn new(env: E) -> Self {
-        Self { env, secrets: Secrets::default() }
+        Self { env, secrets: Secrets::default(), marks: BTreeMap::new() }
     }
 
-    /// Returns the values that were put in.
-    pub(super) fn into_secrets(self) -> Secrets {
-        self.secrets
+    /// Returns the values that were put in, and what tells each from others.
+    pub(super) fn into_parts(self) -> (Secrets, BTreeMap<String, String>) {
+        (self.secrets, self.marks)
     }
 
     /// Replaces `${NAME}` in every string in `value`, and `$${` by `${`. Keys are left as they are.
@@ -125,6 +126,7 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
             return Err(format!("needs the environment variable `{name}`, which is not set"));
         };
         self.secrets.add(name, &value);
+        self.marks.insert(name.to_owned(), mark(name, &value));
         Ok(value)
     }
 }
@@ -180,7 +182,7 @@ mod tests {
     fn values_are_taken_out_of_texts_longest_first() {
         let mut expansion = expansion();
         expansion.expand_text("${KEY}${LONG}${SHORT}${KEY}").expect("all are set");
-        let secrets = expansion.into_secrets();
+        let (secrets, _) = expansion.into_parts();
         assert_eq!(secrets.redact("hunter2 and hunter2000, abc"), "${KEY} and ${LONG}, abc");
         assert_eq!(secrets.redactor()("hunter2"), "${KEY}");
         assert!(matches!(secrets.redact("nothing here"), Cow::Borrowed("nothing here")));

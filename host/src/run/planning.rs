@@ -89,7 +89,8 @@ impl Run {
         }
         let (context, listing) = (&self.context, digest(objects));
         let unfinished = resume::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
-        let same = unfinished.iter().find(|run| run.plan.recipe == *recipe && run.plan.listing == listing);
+        let same =
+            unfinished.iter().find(|run| resume::is_same(&run.plan.recipe, recipe) && run.plan.listing == listing);
         if let Some(Unfinished { run_id, .. }) = same {
             let message = format!(
                 "run {run_id} has the same plan and is not complete: `--resume` finishes it, unless another process \

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{NONE, Project, plugin, shell, succeed};
+use crate::support::{Ended, NONE, Project, etl_host_command, plugin, shell, succeed};
 
 /// Of three shards, the second fails with passing trouble until its third attempt; there is one attempt.
 const TROUBLE: &str = r#"
@@ -96,6 +96,36 @@ fn what_does_not_decide_the_result_may_change_and_what_does_is_refused_by_name()
     let harmless = harmless.iter().flat_map(|set| ["--set", set]);
     project.run(["--run-id", "r"].into_iter().chain(harmless).chain(PATIENCE)).expect_success();
     assert_eq!(text(&project.latest()), "one\ntwo\nsix\n");
+}
+
+#[test]
+fn another_value_of_a_variable_that_decides_is_refused_and_no_value_is_shown() {
+    let project = Project::of(
+        &TROUBLE
+            .replace("task = 1", "task = 1, text = \"${WORDING}\"")
+            .replace("\nmap", "\nstore_options.region = \"${TOKEN}\"\nmap"),
+    );
+    let project = project.file("input/a.txt", "one\ntwo\nsix\n");
+    let start = |wording: &str, token: &str, more: &[&str]| {
+        let mut command = etl_host_command();
+        command.arg(project.path("pipeline.toml")).args(["--run-id", "r"]).args(more);
+        Ended::of(command.env("WORDING", wording).env("TOKEN", token))
+    };
+    start("first words", "old token", &[]).expect_error(75, &[]);
+    let ended = start("second words", "old token", &[]);
+    ended.expect_error(2, &["the environment variable `WORDING` in `map[0].config.text` (has another value)"]);
+    assert!(!ended.stderr.contains("words"), "{ended:#?}");
+    // A plan of before has no marks, and is believed.
+    let plan = project.path("runs/test/r/plan.json");
+    let text = fs::read_to_string(&plan).expect("a plan");
+    assert!(!text.contains("words") && !text.contains("old token"), "{text}");
+    let mut unmarked: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(unmarked["recipe"]["variables"].as_object().expect("marks").len(), 1, "{text}");
+    unmarked["recipe"].as_object_mut().expect("a recipe").remove("variables");
+    fs::write(&plan, unmarked.to_string()).expect("written");
+    start("second words", "old token", &[]).expect_error(75, &[]);
+    fs::write(&plan, text).expect("written");
+    start("first words", "new token", &PATIENCE).expect_success();
 }
 
 #[test]
