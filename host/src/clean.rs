@@ -2,7 +2,7 @@
 //!
 //! Owns what may be deleted of a run, and in which order. Called by `etl-host clean`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -105,6 +105,9 @@ impl Cleaner<'_> {
             results: Amount::of(&results),
         };
         if !self.dry_run {
+            let now = SystemTime::now();
+            self.run_store.sweep(layout.root(), now).await;
+            self.sink.sweep(sink_layout.root(), now).await;
             // First what says that there is a result, or a run to go on with; last what says that the run was complete.
             delete(self.sink, &results, &[sink_layout.success()], &[]).await?;
             delete(self.run_store, &intermediates, &[layout.plan()], &[layout.success()]).await?;

@@ -5,7 +5,7 @@
 //! what failed, and reduces all partitions. Owns which run is completed, under which id, and the taking over. Called by
 //! the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
@@ -19,7 +19,7 @@ use crate::{
     layout::RunLayout,
     manifest::Manifest,
     plan::{Plan, Planned, Recipe, Redrives},
-    resume::is_same,
+    resume::{Unfinished, is_same, unfinished},
     store::Store,
 };
 
@@ -97,6 +97,25 @@ async fn newest_ended(store: &Store, pipeline: &str) -> Result<Option<String>> {
     let looks = futures::stream::iter(ids).map(look).buffer_unordered(REQUESTS_IN_FLIGHT);
     let ended: Vec<_> = looks.try_filter_map(|run| std::future::ready(Ok(run))).try_collect().await?;
     Ok(ended.into_iter().max().map(|(_, run_id)| run_id))
+}
+
+/// Returns the runs whose shards, commits, run files or parts redrives read that are not complete, each with one that
+/// does.
+///
+/// # Errors
+/// When the store fails.
+pub async fn still_read(store: &Store, pipeline: &str) -> Result<BTreeMap<String, String>> {
+    let mut read = BTreeMap::new();
+    for Unfinished { run_id, plan } in unfinished(store, pipeline, usize::MAX).await? {
+        let mut next = plan.redrives;
+        // What a redrive took over may lie in any of the runs before it.
+        while let Some(Redrives { run_id: theirs, shards_of }) = next {
+            let before = Planned::load(store, &RunLayout::new(pipeline, &theirs)).await?;
+            next = before.and_then(|before| before.plan.redrives.clone());
+            read.extend([theirs, shards_of].map(|theirs| (theirs, run_id.clone())));
+        }
+    }
+    Ok(read)
 }
 
 /// Takes over what the run that is completed has mapped, as commits of this run. Run files stay where they are; parts

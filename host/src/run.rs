@@ -30,7 +30,7 @@ use crate::{
     failure::Failure,
     failures::Failures,
     json::to_json,
-    layout::check_name,
+    layout::{LATEST, check_name},
     ledger::Ledger,
     manifest::{Manifest, parts},
     map::map_task,
@@ -133,6 +133,7 @@ struct Run {
     context: Arc<RunContext>,
     options: RunOptions,
     slots: Slots,
+    started_at: SystemTime,
     /// The run that is to be completed, and its plan.
     redrives: Option<(String, Planned)>,
 }
@@ -173,7 +174,7 @@ impl Run {
         let stores = Stores { source, run_store, sink };
         let process = format!("{:08x}", random() & 0xffff_ffff);
         let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
-        Ok(Self { context: Arc::new(context), options, slots, redrives })
+        Ok(Self { context: Arc::new(context), options, slots, started_at: SystemTime::now(), redrives })
     }
 
     /// The whole run, stage by stage.
@@ -291,8 +292,22 @@ impl Run {
         fail_point::reach("finalize.manifest");
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         fail_point::reach("finalize.done");
+        self.sweep().await;
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
+    }
+
+    /// Deletes what killed processes left on local disk: all that attempts did, now that every task is committed; of
+    /// the rest, what was left before this process began.
+    async fn sweep(&self) {
+        let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
+        for key in layout.intermediates() {
+            run_store.sweep(&key, SystemTime::now()).await;
+        }
+        run_store.sweep(layout.root(), self.started_at).await;
+        sink.sweep(&sink_layout.attempts(), SystemTime::now()).await;
+        sink.sweep(sink_layout.root(), self.started_at).await;
+        sink.sweep(LATEST, self.started_at).await;
     }
 
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {

@@ -13,6 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub(crate) mod faulty;
 mod metered;
 mod open;
 mod probe;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -421,6 +423,17 @@ impl Store {
         if let Some(directory) = &self.directory {
             // Best effort by contract: an empty directory harms nobody.
             drop(tokio::fs::remove_dir(directory.join(prefix)).await);
+        }
+    }
+
+    /// Deletes what killed processes left of objects called `key`, or below it, if it was last written before `then`: on
+    /// local disk, files of objects that are not complete. Stores on a network expire uploads that nobody completes.
+    /// What cannot be deleted stays.
+    pub async fn sweep(&self, key: &str, then: SystemTime) {
+        if let Some(directory) = &self.directory {
+            let path = directory.join(key);
+            // Best effort by contract: such files only take space.
+            drop(tokio::task::spawn_blocking(move || sweep::sweep(&path, then)).await);
         }
     }
 

@@ -7,11 +7,12 @@ use clap::{ArgGroup, Args};
 use super::{block_on, load, print};
 use crate::{
     clean::{Amount, Cleaned, Cleaner},
-    error::Result,
+    error::{Error, Result},
     event::unix_ms,
     history::{self, Overview},
     json::to_json_pretty,
     pipeline::Pipeline,
+    redrive,
     report::{
         table::table,
         text::{bytes, count, counted},
@@ -60,6 +61,7 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
 struct Kept {
     incomplete: u64,
     newest: u64,
+    read: u64,
 }
 
 async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
@@ -71,6 +73,7 @@ async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleane
         let run_id = history::find(&run_store, &pipeline.name, Some(run_id)).await?;
         runs.retain(|run| run.id == run_id);
     }
+    let read = redrive::still_read(&run_store, &pipeline.name).await?;
     let newest = if args.results { cleaner.newest_result().await? } else { None };
     let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
     for run in history::overviews(&run_store, &pipeline.name, &runs).await? {
@@ -78,7 +81,16 @@ async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleane
         if !named && !is_older(&run, args.older_than.unwrap_or_default()) {
             continue;
         }
-        if !named && !run.state.is_complete() {
+        if let Some(redrive) = read.get(&run.run_id) {
+            if named {
+                return Err(Error::config(format!(
+                    "run `{}` cannot be deleted, because run `{redrive}` completes it and is not complete itself: \
+                     finish that one, or delete it first",
+                    run.run_id
+                )));
+            }
+            kept.read += 1;
+        } else if !named && !run.state.is_complete() {
             kept.incomplete += 1;
         } else if !named && newest.as_ref() == Some(&run.run_id) {
             kept.newest += 1;
@@ -116,6 +128,9 @@ fn text(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
     if kept.incomplete > 0 {
         let runs = if kept.incomplete == 1 { "run that is" } else { "runs that are" };
         text.push_str(&format!("kept {} {runs} not complete: name one to delete it\n", count(kept.incomplete)));
+    }
+    if kept.read > 0 {
+        text.push_str(&format!("kept {}, which redrives that are not complete read\n", counted(kept.read, "run")));
     }
     if kept.newest > 0 {
         text.push_str("kept the newest result, which `latest.json` points to\n");

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     hash::{BuildHasher, RandomState},
     os::unix::process::ExitStatusExt,
@@ -13,7 +14,7 @@ use std::{
 
 use etl_host::fail_point;
 
-use crate::support::{Project, etl_host_command};
+use crate::support::{NONE, Project, etl_host, etl_host_command};
 
 const SIGKILL: i32 = 9;
 
@@ -130,6 +131,29 @@ fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
     if finished == 0 || project.path("runs").exists() {
         finish(&project, &expected, &format!("after {killed} kills"));
     }
+}
+
+/// Kills a run in the middle of a part that is larger than one request to a store.
+fn killed_while_uploading() -> Project {
+    let project = Project::of("map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"");
+    let project = project.file("input/a.txt", lines(1_000_000));
+    assert_eq!(run_to(&project, "upload.finish").signal(), Some(SIGKILL));
+    let left = project.files("result");
+    assert!(matches!(&left[..], [file] if file.starts_with("r/_attempts/") && file.ends_with("#1")), "{left:?}");
+    project.file("runs/test/r/map/000000/1-0badcafe.arrow#1", "").file("runs/test/r/events/1-0badcafe.jsonl#1", "")
+}
+
+#[test]
+fn what_a_killed_process_left_on_local_disk_is_swept_by_the_next_one() {
+    let project = killed_while_uploading();
+    assert_eq!(project.result(RUN), [("part-00000.txt".to_owned(), lines(1_000_000))]);
+    let files = [project.files("runs"), project.files("result")].concat();
+    assert!(!files.iter().any(|file| file.contains('#') || file.contains("_attempts")), "{files:?}");
+    assert!(!project.path("result/r/_attempts").exists());
+    let project = killed_while_uploading();
+    let clean = [OsString::from("clean"), project.path("pipeline.toml").into_os_string(), "r".into()];
+    etl_host(clean).expect_success();
+    assert_eq!([project.files("runs"), project.files("result")].concat(), NONE);
 }
 
 #[test]

@@ -266,3 +266,30 @@ fn a_redrive_is_resumed_like_any_run_and_processes_may_race_on_it() {
         assert_eq!(project.latest(), expected);
     }
 }
+
+#[test]
+fn a_run_that_an_unfinished_redrive_reads_is_not_deleted() {
+    let project = with_reduce();
+    let expected = mended(&project);
+    assert_eq!(tolerate(&project, "2").code, Some(3));
+    // A redrive that mends nothing, and one of that one, which is killed: it reads run files of the first run.
+    assert_eq!(redrive(&project, &["--run-id", "r", "--set", "run.tolerated_failures=2"]).code, Some(3));
+    let mut command = etl_host_command();
+    command.arg(project.path("pipeline.toml")).args(["--quiet", "--redrive", "--run-id", "r-redrive-1"]).args(MENDED);
+    assert_eq!(Ended::of(command.env("ETL_HOST_FAIL_POINT", "reduce.begin")).code, None);
+    let clean = |more: &[&str]| {
+        let mut command = etl_host_command();
+        Ended::of(command.arg("clean").arg(project.path("pipeline.toml")).args(more))
+    };
+    for run in ["r", "r-redrive-1"] {
+        clean(&[run]).expect_error(2, &[&format!("run `{run}` cannot be deleted, because run `r-redrive-2`")]);
+    }
+    let kept = clean(&["--older-than", "0s"]);
+    assert!(
+        kept.expect_success().stdout.contains("kept 2 runs, which redrives that are not complete read"),
+        "{kept:#?}"
+    );
+    redrive(&project, &[&["--run-id", "r-redrive-1"], &MENDED[..]].concat()).expect_success();
+    assert_eq!(project.latest(), expected);
+    clean(&["r"]).expect_success();
+}
