@@ -28,6 +28,8 @@ pub struct Chain {
     mappers: Vec<Shared<Mapper>>,
     first: String,
     rejects: Shared<SetAside>,
+    /// A reject that says where the batch is from that the first mapper was given last.
+    given: Shared<Reject>,
 }
 
 impl Chain {
@@ -37,18 +39,19 @@ impl Chain {
     /// What an `open` returned, or how it failed.
     pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
         let rejects = Arc::new(Mutex::new(rejects));
+        let given = Arc::new(Mutex::new(Reject::new("", "")));
         let mut mappers = Vec::new();
         for (index, plugin) in steps.maps.iter().enumerate().rev() {
             let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
             let mapper = plugin.map(task, input, emit)?;
             check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
             let mapper = Arc::new(Mutex::new(mapper));
-            emit = emit_to(&mapper, plugin.step(), &rejects);
+            emit = emit_to(&mapper, plugin.step(), &rejects, &given);
             mappers.push(mapper);
         }
         mappers.reverse();
         let first = steps.maps.first().map(|plugin| plugin.step().to_owned()).unwrap_or_default();
-        Ok(Self { mappers, first, rejects })
+        Ok(Self { mappers, first, rejects, given })
     }
 
     /// Sets records aside.
@@ -66,6 +69,9 @@ impl Chain {
     pub fn process(&mut self, records: &Records, rows: Range<usize>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
+        }
+        if self.mappers.len() > 1 {
+            *lock(&self.given) = records.locate(rows.start, Reject::new("", "")).made_of_batch();
         }
         let rejected = lock(&self.mappers[0]).process(&records.rows().slice(rows.start, rows.len()))?;
         for (row, reason) in rejected {
@@ -105,13 +111,15 @@ pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()>
 }
 
 /// Returns the output callback of the mapper before `mapper`.
-fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>) -> Emit {
-    let (mapper, step, rejects) = (Arc::clone(mapper), step.to_owned(), Arc::clone(rejects));
+fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>, given: &Shared<Reject>) -> Emit {
+    let (mapper, step) = (Arc::clone(mapper), step.to_owned());
+    let (rejects, given) = (Arc::clone(rejects), Arc::clone(given));
     Box::new(move |batch| {
         let rejected = lock(&mapper).process(&batch)?;
         for (row, reason) in rejected {
             let record = record_of(&batch.slice(row as usize, 1))?;
-            (lock(&rejects))(&Reject::new(&step, &reason).with_record(&record))?;
+            let reject = lock(&given).clone().by(&step, &reason).with_record(&record);
+            (lock(&rejects))(&reject)?;
         }
         Ok(())
     })

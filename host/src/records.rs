@@ -103,15 +103,24 @@ impl Records {
     /// # Panics
     /// When the batch has no such row.
     pub fn reject(&self, row: usize, step: &str, reason: &str) -> Result<Reject> {
-        let reject = Reject::new(step, reason);
+        let reject = self.locate(row, Reject::new(step, reason));
+        Ok(match &self.batch {
+            Batch::Source(batch) => reject.with_record(batch.origin(row).record),
+            Batch::Splitter(batch) => reject.with_record(&record_of(&batch.slice(row, 1))?),
+        })
+    }
+
+    /// Says in a reject where a row's record is from.
+    ///
+    /// # Panics
+    /// When the batch has no such row.
+    pub fn locate(&self, row: usize, reject: Reject) -> Reject {
         match &self.batch {
             Batch::Source(batch) => {
                 let origin = batch.origin(row);
-                Ok(reject.at(origin.object, origin.offset).with_record(origin.record))
+                reject.at(origin.object, origin.offset)
             }
-            Batch::Splitter(batch) => {
-                Ok(reject.of_shard(self.shard, self.number(row)).with_record(&record_of(&batch.slice(row, 1))?))
-            }
+            Batch::Splitter(_) => reject.of_shard(self.shard, self.number(row)),
         }
     }
 }

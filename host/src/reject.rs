@@ -22,7 +22,7 @@ pub type Rejected = BTreeMap<String, u64>;
 /// A record that was set aside: one line of JSON, absent fields left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
-    /// The object the record came from; absent when it came from another step.
+    /// The object the record came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// Where the record starts in the object, in bytes after decompression.
@@ -34,6 +34,10 @@ pub struct Reject {
     /// The number of such a record in its shard, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// Of a record that came from another step: where the batch starts, as offset or number, that the first step was
+    /// given when the record was made, of this batch or of what a step has held back of earlier ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_start: Option<u64>,
     /// Who set it aside: `source`, or a step's name.
     pub step: String,
     /// Why, cut to [`REASON_BYTES_MAX`].
@@ -55,7 +59,15 @@ impl Reject {
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
         let step = step.to_owned();
         let (object, offset, shard, number) = (None, None, None, None);
-        Self { object, offset, shard, number, step, reason, record: None, record_hex: None, truncated: false }
+        let (batch_start, record, record_hex, truncated) = (None, None, None, false);
+        Self { object, offset, shard, number, batch_start, step, reason, record, record_hex, truncated }
+    }
+
+    /// Returns it as one of another step, for another reason.
+    #[must_use]
+    pub fn by(self, step: &str, reason: &str) -> Self {
+        let Self { step, reason, .. } = Self::new(step, reason);
+        Self { step, reason, ..self }
     }
 
     /// Says where the record starts.
@@ -74,11 +86,19 @@ impl Reject {
         self
     }
 
+    /// Says that it came from another step, and that its place is that of the first record in the batch it was made of.
+    #[must_use]
+    pub fn made_of_batch(self) -> Self {
+        Self { batch_start: self.offset.or(self.number), offset: None, number: None, ..self }
+    }
+
     /// Returns where the record is from, as in messages, if that is known: `` `a.csv` at byte 59``.
     pub fn place(&self) -> Option<String> {
         match (&self.object, self.offset, self.shard, self.number) {
             (Some(object), Some(offset), ..) => Some(format!("`{object}` at byte {offset}")),
             (.., Some(shard), Some(number)) => Some(format!("record {number} of shard {shard}")),
+            (Some(object), ..) => Some(format!("`{object}`, from byte {} on", self.batch_start?)),
+            (.., Some(shard), _) => Some(format!("shard {shard}, from record {} on", self.batch_start?)),
             _ => None,
         }
     }
@@ -151,6 +171,10 @@ mod tests {
             (line.place().as_deref(), &*line.shown_record()),
             (Some("`a.csv` at byte 59"), "record `1099,Bern`")
         );
+        let later = Reject::new("", "").at("a.csv", 59).made_of_batch().by("map 2", "no");
+        assert_eq!(later.place().as_deref(), Some("`a.csv`, from byte 59 on"));
+        let later = Reject::new("", "").of_shard(3, 7).made_of_batch().by("map 2", "no");
+        assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
         let made = Reject::new("map", "no").of_shard(3, 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
         assert_eq!(Reject::new("map", "no").with_record(b"a\xff").shown_record(), "record of bytes `61ff`");

@@ -135,6 +135,7 @@ fn committed(stage: Stage, account: &Account) -> String {
 fn reject_line(reject: &Reject) -> String {
     let place = match (&reject.object, reject.offset) {
         (Some(object), Some(offset)) => format!(" of {object} at byte {offset}"),
+        (Some(object), None) => format!(" of {object}"),
         _ => String::new(),
     };
     let record = reject.record.as_ref().or(reject.record_hex.as_ref());
