@@ -156,11 +156,12 @@ impl Clock {
     /// Returns how much longer the plugin may compute.
     pub(super) fn check(&self) -> Result<Duration, TimedOut> {
         let call = self.call();
-        if self.spent + call >= self.total_max {
-            return Err(TimedOut { setting: "timeout", limit: self.total_max });
-        }
+        // On a busy machine both may have passed by the time this is asked; the shorter one says more.
         if call >= self.call_max {
             return Err(TimedOut { setting: "batch_timeout", limit: self.call_max });
+        }
+        if self.spent + call >= self.total_max {
+            return Err(TimedOut { setting: "timeout", limit: self.total_max });
         }
         Ok((self.total_max - self.spent - call).min(self.call_max - call))
     }
@@ -193,6 +194,19 @@ mod tests {
         assert!(!growth.memory_growing(65536, 2 * 65536, None).expect("never traps"));
         let denied = growth.denied.expect("a denial").to_string();
         assert_eq!(denied, "exceeded `limits.memory` (requested 262144 bytes, limit 196608 bytes)");
+    }
+
+    #[test]
+    fn a_call_that_lasts_longer_than_both_limits_has_passed_that_of_a_call() {
+        let mut clock = Clock::new(&limits());
+        clock.start_call();
+        clock.call_started -= Duration::from_secs(7200);
+        let timed_out = clock.check().expect_err("an hour and a minute are over").to_string();
+        assert_eq!(timed_out, "exceeded `limits.batch_timeout` (1m)");
+        clock.call_started += Duration::from_secs(7170);
+        clock.spent = Duration::from_secs(3599);
+        let timed_out = clock.check().expect_err("the hour is over").to_string();
+        assert_eq!(timed_out, "exceeded `limits.timeout` (1h)");
     }
 
     #[test]

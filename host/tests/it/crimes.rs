@@ -1,5 +1,7 @@
 //! Whatever a mapper does fails its own attempt only, with a message that names it.
 
+use serde_json::Value;
+
 use crate::support::{Ended, NONE, Project};
 
 /// Runs `crimes` on two shards; shard 1 commits the crime.
@@ -100,6 +102,21 @@ fn a_trap_is_tried_again_once_in_a_fresh_instance() {
 fn a_spinning_plugin_is_stopped() {
     fails("spin", "", &["exceeded `limits.batch_timeout` (1s) in `process`"]);
     fails("spin", ", at = \"finish\"", &["exceeded `limits.batch_timeout` (1s) in `finish`"]);
+}
+
+#[test]
+fn a_plugin_that_is_busy_within_its_limits_goes_on_and_its_time_is_told() {
+    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"busy\", count = 50000000 } }]\n\
+                    sink.format = \"lines\"";
+    let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n");
+    let ended = project.run(["--events", "json"]);
+    ended.expect_success();
+    assert_eq!(project.latest(), [("part-00000.txt".to_owned(), "one\ntwo\n".to_owned())]);
+    let finished = ended.stdout.lines().find(|line| line.contains("\"attempt_finished\"") && line.contains("\"map\""));
+    let finished: Value = serde_json::from_str(finished.expect("a map task")).expect("JSON");
+    // So many turns take longer than that on any machine.
+    let guest_us = finished["counts"]["times"]["guest_us"].as_u64().expect("a time");
+    assert!(guest_us > 5_000, "{finished}");
 }
 
 #[test]

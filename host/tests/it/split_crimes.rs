@@ -72,6 +72,26 @@ fn a_splitter_may_leave_everything_out_but_not_silently() {
 }
 
 #[test]
+fn a_splitter_cannot_cut_what_is_compressed() {
+    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"part-of-compressed\" } }\n\
+                    map = [{ plugin = \"plugin:count_by_type\" }]";
+    let project = Project::of(pipeline).file("input/a.txt", "one\n").file("input/b.txt.gz", [0; 20]);
+    let ended = project.run(NONE);
+    ended.expect_error(42, &["split failed", "cut `b.txt.gz`, which is compressed and can only be a slice as a whole"]);
+    assert!(!project.files("runs").iter().any(|file| file.ends_with("plan.json")), "it was planned");
+}
+
+#[test]
+fn slices_are_read_in_the_order_the_splitter_gives_them() {
+    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"reversed\" } }\n\
+                    map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"";
+    let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n").file("input/b.txt", "six\neleven\nten\n");
+    // The middle of `b.txt` is in its second line, which belongs to the slice it starts in.
+    let expected = "ten\nsix\neleven\ntwo\none\n";
+    assert_eq!(project.result(NONE), [("part-00000.txt".to_owned(), expected.to_owned())]);
+}
+
+#[test]
 fn a_splitter_in_passing_trouble_is_tried_again() {
     let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"retryable\" }, \
                     retry = { attempts = 3, interval = \"1ms\" } }\nmap = [{ plugin = \"plugin:count_by_type\" }]";
