@@ -70,3 +70,17 @@ fn other_documents_that_are_damaged_are_named() {
         ended.expect_error(42, &[document, "is damaged"]);
     }
 }
+
+#[test]
+fn a_task_whose_output_was_damaged_is_not_left_out_because_partitions_may_have_its_rows() {
+    let expected = mapped().result(["--quiet", "--run-id", "r"]);
+    let project = mapped();
+    fs::remove_file(project.path(&run_file(&project, "000001"))).expect("it was there");
+    // A limit decides nothing, so it may be another one when the run goes on; with this one, the task fails.
+    let failing = ["--set", "map.0.limits.output=1", "--set", "run.tolerated_failures=5"];
+    let ended = project.run(["--run-id", "r"].into_iter().chain(failing));
+    ended.expect_error(42, &["`limits.output`", "the shard was mapped before, so it cannot be left out now"]);
+    let task = project.files("runs/test/r/map/000001");
+    assert_eq!(task, ["taken-back"], "neither a commit nor a failure");
+    assert_eq!(project.result(["--quiet", "--run-id", "r"]), expected);
+}

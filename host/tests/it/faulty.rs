@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,13 +11,15 @@ use std::{
 };
 
 use etl_host::{
+    blocking,
     error::ErrorKind,
     event::Events,
     pipeline::Pipeline,
     run::{RunOptions, Start, run_on},
     source::SourceStore,
-    store::Store,
+    store::{Store, classify_io},
     stores::Stores,
+    upload::Upload,
 };
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
@@ -25,7 +27,10 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
 };
 
-use crate::support::Project;
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::Project,
+};
 
 /// What may go wrong, with the words of real stores.
 const TROUBLE: [&str; 4] = [
@@ -252,4 +257,98 @@ async fn a_run_file_that_is_damaged_again_ends_the_run_with_its_name() {
     let error = run_on(stores, &pipeline, options(), &Events::default()).await.expect_err("it cannot be read");
     assert_eq!(error.kind(), ErrorKind::Damaged(1));
     assert!(error.to_string().contains("run file `test/r/map/000001/1-"), "{error}");
+}
+
+/// Whether a write is of a kind.
+type IsIt = fn(&Write) -> bool;
+
+/// Fails the first write of a kind, before its work or after it.
+#[derive(Debug)]
+struct FailOnce {
+    is_it: IsIt,
+    after: bool,
+    left: AtomicUsize,
+}
+
+impl FailOnce {
+    fn strike(&self, write: &Write, after: bool) -> Result<()> {
+        let strikes = self.after == after && (self.is_it)(write) && self.left.swap(0, Relaxed) == 1;
+        if strikes { Err(Error::Generic { store: "S3", source: TROUBLE[0].into() }) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Hook for FailOnce {
+    async fn before(&self, write: &Write) -> Result<()> {
+        self.strike(write, false)
+    }
+
+    async fn after(&self, write: &Write, _: bool) -> Result<()> {
+        self.strike(write, true)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_many_parts_is_whole_or_not_there() {
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let is_part: IsIt = |write| matches!(write, Write::Part(_));
+    let is_end: IsIt = |write| matches!(write, Write::Complete(_));
+    let faults = [(is_part, false, false), (is_part, true, false), (is_end, false, false), (is_end, true, true)];
+    for (case, (is_it, after, whole)) in faults.into_iter().enumerate() {
+        let hooked = Hooked::new(FailOnce { is_it, after, left: AtomicUsize::new(1) });
+        let (store, written) = (hooked.below("sink"), bytes.clone());
+        let upload = move || {
+            let mut upload = Upload::new(&store, "part");
+            io::Write::write_all(&mut upload, &written).map_err(classify_io)?;
+            upload.finish()
+        };
+        let uploaded = blocking::run(upload).await.expect("no panic");
+        assert_eq!(hooked.hook.left.load(Relaxed), 0, "case {case}: nothing went wrong");
+        if whole {
+            assert_eq!(uploaded.expect("it is there").bytes, 20_000_000);
+            assert!(hooked.read("sink/part").await == bytes, "other bytes");
+        } else {
+            assert_eq!(uploaded.err().expect("it failed").kind(), ErrorKind::Unavailable, "case {case}");
+            let listed: Vec<ObjectMeta> = hooked.inner.list(None).try_collect().await.expect("lists");
+            assert_eq!(listed, [], "case {case}");
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Hook for Faults {
+    async fn before(&self, _: &Write) -> Result<()> {
+        if self.strike() { Err(self.error()) } else { Ok(()) }
+    }
+
+    async fn after(&self, _: &Write, _: bool) -> Result<()> {
+        if self.strike() { Err(self.error()) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_in_uploads_of_many_parts_change_no_byte() {
+    let project = Project::of(
+        "map = [{ plugin = \"plugin:crimes\", retry = { attempts = 100, interval = \"0s\" } }]\nsink.format = \"lines\"",
+    );
+    let lines: String = (0..900_000).map(|n| format!("line {n}\n")).collect();
+    let project = project.file("input/a.txt", &lines);
+    let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
+    let (mut seed, mut struck) = (1, 0);
+    while struck < 30 {
+        let faults = Arc::into_inner(Faults::new(seed, 20)).expect("nobody else has it");
+        let sink = Hooked::new(faults);
+        let opened = Stores::open(&pipeline).await.expect("they open");
+        loop {
+            let stores = Stores { sink: sink.below("result"), ..opened.clone() };
+            let start = Start::Id(format!("r{seed}"));
+            match run_on(stores, &pipeline, RunOptions { start, ..RunOptions::default() }, &Events::default()).await {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "seed {seed}: {error}"),
+            }
+        }
+        assert!(sink.read(&format!("result/r{seed}/part-00000.txt")).await == lines.as_bytes(), "seed {seed}");
+        struck += sink.hook.injected.load(Relaxed);
+        seed += 1;
+    }
 }

@@ -1,6 +1,6 @@
 //! Stragglers: a task that is far slower than its peers gets a second attempt, and whichever is first counts.
 
-use std::{ffi::OsString, fmt, iter, sync::Arc, time::Duration};
+use std::{ffi::OsString, iter, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_host::{
@@ -9,18 +9,16 @@ use etl_host::{
     plugin::{Cache, Engine, Task},
     run::{RunOptions, run_on},
     steps::{Steps, rehearsal},
-    store::Store,
     stores::Stores,
 };
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
-};
+use object_store::Result;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Ended, Project, etl_host};
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::{Ended, Project, etl_host},
+};
 
 /// Eight shards of two words, of which the first attempt at shard 7 never ends by itself. Then five partitions, of
 /// which the first attempt at that of `word-3` does not either.
@@ -90,7 +88,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
          batch_timeout = \"1h\" } }]\nsink.format = \"lines\"",
     );
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let engine = Engine::new(2, Cache::of_user(|_| Some("off".into()))).expect("it starts");
+    let engine = Engine::new(2, Cache::of_user()).expect("it starts");
     let steps = Steps::load(&pipeline, &engine).expect("it loads");
     let (events, stop) = (Events::default(), CancellationToken::new());
     events.listen(StopAtFirstWord(stop.clone()));
@@ -104,63 +102,34 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     assert!(error.to_string().contains("was stopped"), "{error}");
 }
 
-/// A sink in memory, in which the first attempt at task 4 takes until the second is committed; and the second does
-/// not hear that it is, until the first wants to be.
-#[derive(Debug)]
+/// Holds up the first attempt at task 4 until the second is committed, and keeps from the second that it is until the
+/// first wants to be.
+#[derive(Debug, Default)]
 struct Gate {
-    inner: InMemory,
     committed: watch::Sender<bool>,
     wanted: Notify,
 }
 
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("gate")
-    }
-}
-
 #[async_trait::async_trait]
-impl ObjectStore for Gate {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let key = at.as_ref();
-        if key.contains("_attempts/part-00004-1-") {
-            self.committed.subscribe().wait_for(|committed| *committed).await.expect("the store is there");
+impl Hook for Gate {
+    async fn before(&self, write: &Write) -> Result<()> {
+        if write.key().contains("_attempts/part-00004-1-") {
+            self.committed.subscribe().wait_for(|committed| *committed).await.expect("the gate is there");
         }
-        let put = self.inner.put_opts(at, payload, options).await;
-        if key.ends_with("map/000004/commit.json") {
-            match put.is_ok() {
-                true => {
-                    self.committed.send_replace(true);
-                    self.wanted.notified().await;
-                }
-                false => self.wanted.notify_one(),
-            }
+        Ok(())
+    }
+
+    async fn after(&self, write: &Write, worked: bool) -> Result<()> {
+        if !write.key().ends_with("map/000004/commit.json") {
+            return Ok(());
         }
-        put
-    }
-
-    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(at, options).await
-    }
-
-    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(at, options).await
-    }
-
-    fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(at)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        if worked {
+            self.committed.send_replace(true);
+            self.wanted.notified().await;
+        } else {
+            self.wanted.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -183,18 +152,14 @@ async fn two_attempts_that_both_end_are_compared() {
     );
     let project = project.file("input/a.txt", "one\ntwo\nsix\nten\nlie\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let (committed, wanted) = (watch::Sender::new(false), Notify::new());
-    let gate = Arc::new(Gate { inner: InMemory::new(), committed, wanted });
-    let store =
-        |prefix: &str| Store::from_object_store(Arc::clone(&gate) as Arc<dyn ObjectStore>, Path::from(prefix), prefix);
+    let gate = Hooked::new(Gate::default());
     let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
-    let stores = Stores { source, run_store: store("runs"), sink: store("result") };
+    let stores = Stores { source, run_store: gate.below("runs"), sink: gate.below("result") };
     let (events, (sender, mut warnings)) = (Events::default(), tokio::sync::mpsc::unbounded_channel());
     events.listen(Warnings(sender));
     let outcome = run_on(stores, &pipeline, RunOptions::default(), &events).await.expect("it ends well");
-    let part = Path::from(format!("result/{}/part-00004.txt", outcome.run_id));
-    let result = gate.inner.get_opts(&part, GetOptions::default()).await.expect("a part").bytes().await;
-    assert_eq!(result.expect("it can be read"), "lie\n", "the second attempt was first");
+    let part = gate.read(&format!("result/{}/part-00004.txt", outcome.run_id)).await;
+    assert_eq!(part, b"lie\n", "the second attempt was first");
     // The first goes on in its thread, and may say what it finds after the end.
     let warning = tokio::time::timeout(Duration::from_secs(60), warnings.recv()).await.expect("it is said");
     let warning = warning.expect("the listener is there");

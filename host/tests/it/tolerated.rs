@@ -293,3 +293,15 @@ fn a_run_that_an_unfinished_redrive_reads_is_not_deleted() {
     assert_eq!(project.latest(), expected);
     clean(&["r"]).expect_success();
 }
+
+#[test]
+fn a_run_planned_before_plans_said_what_mappers_emit_is_redriven_if_they_are_the_same() {
+    let project = with_reduce();
+    assert_eq!(tolerate(&project, "2").code, Some(3));
+    let mut plan = json(&project, "runs/test/r/plan.json");
+    assert!(plan.as_object_mut().expect("a plan").remove("emits").is_some());
+    fs::write(project.path("runs/test/r/plan.json"), plan.to_string()).expect("written");
+    redrive(&project, &MENDED)
+        .expect_error(2, &["what the mappers emit is not in the plan, which is of an older version"]);
+    assert_eq!(redrive(&project, &["--set", "run.tolerated_failures=2"]).code, Some(3));
+}

@@ -1,0 +1,140 @@
+//! A store in memory with a hook around each of its writes.
+
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
+
+use etl_host::store::Store;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
+};
+
+/// A write, of this object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Write {
+    Put(String),
+    /// A part of an upload.
+    Part(String),
+    /// The end of an upload.
+    Complete(String),
+    /// A copy to it.
+    Copy(String),
+}
+
+impl Write {
+    /// Returns the object's key.
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::Put(key) | Self::Part(key) | Self::Complete(key) | Self::Copy(key) => key,
+        }
+    }
+}
+
+/// What happens around writes.
+#[async_trait::async_trait]
+pub(crate) trait Hook: Debug + Send + Sync + 'static {
+    /// Called before a write, which does not happen when this fails.
+    async fn before(&self, _write: &Write) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called after a write that has worked, or has not. When this fails, the store's answer is lost.
+    async fn after(&self, _write: &Write, _worked: bool) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The store.
+#[derive(Debug)]
+pub(crate) struct Hooked<H> {
+    pub(crate) inner: InMemory,
+    pub(crate) hook: Arc<H>,
+}
+
+impl<H: Hook> Hooked<H> {
+    pub(crate) fn new(hook: H) -> Arc<Self> {
+        Arc::new(Self { inner: InMemory::new(), hook: Arc::new(hook) })
+    }
+
+    /// Returns what lies below `prefix` as a store of the host.
+    pub(crate) fn below(self: &Arc<Self>, prefix: &str) -> Store {
+        Store::from_object_store(Arc::clone(self) as Arc<dyn ObjectStore>, Path::from(prefix), prefix)
+    }
+
+    /// Reads an object that is there.
+    pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
+        let found = self.inner.get_opts(&Path::from(key), GetOptions::default()).await.expect(key);
+        found.bytes().await.expect("it is in memory").to_vec()
+    }
+}
+
+async fn around<T>(hook: &impl Hook, write: Write, work: impl Future<Output = Result<T>>) -> Result<T> {
+    hook.before(&write).await?;
+    let done = work.await;
+    hook.after(&write, done.is_ok()).await?;
+    done
+}
+
+impl<H> fmt::Display for Hooked<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hooked")
+    }
+}
+
+#[async_trait::async_trait]
+impl<H: Hook> ObjectStore for Hooked<H> {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        around(&*self.hook, Write::Put(at.to_string()), self.inner.put_opts(at, payload, options)).await
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let inner = self.inner.put_multipart_opts(at, options).await?;
+        Ok(Box::new(HookedUpload { inner, key: at.to_string(), hook: Arc::clone(&self.hook) }))
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        around(&*self.hook, Write::Copy(to.to_string()), self.inner.copy_opts(from, to, options)).await
+    }
+}
+
+#[derive(Debug)]
+struct HookedUpload<H> {
+    inner: Box<dyn MultipartUpload>,
+    key: String,
+    hook: Arc<H>,
+}
+
+#[async_trait::async_trait]
+impl<H: Hook> MultipartUpload for HookedUpload<H> {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (part, hook, write) = (self.inner.put_part(data), Arc::clone(&self.hook), Write::Part(self.key.clone()));
+        Box::pin(async move { around(&*hook, write, part).await })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        around(&*self.hook, Write::Complete(self.key.clone()), self.inner.complete()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}

@@ -1,0 +1,111 @@
+//! The order of writes: whatever names something is written when that is there, so a power cut between any two leaves
+//! nothing that names what is lost.
+
+use std::sync::{Mutex, PoisonError};
+
+use etl_host::{
+    event::Events,
+    pipeline::Pipeline,
+    run::{RunOptions, Start, run_on},
+    stores::Stores,
+};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, Result, path::Path};
+use serde_json::Value;
+
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::Project,
+};
+
+/// Notes when the write of an object begins, and when the store has said that it is done.
+#[derive(Debug, Default)]
+struct Log(Mutex<Vec<(String, bool)>>);
+
+impl Log {
+    fn note(&self, key: &str, done: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((key.to_owned(), done));
+    }
+
+    /// Asserts that everything one of these keys is done before the first of those begins; there are some of each.
+    #[track_caller]
+    fn check(&self, first: impl Fn(&str) -> bool, then: impl Fn(&str) -> bool) {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = log.iter().rposition(|(key, done)| *done && first(key)).expect("something comes first");
+        let begun = log.iter().position(|(key, done)| !done && then(key)).expect("something comes then");
+        assert!(done < begun, "{:?} before {:?}", log[begun].0, log[done].0);
+    }
+}
+
+#[async_trait::async_trait]
+impl Hook for Log {
+    async fn before(&self, write: &Write) -> Result<()> {
+        self.note(write.key(), false);
+        Ok(())
+    }
+
+    async fn after(&self, write: &Write, worked: bool) -> Result<()> {
+        // Whether a store creates an object only once is found out by doing it twice.
+        if worked {
+            self.note(write.key(), true);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_names_something_is_written_after_it() {
+    let words: String =
+        (0..100).map(|n| if n % 7 == 0 { "w,too many\n".to_owned() } else { format!("w{n}\n") }).collect();
+    let project = Project::of(
+        "split.target_size = 50\nmap = [{ plugin = \"plugin:filter_clean\", config.columns = 1, max_rejects = 100 }, \
+         { plugin = \"plugin:word_count\" }]\nreduce = { plugin = \"plugin:sum\", partitions = 2 }",
+    );
+    let project = project.file("input/a.txt", words);
+    let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
+    let opened = Stores::open(&pipeline).await.expect("they open");
+    for store in [&opened.run_store, &opened.sink] {
+        assert!(format!("{store:?}").contains("fsync: true"), "on local disk, done means on the disk: {store:?}");
+    }
+    let hooked = Hooked::new(Log::default());
+    let stores = Stores { run_store: hooked.below("runs"), sink: hooked.below("result"), ..opened };
+    let options = RunOptions { start: Start::Id("r".to_owned()), ..RunOptions::default() };
+    run_on(stores, &pipeline, options, &Events::default()).await.expect("it ends well");
+
+    let log = &hooked.hook;
+    let is = |expected: &'static str| move |key: &str| key == expected;
+    let is_commit = |key: &str| key.ends_with("/commit.json");
+    log.check(|key| key.starts_with("runs/test/r/shards/"), is("runs/test/r/plan.json"));
+    log.check(is("runs/test/r/plan.json"), is_commit);
+    log.check(|key| key.starts_with("runs/test/r/map/"), |key| key.starts_with("runs/test/r/reduce/"));
+    log.check(is_commit, |key| key.starts_with("result/r/part-"));
+    log.check(|key| key.starts_with("result/r/part-"), is("result/r/_SUCCESS"));
+    log.check(is("result/r/_SUCCESS"), is("result/latest.json"));
+    log.check(is("result/latest.json"), is("runs/test/r/manifest.json"));
+    log.check(is("runs/test/r/manifest.json"), is("runs/test/r/_SUCCESS"));
+
+    let listed: Vec<_> = hooked.inner.list(Some(&Path::from("runs"))).try_collect().await.expect("it lists");
+    let mut rejects = 0;
+    let commits: Vec<String> =
+        listed.iter().map(|meta| meta.location.to_string()).filter(|key| is_commit(key)).collect();
+    assert!(commits.len() > 6, "{commits:?}");
+    for key in commits {
+        let commit: Value = serde_json::from_slice(&hooked.read(&key).await).expect("JSON");
+        let attempt = commit["attempt"].as_str().expect("an attempt");
+        let data = match &commit["output"] {
+            Value::Object(output) if output.contains_key("run_file") => {
+                format!("runs/{}", output["run_file"]["key"].as_str().expect("a key"))
+            }
+            output => format!(
+                "result/r/_attempts/part-{:05}-{attempt}.json",
+                output["part"]["part"].as_u64().expect("a part")
+            ),
+        };
+        log.check(|written| written == data, |written| written == key);
+        if let Some(set_aside) = commit["rejects"].as_str() {
+            log.check(|written| written == format!("runs/{set_aside}"), |written| written == key);
+            rejects += 1;
+        }
+    }
+    assert!(rejects > 0, "some records are set aside");
+}
