@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     stores::{S3, python},
-    support::{etl_host, etl_host_command, plugin, repository, without_cargo},
+    support::{etl_host, etl_host_command, plugin, repository, with_built_plugins},
 };
 
 /// Set, it makes the test write the reference instead of comparing it.
@@ -78,11 +78,9 @@ fn run(page: &Path, variables: &[(&str, String)]) {
     let path =
         format!("{}:{}", binary.parent().expect("a directory").display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("bash");
-    without_cargo(&mut shell).args(["-euo", "pipefail", "-c", &script]).current_dir(&work).env("PATH", path);
+    with_built_plugins(&mut shell).args(["-euo", "pipefail", "-c", &script]).current_dir(&work).env("PATH", path);
     shell.env("GUESTS", &guests).env("PLUGINS", plugin("sum").parent().expect("a directory"));
-    // Projects share what is built with the plugins, and the versions in use.
-    shell.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
-    shell.env("CARGO_NET_OFFLINE", "true").envs(variables.iter().cloned());
+    shell.envs(variables.iter().cloned());
     let output = shell.output().expect("bash starts");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));

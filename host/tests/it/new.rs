@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, without_cargo};
+use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, with_built_plugins};
 
 /// Makes a project, outside of the repository, that shares what is built with the plugins.
 fn project(step: &str) -> (TempDir, PathBuf) {
@@ -29,15 +29,12 @@ fn project(step: &str) -> (TempDir, PathBuf) {
 /// Runs the binary as somebody does who is not in a test.
 fn outside<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     let mut command = etl_host_command();
-    Ended::of(without_cargo(&mut command).env("CARGO_NET_OFFLINE", "true").args(arguments))
+    Ended::of(with_built_plugins(&mut command).args(arguments))
 }
 
 fn test_build_and_run(project: &Path) -> String {
     let mut cargo = Command::new("cargo");
-    without_cargo(&mut cargo).env("CARGO_NET_OFFLINE", "true");
-    // As the plugins are tested, so that their dependencies serve here, too.
-    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
-    let tested = succeed(cargo.current_dir(project).arg("test"));
+    let tested = succeed(with_built_plugins(cargo.current_dir(project).arg("test")));
     assert!(
         tested.contains("test result: ok.") && !tested.contains("running 0 tests\n\ntest result: ok. 0 passed"),
         "{tested}"

@@ -49,6 +49,17 @@ pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
     command
 }
 
+/// Keeps the test run's own settings from a command that builds projects, which use what is built with the plugins: it
+/// is told to build as those are, and to download nothing.
+pub(crate) fn with_built_plugins(command: &mut Command) -> &mut Command {
+    without_cargo(command)
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_PROFILE_RELEASE_LTO", "true")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_NET_OFFLINE", "true")
+}
+
 /// Runs a command, and shows what it printed if it fails.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("the command starts");
