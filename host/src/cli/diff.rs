@@ -1,6 +1,6 @@
 //! `etl-host diff`
 
-use std::{collections::BTreeMap, fmt::Write, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 
@@ -34,20 +34,27 @@ pub(super) struct DiffArgs {
     /// On how many shards both are run, spread over the source
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub sample: usize,
+    /// Exit with 1 if anything differs but time and memory, for scripts
+    #[arg(long)]
+    pub exit_code: bool,
     /// Set a key of the pipeline, such as `split.target_size=1MiB`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
+/// The exit code that says that something differs. None of the codes of a run is 1, so it cannot be taken for a failure.
+const DIFFERENT: u8 = 1;
+
 /// Runs the old and the new version of a map step on some shards, and prints what differs.
-pub(super) fn diff(args: &DiffArgs) -> Result<()> {
+pub(super) fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let pipeline = load(&args.file, &args.set, false)?;
     let request =
         Request { plugin: args.map.clone(), config: args.config.clone(), step: args.step.clone(), shards: args.sample };
     let events = shown_events(pipeline.secrets.redactor());
     let compared = block_on(&pipeline, diff::diff(&pipeline, &request, &events))?;
     print(&pipeline.secrets.redact(&text(&compared)));
-    Ok(())
+    let different = args.exit_code && !compared.is_same();
+    Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
 
 fn text(compared: &Comparison) -> String {

@@ -1,7 +1,5 @@
 //! `etl-host explain`: what an exit code, or the kind of an error, means and what to do about it.
 
-use std::fmt::Write;
-
 use clap::Args;
 
 use super::print;
@@ -26,12 +24,18 @@ struct Explanation {
     advice: &'static str,
 }
 
-const EXPLANATIONS: [Explanation; 11] = [
+const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         code: 0,
         kind: None,
         meaning: "The run is done, or was done before: the result is complete.",
         advice: "Nothing. The summary says where the result is; `latest.json` beside it points to the newest.",
+    },
+    Explanation {
+        code: 1,
+        kind: None,
+        meaning: "Of `diff --exit-code` only: the two versions of the step do not make the same of the shards compared.",
+        advice: "Nothing failed. What was printed shows the first rows and rejects that differ.",
     },
     Explanation {
         code: 2,
@@ -130,19 +134,14 @@ impl Explanation {
 
 /// Returns what can be asked for, each once.
 fn choices() -> String {
+    let all = EXPLANATIONS.iter().flat_map(|entry| [Some(entry.code.to_string()), entry.kind.map(str::to_owned)]);
     let mut names: Vec<String> = Vec::new();
-    for Explanation { code, kind, .. } in &EXPLANATIONS {
-        let of_entry = [Some(code.to_string()), kind.map(str::to_owned)];
-        names.extend(of_entry.into_iter().flatten());
-    }
-    let mut text = String::new();
-    for (position, name) in names.iter().enumerate() {
-        if !names[..position].contains(name) {
-            // Writing to a text does not fail.
-            _ = write!(text, "{}{name}", if text.is_empty() { "" } else { ", " });
+    for name in all.flatten() {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    text
+    names.join(", ")
 }
 
 #[cfg(test)]
@@ -176,7 +175,7 @@ mod tests {
         let error = explain(&ExplainArgs { code: Some("41".to_owned()) }).expect_err("no such code").to_string();
         assert_eq!(
             error,
-            "`41` is no exit code and no kind of error (choices: 0, 2, config, 3, 42, input, damaged, plugin, sandbox, 70, \
+            "`41` is no exit code and no kind of error (choices: 0, 1, 2, config, 3, 42, input, damaged, plugin, sandbox, 70, \
              internal, 75, unavailable, 130, interrupted, 143)"
         );
         assert!(explain(&ExplainArgs { code: Some("sandbox".to_owned()) }).is_ok());

@@ -102,7 +102,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
         (Some(Command::Completions(args)), _) => completions::completions(&args),
-        (Some(Command::Diff(args)), _) => diff::diff(&args)?,
+        (Some(Command::Diff(args)), _) => return Ok(diff::diff(&args)?),
         (Some(Command::Explain(args)), _) => explain::explain(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,

@@ -25,6 +25,15 @@ fn the_same_version_does_the_same_on_some_shards() {
 }
 
 #[test]
+fn a_script_is_told_by_the_exit_code_whether_something_differs() {
+    let project = pairs();
+    assert_eq!(diff(&project, "key_value", &["--exit-code"]).code, Some(0));
+    let different = diff(&project, "key_value", &["--exit-code", "--config", "{\"value\":2}"]);
+    assert_eq!((different.code, different.stderr.as_str()), (Some(1), ""), "{different:#?}");
+    diff(&project, "sum", &["--exit-code"]).expect_error(2, &["is a reduce plugin"]);
+}
+
+#[test]
 fn rows_and_rejects_that_differ_are_shown_beside_each_other() {
     let other_field = ["--config", "{\"value\":2}", "--sample", "100"];
     let ended = diff(&pairs(), "key_value", &other_field);
