@@ -141,7 +141,7 @@ async fn sampled_shards(
         Split::Plugin(step) => {
             let plugin = load(engine, step, Interface::Splitter)?;
             let (task, records) = (trial::task(0, &Events::default()), pipeline.source.format.schema());
-            let mut shards = trial::split(plugin, task, records, source.clone()).await?.shards;
+            let mut shards = trial::split(Arc::new(plugin), task, records, source.clone()).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
             let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));
             let mut taken: Vec<_> = taken.collect();

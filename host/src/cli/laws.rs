@@ -6,16 +6,16 @@ use clap::Args;
 
 use super::{
     print,
-    sample::{InputArgs, ReducerArgs, engine},
-    say,
+    sample::{InputArgs, ReducerArgs, SandboxArgs, engine},
+    say, small_runtime,
 };
 use crate::{
     error::{Error, Result},
     laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
-    plugin::{Engine, Interface},
+    plugin::{Engine, Interface, Plugin},
     report::text::{counted, printable},
     rows,
-    trial::{self, Sample},
+    trial::Sample,
 };
 
 /// How much of a counterexample is shown.
@@ -23,11 +23,13 @@ const ROWS_SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct LawsArgs {
-    /// The component file of a mapper or a reducer
+    /// The component file
     #[arg(value_name = "PLUGIN")]
     pub plugin: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub reducer: ReducerArgs,
     /// Leave a law out, such as `order` for a reducer that keeps the first row of a key; may be repeated
@@ -40,28 +42,38 @@ pub(super) fn laws(args: &LawsArgs) -> Result<()> {
     let engine = engine()?;
     let subject = subject(&engine, args)?;
     let laws = laws_to_try(subject.interface, &args.skip)?;
+    if subject.interface == Interface::Splitter {
+        return laws_of_splitter(args, &subject.plugin, &laws);
+    }
     let sample = args.input.sample(subject.interface)?;
+    try_out(&laws, &counted(sample.len() as u64, "record"), |law| laws::check(&subject, law, &sample))
+}
+
+fn laws_of_splitter(args: &LawsArgs, plugin: &Arc<Plugin>, laws: &[Law]) -> Result<()> {
+    let (runtime, records) = (small_runtime()?, args.input.source_format()?.schema());
+    let source = runtime.block_on(args.input.source())?;
+    let input = format!("`{}`", args.input.input.display());
+    try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &records, &source)))
+}
+
+/// Prints what comes of each law, and says which are broken.
+fn try_out(laws: &[Law], input: &str, check: impl Fn(Law) -> Result<Verdict>) -> Result<()> {
     let (mut broken, mut tried) = (Vec::new(), 0);
     for law in laws {
-        let verdict = laws::check(&subject, law, &sample)?;
-        print(&text(law, &verdict));
+        let verdict = check(*law)?;
+        print(&text(*law, &verdict));
         tried += usize::from(!matches!(verdict, Verdict::NotApplicable(_)));
-        if matches!(verdict, Verdict::Broken(_)) {
-            broken.push(law);
+        if matches!(verdict, Verdict::Broken(_) | Verdict::BrokenBy(_)) {
+            broken.push(*law);
         }
     }
-    say(&format!("tried on {}", counted(sample.len() as u64, "record")));
+    say(&format!("tried on {input}"));
     laws::sum_up(&broken, tried)
 }
 
 fn subject(engine: &Engine, args: &LawsArgs) -> Result<Subject> {
-    let (interface, plugin) = trial::load(engine, &args.plugin, &args.input.config)?;
-    if interface == Interface::Splitter {
-        return Err(Error::config(
-            "laws are of mappers and reducers, and this is a split plugin (`try` shows its shards)",
-        ));
-    }
-    let reducer = args.reducer.load(engine, interface)?;
+    let (interface, plugin) = args.sandbox.load(engine, &args.plugin, &args.input.config)?;
+    let reducer = args.reducer.load(engine, &args.sandbox, interface)?;
     Ok(Subject { plugin: Arc::new(plugin), interface, reducer })
 }
 
@@ -83,6 +95,7 @@ fn text(law: Law, verdict: &Verdict) -> String {
         Verdict::Holds => line("holds", ""),
         Verdict::HoldsReduced => line("holds", ": the rows in between differ, but not what the reducer makes of them"),
         Verdict::NotApplicable(why) => line("-", &format!(": {why}")),
+        Verdict::BrokenBy(why) => line("broken", &format!(": {why}")),
         Verdict::Broken(counterexample) => line("broken", "") + &broken(law, counterexample),
     }
 }
@@ -146,6 +159,6 @@ fn hint(law: Law) -> &'static str {
         Law::Shards => "If the mapper counts within a shard, `--reduce` compares what the reducer makes of its rows.\n",
         Law::Order => "If the order is meant to matter, `--skip order` leaves the law out.\n",
         Law::Combine => "Without `combine = true` it need not hold: `--skip combine` leaves it out.\n",
-        Law::Batches | Law::Deterministic => "",
+        Law::Batches | Law::Deterministic | Law::Complete => "",
     }
 }

@@ -1,4 +1,5 @@
-//! What steps are run on outside of a run, as `try` and `laws` take it: sample records, and a reducer behind a mapper.
+//! What steps are run on and with outside of a run, as `try` and `laws` take it: sample records, grants and limits, and a
+//! reducer behind a mapper.
 
 use std::{
     fs::File,
@@ -12,7 +13,7 @@ use super::say;
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     event::{Events, Level},
-    pipeline::SourceFormat,
+    pipeline::{Location, Sandbox, SourceFormat},
     plugin::{Cache, Engine, Interface, Plugin},
     reject::Reject,
     report::{
@@ -20,6 +21,7 @@ use crate::{
         text::{counted, printable},
     },
     schema::Schema,
+    source::SourceStore,
     trial::{self, Sample},
 };
 
@@ -67,6 +69,11 @@ impl InputArgs {
         }
     }
 
+    /// Opens the file or directory as the source of a splitter.
+    pub(super) async fn source(&self) -> Result<SourceStore> {
+        SourceStore::open(&Location::local(&self.input)?, &[], &Default::default()).await
+    }
+
     /// Reads the sample a plugin is to be given.
     pub(super) fn sample(&self, interface: Interface) -> Result<Sample> {
         if interface == Interface::Reducer && self.key_fields == 0 {
@@ -102,6 +109,29 @@ fn open(path: &Path) -> Result<impl Read> {
     File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
 }
 
+/// What steps are given of the real world, and what they may use.
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Give the steps something of the real world: `clock`, `random` or `env:NAME`; may be repeated
+    #[arg(long, value_name = "GRANT")]
+    pub grant: Vec<String>,
+    /// Set a key of the steps as in pipeline.toml, such as `limits.memory=1GiB`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl SandboxArgs {
+    /// Loads a plugin, to be run with that.
+    pub(super) fn load(&self, engine: &Engine, plugin: &Path, config: &str) -> Result<(Interface, Plugin)> {
+        let mut set = self.set.clone();
+        if !self.grant.is_empty() {
+            set.push(format!("grants={}", toml::Value::from(self.grant.clone())));
+        }
+        let sandbox = Sandbox::parse(plugin, &set, |name| std::env::var(name).ok())?;
+        trial::load(engine, plugin, config, &sandbox)
+    }
+}
+
 /// A reducer behind a mapper.
 #[derive(Debug, Args)]
 pub(super) struct ReducerArgs {
@@ -115,13 +145,13 @@ pub(super) struct ReducerArgs {
 
 impl ReducerArgs {
     /// Loads the reducer, if there is to be one behind a plugin of this kind.
-    pub(super) fn load(&self, engine: &Engine, behind: Interface) -> Result<Option<Plugin>> {
+    pub(super) fn load(&self, engine: &Engine, sandbox: &SandboxArgs, behind: Interface) -> Result<Option<Plugin>> {
         let Some(path) = &self.reduce else { return Ok(None) };
         if behind != Interface::Mapper {
             let step = behind.step();
             return Err(Error::config(format!("--reduce goes with a map plugin, and this is a {step} plugin")));
         }
-        match trial::load(engine, path, &self.reduce_config)? {
+        match sandbox.load(engine, path, &self.reduce_config)? {
             (Interface::Reducer, plugin) => Ok(Some(plugin)),
             (other, _) => Err(Error::config(format!("--reduce `{}` is a {} plugin", path.display(), other.step()))),
         }

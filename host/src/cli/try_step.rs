@@ -12,17 +12,15 @@ use clap::{Args, ValueEnum};
 
 use super::{
     print,
-    sample::{InputArgs, ReducerArgs, engine, rejected, shown_events},
+    sample::{InputArgs, ReducerArgs, SandboxArgs, engine, rejected, shown_events},
     say,
 };
 use crate::{
     error::{Error, Result},
-    pipeline::Location,
     plugin::{DraftShard, Interface, Plugin, Task, Usage},
     report::text::{bytes, count, counted, printable, short},
     rows,
     schema::Schema,
-    source::SourceStore,
     trial::{self, Trial},
 };
 
@@ -37,6 +35,8 @@ pub(super) struct TryArgs {
     pub plugin: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub reducer: ReducerArgs,
     /// How rows are printed [default: `table` on a terminal, else `json`]
@@ -55,8 +55,8 @@ pub(super) enum OutputFormat {
 /// Runs a step on sample records, prints what it emits, and says what else it did.
 pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     let engine = engine()?;
-    let (interface, plugin) = trial::load(&engine, &args.plugin, &args.input.config)?;
-    let reducer = args.reducer.load(&engine, interface)?;
+    let (interface, plugin) = args.sandbox.load(&engine, &args.plugin, &args.input.config)?;
+    let reducer = args.reducer.load(&engine, &args.sandbox, interface)?;
     if interface == Interface::Splitter {
         return try_splitter(args, plugin);
     }
@@ -85,11 +85,11 @@ fn reduce(reducer: &Plugin, task: &Task, schema: &Schema, rows: &RecordBatch) ->
 }
 
 fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
-    let (format, location) = (args.input.source_format()?, Location::local(&args.input.input)?);
+    let format = args.input.source_format()?;
     let (task, name) = (trial::task(0, &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
-        let source = SourceStore::open(&location, &[], &Default::default()).await?;
-        trial::split(plugin, task, format.schema(), source).await
+        let source = args.input.source().await?;
+        trial::split(Arc::new(plugin), task, format.schema(), source).await
     })?;
     print(&shown(&shards(&split.shards), args.output));
     say(&format!(

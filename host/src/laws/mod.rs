@@ -5,13 +5,14 @@
 
 mod outcome;
 mod shrink;
+mod split;
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
-pub use self::outcome::Outcome;
 use self::shrink::shrink;
+pub use self::{outcome::Outcome, split::check_splitter};
 use crate::{
     combine::PluginCombiner,
     error::{Error, ErrorKind, Result},
@@ -39,6 +40,8 @@ pub enum Law {
     Order,
     /// Combining rows first, once or twice, makes no difference to what the reducer makes of them.
     Combine,
+    /// Every byte of the source is in a shard.
+    Complete,
 }
 
 impl Law {
@@ -50,6 +53,7 @@ impl Law {
             Self::Shards => "shards",
             Self::Order => "order",
             Self::Combine => "combine",
+            Self::Complete => "complete",
         }
     }
 
@@ -61,15 +65,16 @@ impl Law {
             Self::Shards => "how records are cut into shards makes no difference",
             Self::Order => "the order of the rows of a key makes no difference",
             Self::Combine => "combining first, once or twice, makes no difference",
+            Self::Complete => "every byte of the source is in a shard",
         }
     }
 
-    /// Returns the laws of a kind of step whose input is records.
+    /// Returns the laws of a kind of step.
     pub fn of(interface: Interface) -> &'static [Self] {
         match interface {
             Interface::Mapper => &[Self::Deterministic, Self::Batches, Self::Shards],
             Interface::Reducer => &[Self::Deterministic, Self::Batches, Self::Order, Self::Combine],
-            Interface::Splitter => &[],
+            Interface::Splitter => &[Self::Deterministic, Self::Complete],
         }
     }
 }
@@ -78,7 +83,7 @@ impl Law {
 pub struct Subject {
     /// Its plugin.
     pub plugin: Arc<Plugin>,
-    /// What step that is: a mapper or a reducer.
+    /// What step that is.
     pub interface: Interface,
     /// For a mapper, the reducer of what it emits.
     pub reducer: Option<Plugin>,
@@ -95,6 +100,8 @@ pub enum Verdict {
     NotApplicable(String),
     /// Something made a difference.
     Broken(Box<Counterexample>),
+    /// What is wrong, where there are no records to show it by.
+    BrokenBy(String),
 }
 
 /// A sample that breaks a law: the smallest that was found.

@@ -52,8 +52,9 @@ pub(super) struct Source {
     /// hidden objects: those with a part that starts with `.` or `_`.
     #[serde(default)]
     pub include: Vec<String>,
-    /// What a record is: a line, or a JSON object on a line.
+    /// What a record is.
     #[serde(default)]
+    #[schemars(transform = default_value("lines"))]
     pub format: SourceFormat,
     /// With `json`: which top-level fields to read, and as what.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
@@ -63,10 +64,10 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SourceFormat {
-    /// A line that ends with `\n` or `\r\n`: one binary column.
+    /// A line that ends with `\n` or `\r\n`, as one binary column.
     #[default]
     Lines,
-    /// A JSON object on a line; its fields are columns that may hold nulls.
+    /// A JSON object on a line, whose fields are columns that may hold nulls.
     Json,
 }
 
@@ -188,8 +189,8 @@ pub(super) struct Retry {
 pub(super) struct Sink {
     /// A directory, or the URL of a prefix; not inside `source.url`.
     pub url: String,
-    /// How rows are written: an object per line, with a header, or as they are, which takes a single text or binary
-    /// column. Left out: `json`.
+    /// How rows are written.
+    #[schemars(transform = default_value("json"))]
     pub format: Option<SinkFormat>,
 }
 
@@ -237,6 +238,14 @@ pub(super) struct Run {
     #[serde(default)]
     #[schemars(transform = default_value(false))]
     pub shared: bool,
+}
+
+/// The keys of a step that count where there is no pipeline around it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Sandbox {
+    pub grants: Option<Vec<String>>,
+    pub limits: Option<Limits>,
 }
 
 /// The keys `[split]`, `[[map]]` and `[reduce]` have in common.

@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::{
@@ -162,17 +163,44 @@ impl Pipeline {
     }
 }
 
+/// What a step is given of the real world and what it may use, where there is no pipeline around it.
+#[derive(Debug, Clone, Default)]
+pub struct Sandbox {
+    /// What it is given.
+    pub grants: Grants,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl Sandbox {
+    /// Makes that of the step of `plugin`, by assignments such as `limits.memory=1GiB` and `grants=["clock"]`, which are
+    /// the keys of a step in `pipeline.toml`. What is not said has its default.
+    ///
+    /// # Errors
+    /// As [`Pipeline::load`].
+    pub fn parse(plugin: &Path, assignments: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let document = Document::parse(plugin, String::new(), assignments)?;
+        let table = deserialize(&document, document.root().clone())?;
+        Validator { document: &document, directory: Path::new("."), env: &env }.sandbox(table)
+    }
+}
+
 fn tables(
     document: &Document,
     directory: &Path,
     expanded: toml::Value,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Tables> {
-    let file: File = serde_path_to_error::deserialize(expanded).map_err(|error| {
+    let file: File = deserialize(document, expanded)?;
+    Validator { document, directory, env }.tables(file)
+}
+
+/// Reads a value of a document.
+fn deserialize<T: DeserializeOwned>(document: &Document, value: toml::Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let (key, what) = message::explain(&error);
         document.error(&key, what)
-    })?;
-    Validator { document, directory, env }.tables(file)
+    })
 }
 
 /// Returns the directory of a file, absolute.
@@ -322,7 +350,7 @@ pub enum SinkFormat {
     Json,
     /// RFC 4180, with a header.
     Csv,
-    /// The one column, a line per row.
+    /// A line per row, which takes a single text or binary column.
     Lines,
 }
 

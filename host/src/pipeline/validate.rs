@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Grants, Limits, Location, Reduce, Retry, RunSettings, Sink, SinkFormat, Source, SourceFormat, Split, Step,
+    Grants, Limits, Location, Reduce, Retry, RunSettings, Sandbox, Sink, SinkFormat, Source, SourceFormat, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
@@ -164,6 +164,18 @@ impl Validator<'_> {
             limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
             retry: self.retry(&at.key("retry"), &table.retry.unwrap_or_default())?,
             max_rejects: self.max_rejects(at, table.max_rejects, max_rejects)?,
+        })
+    }
+
+    /// Validates what a step gets and may use.
+    ///
+    /// # Errors
+    /// As [`Validator::tables`].
+    pub(super) fn sandbox(&self, table: file::Sandbox) -> Result<Sandbox> {
+        let root = KeyPath::default();
+        Ok(Sandbox {
+            grants: self.grants(&root.key("grants"), table.grants.unwrap_or_default())?,
+            limits: self.limits(&root.key("limits"), &table.limits.unwrap_or_default())?,
         })
     }
 

@@ -54,7 +54,7 @@ pub enum ReadError {
 }
 
 /// A shard as the splitter handed it over; what it names is not checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum DraftShard {
     /// Slices of objects.
     Slices(Vec<Slice>),

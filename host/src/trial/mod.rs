@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     sample::{Place, Sample},
     shuffle::{group, recut},
-    split::split,
+    split::{SplitTrial, split},
 };
 use crate::{
     chain::{lock, unshare},
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
-    pipeline::{Grants, Limits, Retry, Step},
+    pipeline::{Retry, Sandbox, Step},
     plugin::{self, Emit, Engine, Interface, Plugin, Task, Usage},
     records::record_of,
     reject::Reject,
@@ -54,11 +54,11 @@ pub struct Trial {
     pub usage: Usage,
 }
 
-/// Loads a plugin as the step it implements, with the default limits of a pipeline.
+/// Loads a plugin as the step it implements.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] when the file is no plugin, or `config` is no JSON object.
-pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<(Interface, Plugin)> {
+pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
     let interface = plugin::inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
@@ -67,8 +67,8 @@ pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<(Interface, Pl
         plugin: path.to_owned(),
         build: None,
         config: serde_json::Value::Object(config).to_string(),
-        grants: Grants::default(),
-        limits: Limits::default(),
+        grants: sandbox.grants.clone(),
+        limits: sandbox.limits.clone(),
         retry: Retry::default(),
         max_rejects: u64::MAX,
     };

@@ -34,7 +34,7 @@ pub struct SplitTrial {
 ///
 /// # Errors
 /// What the source or the splitter failed with, or which of its shards is not valid.
-pub async fn split(plugin: Plugin, task: Task, records: Schema, source: SourceStore) -> Result<SplitTrial> {
+pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: SourceStore) -> Result<SplitTrial> {
     let objects = Arc::new(source.list().await?);
     blocking::run(move || {
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");

@@ -10,6 +10,7 @@ fn laws(name: &str, arguments: &[&str]) -> Ended {
             "floats.jsonl",
             (1..40).map(|n| format!("{{\"k\":\"a\",\"x\":{}}}\n", 1.0 / f64::from(n))).collect::<String>(),
         );
+    let directory = directory.file("probes.txt", "random\n");
     let mut command = etl_host_command();
     Ended::of(command.current_dir(directory.path("")).arg("laws").arg(plugin(name)).args(arguments))
 }
@@ -101,8 +102,38 @@ fn a_reducer_that_depends_on_order_or_batches_or_cannot_combine_is_found_out() {
 }
 
 #[test]
+fn a_step_that_is_granted_entropy_is_not_deterministic() {
+    let probe = ["--input", "probes.txt", "--skip", "batches", "--skip", "shards"];
+    assert_eq!(verdicts(laws("probe_world", &probe).expect_success()), [("deterministic", "holds")]);
+    let granted = laws("probe_world", &[&probe[..], &["--grant", "random"]].concat());
+    granted.expect_error(42, &["1 of 1 laws are broken: `deterministic`"]);
+}
+
+#[test]
+fn the_shards_of_a_splitter_are_the_same_every_time_and_have_all_of_the_source() {
+    let by_size = laws("split_by_size", &["--input", "lines.txt", "--config", "{\"target_size\":50}"]);
+    assert_eq!(verdicts(by_size.expect_success()), [("deterministic", "holds"), ("complete", "holds")]);
+    let records = laws("split_random", &["--input", "lines.txt", "--config", "{\"min\":3,\"max\":3}"]);
+    assert_eq!(verdicts(records.expect_success()), [("deterministic", "holds"), ("complete", "-")]);
+
+    let crime = |mode: &str, more: &[&str]| {
+        let config = format!("{{\"mode\":\"{mode}\"}}");
+        laws("split_crimes", &[&["--input", "lines.txt", "--config", &config], more].concat())
+    };
+    let nothing = crime("zero-shards", &[]);
+    nothing.expect_error(42, &["1 of 2 laws are broken: `complete`"]);
+    assert!(nothing.stdout.contains("is in a shard: the splitter left "), "{nothing:#?}");
+    crime("overlapping", &[]).expect_error(42, &["overlaps what is taken"]);
+    assert_eq!(verdicts(crime("random-cuts", &[]).expect_success()).len(), 2);
+    let random = crime("random-cuts", &["--grant", "random"]);
+    random.expect_error(42, &["1 of 2 laws are broken: `deterministic`"]);
+    assert!(random.stdout.contains("the same output: ") && random.stdout.contains(" the first time, "), "{random:#?}");
+}
+
+#[test]
 fn what_has_no_laws_is_refused() {
-    laws("split_by_size", &["--input", "lines.txt"]).expect_error(2, &["this is a split plugin"]);
+    let reducer = plugin("sum").display().to_string();
+    laws("split_by_size", &["--input", "lines.txt", "--reduce", &reducer]).expect_error(2, &["this is a split plugin"]);
     laws("key_value", &["--input", "lines.txt", "--skip", "order"])
         .expect_error(2, &["--skip `order` is no law of a map plugin (they are: deterministic, batches, shards)"]);
     laws("sum", &["--input", "lines.txt"]).expect_error(2, &["a reducer takes rows with a key"]);

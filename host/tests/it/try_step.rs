@@ -14,6 +14,7 @@ fn try_step(name: &str, arguments: &[&str]) -> Ended {
     let directory = Project::of("")
         .file("words.txt", WORDS)
         .file("pairs.csv", "a,1\nb,2\nbad\na,3\n")
+        .file("probes.txt", "env PATH\n")
         .file("rows.jsonl", "{\"k\":\"b\",\"n\":2}\n{\"k\":\"a\",\"n\":1}\n{\"k\":\"b\",\"n\":3}\n");
     let mut command = etl_host_command();
     command.current_dir(directory.path("")).arg("try").arg(plugin(name)).args(arguments);
@@ -39,6 +40,19 @@ fn a_mapper_shows_rows_rejects_and_what_it_used() {
     let json = try_step("key_value", &["--input", "pairs.csv", "--limit", "2"]);
     assert_eq!(json.expect_success().stdout, "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":2}\n");
     assert!(json.stderr.contains("only the first 2 records were read (`--limit` sets how many)"), "{json:#?}");
+}
+
+#[test]
+fn a_step_is_tried_with_the_grants_and_limits_it_is_given() {
+    let probe = |more: &[&str]| try_step("probe_world", &[&["--input", "probes.txt"], more].concat());
+    assert!(probe(&[]).expect_success().stdout.contains("env PATH -> error: "));
+    assert!(probe(&["--grant", "env:PATH"]).expect_success().stdout.contains("env PATH -> ok: "));
+    assert!(probe(&["--set", "grants=[\"env:PATH\"]"]).expect_success().stdout.contains("env PATH -> ok: "));
+    probe(&["--set", "limits.output=1"]).expect_error(42, &["`limits.output`"]);
+    probe(&["--grant", "tea"]).expect_error(2, &["`grants[0]` is `tea`, which cannot be granted (choices: `clock`"]);
+    let misspelt = probe(&["--set", "limits.memroy=1GiB"]);
+    misspelt.expect_error(2, &["probe_world.wasm (by --set): `limits.memroy` is not a known key", "`memory`"]);
+    probe(&["--set", "max_rejects=1"]).expect_error(2, &["`max_rejects` is not a known key", "grants, limits"]);
 }
 
 #[test]
