@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, replay, runtime, say, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
-    event::{Event, Events, Level},
+    event::{Event, Events, Level, Stage},
     pipeline::Pipeline,
     report::{self, JsonLines, MetricsFile, Shared, Summary, otlp::Telemetry, text::counted},
     run::{self, Outcome, RunOptions, Start},
@@ -107,7 +107,11 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
     let by_a_step = matches!(kind, ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
     let replay = summary.failed_task().filter(|_| by_a_step).zip(run_id).and_then(|((stage, task), run_id)| {
         let command = replay::command(&program.to_string_lossy(), &args.file, &args.set, run_id, stage, task)?;
-        Some(format!("this does the same again, writing nothing:\n  {command}"))
+        let which = match stage {
+            Stage::Map if summary.has_tasks_of_several_shards() => "; give the shard that the error names",
+            _ => "",
+        };
+        Some(format!("this does the same again, writing nothing{which}:\n  {command}"))
     });
     let command = |run_id| command(program, args, &["--run-id", run_id]);
     let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(run_id))));

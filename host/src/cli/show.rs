@@ -15,7 +15,7 @@ use crate::{
     pipeline::Pipeline,
     reject::Reject,
     report::{
-        summary::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
+        summary::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
         text::{count, counted, duration, printable, time},
     },
     stores::Stores,
@@ -115,11 +115,22 @@ fn left_out_line(args: &ShowArgs, account: &Account, of: &Failure) -> String {
 
 fn failure(args: &ShowArgs, account: &Account, attempt: &Attempt) -> String {
     let AttemptEnd::Failed { error, retried, .. } = &attempt.end else { return String::new() };
-    let (task, number) = (attempt.stage.task(attempt.task), attempt.number);
+    let (task, number) = (task_of(account, attempt), attempt.number);
     let after = if *retried { ", tried again" } else { "" };
     let replay =
         replay_command(args, account, attempt.stage, attempt.task).map(|command| format!("\n             {command}"));
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
+}
+
+/// Returns what messages call the task of an attempt: by all its shards, of which any may be the one that failed.
+fn task_of(account: &Account, attempt: &Attempt) -> String {
+    match &account.plan {
+        Some(plan) if attempt.stage == Stage::Map => {
+            let shards = plan.shards.of_task(attempt.task);
+            format!("map of {}", shards_name(attempt.task, shards.end.saturating_sub(shards.start)))
+        }
+        _ => attempt.stage.task(attempt.task),
+    }
 }
 
 /// Returns the command that runs an attempt at a task again, as a shell takes it.

@@ -69,6 +69,12 @@ impl Summary {
         self.failed_task
     }
 
+    /// Returns whether a map task has several shards, so that its number does not say which one failed.
+    pub fn has_tasks_of_several_shards(&self) -> bool {
+        let tasks = self.stages.get(&Stage::Map).map(|stage| stage.tasks);
+        self.plan.zip(tasks).is_some_and(|((_, _, shards), tasks)| shards > tasks)
+    }
+
     /// Returns the run's id, once it has a plan to go on by.
     pub fn planned_run(&self) -> Option<&str> {
         self.run_id.as_deref().filter(|_| self.plan.is_some())
@@ -181,11 +187,15 @@ impl fmt::Display for Summary {
 
 /// Returns which shards failed, and the first line of why.
 pub(crate) fn left_out(shard: u32, shards: u32, error: &str) -> String {
-    let named = match shards {
-        1 => format!("shard {shard}"),
-        shards => format!("shards {shard} to {}", u64::from(shard) + u64::from(shards) - 1),
-    };
-    format!("{named}: {}", printable(error.lines().next().unwrap_or_default()))
+    format!("{}: {}", shards_name(shard, shards), printable(error.lines().next().unwrap_or_default()))
+}
+
+/// Returns what messages call so many shards, from the first one on.
+pub(crate) fn shards_name(first: u32, count: u32) -> String {
+    match count {
+        0 | 1 => format!("shard {first}"),
+        count => format!("shards {first} to {}", u64::from(first) + u64::from(count) - 1),
+    }
 }
 
 /// Writes a label and its lines, aligned; nothing if there are no lines.

@@ -30,6 +30,17 @@ fn failing() -> Project {
 }
 
 #[test]
+fn a_task_of_several_shards_is_called_by_all_of_them() {
+    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 601 }, retry = { interval = \"1ms\" }";
+    let project = Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 1\nsink.format = \"lines\""))
+        .file("input/a.txt", "a\n".repeat(700));
+    let failed = project.run(["--run-id", "bad"]);
+    failed.expect_error(42, &["shard 601", "writing nothing; give the shard that the error names:\n", " --shard 600"]);
+    let shown = on(&project, "show", &[]);
+    assert!(shown.expect_success().stdout.contains("failed     map of shards 600 to 603, attempt 2: "), "{shown:#?}");
+}
+
+#[test]
 fn runs_are_listed_newest_first_with_what_became_of_them() {
     let project = words();
     on(&project, "runs", &[]).expect_success();

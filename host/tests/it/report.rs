@@ -16,6 +16,7 @@ const HOSTILE: &str = "</script><!--<img src=x onerror=window.broken=1>-->{{data
 const LOOKS: [(&str, u32, bool); 3] = [("light", 1280, false), ("dark", 1280, true), ("phone", 390, true)];
 
 /// Opens the report of run `r` in every look, takes pictures, and checks what every report promises.
+#[expect(clippy::print_stdout, reason = "figures to be looked at by people, like the pictures")]
 fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
     let report = project.path("runs/test/r/report.html");
     let size = fs::metadata(&report).expect("there is a report").len();
@@ -24,6 +25,7 @@ fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
     for (look, width, dark) in LOOKS {
         browser.open(&report, width, dark);
         assert_eq!(browser.run("return document.documentElement.dataset.drawn"), "true", "{name}, {look}");
+        println!("{name}, {look}: {size} bytes, opened in {} ms", browser.run(OPENED_MS));
         browser.picture(&repository().join("target/report").join(format!("{name}-{look}.png")));
         assert_eq!(browser.run("return document.documentElement.scrollWidth <= innerWidth"), true, "{name}, {look}");
         assert_eq!(browser.run(CUT_OFF), Value::Array(Vec::new()), "labels that do not fit: {name}, {look}");
@@ -33,6 +35,9 @@ fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
         check(&browser);
     }
 }
+
+/// How long it took from asking for the page to having drawn it.
+const OPENED_MS: &str = "return Math.round(performance.getEntriesByType('navigation')[0].loadEventEnd)";
 
 /// The labels of the data flow that are wider than their place.
 const CUT_OFF: &str = "return [...document.querySelectorAll('.arrow b, .arrow span, .node, .tile dd, .badge')]

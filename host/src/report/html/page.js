@@ -172,7 +172,7 @@
       return [name, moves ? of(name) : '', number(counts.records_in, count), number(counts.bytes_in, bytes), number(counts.records_out, count), number(counts.bytes_out, bytes), moves ? count(again) : '', duration(duration_ms)];
     });
     section('flow', 'Data flow', 'What went from step to step. Bytes after a map are as stored: sorted and compressed.', el('div', { class: 'flow' }, parts), el('h3', {}, 'Stages'),
-      table([['stage', 'keep'], ['committed', 'num'], ['records in', 'num'], ['bytes in', 'num'], ['records out', 'num'], ['bytes out', 'num'], ['retries', 'num'], ['time', 'num']], rows));
+      table([['stage', 'keep'], ['committed', 'num'], ['records in', 'num'], ['bytes in', 'num'], ['records out', 'num'], ['bytes out', 'num'], ['retries', 'num'], ['time', 'num']], rows, 12, 'cards'));
   }
 
   // -- Where time went
@@ -415,7 +415,7 @@
     ];
     const rows = Object.entries(cost.stores).map(([name, of]) => [name, count(of.reads), count(of.writes), count(of.lists), count(of.copies), count(of.deletes), bytes(of.read_bytes), bytes(of.written_bytes)]);
     section('cost', 'Cost', data.processes.length > cost.processes ? 'Processes that were killed could not say what they used, and are not in here.' : null, el('dl', { class: 'tiles' }, tiles),
-      rows.length > 0 ? [el('h3', {}, 'Requests to stores'), table([['store', 'keep'], ['reads', 'num'], ['writes', 'num'], ['lists', 'num'], ['copies', 'num'], ['deletes', 'num'], ['bytes read', 'num'], ['bytes written', 'num']], rows)] : null);
+      rows.length > 0 ? [el('h3', {}, 'Requests to stores'), table([['store', 'keep'], ['reads', 'num'], ['writes', 'num'], ['lists', 'num'], ['copies', 'num'], ['deletes', 'num'], ['bytes read', 'num'], ['bytes written', 'num']], rows, 12, 'cards')] : null);
   }
 
   function messages() {
