@@ -9,7 +9,15 @@ use super::{
 };
 
 const EXAMPLES: &str = "\
-Examples:
+Write a plugin:
+  etl-host new ../my-step --step map                Make a project
+  etl-host build                                    Build it, in the project
+  etl-host try my_step.wasm --input orders.csv      Run the step on a sample
+  etl-host laws my_step.wasm --input orders.csv     Check what must not matter
+  etl-host diff pipeline.toml --map new.wasm        Show what a version changes
+  etl-host inspect my_step.wasm                     Show what a plugin is
+
+Run it:
   etl-host pipeline.toml                            Run a pipeline
   etl-host check pipeline.toml                      Check it, read no data
   etl-host pipeline.toml --build                    Build its plugins first
@@ -18,7 +26,12 @@ Examples:
   etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
   etl-host pipeline.toml --resume                   Finish the newest run
   etl-host pipeline.toml --redrive                  Run what was left out
-  etl-host inspect plugin.wasm                      Show what a plugin is
+
+See what happened:
+  etl-host runs pipeline.toml                       List the runs
+  etl-host show pipeline.toml                       Failures first
+  etl-host replay pipeline.toml --shard 7           Run what failed again
+  etl-host explain 42                               Explain an exit code
 
 Exit codes:
   0    done, or already done
@@ -130,7 +143,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 9);
+        assert_eq!(examples.len(), 18);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

@@ -3,7 +3,7 @@
 //! Owns what the types of [`super::file`] cannot say by themselves: defaults, ranges, and how sizes and durations are
 //! written. Whether a file is right is decided by reading it, not by the schema.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform::Transform};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ impl Bounded for Size {
     }
 
     fn describe(schema: &mut Schema, bounds: Bounds<Self>) {
-        say(schema, &format!("From {} to {}.", bounds.min, bounds.max));
+        say(schema, &between(bounds, bounds.min.0 == 0));
     }
 }
 
@@ -47,7 +47,7 @@ impl Bounded for Period {
     }
 
     fn describe(schema: &mut Schema, bounds: Bounds<Self>) {
-        say(schema, &format!("From {} to {}.", bounds.min, bounds.max));
+        say(schema, &between(bounds, bounds.min.0.is_zero()));
     }
 }
 
@@ -73,6 +73,11 @@ impl Bounded for f64 {
         schema.insert("minimum".to_owned(), bounds.min.into());
         schema.insert("maximum".to_owned(), bounds.max.into());
     }
+}
+
+/// Returns a range as a sentence.
+fn between<T: fmt::Display>(Bounds { min, max, .. }: Bounds<T>, from_nothing: bool) -> String {
+    if from_nothing { format!("At most {max}.") } else { format!("{min} to {max}.") }
 }
 
 /// Says what a key's default and range are.

@@ -78,7 +78,7 @@ fn type_of(schema: &Value, property: &Value) -> String {
 
 fn range(property: &Value) -> String {
     match (&property["minimum"], &property["maximum"]) {
-        (Value::Number(min), Value::Number(max)) => format!(" From {min} to {max}."),
+        (Value::Number(min), Value::Number(max)) => format!(" {min} to {max}."),
         _ => String::new(),
     }
 }
@@ -92,8 +92,18 @@ fn choices(schema: &Value, property: &Value) -> String {
         .flatten()
         .filter_map(|choice| {
             let about = text(choice, "description");
-            Some(format!("`{}`: {}", choice["const"].as_str()?, about.trim_end_matches('.')))
+            Some(format!("`{}`: {}", choice["const"].as_str()?, clause(&about)))
         })
         .collect();
     if choices.is_empty() { String::new() } else { format!(" {}.", choices.join("; ")) }
+}
+
+/// Returns a sentence as a part of another one; what begins with several capitals is a name.
+fn clause(sentence: &str) -> String {
+    let sentence = sentence.trim_end_matches('.');
+    let is_name = sentence.chars().nth(1).is_some_and(char::is_uppercase);
+    match sentence.split_at_checked(1) {
+        Some((first, rest)) if !is_name => first.to_lowercase() + rest,
+        _ => sentence.to_owned(),
+    }
 }
