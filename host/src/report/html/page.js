@@ -432,7 +432,7 @@
     const processes = data.processes.map(of => [of.name, time(of.started_at_ms), duration(of.last_at_ms - of.started_at_ms), of.ending ? endings[of.ending.how] : 'at work, or killed']);
     section('configuration', 'Configuration', null,
       steps.length > 0 ? [el('h3', {}, 'Plugins'), table([['step', 'keep'], ['plugin', 'text'], ['SHA-256', '']], steps)] : null,
-      processes.length > 0 ? [el('h3', {}, 'Processes'), table([['process', 'keep mono'], ['started', 'keep'], ['at work', 'num'], ['end', 'keep']], processes, 12, 'fit')] : null,
+      processes.length > 0 ? [el('h3', {}, 'Processes'), table([['process', 'keep mono'], ['started', 'keep'], ['at work', 'num'], ['end', 'keep']], processes, 12, 'fit cards')] : null,
       data.document ? [el('h3', {}, 'pipeline.toml, as it was planned'), el('pre', { tabindex: 0 }, el('code', {}, data.document))] : null);
   }
 
