@@ -82,11 +82,6 @@ impl RunLayout {
         &self.root
     }
 
-    /// Returns the run's id.
-    pub fn run_id(&self) -> &str {
-        self.root.rsplit('/').next().unwrap_or_default()
-    }
-
     /// Returns the key of the frozen plan.
     pub fn plan(&self) -> String {
         format!("{}/plan.json", self.root)

@@ -74,17 +74,6 @@ impl Records {
         }
     }
 
-    /// Returns where a row's record is from, as in messages.
-    ///
-    /// # Errors
-    /// As [`Records::reject`].
-    ///
-    /// # Panics
-    /// As [`Records::reject`].
-    pub fn place(&self, row: usize) -> Result<String> {
-        Ok(self.reject(row, "", "")?.place().unwrap_or_default())
-    }
-
     /// Returns the row of the record that starts at byte `offset`, of this object if one is given.
     pub fn row_at(&self, object: Option<&str>, offset: u64) -> Option<usize> {
         let Batch::Source(batch) = &self.batch else { return None };
