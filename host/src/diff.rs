@@ -139,7 +139,7 @@ async fn sampled_shards(
             pick(&spread(all, count))
         }
         Split::Plugin(step) => {
-            let plugin = load(engine, step, Interface::Splitter)?;
+            let plugin = trial::load_step(engine, step, Interface::Splitter)?;
             let (task, records) = (trial::task(0, &Events::default()), pipeline.source.format.schema());
             let mut shards = trial::split(Arc::new(plugin), task, records, source.clone()).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
@@ -170,12 +170,6 @@ async fn read(
     }
 }
 
-fn load(engine: &Engine, step: &Step, interface: Interface) -> Result<Plugin> {
-    let plugin = trial::load_step(engine, step, interface)?;
-    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
-    Ok(plugin)
-}
-
 /// The two versions of a step, and the steps before it.
 struct Versions {
     before: Vec<Plugin>,
@@ -195,7 +189,7 @@ impl Versions {
         if let Some(config) = &request.config {
             new.config.clone_from(config);
         }
-        let map = |step: &Step| load(engine, step, Interface::Mapper);
+        let map = |step: &Step| trial::load_step(engine, step, Interface::Mapper);
         let before = pipeline.maps[..index].iter().map(map).collect::<Result<_>>()?;
         Ok(Self { before, old: map(&pipeline.maps[index])?, new: map(&new)? })
     }

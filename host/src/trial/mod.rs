@@ -72,19 +72,19 @@ pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Re
         retry: Retry::default(),
         max_rejects: u64::MAX,
     };
-    let plugin = load_step(engine, &step, interface)?;
-    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
-    Ok((interface, plugin))
+    Ok((interface, load_step(engine, &step, interface)?))
 }
 
-/// Loads the plugin of a pipeline's step for trials.
+/// Loads the plugin of a step for trials.
 ///
 /// # Errors
-/// As [`Engine::load`].
+/// As [`Engine::load`]; [`ErrorKind::Config`] when the plugin says that it takes another configuration.
 pub fn load_step(engine: &Engine, step: &Step, interface: Interface) -> Result<Plugin> {
     let mut step = step.clone();
     step.limits.output_bytes = step.limits.output_bytes.min(OUTPUT_BYTES_MAX);
-    engine.load(&step, interface)
+    let plugin = engine.load(&step, interface)?;
+    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
+    Ok(plugin)
 }
 
 /// Returns the task of a trial: shard or partition `number`, whose messages go to `events`.
