@@ -16,6 +16,8 @@ const BYTES_MAX: usize = 64 * 1024;
 const DEPTH_MAX: usize = 32;
 /// How many choices are compared and listed.
 const CHOICES_MAX: usize = 50;
+/// The longest text that is shown as it is, in characters.
+const SHOWN_MAX: usize = 50;
 
 /// A plugin's description of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,7 +269,7 @@ fn unknown(name: &str, known: Option<&Map<String, Value>>) -> String {
 fn no_choice(choices: &[&Value], value: &Value) -> String {
     let listed = quoted(choices);
     match value {
-        Value::String(text) if text.chars().count() <= CHOICES_MAX => format!("is `{text}` (choices: {listed})"),
+        Value::String(text) if text.chars().count() <= SHOWN_MAX => format!("is `{text}` (choices: {listed})"),
         _ => format!("must be one of {listed}, not {}", found(value)),
     }
 }

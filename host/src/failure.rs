@@ -29,7 +29,7 @@ pub struct Failure {
     pub more_slices: u64,
     /// What kind of error the last attempt ended with.
     pub kind: ErrorKind,
-    /// That error, cut to 1 KiB.
+    /// That error, cut like the reason of a reject.
     pub error: String,
 }
 

@@ -97,8 +97,8 @@ impl<'a> Failures<'a> {
     /// fail, its commit counts.
     ///
     /// # Errors
-    /// When they are too many by now, or a store fails; or with the task's own error, when it was committed with an output before, which proved to
-    /// be damaged: partitions may have been reduced from it.
+    /// When they are too many by now, or a store fails; or with the task's own error, when it was committed with an
+    /// output before, which proved to be damaged: partitions may have been reduced from it.
     pub async fn commit(mut self, ledger: &mut Ledger) -> Result<()> {
         let Some(Tolerance { context, planned, limit }) = self.tolerance.take() else { return Ok(()) };
         // Other processes may have left out others by now.

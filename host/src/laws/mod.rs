@@ -275,9 +275,7 @@ fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Out
     };
     let rows: Vec<RecordBatch> = mapped.iter().map(|trial| trial.rows.clone()).collect();
     let reduced = trial::reduce(reducer, &task(0), schema, &trial::group(schema, &rows, || None)?)?;
-    let mut outcome = Outcome::of(&[reduced]);
-    outcome.rejects = Outcome::of(&mapped).rejects;
-    Ok(outcome)
+    Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
 }
 
 /// Groups the rows of shards after each shard's went through the reducer as combiner; or, `twice`, all of them once more.

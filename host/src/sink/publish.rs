@@ -37,7 +37,8 @@ pub struct Latest {
 }
 
 /// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`, and last deletes what lost
-/// attempts left. `failed_shards` are left out of the result, which `latest.json` says. Returns the parts' keys below the sink, in the order given.
+/// attempts left. `failed_shards` are left out of the result, which `latest.json` says. Returns the parts' keys below
+/// the sink, in the order given.
 ///
 /// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
 /// all, and `_SUCCESS` only when all are.
