@@ -262,17 +262,30 @@ fn check(batch: &RecordBatch) {
 mod tests {
     use std::fs;
 
+    use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
     use proptest::{collection::vec, prelude::*, sample::Index};
 
     use super::*;
+    use crate::{
+        scratch::Scratch,
+        shuffle::{ShuffleSettings, ShuffleWriter},
+    };
 
-    /// Calls `target` with each of its seeds, and with seeds that were changed here and there.
-    fn check_target(name: &str, target: fn(&[u8])) {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
-        let entries = fs::read_dir(&directory).expect("a directory of seeds");
-        let seeds: Vec<Vec<u8>> =
-            entries.map(|entry| fs::read(entry.expect("an entry").path()).expect("reads")).collect();
+    /// Calls `target` with each of its seeds, those that lie in a directory and those that are `made`, and with seeds
+    /// that were changed here and there. Writes all of them for the fuzzer, if asked to.
+    fn check_target(name: &str, made: Vec<Vec<u8>>, target: fn(&[u8])) {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let entries = fs::read_dir(fuzz.join("seeds").join(name)).into_iter().flatten();
+        let kept = entries.map(|entry| fs::read(entry.expect("an entry").path()).expect("reads"));
+        let seeds: Vec<Vec<u8>> = kept.chain(made).collect();
         assert!(!seeds.is_empty());
+        if std::env::var_os("ETL_HOST_WRITE_SEEDS").is_some() {
+            let corpus = fuzz.join("corpus").join(name);
+            fs::create_dir_all(&corpus).expect("made");
+            (0..)
+                .zip(&seeds)
+                .for_each(|(n, seed): (u32, _)| fs::write(corpus.join(n.to_string()), seed).expect("written"));
+        }
         seeds.iter().for_each(|seed| target(seed));
         let changes = (any::<Index>(), vec((any::<Index>(), any::<u8>()), 1..6), any::<Index>());
         proptest!(ProptestConfig::with_cases(400), |((seed, changes, cut) in changes)| {
@@ -286,33 +299,57 @@ mod tests {
         proptest!(ProptestConfig::with_cases(100), |(bytes in vec(any::<u8>(), 0..300))| target(&bytes));
     }
 
+    /// Makes run files behind their indexes, and the first block of each.
+    fn shuffled() -> Vec<Vec<u8>> {
+        let schema = fields();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec![Some("a"), None, Some("é")])),
+            Arc::new(Int64Array::from(vec![Some(-1), Some(7), None])),
+            Arc::new(Float64Array::from(vec![Some(0.5), None, Some(f64::NAN)])),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ];
+        let rows = RecordBatch::try_new(Arc::clone(&schema.fields), columns).expect("rows");
+        let of = |partitions| {
+            let scratch = Scratch::new(None, u64::MAX);
+            let settings = ShuffleSettings { partitions, memory_bytes: 1 << 20, fan_in: 2, scratch };
+            let mut writer = ShuffleWriter::new(settings, schema.clone(), None).expect("it has a key");
+            writer.push(rows.clone()).expect("taken");
+            let mut file = Vec::new();
+            let index = writer.finish(&mut file).expect("written");
+            let (start, length) = (index.partitions[0].offset as usize, index.partitions[0].blocks[0].length as usize);
+            let block = file[start..start + length].to_vec();
+            [[to_json(&index).expect("JSON"), b"\n".to_vec(), file].concat(), block]
+        };
+        [1, 3].into_iter().flat_map(of).collect()
+    }
+
     #[test]
     fn pipelines() {
-        check_target("pipeline", pipeline);
+        check_target("pipeline", Vec::new(), pipeline);
     }
 
     #[test]
     fn slices_of_objects() {
-        check_target("slices", slices);
+        check_target("slices", Vec::new(), slices);
     }
 
     #[test]
     fn batches_of_guests() {
-        check_target("guest_batch", guest_batch);
+        check_target("guest_batch", vec![vec![0; 900], (0..900).map(|n| (n * 151 % 256) as u8).collect()], guest_batch);
     }
 
     #[test]
     fn run_files() {
-        check_target("run_file", run_file);
+        check_target("run_file", shuffled(), run_file);
     }
 
     #[test]
     fn commits() {
-        check_target("commit", commit);
+        check_target("commit", Vec::new(), commit);
     }
 
     #[test]
     fn plans() {
-        check_target("plan", plan);
+        check_target("plan", Vec::new(), plan);
     }
 }
