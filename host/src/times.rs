@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 /// What an attempt does, most of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Waits for data, and for a worker.
+    /// Waits for a worker.
+    Wait,
+    /// Waits for data.
     Read,
     /// Finds records and parses them.
     Decode,
@@ -40,7 +42,9 @@ pub enum Work {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Times {
-    /// Waiting for data, and for a worker.
+    /// Waiting for a worker.
+    pub wait_us: u64,
+    /// Waiting for data.
     pub read_us: u64,
     /// Finding records and parsing them.
     pub decode_us: u64,
@@ -65,6 +69,7 @@ pub struct Times {
 impl Times {
     /// Adds other times to these.
     pub fn add(&mut self, other: &Self) {
+        self.wait_us += other.wait_us;
         self.read_us += other.read_us;
         self.decode_us += other.decode_us;
         self.guest_us += other.guest_us;
@@ -79,6 +84,7 @@ impl Times {
 
     fn of(&mut self, work: Work) -> &mut u64 {
         match work {
+            Work::Wait => &mut self.wait_us,
             Work::Read => &mut self.read_us,
             Work::Decode => &mut self.decode_us,
             Work::Guest => &mut self.guest_us,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::blocking;
-
-use crate::times::{Work, spend};
+use crate::{
+    blocking,
+    times::{Work, spend},
+};
 
 /// The workers of a run.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ impl Workers {
     /// Takes a worker on the current blocking thread, waiting for one to come free.
     pub fn take(&self) -> Worker {
         let mut worker = Worker { workers: self.clone(), permit: None };
-        spend(Work::Read, || worker.resume());
+        worker.resume();
         worker
     }
 }
@@ -41,16 +42,14 @@ impl Worker {
     /// Waits for something with the worker given back meanwhile.
     pub fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.permit = None;
-        spend(Work::Read, || {
-            let result = wait();
-            self.resume();
-            result
-        })
+        let result = spend(Work::Read, wait);
+        self.resume();
+        result
     }
 
     fn resume(&mut self) {
         let free = Arc::clone(&self.workers.free);
-        let permit = blocking::wait(free.acquire_owned());
+        let permit = spend(Work::Wait, || blocking::wait(free.acquire_owned()));
         self.permit = Some(permit.expect("the semaphore is never closed"));
     }
 }

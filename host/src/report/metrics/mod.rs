@@ -307,8 +307,9 @@ impl Monotonic {
 
 impl Times {
     /// Returns each kind of work with its microseconds.
-    fn named(&self) -> [(&'static str, u64); 10] {
+    fn named(&self) -> [(&'static str, u64); 11] {
         [
+            ("wait", self.wait_us),
             ("read", self.read_us),
             ("decode", self.decode_us),
             ("guest", self.guest_us),
