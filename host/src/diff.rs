@@ -2,7 +2,11 @@
 //!
 //! Owns which shards these are, and what differs. Reads the source; writes nothing to a store. Called by `etl-host diff`.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
@@ -14,6 +18,7 @@ use crate::{
     event::Events,
     pipeline::{Pipeline, Split, Step},
     plugin::{Cache, DraftShard, Engine, Interface, Plugin},
+    reject::Reject,
     rows::values,
     schema::Schema,
     source::{self, Object, Slice, SourceStore},
@@ -229,8 +234,9 @@ impl Side {
         };
         let first: UInt64Array = only.iter().take(KEPT_MAX).copied().collect::<Vec<u64>>().into();
         let rows = take_record_batch(&trial.rows, &first).or_kind(ErrorKind::Internal, || "cannot take rows")?;
-        let others = other.map(rejects).unwrap_or_else(|| rejects(&trial));
-        let rejects = rejects(&trial).into_iter().filter(|reject| !others.contains(reject)).take(KEPT_MAX).collect();
+        let text = |trial: &Trial| -> Vec<String> { trial.rejects.iter().map(Reject::to_string).collect() };
+        let others: HashSet<String> = text(other.unwrap_or(&trial)).into_iter().collect();
+        let rejects = text(&trial).into_iter().filter(|reject| !others.contains(reject)).take(KEPT_MAX).collect();
         Ok(Self { only_here: only.len(), rows, rejects, trial })
     }
 }
@@ -250,14 +256,6 @@ fn only_in(trial: &Trial, other: &Trial) -> Vec<u64> {
         _ => true,
     };
     (0..trial.rows.num_rows()).filter(is_only_here).map(|row| row as u64).collect()
-}
-
-fn rejects(trial: &Trial) -> Vec<String> {
-    let text = |reject: &crate::reject::Reject| match (&reject.object, reject.offset) {
-        (Some(object), Some(offset)) => format!("{object}:{offset}: {}", reject.reason),
-        _ => format!("{}: {}", reject.record.as_deref().unwrap_or_default(), reject.reason),
-    };
-    trial.rejects.iter().map(text).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Owns the shape of a line in `rejects/…jsonl`. The source makes rejects of malformed records, the plugin layer of
 //! those a step rejects or traps on; the commit of the attempt decides which of them count.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,8 @@ impl Reject {
         match (&self.record, &self.record_hex) {
             (Some(text), _) if text.is_empty() => "an empty record".to_owned(),
             (Some(text), _) => format!("record {}", shown(text)),
-            (None, hex) => format!("record of bytes {}", shown(hex.as_deref().unwrap_or_default())),
+            (None, Some(hex)) => format!("record of bytes {}", shown(hex)),
+            (None, None) => "a record".to_owned(),
         }
     }
 
@@ -126,6 +127,16 @@ impl Reject {
             Err(_) => self.record_hex = Some(hex(kept)),
         }
         self
+    }
+}
+
+/// As in messages, but for who set it aside: `` `a.csv` at byte 59: it lacks a city: record `1099,Bern` ``.
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place() {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: {}", self.reason, self.shown_record())
     }
 }
 
@@ -177,7 +188,8 @@ mod tests {
         assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
         let made = Reject::new("map", "no").of_shard(3, 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
-        assert_eq!(Reject::new("map", "no").with_record(b"a\xff").shown_record(), "record of bytes `61ff`");
+        assert_eq!(line.to_string(), "`a.csv` at byte 59: no: record `1099,Bern`");
+        assert_eq!(Reject::new("map", "no").with_record(b"a\xff").to_string(), "no: record of bytes `61ff`");
         let long = Reject::new("map", "no").with_record("é".repeat(101).as_bytes());
         assert_eq!((long.place(), long.shown_record()), (None, format!("record `{}…`", "é".repeat(100))));
     }

@@ -172,13 +172,7 @@ pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> 
 
 /// Returns a reject in one line.
 pub(super) fn rejected(reject: &Reject) -> String {
-    let place = match (&reject.object, reject.offset) {
-        (Some(object), Some(offset)) => format!("{object}:{offset}: "),
-        _ => String::new(),
-    };
-    let record = reject.record.as_ref().or(reject.record_hex.as_ref());
-    let record = record.map(|record| format!(": {}", record.chars().take(200).collect::<String>())).unwrap_or_default();
-    printable(&format!("rejected {place}{}{record}", reject.reason).replace('\n', "\\n"))
+    printable(&format!("rejected {reject}").replace('\n', "\\n"))
 }
 
 #[cfg(test)]
@@ -188,6 +182,6 @@ mod tests {
     #[test]
     fn a_reject_is_one_line() {
         let reject = Reject::new("map", "no\nkey").at("a.csv", 59).with_record(b"x\x1b");
-        assert_eq!(rejected(&reject), "rejected a.csv:59: no\\nkey: x\\u{1b}");
+        assert_eq!(rejected(&reject), "rejected `a.csv` at byte 59: no\\nkey: record `x\\u{1b}`");
     }
 }

@@ -13,7 +13,6 @@ use crate::{
     history::{self, Account, Attempt, AttemptEnd, Ending, Message},
     json::to_json_pretty,
     pipeline::Pipeline,
-    reject::Reject,
     report::{
         summary::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
         text::{count, counted, duration, printable, time},
@@ -87,7 +86,7 @@ fn text(args: &ShowArgs, account: &Account) -> String {
         let by = account.rejected.iter().map(|(step, number)| format!("{step} {}", count(*number)));
         let by = by.collect::<Vec<_>>().join(", ");
         say("rejects", &[if by.is_empty() { count(totals.rejects) } else { by }]);
-        say("", &some(account.reject_samples.iter().map(reject_line)));
+        say("", &some(account.reject_samples.iter().map(|reject| printable(&format!("{}: {reject}", reject.step)))));
     }
     let loud = account.messages.iter().filter(|message| matches!(message.level, Level::Warn | Level::Error));
     say("messages", &some(loud.map(message_line)));
@@ -141,17 +140,6 @@ fn replay_command(args: &ShowArgs, account: &Account, stage: Stage, task: u32) -
 fn committed(stage: Stage, account: &Account) -> String {
     let of = &account.stages[&stage];
     format!("{} of {} of {}", count(of.committed), counted(of.tasks, "task"), stage.name())
-}
-
-fn reject_line(reject: &Reject) -> String {
-    let place = match (&reject.object, reject.offset) {
-        (Some(object), Some(offset)) => format!(" of {object} at byte {offset}"),
-        (Some(object), None) => format!(" of {object}"),
-        _ => String::new(),
-    };
-    let record = reject.record.as_ref().or(reject.record_hex.as_ref());
-    let record = record.map(|record| format!(": {record}")).unwrap_or_default();
-    printable(&format!("{}{place}: {}{record}", reject.step, reject.reason))
 }
 
 fn message_line(message: &Message) -> String {

@@ -116,7 +116,7 @@ fn rows_past_the_limit_are_counted_and_rejects_shown() {
     assert_eq!(again.expect_success().stdout, "{\"line\":\"good\"}\n".repeat(20));
     for text in [
         "… and 30 more rows (`--limit` ",
-        "map of shard 0: 51 records in, 50 rows out, 1 rejected\n  rejected a.txt:250: panicked",
+        "map of shard 0: 51 records in, 50 rows out, 1 rejected\n  rejected `a.txt` at byte 250: panicked",
     ] {
         assert!(again.stderr.contains(text), "no `{text}` in {again:#?}");
     }

@@ -33,7 +33,7 @@ fn a_mapper_shows_rows_rejects_and_what_it_used() {
         "map plugin `key_value.wasm`: 4 records in, 3 rows out, 1 rejected, ",
         " a record, ",
         " of memory",
-        "rejected pairs.csv:8: the line has no field 1 (fields count from 0): bad",
+        "rejected `pairs.csv` at byte 8: the line has no field 1 (fields count from 0): record `bad`",
     ] {
         assert!(ended.stderr.contains(text), "no `{text}` in {ended:#?}");
     }
