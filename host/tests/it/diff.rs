@@ -51,7 +51,10 @@ fn rows_and_rejects_that_differ_are_shown_beside_each_other() {
     assert!(!ended.stdout.contains("k3 "), "what is the same is not shown: {ended:#?}");
 
     let rejecting = diff(&pairs(), "key_value", &["--config", "{\"value\":3}", "--sample", "1"]);
-    assert!(rejecting.expect_success().stdout.contains("+  `a.csv` at byte 0: the line has no field 3"), "{rejecting:#?}");
+    assert!(
+        rejecting.expect_success().stdout.contains("+  `a.csv` at byte 0: the line has no field 3"),
+        "{rejecting:#?}"
+    );
     let columns = diff(&pairs(), "word_count", &[]);
     assert!(
         columns

@@ -84,8 +84,7 @@ fn a_run_is_shown_with_its_failures_first_and_the_numbers_of_its_manifest() {
     let project = words();
     project.result(["--run-id", "good"]);
     let good = json(&on(&project, "show", &["--json"]));
-    let manifest = std::fs::read_to_string(project.path("runs/test/good/manifest.json")).expect("a manifest");
-    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let manifest = project.json("runs/test/good/manifest.json");
     assert_eq!(good["stages"]["map"]["counts"], manifest["mapped"]);
     assert_eq!(good["stages"]["reduce"]["counts"], manifest["reduced"]);
     assert_eq!((&good["run"]["state"], &good["failures"]), (&"complete".into(), &Value::Array(Vec::new())));

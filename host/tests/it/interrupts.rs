@@ -121,8 +121,7 @@ fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     assert_eq!(events.len(), 2, "each process has its own");
     let events = events.concat();
     let finished = |event: &&str| event.contains("attempt_finished") && event.contains(MAP);
-    let plan = std::fs::read_to_string(project.path("runs/test/r/plan.json")).expect("a plan");
-    let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    let plan = project.json("runs/test/r/plan.json");
     // Attempts that were under way at the signal ended within the grace, so no shard was mapped twice.
     assert_eq!(events.lines().filter(finished).count() as u64, plan["shards"].as_u64().expect("a number"));
 }

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::Value;
-
 use crate::support::Project;
 
 const WORD_COUNT: &str = "map = [{ plugin = \"plugin:filter_clean\", config = { columns = 2 } }, { plugin = \"plugin:key_value\" }]\n\
@@ -29,8 +27,7 @@ fn the_metrics_at_the_end_are_those_of_the_manifest() {
     let name = file.to_str().expect("text");
     project.result(["--run-id", "r", "--metrics", name]);
     let text = fs::read_to_string(&file).expect("there are metrics");
-    let manifest = fs::read_to_string(project.path("runs/test/r/manifest.json")).expect("a manifest");
-    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let manifest = project.json("runs/test/r/manifest.json");
     for (name, stage, of) in [
         ("records_read_total", "map", &manifest["mapped"]["records_in"]),
         ("read_bytes_total", "map", &manifest["mapped"]["bytes_in"]),

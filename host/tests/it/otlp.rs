@@ -15,7 +15,6 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
-use serde_json::Value as Json;
 
 use crate::{
     metrics::project,
@@ -109,8 +108,7 @@ fn a_run_its_stages_and_attempts_are_spans_and_its_counts_metrics() {
     let ([root], [map]) = (&roots[..], &maps[..]) else { panic!("{spans:#?}") };
     assert_eq!((root.parent_span_id.len(), &map.parent_span_id), (0, &root.span_id));
     assert_eq!(attributes(&root.attributes)["etl_host.run_id"], "r");
-    let manifest = std::fs::read_to_string(project.path("runs/test/r/manifest.json")).expect("a manifest");
-    let manifest: Json = serde_json::from_str(&manifest).expect("JSON");
+    let manifest = project.json("runs/test/r/manifest.json");
     assert_eq!(attributes(&map.attributes)["etl_host.records_in"], manifest["mapped"]["records_in"].to_string());
     let attempts = named("map attempt");
     assert_eq!(Some(attempts.len() as u64), manifest["shards"].as_u64());

@@ -28,7 +28,7 @@ fn good(lines: &str) -> String {
 fn rejects(project: &Project) -> Vec<Value> {
     let runs = project.path("runs");
     let manifest = project.files("runs").into_iter().find(|file| file.ends_with("manifest.json")).expect("it is done");
-    let manifest: Value = serde_json::from_str(&fs::read_to_string(runs.join(manifest)).expect("read")).expect("JSON");
+    let manifest = project.json(&format!("runs/{manifest}"));
     let files = manifest["rejects"].as_array().expect("a list").iter();
     let texts = files.map(|file| fs::read_to_string(runs.join(file.as_str().expect("a key"))).expect("it is there"));
     let rejects: Vec<Value> = texts

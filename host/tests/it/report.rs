@@ -58,11 +58,6 @@ fn figure(browser: &Browser, name: &str) -> (u64, String) {
     (value.parse().expect("a number"), text.to_owned())
 }
 
-fn manifest(project: &Project) -> Value {
-    let manifest = fs::read_to_string(project.path("runs/test/r/manifest.json")).expect("a manifest");
-    serde_json::from_str(&manifest).expect("JSON")
-}
-
 #[test]
 fn a_report_shows_the_numbers_of_the_manifest() {
     let pipeline = r#"
@@ -76,7 +71,7 @@ fn a_report_shows_the_numbers_of_the_manifest() {
     let project = Project::of(pipeline).file("input/a.csv", lines.collect::<String>());
     let ended = project.run(["--run-id", "r"]);
     assert!(ended.expect_success().stdout.contains("\nreport     "), "{ended:#?}");
-    let manifest = manifest(&project);
+    let manifest = project.json("runs/test/r/manifest.json");
     look_at(&project, "good", |browser| {
         for (name, expected) in [
             ("map.records_in", &manifest["mapped"]["records_in"]),

@@ -59,8 +59,7 @@ fn clock_and_random_numbers_are_the_runs_and_the_same_every_time() {
     let line = |text: &str, n: usize| text.lines().nth(n).expect("three lines").to_owned();
     assert_eq!(line(&first, 0), line(&second, 0), "random numbers differ");
     assert_eq!(line(&first, 2), line(&second, 2), "the monotonic clock differs");
-    let plan = std::fs::read_to_string(project.path("runs/test/one/plan.json")).expect("a plan");
-    let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    let plan = project.json("runs/test/one/plan.json");
     assert_eq!(line(&first, 1), format!("clock -> ok: {}", plan["planned_at_ms"]));
 }
 

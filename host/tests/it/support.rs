@@ -171,10 +171,15 @@ impl Project {
         peak_kib / 1024
     }
 
+    /// Reads a document.
+    #[track_caller]
+    pub(crate) fn json(&self, file: &str) -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(self.path(file)).expect(file)).expect("JSON")
+    }
+
     /// Reads the parts that `latest.json` points to.
     pub(crate) fn latest(&self) -> Vec<(String, String)> {
-        let latest = fs::read_to_string(self.path("result/latest.json")).expect("there is a result");
-        let latest: serde_json::Value = serde_json::from_str(&latest).expect("`latest.json` is JSON");
+        let latest = self.json("result/latest.json");
         let part = |part: &serde_json::Value| {
             let key = part.as_str().expect("a part is a key");
             let text = fs::read_to_string(self.path("result").join(key)).expect("the part is there");
