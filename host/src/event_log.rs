@@ -38,8 +38,9 @@ impl EventLog {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let text = self.text();
-            if text.len() > written + written / 2 && self.store.put(&self.key, text.clone()).await.is_ok() {
-                written = text.len();
+            let size = text.len();
+            if size > written + written / 2 && self.store.put(&self.key, text).await.is_ok() {
+                written = size;
             }
         }
     }

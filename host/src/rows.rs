@@ -12,7 +12,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use serde_json::Value;
 
-use crate::report::text::printable;
+use crate::report::{table, text::printable};
 
 /// The widest a column is shown.
 const WIDTH_MAX: usize = 60;
@@ -25,20 +25,10 @@ pub fn table(rows: &RecordBatch, marks: Option<&[&str]>) -> String {
         let cells = [""].iter().chain(marks).map(|mark| (*mark).to_owned()).collect();
         columns.insert(0, Column { cells, right: false });
     }
-    let widths: Vec<usize> = columns.iter().map(Column::width).collect();
-    let mut text = String::new();
-    for line in 0..=rows.num_rows() {
-        let mut shown = String::new();
-        for (column, width) in columns.iter().zip(&widths) {
-            let cell = &column.cells[line];
-            let padding = " ".repeat(width - cell.chars().count());
-            let (before, behind) = if column.right { (padding, String::new()) } else { (String::new(), padding) };
-            let gap = if shown.is_empty() { "" } else { "  " };
-            _ = write!(shown, "{gap}{before}{cell}{behind}");
-        }
-        _ = writeln!(text, "{}", shown.trim_end());
-    }
-    text
+    let line = |line: usize| -> Vec<String> { columns.iter().map(|column| column.cells[line].clone()).collect() };
+    let lines: Vec<Vec<String>> = (0..=rows.num_rows()).map(line).collect();
+    let right: Vec<usize> = (0..columns.len()).filter(|column| columns[*column].right).collect();
+    table::table(&lines, 0, &right)
 }
 
 /// Returns rows as JSON Lines, columns in their order. Bytes that are text are a string, others one of hexadecimal
@@ -78,10 +68,6 @@ impl Column {
         });
         let cells = [field.name().clone()].into_iter().chain(cells).map(|cell| shown(&cell)).collect();
         Self { cells, right }
-    }
-
-    fn width(&self) -> usize {
-        self.cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
 }
 

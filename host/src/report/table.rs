@@ -3,19 +3,18 @@
 use std::fmt::Write;
 
 /// Returns rows as lines with their columns aligned: those in `right` to the right, the others to the left. The
-/// first column is at least `width_min` characters wide, and there is no space at the end of a line.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]], width_min: usize, right: &[usize]) -> String {
-    let mut widths = [0; N];
-    widths[0] = width_min;
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
+/// first column is at least `width_min` characters wide, and there is no space at the end of a line. All rows have the
+/// same columns.
+pub(crate) fn table<R: AsRef<[String]>>(rows: &[R], width_min: usize, right: &[usize]) -> String {
+    let width = |column: usize| {
+        let widest = rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or_default();
+        if column == 0 { widest.max(width_min) } else { widest }
+    };
+    let widths: Vec<usize> = (0..rows.first().map_or(0, |row| row.as_ref().len())).map(width).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        for (column, (cell, &width)) in row.as_ref().iter().zip(&widths).enumerate() {
             let separator = if column == 0 { "" } else { "  " };
             _ = match right.contains(&column) {
                 true => write!(line, "{separator}{cell:>width$}"),
