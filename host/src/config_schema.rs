@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, listed};
 
 /// The largest description that is read.
 const BYTES_MAX: usize = 64 * 1024;
@@ -262,8 +262,8 @@ fn unknown(name: &str, known: Option<&Map<String, Value>>) -> String {
     if known.is_empty() {
         return "is not known: the step takes no configuration".to_owned();
     }
-    let listed = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
-    format!("is not a field of the step's configuration ({}fields: {listed})", did_you_mean(name, &known))
+    let question = did_you_mean(name, &known);
+    format!("is not a field of the step's configuration ({question}fields: {})", listed(&known))
 }
 
 fn no_choice(choices: &[&Value], value: &Value) -> String {
@@ -275,11 +275,10 @@ fn no_choice(choices: &[&Value], value: &Value) -> String {
 }
 
 fn quoted(choices: &[&Value]) -> String {
-    let quoted = choices.iter().take(CHOICES_MAX).map(|choice| match choice {
-        Value::String(text) => format!("`{text}`"),
-        other => format!("`{other}`"),
-    });
-    quoted.collect::<Vec<_>>().join(", ")
+    listed(choices.iter().take(CHOICES_MAX).map(|choice| match choice {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{
     check::list_source,
     error::{Error, ErrorKind, Result, ResultExt},
     event::Events,
+    nearest::listed,
     pipeline::{Pipeline, Split, Step},
     plugin::{Cache, DraftShard, Engine, Interface, Plugin},
     reject::Reject,
@@ -186,7 +187,7 @@ impl Versions {
     fn load(pipeline: &Pipeline, request: &Request, engine: &Engine) -> Result<Self> {
         let name = request.step.as_deref().unwrap_or("map");
         let Some(index) = pipeline.maps.iter().position(|step| step.name == name) else {
-            let known = pipeline.maps.iter().map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ");
+            let known = listed(pipeline.maps.iter().map(|step| &step.name));
             return Err(Error::config(format!("the pipeline has no map step `{name}` (it has {known})")));
         };
         let mut new = pipeline.maps[index].clone();

@@ -1,7 +1,14 @@
-//! The known name that a wrong one was meant to be.
+//! Names in messages: those there are, and the one that a wrong one was meant to be.
+
+use std::fmt::Display;
 
 /// A name that is at least this similar to a known one (1 less the share of letters to change) is taken for a slip.
 const SIMILARITY_MIN: f64 = 0.6;
+
+/// Returns names as messages list them: `` `a`, `b` ``.
+pub fn listed<N: Display>(names: impl IntoIterator<Item = N>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
 
 /// Returns the question for a name close to a known one, and nothing for any other: ``did you mean `url`? ``.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {

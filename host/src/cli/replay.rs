@@ -15,6 +15,7 @@ use crate::{
     event::Stage,
     history,
     layout::RunLayout,
+    nearest::listed,
     pipeline::Pipeline,
     plan::Planned,
     replay::{Only, Replay, Replayed},
@@ -109,11 +110,11 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
         Some(_) => pipeline.maps.iter_mut().collect(),
         None => reduce.into_iter().collect(),
     };
-    let names: Vec<String> = steps.iter().map(|step| format!("`{}`", step.name)).collect();
+    let choices = listed(steps.iter().map(|step| &step.name));
     let wanted = args.step.as_ref();
     let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.name));
     let step = step.ok_or_else(|| {
-        let (wanted, choices) = (wanted.map_or("", String::as_str), names.join(", "));
+        let wanted = wanted.map_or("", String::as_str);
         Error::config(format!("this replays no step `{wanted}` (choices: {choices})"))
     })?;
     step.plugin.clone_from(plugin);

@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     json::from_json,
     layout::{RunLayout, check_name},
+    nearest::listed,
     plan::Plan,
     store::Store,
 };
@@ -75,11 +76,10 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result
     if runs.iter().any(|run| run.id == run_id) {
         return Ok(run_id.to_owned());
     }
-    let ids: Vec<String> = runs.iter().take(3).map(|run| format!("`{}`", run.id)).collect();
     Err(Error::config(format!(
         "there is no run `{run_id}` of `{pipeline}` in run store `{}` (the newest: {})",
         store.name(),
-        ids.join(", ")
+        listed(runs.iter().take(3).map(|run| &run.id))
     )))
 }
 

@@ -17,6 +17,7 @@ use crate::{
     combine::PluginCombiner,
     error::{Error, ErrorKind, Result},
     event::Events,
+    nearest::listed,
     plugin::{Interface, Plugin, Task},
     report::text::counted,
     schema::Schema,
@@ -308,7 +309,7 @@ pub fn sum_up(broken: &[Law], tried: usize) -> Result<()> {
     if broken.is_empty() {
         return Ok(());
     }
-    let names = broken.iter().map(|law| format!("`{}`", law.name())).collect::<Vec<_>>().join(", ");
+    let names = listed(broken.iter().map(|law| law.name()));
     let what = anyhow::anyhow!("{} of {tried} laws are broken: {names}", broken.len());
     Err(Error::new(ErrorKind::Plugin, what))
 }

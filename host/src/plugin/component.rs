@@ -9,6 +9,7 @@ use super::stdio::cut;
 use crate::{
     config_schema::ConfigSchema,
     error::{Error, ErrorKind, Result, ResultExt},
+    nearest::listed,
 };
 
 /// The largest component file that is loaded.
@@ -155,7 +156,7 @@ impl Found {
                 "plugin `{}` implements no step: it exports {}, but a plugin exports one of `etl:plugin/splitter`, \
                  `etl:plugin/mapper` and `etl:plugin/reducer`",
                 path.display(),
-                if names.exports.is_empty() { "nothing".to_owned() } else { list(&names.exports) },
+                if names.exports.is_empty() { "nothing".to_owned() } else { listed(&names.exports) },
             )));
         };
         if !compatible(&wit_version) {
@@ -193,9 +194,9 @@ impl Found {
                 "plugin `{}` imports {}, which a {} plugin is not given (it is given {} of `etl:plugin@{WIT_VERSION}`, \
                  and an empty WASI 0.2 world)",
                 path.display(),
-                list(&denied),
+                listed(&denied),
                 used_as.step(),
-                list(used_as.offered()),
+                listed(used_as.offered()),
             )));
         }
         Ok(())
@@ -215,10 +216,6 @@ fn offers(interface: Interface, import: &str) -> bool {
         }
         _ => false,
     }
-}
-
-fn list(names: &[impl AsRef<str>]) -> String {
-    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The names at a component's top level, sorted, and what its sections say of it.
