@@ -31,13 +31,14 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     memory::stack_bytes,
+    nearest::did_you_mean,
     pipeline::{Pipeline, Secrets},
     report::text,
 };
@@ -54,11 +55,14 @@ where
 {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let program = args.first().cloned().unwrap_or_default();
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(usage) => {
             // Help that cannot be printed has nobody to read it.
             _ = usage.print();
+            if usage.kind() == clap::error::ErrorKind::ArgumentConflict {
+                args.get(1).and_then(|word| no_command(word)).iter().for_each(|hint| say(hint));
+            }
             return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
         }
     };
@@ -77,6 +81,15 @@ where
         say(REPORT_A_BUG);
     }
     ExitCode::from(kind.exit_code())
+}
+
+/// Says that a word is no command, if it looks like one: clap takes it for a pipeline, of which `run` may be left out.
+fn no_command(word: &OsStr) -> Option<String> {
+    let word = word.to_str().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))?;
+    let cli = Cli::command();
+    let known: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    let meant = did_you_mean(word, &known);
+    (!known.contains(&word)).then(|| format!("`{word}` is no command ({meant}commands: {})", known.join(", ")))
 }
 
 /// How a command failed.

@@ -4,7 +4,9 @@ use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, SHARDS_LEFT_OUT, load, print, quoted, redacted, replay, runtime, say, signals::Interrupts};
+use super::{
+    Failure, SHARDS_LEFT_OUT, load, no_command, print, quoted, redacted, replay, runtime, say, signals::Interrupts,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Events, Level, Stage},
@@ -60,7 +62,10 @@ pub(super) enum EventFormat {
 /// Runs a pipeline to its end, showing progress and the summary as asked for. `program` is what this one was called
 /// as.
 pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> {
-    let pipeline = load(&args.file, &args.set, args.build)?;
+    let pipeline = load(&args.file, &args.set, args.build).map_err(|error| {
+        let hint = if args.file.exists() { None } else { no_command(args.file.as_os_str()) };
+        Failure { error, hint }
+    })?;
     let redact = pipeline.secrets.redactor();
     let events = Events::default();
     let summary = Shared::new(Summary::default());

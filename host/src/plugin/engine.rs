@@ -80,6 +80,7 @@ impl Engine {
     /// what the step is not given.
     pub fn load(&self, step: &Step, interface: Interface) -> Result<Plugin> {
         let started = Instant::now();
+        check_built(step)?;
         let bytes = component::read(&step.plugin)?;
         let found = Found::in_component(&step.plugin, &bytes)?;
         found.check_use(&step.plugin, &step.name, interface)?;
@@ -170,6 +171,17 @@ impl Plugin {
     pub fn name(&self) -> String {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str());
         format!("{} plugin `{}`", self.step, file.display())
+    }
+}
+
+/// Checks that a plugin is there, if the step knows how to make it.
+fn check_built(step: &Step) -> Result<()> {
+    match &step.build {
+        Some(command) if !step.plugin.exists() => Err(Error::config(format!(
+            "plugin `{}` is not there: build it with `etl-host build`, or `--build`, which run `{command}`",
+            step.plugin.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

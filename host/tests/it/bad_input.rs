@@ -20,6 +20,9 @@ fn fails(project: &Project, code: i32, texts: &[&str]) {
 #[test]
 fn a_pipeline_that_is_missing_or_no_toml() {
     etl_host(["nowhere.toml"]).expect_error(2, &["nowhere.toml"]);
+    etl_host(["rnus"])
+        .expect_error(2, &["`rnus`", "`rnus` is no command (did you mean `runs`? commands: run, build, "]);
+    etl_host(["cheek", "p.toml"]).expect_error(2, &["`cheek` is no command (did you mean `check`? commands: run, "]);
     fails(&Project::new("name = "), 2, &["pipeline.toml", "line 1"]);
     fails(&Project::of("mapp = []"), 2, &["pipeline.toml:5", "`mapp`", "did you mean `map`?"]);
     fails(
@@ -39,6 +42,8 @@ fn a_plugin_that_is_missing_or_no_component() {
             .file("broken.wasm", b"\0asm\x0d\0\x01\0\x01\x02")
     };
     fails(&with("gone.wasm"), 2, &["cannot read plugin", "gone.wasm"]);
+    let unbuilt = Project::of("map = [{ plugin = \"gone.wasm\", build = \"make gone\" }]").file("input/a.txt", "a\n");
+    fails(&unbuilt, 2, &["gone.wasm` is not there: build it with `etl-host build`", "which run `make gone`"]);
     fails(&with("input"), 2, &["input"]);
     fails(&with("text.wasm"), 2, &["text.wasm", "is not WebAssembly"]);
     fails(&with("core.wasm"), 2, &["core.wasm", "is a core module, not a component", "wasm32-wasip2"]);
