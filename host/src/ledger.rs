@@ -101,9 +101,7 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::event::Events;
-    use crate::times::Times;
-    use crate::{scratch::Scratch, store::counting::counting};
+    use crate::{event::Events, scratch::Scratch, store::counting::counting, times::Times};
 
     fn commit(task: u32) -> Commit {
         let counts = Counts { records_in: 1, bytes_in: task.into(), ..Counts::default() };

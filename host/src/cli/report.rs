@@ -4,8 +4,15 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use super::{block_on, load, print, show};
-use crate::{error::Result, layout::RunLayout, pipeline::Pipeline, report::html, store::classify_io, stores::Stores};
+use super::{block_on, load, print};
+use crate::{
+    error::Result,
+    history::{self, Account},
+    pipeline::Pipeline,
+    report::html,
+    store::classify_io,
+    stores::Stores,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -32,15 +39,11 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
 }
 
 async fn write(args: &ReportArgs, pipeline: &Pipeline) -> Result<String> {
-    let account = show::account(pipeline, args.run_id.as_deref()).await?;
-    let page = html::page(&account, pipeline.secrets.redactor())?;
-    if let Some(file) = &args.output {
-        let place = file.display().to_string();
-        fs::write(file, page).map_err(|error| classify_io(error).context(format!("cannot write `{place}`")))?;
-        return Ok(place);
-    }
-    let store = Stores::run_store(pipeline)?;
-    let key = RunLayout::new(&pipeline.name, &account.overview.run_id).report();
-    store.put(&key, page).await?;
-    Ok(store.locate(&key))
+    let (store, redact) = (Stores::run_store(pipeline)?, pipeline.secrets.redactor());
+    let run_id = history::find(&store, &pipeline.name, args.run_id.as_deref()).await?;
+    let Some(file) = &args.output else { return html::write(&store, &pipeline.name, &run_id, redact).await };
+    let page = html::page(&Account::read(&store, &pipeline.name, &run_id).await?, redact)?;
+    let place = file.display().to_string();
+    fs::write(file, page).map_err(|error| classify_io(error).context(format!("cannot write `{place}`")))?;
+    Ok(place)
 }

@@ -49,7 +49,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<()> {
 }
 
 /// Reads the account of a run, or of the newest one.
-pub(super) async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
+async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
     let store = Stores::run_store(pipeline)?;
     let run_id = history::find(&store, &pipeline.name, run_id).await?;
     Account::read(&store, &pipeline.name, &run_id).await

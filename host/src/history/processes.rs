@@ -1,5 +1,6 @@
 //! The processes that worked on a run, as their event logs begin and end.
 
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use crate::{
@@ -8,7 +9,6 @@ use crate::{
     layout::RunLayout,
     store::{Listed, Store},
 };
-use futures::TryStreamExt;
 
 /// How much of the end of a log is read to find its last event, and how much if that was not enough: the last event
 /// names the parts of the result, of which there may be thousands.
