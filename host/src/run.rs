@@ -290,9 +290,10 @@ impl Run {
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
+        // Before the run is complete: whoever is killed here leaves it to the next one.
+        self.sweep().await;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         fail_point::reach("finalize.done");
-        self.sweep().await;
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
     }

@@ -62,6 +62,15 @@ fn finish(project: &Project, expected: &[(String, String)], whence: &str) {
     }
 }
 
+/// Checks that none of what attempts were writing when they were killed is left on the disk.
+#[track_caller]
+fn swept(project: &Project, whence: &str) {
+    let files =
+        ["shards", "map", "reduce", "rejects"].map(|directory| project.files(&format!("runs/test/r/{directory}")));
+    let files = [files.concat(), project.files("result")].concat();
+    assert!(!files.iter().any(|file| file.contains('#')), "{files:?}: {whence}");
+}
+
 fn forget(project: &Project) {
     for directory in ["runs", "result"] {
         fs::remove_dir_all(project.path(directory)).expect("it was there");
@@ -95,6 +104,7 @@ fn killed_at_any_step_a_run_goes_on_to_the_same_bytes() {
         let said = ["publish.latest", "finalize.manifest", "finalize.done"].contains(&point.as_str());
         assert_eq!(complete, said, "killed at `{point}`");
         finish(&project, &expected, &point);
+        swept(&project, &point);
         forget(&project);
     }
 }
@@ -124,6 +134,7 @@ fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
         } else {
             assert!(status.success(), "{status}");
             finish(&project, &expected, &format!("after {killed} kills"));
+            swept(&project, &format!("after {killed} kills"));
             forget(&project);
             finished += 1;
         }
