@@ -8,7 +8,7 @@ use crate::support::{Ended, NONE, Project};
 fn commit(crime: &str, more: &str) -> (Project, Ended) {
     let pipeline = format!(
         "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\", task = 1 {more} }}, \
-         limits = {{ memory = \"32MiB\", timeout = \"2s\", batch_timeout = \"1s\", output = \"8MiB\", log = \"4KiB\" }}, \
+         limits = {{ memory = \"32MiB\", timeout = \"20s\", batch_timeout = \"1s\", output = \"8MiB\", log = \"4KiB\" }}, \
          retry = {{ interval = \"1ms\" }} }}]\nsplit.target_size = 4\nsink.format = \"lines\""
     );
     let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\nsix\n");

@@ -94,7 +94,7 @@ fn many_poison_records_of_a_batch_are_found_at_once() {
 fn commit(crime: &str, more: &str) -> (Project, Ended) {
     let pipeline = format!(
         "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\", on = \"bad\" {more} }}, max_rejects = 1, \
-         limits = {{ memory = \"32MiB\", timeout = \"2s\", batch_timeout = \"500ms\", output = \"8MiB\" }}, \
+         limits = {{ memory = \"32MiB\", timeout = \"20s\", batch_timeout = \"500ms\", output = \"8MiB\" }}, \
          retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
     );
     let project = Project::of(&pipeline).file("input/a.txt", "good\nbad\nfine\n");

@@ -1,6 +1,6 @@
 //! Stragglers: a task that is far slower than its peers gets a second attempt, and whichever is first counts.
 
-use std::{ffi::OsString, iter, sync::Arc, time::Duration};
+use std::{ffi::OsString, fs, iter, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_host::{
@@ -12,6 +12,7 @@ use etl_host::{
     stores::Stores,
 };
 use object_store::Result;
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -51,14 +52,22 @@ fn a_straggler_is_overtaken_and_stopped_and_the_result_is_the_same() {
     // leaves one for its second attempt only if that of the map stage has been stopped.
     let patient = ["map.0.limits.batch_timeout=1h", "map.0.limits.timeout=1h", "reduce.limits.batch_timeout=1h"];
     let patient = patient.into_iter().chain(["reduce.limits.timeout=1h", "run.speculative=true"]);
-    let arguments = ["--events", "json"].into_iter().chain(patient.flat_map(|set| ["--set", set]));
+    let arguments = ["--run-id", "slow", "--events", "json"].into_iter().chain(patient.flat_map(|set| ["--set", set]));
     let ended = project.run(arguments);
     ended.expect_success();
     assert_eq!(project.latest(), expected);
-    let (overtaken, finished) = (count(&ended, "attempt_overtaken"), count(&ended, "attempt_finished"));
-    assert_eq!((overtaken, finished, count(&ended, "attempt_failed")), (2, 1 + 8 + 5, 0), "{ended:#?}");
+    assert_eq!((count(&ended, "attempt_finished"), count(&ended, "attempt_failed")), (1 + 8 + 5, 0), "{ended:#?}");
+    // On a busy machine, others may be overtaken as well.
+    let events = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let overtaken: Vec<Value> = events.filter(|event| event["event"] == "attempt_overtaken").collect();
+    let of_map =
+        |event: &Value| (&event["stage"], &event["task"], &event["by"]) == (&"map".into(), &7.into(), &2.into());
+    let of_reduce = |event: &Value| event["stage"] == "reduce";
+    assert!(overtaken.iter().any(of_map) && overtaken.iter().any(of_reduce), "{overtaken:?}");
     assert!(ended.stderr.contains("map of shard 7: attempt 2 was faster than attempt 1"), "{ended:#?}");
     let pipeline = project.path("pipeline.toml").into_os_string();
+    let report = fs::read_to_string(project.path("runs/test/slow/report.html")).expect("a report");
+    assert!(report.contains("\"overtaken\""), "the timeline has the attempt that was stopped");
     let shown = etl_host([OsString::from("show"), pipeline]);
     assert!(shown.stdout.contains("complete") && !shown.stdout.contains("failed"), "{shown:#?}");
 }
@@ -67,7 +76,8 @@ fn a_straggler_is_overtaken_and_stopped_and_the_result_is_the_same() {
 fn without_the_setting_there_is_no_second_attempt_beside_the_first() {
     let ended = stragglers().run(["--events", "json"]);
     ended.expect_success();
-    assert_eq!((count(&ended, "attempt_overtaken"), count(&ended, "attempt_failed")), (0, 2), "{ended:#?}");
+    assert_eq!(count(&ended, "attempt_overtaken"), 0, "{ended:#?}");
+    assert!(count(&ended, "attempt_failed") >= 2, "{ended:#?}");
 }
 
 /// Stops an instance as soon as its plugin says something.
