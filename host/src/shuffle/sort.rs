@@ -208,9 +208,10 @@ impl SortedRows {
     }
 
     /// Sorts by the 8 bytes behind those all keys begin with, and what ties by the next 8 that differ, until no
-    /// ties are left but those of equal keys.
+    /// ties are left but those of equal keys. When there were no others, one look at these bytes tells keys apart.
     fn sort(&mut self) {
-        let Self { chunks, entries, .. } = self;
+        let Self { chunks, entries, grouped } = self;
+        *grouped = true;
         let key = |entry: &Entry| key_of(chunks, *entry);
         let mut ties: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), 0)];
         while let Some((range, compared)) = ties.pop() {
@@ -220,9 +221,11 @@ impl SortedRows {
             for group in tied.chunk_by_mut(|a, b| a.partition_and_prefix() == b.partition_and_prefix()) {
                 let range = start..start + group.len();
                 start = range.end;
-                if group.is_sorted_by(|a, b| key(a) <= key(b)) {
+                let (first, others) = (&group[0], &group[1..]);
+                if others.iter().all(|other| key(other) == key(first)) {
                     continue;
                 }
+                *grouped = false;
                 if group.len() <= FEW_ROWS {
                     group.sort_by(|a, b| key(a).cmp(key(b)));
                 } else {
@@ -236,7 +239,7 @@ impl SortedRows {
     fn are_worth_combining(&self) -> bool {
         let rows = self.entries.len();
         let keys = || 1 + self.entries.windows(2).filter(|pair| !self.same_key(pair[0], pair[1])).count();
-        self.grouped || rows <= COMBINED_ROWS || rows * ROWS_PER_KEYS_MIN.1 >= keys() * ROWS_PER_KEYS_MIN.0
+        rows <= COMBINED_ROWS || rows * ROWS_PER_KEYS_MIN.1 >= keys() * ROWS_PER_KEYS_MIN.0
     }
 
     /// Hands the rows to `run` in batches that end where they are large enough, and at the end of a partition.
