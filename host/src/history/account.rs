@@ -348,7 +348,9 @@ impl Reader {
     ) {
         let (stage, task, number) = which;
         let began = self.under_way.remove(&which);
-        let duration_ms = duration_ms.unwrap_or_else(|| began.map_or(0, |began| at_ms.saturating_sub(began)));
+        // What it took lies between its events, so that those which follow each other in a place do not overlap.
+        let between = began.map(|began| at_ms.saturating_sub(began));
+        let duration_ms = duration_ms.into_iter().chain(between).min().unwrap_or_default();
         let started_at_ms = began.unwrap_or_else(|| at_ms.saturating_sub(duration_ms));
         self.keep(Attempt { process: 0, stage, task, number, started_at_ms, duration_ms, read, end });
     }

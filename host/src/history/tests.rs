@@ -155,6 +155,24 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
 }
 
 #[tokio::test]
+async fn an_attempt_lies_between_its_events() {
+    let (store, _) = counting();
+    write_plan(&store, "a").await;
+    let started = |task| Event::AttemptStarted { stage: Stage::Map, task, attempt: 1 };
+    let events = [
+        (1000, started(0)),
+        (1003, finished(0, 1)),
+        (1003, started(1)),
+        (1020, finished(1, 1)),
+        (1020, finished(2, 1)),
+    ];
+    write_log(&store, "a", 1000, events).await;
+    let account = Account::read(&store, "p", "a").await.expect("read");
+    let times: Vec<_> = account.attempts.iter().map(|attempt| (attempt.started_at_ms, attempt.duration_ms)).collect();
+    assert_eq!(times, [(1000, 3), (1003, 5), (1015, 5)], "each took 5 ms by its own account");
+}
+
+#[tokio::test]
 async fn what_is_kept_of_messages_is_bounded_and_the_rest_is_counted() {
     let (store, _) = counting();
     let log = |level, message: String| Event::Log { step: "map".to_owned(), task: 0, level, message };
