@@ -433,6 +433,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn cancelling_lets_both_attempts_at_a_straggler_go_on_and_the_first_to_succeed_counts() {
+        let (scheduler, started) = (Scheduler { speculative: true, ..scheduler(2) }, Instant::now());
+        let cancel = scheduler.cancel.clone();
+        tokio::spawn(async move {
+            // The second attempt begins after five seconds.
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            cancel.cancel();
+        });
+        let attempt = |task, number: u32| async move {
+            let seconds = if task < 4 { 1 } else { 100 / number.pow(4) };
+            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+            Ok(nothing())
+        };
+        let mut ended = Vec::new();
+        let done = |task, result: Result<Nothing>| {
+            ended.push(task);
+            result.map(drop)
+        };
+        let error = scheduler.run(0..5, attempt, done).await.expect_err("cancelled");
+        assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
+        ended.sort_unstable();
+        assert_eq!((ended, started.elapsed()), (vec![0, 1, 2, 3, 4], Duration::from_secs(2 + 3 + 6)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn attempts_of_both_kinds_count_for_what_may_be_tried_again() {
         let away = Some(ErrorKind::Unavailable);
         let (result, _, said) =
