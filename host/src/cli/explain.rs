@@ -70,7 +70,8 @@ const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         code: 42,
         kind: Some("plugin"),
-        meaning: "A step said that it cannot go on, or broke the rules of its interface: a wrong batch, another schema than it announced.",
+        meaning: "A step said that it cannot go on, or broke the rules of its interface: a wrong batch, another schema than it announced. Of \
+                  `laws`: the step breaks one.",
         advice: "The message is the plugin's own, or says what is wrong with what it emitted. `etl-host replay` runs the shard again with \
                  a fixed plugin; then start another run, or finish this one if it may go on.",
     },
@@ -78,7 +79,7 @@ const EXPLANATIONS: [Explanation; 12] = [
         code: 42,
         kind: Some("sandbox"),
         meaning: "A step trapped, panicked, or went past one of its `limits`, twice, and not because of single records that could be set \
-                  aside. Of `laws`: the step breaks one.",
+                  aside.",
         advice: "The message names the limit, or the place in the plugin's source. Raise the limit if the work needs it; `etl-host \
                  replay` runs the shard again; `max_rejects` lets a run set aside single records that fail.",
     },

@@ -106,6 +106,10 @@ impl InputArgs {
 }
 
 fn open(path: &Path) -> Result<impl Read> {
+    if path.is_dir() {
+        let path = path.display();
+        return Err(Error::config(format!("`{path}` is a directory (use one file, or `-` for standard input)")));
+    }
     File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
 }
 

@@ -122,6 +122,7 @@ fn what_does_not_go_together_is_refused() {
         try_step(plugin, arguments).expect_error(2, texts);
     };
     refused("word_count", &["--input", "none.txt"], &["cannot open `none.txt`"]);
+    refused("word_count", &["--input", "."], &["`.` is a directory (use one file, or `-` for standard input)"]);
     refused("word_count", &["--input", "words.txt", "--config", "7"], &["the configuration is not a JSON object"]);
     refused(
         "word_count",
