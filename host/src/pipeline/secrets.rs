@@ -4,7 +4,10 @@ use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
 use toml::Value;
 
-use super::{key::KeyPath, variables::mark};
+use super::{
+    key::KeyPath,
+    variables::{Piece, mark, pieces},
+};
 
 /// Shorter values are not taken out of texts: they would be found in any word.
 const REDACTED_CHARACTERS_MIN: usize = 4;
@@ -98,22 +101,14 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
 
     fn expand_text(&mut self, text: &str) -> Result<String, String> {
         let mut expanded = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            if let Some(before) = before.strip_suffix('$') {
-                expanded.push_str(before);
-                expanded.push_str("${");
-                rest = after;
-                continue;
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => expanded.push_str(text),
+                Piece::Variable(name) => expanded.push_str(&self.variable(name)?),
+                Piece::Unclosed => return Err("has `${` without `}` (write `$${` for a literal `${`)".to_owned()),
             }
-            let Some((name, after)) = after.split_once('}') else {
-                return Err("has `${` without `}` (write `$${` for a literal `${`)".to_owned());
-            };
-            expanded.push_str(before);
-            expanded.push_str(&self.variable(name)?);
-            rest = after;
         }
-        Ok(expanded + rest)
+        Ok(expanded)
     }
 
     fn variable(&mut self, name: &str) -> Result<String, String> {

@@ -39,16 +39,36 @@ pub fn names<'v>(key: &str, value: &'v Value) -> Vec<&'v str> {
 }
 
 fn in_text(text: &str) -> Vec<&str> {
-    let mut pieces = text.split("${");
-    let mut before = pieces.next().unwrap_or_default();
-    let mut found = Vec::new();
-    for piece in pieces {
-        if !before.ends_with('$') {
-            found.extend(piece.split_once('}').map(|(name, _)| name));
-        }
-        before = piece;
-    }
-    found
+    let variable = |piece| if let Piece::Variable(name) = piece { Some(name) } else { None };
+    pieces(text).filter_map(variable).collect()
+}
+
+/// A part of a text in which `${NAME}` stands for a variable.
+pub(super) enum Piece<'t> {
+    /// What stands for itself; of `$${`, the `${`.
+    Text(&'t str),
+    /// What is between `${` and `}`.
+    Variable(&'t str),
+    /// `${` without `}`, the last piece.
+    Unclosed,
+}
+
+/// Cuts a text into its pieces, none of them an empty text.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, behind) = if let Some(behind) = rest.strip_prefix("$${") {
+            (Piece::Text("${"), behind)
+        } else if let Some(inside) = rest.strip_prefix("${") {
+            inside.split_once('}').map_or((Piece::Unclosed, ""), |(name, behind)| (Piece::Variable(name), behind))
+        } else {
+            let start = rest.find("${").unwrap_or(rest.len());
+            // The `$` that makes a `$${` of it belongs to that.
+            let start = start - usize::from(start < rest.len() && rest[..start].ends_with('$'));
+            (Piece::Text(&rest[..start]), &rest[start..])
+        };
+        (!std::mem::replace(&mut rest, behind).is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
