@@ -44,6 +44,14 @@ impl Spans {
         span.set_status(Status::error((self.redact)(error)));
     }
 
+    /// Ends the span of an attempt, after `tell` has said in it how the attempt ended.
+    fn end_attempt(&mut self, attempt: (Stage, u32, u32), at: SystemTime, tell: impl FnOnce(&Self, &mut Span)) {
+        if let Some(mut span) = self.attempts.remove(&attempt) {
+            tell(self, &mut span);
+            span.end_with_timestamp(at);
+        }
+    }
+
     /// Ends everything that is under way; attempts that are given up did not fail by themselves.
     fn end(&mut self, at: SystemTime, error: Option<&str>) {
         for (_, mut attempt) in self.attempts.drain() {
@@ -83,22 +91,14 @@ impl Listener for Spans {
                 self.attempts.insert((*stage, *task, *attempt), span);
             }
             Event::AttemptFinished { stage, task, attempt, counts, .. } => {
-                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
-                    span.set_attributes(of_counts(counts));
-                    span.end_with_timestamp(at);
-                }
+                self.end_attempt((*stage, *task, *attempt), at, |_, span| span.set_attributes(of_counts(counts)));
             }
             Event::AttemptFailed { stage, task, attempt, error, .. } => {
-                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
-                    self.failed(&mut span, error);
-                    span.end_with_timestamp(at);
-                }
+                self.end_attempt((*stage, *task, *attempt), at, |spans, span| spans.failed(span, error));
             }
             Event::AttemptOvertaken { stage, task, attempt, by, .. } => {
-                if let Some(mut span) = self.attempts.remove(&(*stage, *task, *attempt)) {
-                    span.set_attribute(number("etl_host.overtaken_by", (*by).into()));
-                    span.end_with_timestamp(at);
-                }
+                let by = number("etl_host.overtaken_by", (*by).into());
+                self.end_attempt((*stage, *task, *attempt), at, |_, span| span.set_attribute(by));
             }
             Event::StageFinished { counts, .. } => {
                 if let Some(mut span) = self.stage.take() {
