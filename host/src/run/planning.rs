@@ -41,8 +41,9 @@ impl Run {
             None => match &self.redrives {
                 Some((run_id, base)) => self.freeze_redrive(run_id, base, recipe, &objects).await?,
                 None => {
-                    self.point_out_unfinished(&recipe, &objects).await?;
-                    self.freeze(recipe, objects).await?
+                    let listing = digest(&objects);
+                    self.point_out_unfinished(&recipe, &listing).await?;
+                    self.freeze(recipe, objects, listing).await?
                 }
             },
         };
@@ -83,11 +84,11 @@ impl Run {
     }
 
     /// Says so when the operator may have meant to finish a run instead of starting one.
-    async fn point_out_unfinished(&self, recipe: &Recipe, objects: &[Object]) -> Result<()> {
+    async fn point_out_unfinished(&self, recipe: &Recipe, listing: &str) -> Result<()> {
         if self.options.start != Start::Default {
             return Ok(());
         }
-        let (context, listing) = (&self.context, digest(objects));
+        let context = &self.context;
         let unfinished = resume::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
         let same =
             unfinished.iter().find(|run| resume::is_same(&run.plan.recipe, recipe) && run.plan.listing == listing);
@@ -101,10 +102,10 @@ impl Run {
         Ok(())
     }
 
-    async fn freeze(&self, recipe: Recipe, objects: Vec<Object>) -> Result<Planned> {
+    async fn freeze(&self, recipe: Recipe, objects: Vec<Object>, listing: String) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
-        let (pipeline, listing) = (context.pipeline.document.clone(), digest(&objects));
+        let pipeline = context.pipeline.document.clone();
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
         let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects)).await?;
         let emits = context.steps.shuffled().to_string();
