@@ -47,6 +47,16 @@ pub struct Error {
     chain: anyhow::Error,
 }
 
+/// In an error's chain: in which shard of a map task that has several it came up.
+#[derive(Debug)]
+struct InShard(u32);
+
+impl fmt::Display for InShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {}", self.0)
+    }
+}
+
 /// A `Result` with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -85,6 +95,17 @@ impl Error {
     /// Returns the cause of this type, if there is one in the chain.
     pub fn cause<C: std::error::Error + Send + Sync + 'static>(&self) -> Option<&C> {
         self.chain.downcast_ref()
+    }
+
+    /// Says in which shard of a map task that has several the error came up.
+    #[must_use]
+    pub fn in_shard(self, shard: u32) -> Self {
+        self.context(InShard(shard))
+    }
+
+    /// Returns the shard it came up in, if it is known to be one of several.
+    pub fn shard(&self) -> Option<u32> {
+        self.chain.downcast_ref::<InShard>().map(|shard| shard.0)
     }
 
     /// Says what was being done when the error came up.
@@ -141,6 +162,9 @@ mod tests {
         let error = error.expect_err("it was an error");
         assert_eq!(error.to_string(), "shard 3: cannot write `a`: disk on fire");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.shard(), None);
+        let named = Error::input("bad").in_shard(7).context("map of shard 4");
+        assert_eq!((named.to_string().as_str(), named.shard()), ("map of shard 4: shard 7: bad", Some(7)));
         assert!(error.cause::<std::io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
     }
 

@@ -117,12 +117,26 @@ impl Level {
     }
 }
 
+/// How a process was told which pipeline to run: what a command that looks at the run has to say as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The pipeline file, as it was named; absent when it was not named on a command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What `--set` set: `key.path=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+}
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The first event of a process that works on a run.
     RunStarted {
+        /// How the process was told which pipeline that is.
+        #[serde(flatten)]
+        invocation: Invocation,
         /// The pipeline's name.
         pipeline: String,
         /// The run's id.
@@ -205,6 +219,9 @@ pub enum Event {
         task: u32,
         /// Which try, from 1.
         attempt: u32,
+        /// The shard it failed at, of a map task that has several; absent when that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shard: Option<u32>,
         /// What the operator can do.
         kind: ErrorKind,
         /// What went wrong.

@@ -22,6 +22,9 @@ pub struct Failure {
     pub shard: u32,
     /// How many shards, from the first one on.
     pub shards: u32,
+    /// The one that failed, if they are several and it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_shard: Option<u32>,
     /// The first of their slices, up to 16; none of shards whose records a splitter made.
     pub slices: Vec<Slice>,
     /// How many slices there are besides.
@@ -41,6 +44,7 @@ impl Failure {
         Self {
             shard,
             shards: of_task.iter().map(|_| 1).sum(),
+            failed_shard: error.shard(),
             slices: slices().take(SLICES_MAX).cloned().collect(),
             more_slices: slices().skip(SLICES_MAX).map(|_| 1).sum(),
             kind: error.kind(),

@@ -24,7 +24,7 @@ use crate::{
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result},
-    event::{Counts, Event, Events, Stage, unix_ms},
+    event::{Counts, Event, Events, Invocation, Stage, unix_ms},
     event_log::EventLog,
     fail_point,
     failure::Failure,
@@ -75,6 +75,8 @@ pub struct RunOptions {
     pub start: Start,
     /// Ends the run early, resumable.
     pub cancel: CancellationToken,
+    /// How the pipeline was named, for whoever looks at the run.
+    pub invocation: Invocation,
 }
 
 /// How a run ended.
@@ -327,6 +329,7 @@ impl Run {
     fn started(&self, resumed: bool) {
         let context = &self.context;
         self.emit(Event::RunStarted {
+            invocation: self.options.invocation.clone(),
             pipeline: context.pipeline.name.clone(),
             run_id: context.run_id.clone(),
             run_store: context.run_store.locate(context.layout.root()),

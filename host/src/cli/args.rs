@@ -28,9 +28,10 @@ Run it:
   etl-host pipeline.toml --redrive                  Run what was left out
 
 See what happened:
-  etl-host runs pipeline.toml                       List the runs
-  etl-host show pipeline.toml                       Failures first
-  etl-host replay pipeline.toml --shard 7           Run what failed again
+  etl-host runs                                     List the runs
+  etl-host show nightly-07                          Failures first
+  etl-host replay nightly-07 --shard 7              Run what failed again
+  etl-host show jobs/orders.toml nightly-07         Of another pipeline
   etl-host explain 42                               Explain an exit code
 
 Exit codes:
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2() {
-        for line in ["etl-host", "etl-host check", "etl-host p.toml --events xml", "etl-host p.toml --nope"] {
+        for line in ["etl-host", "etl-host try", "etl-host p.toml --events xml", "etl-host p.toml --nope"] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
@@ -143,7 +144,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 18);
+        assert_eq!(examples.len(), 19);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

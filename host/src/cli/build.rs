@@ -14,7 +14,10 @@ use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::{Pipeline, Step},
     plugin::{self, Inspection},
-    report::text::{bytes, printable},
+    report::{
+        command::PIPELINE_FILE,
+        text::{bytes, printable},
+    },
 };
 
 /// The target plugins are compiled for.
@@ -26,7 +29,7 @@ const GET_TARGET: &str = include_str!("../../../guest-plugins/wasm-target");
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
     /// The pipeline file, or a directory with a pipeline.toml
-    #[arg(value_name = "PIPELINE", default_value = "pipeline.toml")]
+    #[arg(value_name = "PIPELINE", default_value = PIPELINE_FILE)]
     pub file: PathBuf,
     /// Set a key of the pipeline, such as `map.0.build=make`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -35,7 +38,7 @@ pub(super) struct BuildArgs {
 
 /// Builds the plugins of a pipeline and says what each is.
 pub(super) fn build(args: &BuildArgs) -> Result<()> {
-    let file = if args.file.is_dir() { args.file.join("pipeline.toml") } else { args.file.clone() };
+    let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
     for step in pipeline.steps() {
         let inspection = plugin::inspect(&step.plugin).map_err(|error| redacted(&error, &pipeline.secrets))?;

@@ -9,13 +9,16 @@ use crate::{
     check::{self, Checked},
     error::Result,
     pipeline::Pipeline,
-    report::text::{bytes, counted},
+    report::{
+        command::PIPELINE_FILE,
+        text::{bytes, counted},
+    },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The pipeline file; relative paths in it are relative to its directory
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", default_value = PIPELINE_FILE)]
     pub file: PathBuf,
     /// Set a key of the pipeline, such as `run.concurrency=8` or `map.0.limits.memory=1GiB`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]

@@ -1,10 +1,13 @@
 //! `etl-host clean`
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 
-use super::{block_on, load, print};
+use super::{
+    block_on, load, print,
+    which_run::{RunWords, WhichRun},
+};
 use crate::{
     clean::{Amount, Cleaned, Cleaner},
     error::{Error, Result},
@@ -21,15 +24,14 @@ use crate::{
     times::millis,
 };
 
+const RUN_HELP: &str = "The run to clean up after; alone, it is a run of pipeline.toml. May be one that is not complete, \
+                        which then cannot be finished any more";
+
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["run_id", "older_than"])))]
+#[command(mut_arg("run_id", |run_id| run_id.help(RUN_HELP)))]
 pub(super) struct CleanArgs {
-    /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// The run to clean up after; may be one that is not complete, which then cannot be finished any more
-    #[arg(value_name = "RUN")]
-    pub run_id: Option<String>,
+    #[command(flatten)]
+    pub words: RunWords,
     /// Clean up after all complete runs that ended longer ago than this, such as `7d` or `12h`
     #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
     pub older_than: Option<Duration>,
@@ -49,11 +51,29 @@ pub(super) struct CleanArgs {
 
 /// Deletes what runs left behind, and says what that was.
 pub(super) fn clean(args: &CleanArgs) -> Result<()> {
-    let pipeline = load(&args.file, &args.set, false)?;
-    let (cleaned, kept) = block_on(&pipeline, clean_runs(args, &pipeline))?;
+    let which = args.words.which()?;
+    check_which(&which, args.older_than)?;
+    let pipeline = load(&which.file, &args.set, false)?;
+    let (cleaned, kept) = block_on(&pipeline, clean_runs(args, which.run_id.as_deref(), &pipeline))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { text(args, &cleaned, &kept) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
+}
+
+/// Checks that either one run is named or an age. So no word is ever mistaken: where a run is wanted, one that is taken
+/// for a pipeline file is refused here.
+fn check_which(which: &WhichRun, older_than: Option<Duration>) -> Result<()> {
+    match (&which.run_id, older_than) {
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (None, None) => Err(Error::config(format!(
+            "say which runs of `{}` to clean up after: name one after the pipeline file, or how old they must be, such \
+             as `--older-than 7d` (`etl-host runs` lists them)",
+            which.file.display()
+        ))),
+        (Some(run_id), Some(_)) => Err(Error::config(format!(
+            "`{run_id}` is taken for a run, since it is no file, and `--older-than` is for all runs: give one of them"
+        ))),
+    }
 }
 
 /// How many runs were left alone, and why.
@@ -64,12 +84,12 @@ struct Kept {
     read: u64,
 }
 
-async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
+async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
     let (run_store, sink) = (Stores::run_store(pipeline)?, Stores::sink(pipeline)?);
     let cleaner =
         Cleaner { pipeline, run_store: &run_store, sink: &sink, results: args.results, dry_run: args.dry_run };
     let mut runs = history::run_ids(&run_store, &pipeline.name).await?;
-    if let Some(run_id) = &args.run_id {
+    if let Some(run_id) = run_id {
         let run_id = history::find(&run_store, &pipeline.name, Some(run_id)).await?;
         runs.retain(|run| run.id == run_id);
     }
@@ -77,7 +97,7 @@ async fn clean_runs(args: &CleanArgs, pipeline: &Pipeline) -> Result<(Vec<Cleane
     let newest = if args.results { cleaner.newest_result().await? } else { None };
     let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
     for run in history::overviews(&run_store, &pipeline.name, &runs).await? {
-        let named = args.run_id.is_some();
+        let named = run_id.is_some();
         if !named && !is_older(&run, args.older_than.unwrap_or_default()) {
             continue;
         }

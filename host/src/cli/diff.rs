@@ -11,6 +11,7 @@ use crate::{
     event::add_counters,
     plugin::Usage,
     report::{
+        command::PIPELINE_FILE,
         table::table,
         text::{bytes, count, counted, printable, short},
     },
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", default_value = PIPELINE_FILE)]
     pub file: PathBuf,
     /// The component file of the new version
     #[arg(long, value_name = "PLUGIN")]

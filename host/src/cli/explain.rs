@@ -50,7 +50,7 @@ const EXPLANATIONS: [Explanation; 12] = [
         kind: None,
         meaning: "The run is done, but shards that failed for good were left out, no more than `run.tolerated_failures` allows. The \
                   result does not hold their records; the manifest lists them.",
-        advice: "`etl-host show pipeline.toml` says why each failed. Fix the plugin or the data, then run again with `--redrive`: only \
+        advice: "`etl-host show` says why each failed. Fix the plugin or the data, then run again with `--redrive`: only \
                  what failed is mapped again.",
     },
     Explanation {

@@ -22,6 +22,7 @@ mod schema;
 mod show;
 mod signals;
 mod try_step;
+mod which_run;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -168,15 +169,6 @@ fn redacted(error: &Error, secrets: &Secrets) -> Error {
 fn say(line: &str) {
     // There is nowhere left to tell that it failed.
     _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Returns a word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Prints a result to standard output.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{print, quoted, say};
+use super::{print, say};
 use crate::{
     error::{Error, Result},
     plugin::Interface,
     project::{Project, Sdk},
+    report::command::quoted,
 };
 
 #[derive(Debug, Args)]

@@ -1,14 +1,15 @@
 //! `etl-host replay`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
 use clap::{ArgGroup, Args};
 
 use super::{
-    load, print, quoted, redacted, runtime,
+    load, print, redacted, runtime,
     sample::{rejected, shown_events},
     say,
+    which_run::{RunWords, WhichRun},
 };
 use crate::{
     error::{Error, Result},
@@ -30,12 +31,8 @@ const REJECTS_SHOWN_MAX: usize = 20;
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("task").required(true).args(["shard", "partition"]))]
 pub(super) struct ReplayArgs {
-    /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// The run's id [default: the newest run]
-    #[arg(value_name = "RUN")]
-    pub run_id: Option<String>,
+    #[command(flatten)]
+    pub words: RunWords,
     /// Map this shard
     #[arg(long, value_name = "N")]
     pub shard: Option<u32>,
@@ -67,9 +64,10 @@ pub(super) struct ReplayArgs {
 
 /// Runs an attempt of an earlier run again, prints what it emits, and says what else it does.
 pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
-    let pipeline = load(&args.file, &args.set, false)?;
+    let which = args.words.which()?;
+    let pipeline = load(&which.file, &args.set, false)?;
     let runtime = runtime(&pipeline)?;
-    let ended = runtime.block_on(run(args, &pipeline));
+    let ended = runtime.block_on(run(args, &which, &pipeline));
     // A plugin that does not end is not waited for.
     runtime.shutdown_background();
     let replayed = ended.map_err(|error| redacted(&error, &pipeline.secrets))?;
@@ -80,13 +78,13 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
     Ok(())
 }
 
-async fn run(args: &ReplayArgs, pipeline: &Pipeline) -> Result<Replayed> {
+async fn run(args: &ReplayArgs, which: &WhichRun, pipeline: &Pipeline) -> Result<Replayed> {
     let store = Stores::run_store(pipeline)?;
-    let run_id = history::find(&store, &pipeline.name, args.run_id.as_deref()).await?;
+    let run_id = history::find(&store, &pipeline.name, which.run_id.as_deref()).await?;
     let planned = Planned::load(&store, &RunLayout::new(&pipeline.name, &run_id)).await?;
     let planned = planned.ok_or_else(|| Error::config(format!("run `{run_id}` ended before it had a plan")))?;
     let env = |name: &str| std::env::var(name).ok();
-    let mut as_planned = Pipeline::of_plan(&args.file, &planned.plan.pipeline, &args.set, env)?;
+    let mut as_planned = Pipeline::of_plan(&which.file, &planned.plan.pipeline, &args.set, env)?;
     let secrets = as_planned.secrets.clone();
     let replaced = replace(args, &mut as_planned)?;
     let events = shown_events(secrets.redactor());
@@ -146,24 +144,4 @@ fn account(args: &ReplayArgs, replayed: &Replayed) -> String {
         lines.push(format!("  … and {}", counted(more, "more reject")));
     }
     lines.join("\n")
-}
-
-/// Returns the command that replays a task of a run, as a shell takes it; none for a stage that has no replay.
-pub(super) fn command(
-    program: &str,
-    file: &Path,
-    set: &[String],
-    run_id: &str,
-    stage: Stage,
-    task: u32,
-) -> Option<String> {
-    let task_of = match stage {
-        Stage::Map => "--shard",
-        Stage::Reduce => "--partition",
-        Stage::Split | Stage::Finalize => return None,
-    };
-    let mut words = vec![program.to_owned(), "replay".into(), file.display().to_string(), run_id.to_owned()];
-    words.extend([task_of.to_owned(), task.to_string()]);
-    words.extend(set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }

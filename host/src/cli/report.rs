@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use super::{block_on, load, print};
+use super::{
+    block_on, load, print,
+    which_run::{RunWords, WhichRun},
+};
 use crate::{
     error::Result,
     history::{self, Account},
@@ -16,12 +19,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// The run's id [default: the newest run]
-    #[arg(value_name = "RUN")]
-    pub run_id: Option<String>,
+    #[command(flatten)]
+    pub words: RunWords,
     /// Write the report to this file [default: `report.html` of the run, in the run store]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -32,15 +31,16 @@ pub(super) struct ReportArgs {
 
 /// Makes the report of a run from what the run store says of it by now, and prints where it lies.
 pub(super) fn report(args: &ReportArgs) -> Result<()> {
-    let pipeline = load(&args.file, &args.set, false)?;
-    let place = block_on(&pipeline, write(args, &pipeline))?;
+    let which = args.words.which()?;
+    let pipeline = load(&which.file, &args.set, false)?;
+    let place = block_on(&pipeline, write(args, &which, &pipeline))?;
     print(&pipeline.secrets.redact(&format!("{place}\n")));
     Ok(())
 }
 
-async fn write(args: &ReportArgs, pipeline: &Pipeline) -> Result<String> {
+async fn write(args: &ReportArgs, which: &WhichRun, pipeline: &Pipeline) -> Result<String> {
     let (store, redact) = (Stores::run_store(pipeline)?, pipeline.secrets.redactor());
-    let run_id = history::find(&store, &pipeline.name, args.run_id.as_deref()).await?;
+    let run_id = history::find(&store, &pipeline.name, which.run_id.as_deref()).await?;
     let Some(file) = &args.output else { return html::write(&store, &pipeline.name, &run_id, redact).await };
     let page = html::page(&Account::read(&store, &pipeline.name, &run_id).await?, redact)?;
     let place = file.display().to_string();

@@ -4,14 +4,12 @@ use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    Failure, SHARDS_LEFT_OUT, load, no_command, print, quoted, redacted, replay, runtime, say, signals::Interrupts,
-};
+use super::{Failure, SHARDS_LEFT_OUT, load, no_command, print, redacted, runtime, say, signals::Interrupts};
 use crate::{
     error::{Error, ErrorKind, Result},
-    event::{Event, Events, Level, Stage},
+    event::{Event, Events, Invocation, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Shared, Summary, otlp::Telemetry, text::counted},
+    report::{self, JsonLines, MetricsFile, Shared, Summary, command, otlp::Telemetry, text::counted},
     run::{self, Outcome, RunOptions, Start},
 };
 
@@ -80,7 +78,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
 
     let runtime = runtime(&pipeline)?;
     let telemetry = Telemetry::start(&events, runtime.handle(), redact.clone())?;
-    let outcome = runtime.block_on(run_until_interrupted(&pipeline, start(args), &events));
+    let outcome = runtime.block_on(run_until_interrupted(&pipeline, args, &events));
     if let Some(message) = telemetry.and_then(Telemetry::finish) {
         events.emit(Event::Warning { message });
     }
@@ -94,7 +92,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
             if outcome.failed_shards == 0 {
                 return Ok(ExitCode::SUCCESS);
             }
-            let again = command(program, args, &["--redrive", "--run-id", &outcome.run_id]);
+            let again = go_on(program, args, &["--redrive", "--run-id", &outcome.run_id]);
             say(&redact(&format!("{}:\n  {again}", left_out(&outcome))));
             Ok(ExitCode::from(SHARDS_LEFT_OUT))
         }
@@ -110,16 +108,12 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
     let report = summary.report().map(|report| format!("what happened: {report}"));
     let run_id = summary.planned_run();
     let by_a_step = matches!(kind, ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
-    let replay = summary.failed_task().filter(|_| by_a_step).zip(run_id).and_then(|((stage, task), run_id)| {
-        let command = replay::command(&program.to_string_lossy(), &args.file, &args.set, run_id, stage, task)?;
-        let which = match stage {
-            Stage::Map if summary.has_tasks_of_several_shards() => "; give the shard that the error names",
-            _ => "",
-        };
-        Some(format!("this does the same again, writing nothing{which}:\n  {command}"))
+    let replay = summary.failed_task().filter(|_| by_a_step).zip(run_id).and_then(|((stage, task, shard), run_id)| {
+        let command = command::replay(&program.to_string_lossy(), &invocation(args), run_id, stage, task, shard)?;
+        Some(format!("this does the same again, writing nothing:\n  {command}"))
     });
-    let command = |run_id| command(program, args, &["--run-id", run_id]);
-    let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, command(run_id))));
+    let go_on = |run_id| go_on(program, args, &["--run-id", run_id]);
+    let finish = run_id.and_then(|run_id| Some(format!("{}:\n  {}", advice(kind)?, go_on(run_id))));
     let hints: Vec<String> = [report, replay, finish].into_iter().flatten().collect();
     (!hints.is_empty()).then(|| hints.join("\n"))
 }
@@ -153,9 +147,13 @@ fn start(args: &RunArgs) -> Start {
     }
 }
 
-async fn run_until_interrupted(pipeline: &Pipeline, start: Start, events: &Events) -> Result<Outcome> {
+fn invocation(args: &RunArgs) -> Invocation {
+    Invocation { file: Some(args.file.display().to_string()), set: args.set.clone() }
+}
+
+async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Events) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
-    let options = RunOptions { start, cancel: interrupts.cancel.clone() };
+    let options = RunOptions { start: start(args), cancel: interrupts.cancel.clone(), invocation: invocation(args) };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // Which signal it was decides the exit code, and the run only knows that it was cancelled.
         (ErrorKind::Interrupted(_), Some(signal)) => {
@@ -180,7 +178,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// Returns the command line that goes on with a run, which `which` says, as a shell takes it.
-fn command(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
+fn go_on(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
     let mut words = vec![program.to_string_lossy().into_owned(), "run".to_owned(), args.file.display().to_string()];
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
     words.extend(which.iter().map(|word| (*word).to_owned()));
@@ -188,7 +186,7 @@ fn command(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
     words.extend(args.metrics.iter().flat_map(|file| ["--metrics".to_owned(), file.display().to_string()]));
     words.extend(args.quiet.then(|| "--quiet".to_owned()));
     words.extend(args.verbose.then(|| "--verbose".to_owned()));
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    command::shell(words)
 }
 
 #[cfg(test)]
@@ -210,7 +208,7 @@ mod tests {
             quiet: true,
             verbose: false,
         };
-        let shown = command(OsStr::new("target/debug/etl-host"), &args, &["--run-id", "r-1"]);
+        let shown = go_on(OsStr::new("target/debug/etl-host"), &args, &["--run-id", "r-1"]);
         let shell = std::process::Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {shown}")).output();
         let words = String::from_utf8(shell.expect("sh starts").stdout).expect("text");
         let expected = [

@@ -11,6 +11,7 @@ use crate::{
     json::to_json_pretty,
     pipeline::Pipeline,
     report::{
+        command::PIPELINE_FILE,
         table::table,
         text::{count, counted, duration, printable, time},
     },
@@ -23,7 +24,7 @@ const RUNS_SHOWN: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct RunsArgs {
     /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", default_value = PIPELINE_FILE)]
     pub file: PathBuf,
     /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]

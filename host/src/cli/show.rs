@@ -1,19 +1,20 @@
 //! `etl-host show`
 
-use std::{fmt::Write, path::PathBuf};
+use std::fmt::Write;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{block_on, load, print, replay};
+use super::{block_on, load, print, which_run::RunWords};
 use crate::{
     error::Result,
-    event::{Level, Stage},
+    event::{Invocation, Level, Stage},
     failure::Failure,
     history::{self, Account, Attempt, AttemptEnd, Ending, Message},
     json::to_json_pretty,
     pipeline::Pipeline,
     report::{
+        command,
         summary::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
         text::{count, counted, duration, printable, time},
     },
@@ -25,12 +26,8 @@ const SHOWN_MAX: usize = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The pipeline file
-    #[arg(value_name = "PIPELINE")]
-    pub file: PathBuf,
-    /// The run's id [default: the newest run]
-    #[arg(value_name = "RUN")]
-    pub run_id: Option<String>,
+    #[command(flatten)]
+    pub words: RunWords,
     /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -41,9 +38,12 @@ pub(super) struct ShowArgs {
 
 /// Shows what happened in a run.
 pub(super) fn show(args: &ShowArgs) -> Result<()> {
-    let pipeline = load(&args.file, &args.set, false)?;
-    let account = block_on(&pipeline, account(&pipeline, args.run_id.as_deref()))?;
-    let text = if args.json { to_json_pretty(&as_json(args, &account))? } else { text(args, &account) };
+    let which = args.words.which()?;
+    let pipeline = load(&which.file, &args.set, false)?;
+    let mut account = block_on(&pipeline, account(&pipeline, which.run_id.as_deref()))?;
+    // What was found from here is found from here again.
+    account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
+    let text = if args.json { to_json_pretty(&as_json(&account))? } else { text(&account) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
@@ -55,7 +55,7 @@ async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
     Account::read(&store, &pipeline.name, &run_id).await
 }
 
-fn text(args: &ShowArgs, account: &Account) -> String {
+fn text(account: &Account) -> String {
     let mut text = String::new();
     let run = &account.overview;
     let mut say = |label: &str, lines: &[String]| _ = entry(&mut text, label, lines);
@@ -66,9 +66,9 @@ fn text(args: &ShowArgs, account: &Account) -> String {
     if let Some(error) = account.error() {
         say("error", &[printable(error)]);
     }
-    let left_out = account.left_out().iter().map(|of| left_out_line(args, account, of));
+    let left_out = account.left_out().iter().map(|of| left_out_line(account, of));
     say("left out", &some(left_out));
-    say("failed", &some(account.failures().map(|attempt| failure(args, account, attempt))));
+    say("failed", &some(account.failures().map(|attempt| failure(account, attempt))));
     let rows = account.stages.iter().map(|(stage, of)| stage_row(*stage, of.tasks, &of.counts, of.duration_ms));
     if !account.stages.is_empty() {
         _ = writeln!(text, "\n{}", stage_table(rows));
@@ -106,18 +106,18 @@ fn process_line(process: &history::Process) -> String {
     format!("{}, from {}, {took}, {ending}", process.name, time(process.started_at_ms))
 }
 
-fn left_out_line(args: &ShowArgs, account: &Account, of: &Failure) -> String {
-    let command = replay_command(args, account, Stage::Map, of.shard);
+fn left_out_line(account: &Account, of: &Failure) -> String {
+    let command = replay_command(account, Stage::Map, of.shard, of.failed_shard);
     let command = command.map(|command| format!("\n             {command}")).unwrap_or_default();
     format!("{}{command}", left_out(of.shard, of.shards, &of.error))
 }
 
-fn failure(args: &ShowArgs, account: &Account, attempt: &Attempt) -> String {
-    let AttemptEnd::Failed { error, retried, .. } = &attempt.end else { return String::new() };
+fn failure(account: &Account, attempt: &Attempt) -> String {
+    let AttemptEnd::Failed { error, retried, shard, .. } = &attempt.end else { return String::new() };
     let (task, number) = (task_of(account, attempt), attempt.number);
     let after = if *retried { ", tried again" } else { "" };
-    let replay =
-        replay_command(args, account, attempt.stage, attempt.task).map(|command| format!("\n             {command}"));
+    let replay = replay_command(account, attempt.stage, attempt.task, *shard);
+    let replay = replay.map(|command| format!("\n             {command}"));
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
 }
 
@@ -133,8 +133,8 @@ fn task_of(account: &Account, attempt: &Attempt) -> String {
 }
 
 /// Returns the command that runs an attempt at a task again, as a shell takes it.
-fn replay_command(args: &ShowArgs, account: &Account, stage: Stage, task: u32) -> Option<String> {
-    replay::command("etl-host", &args.file, &args.set, &account.overview.run_id, stage, task)
+fn replay_command(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
+    command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
 
 fn committed(stage: Stage, account: &Account) -> String {
@@ -152,12 +152,12 @@ fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
     first(lines.collect(), SHOWN_MAX)
 }
 
-fn as_json(args: &ShowArgs, account: &Account) -> serde_json::Value {
+fn as_json(account: &Account) -> serde_json::Value {
     let failure = |attempt: &Attempt| {
-        let AttemptEnd::Failed { kind, error, retried } = &attempt.end else { return serde_json::Value::Null };
+        let AttemptEnd::Failed { kind, error, retried, shard } = &attempt.end else { return serde_json::Value::Null };
         json!({
             "stage": attempt.stage, "task": attempt.task, "attempt": attempt.number, "kind": kind, "error": error,
-            "retried": retried, "replay": replay_command(args, account, attempt.stage, attempt.task),
+            "retried": retried, "replay": replay_command(account, attempt.stage, attempt.task, *shard),
         })
     };
     let stages = account.stages.iter().map(|(stage, of)| {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     commit::Commit,
     error::{Error, ErrorKind, Result},
-    event::{Counts, Event, Level, Stage, Stamped},
+    event::{Counts, Event, Invocation, Level, Stage, Stamped},
     failure::Failure,
     json::from_json,
     layout::RunLayout,
@@ -41,6 +41,8 @@ const CHARACTERS_MAX: usize = 2000;
 pub struct Account {
     /// The pipeline's name.
     pub pipeline: String,
+    /// How the newest process that worked on it was told which pipeline to run.
+    pub invocation: Invocation,
     /// The run at a glance.
     pub overview: Overview,
     /// Where the run store keeps it.
@@ -118,6 +120,8 @@ pub enum AttemptEnd {
         error: String,
         /// Whether another attempt followed.
         retried: bool,
+        /// The shard it failed at, if the task has several and it is known.
+        shard: Option<u32>,
     },
     /// It was given up, because another attempt at its task was faster.
     Overtaken,
@@ -164,6 +168,7 @@ impl Account {
         }
         let mut account = Self {
             pipeline: pipeline.to_owned(),
+            invocation: reader.invocation,
             run_store: store.locate(layout.root()),
             overview,
             plan,
@@ -237,6 +242,7 @@ impl Account {
 /// Reads event logs, one after the other.
 #[derive(Default)]
 struct Reader {
+    invocation: Invocation,
     processes: Vec<Process>,
     stages: BTreeMap<Stage, StageAccount>,
     attempts: Vec<Attempt>,
@@ -299,6 +305,7 @@ impl Reader {
             self.processes.last_mut().expect("a log is read").ending = Some(ending);
         }
         match event {
+            Event::RunStarted { invocation, .. } => self.invocation = invocation,
             Event::StageStarted { stage, tasks, .. } => {
                 self.stages.entry(stage).or_default().tasks = tasks;
                 self.stage = Some((stage, at_ms));
@@ -315,12 +322,12 @@ impl Reader {
                 self.ended((stage, task, attempt), at_ms, Some(duration_ms), read, AttemptEnd::Committed);
                 self.commit(stage, task, &counts);
             }
-            Event::AttemptFailed { stage, task, attempt, kind, error, retry_in_ms } => {
+            Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms } => {
                 let retried = retry_in_ms.is_some();
                 self.stages.entry(stage).or_default().retries += u64::from(retried);
                 self.failures += 1;
                 let error = if self.failures <= TEXTS_MAX { cut(&error) } else { String::new() };
-                let end = AttemptEnd::Failed { kind, error, retried };
+                let end = AttemptEnd::Failed { kind, error, retried, shard };
                 self.ended((stage, task, attempt), at_ms, None, Default::default(), end);
             }
             Event::AttemptOvertaken { stage, task, attempt, duration_ms, .. } => {

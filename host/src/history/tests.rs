@@ -120,6 +120,7 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
         stage: Stage::Map,
         task: 1,
         attempt: 1,
+        shard: None,
         kind: ErrorKind::Unavailable,
         error: "away".to_owned(),
         retry_in_ms: Some(5),
@@ -147,7 +148,8 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     assert_eq!((map.tasks, map.committed, map.counts.records_in, map.retries), (3, 3, 108, 1));
     assert_eq!(map.duration_ms, 70, "up to the last event of each process");
     let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task, a.duration_ms, &a.end)).collect();
-    let away = AttemptEnd::Failed { kind: ErrorKind::Unavailable, error: "away".to_owned(), retried: true };
+    let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
+    let away = AttemptEnd::Failed { kind, error, retried: true, shard: None };
     assert_eq!(ends.len(), 5);
     assert_eq!(ends[2], (1, 1, 40, &away));
     assert_eq!(ends[4], (1, 1, 10, &AttemptEnd::Open));

@@ -81,7 +81,7 @@ mod tests {
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
-        Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, kind, error, retry_in_ms: Some(0) }
+        Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, shard: None, kind, error, retry_in_ms: Some(0) }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! run keeps a [`Journal`] and writes it and the report to the run store.
 
 mod bars;
+pub(crate) mod command;
 mod flood;
 pub mod html;
 mod json;

@@ -81,7 +81,11 @@ fn started_line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::ErrorKind, event::Counts, report::Shared};
+    use crate::{
+        error::ErrorKind,
+        event::{Counts, Invocation},
+        report::Shared,
+    };
 
     fn events() -> Vec<(u64, Event)> {
         let counts =
@@ -93,6 +97,7 @@ mod tests {
             (
                 0,
                 Event::RunStarted {
+                    invocation: Invocation::default(),
                     pipeline: "p".into(),
                     run_id: "r1".into(),
                     run_store: "runs/".into(),
@@ -113,6 +118,7 @@ mod tests {
                     stage: Stage::Map,
                     task: 1,
                     attempt: 1,
+                    shard: None,
                     kind: ErrorKind::Unavailable,
                     error: "store is away".into(),
                     retry_in_ms: Some(1000),

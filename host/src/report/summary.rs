@@ -30,8 +30,8 @@ pub struct Summary {
     plan: Option<(u64, u64, u64)>,
     stages: BTreeMap<Stage, StageRow>,
     failed: Vec<String>,
-    /// The task that ended the run.
-    failed_task: Option<(Stage, u32)>,
+    /// The task that ended the run, and the shard of it.
+    failed_task: Option<(Stage, u32, Option<u32>)>,
     finished: Option<Finished>,
     report: Option<String>,
 }
@@ -64,15 +64,10 @@ impl Finished {
 }
 
 impl Summary {
-    /// Returns the task that could not be tried again, if there was one.
-    pub fn failed_task(&self) -> Option<(Stage, u32)> {
+    /// Returns the task that could not be tried again, if there was one, and the shard it failed at, if it is known to
+    /// be one of several.
+    pub fn failed_task(&self) -> Option<(Stage, u32, Option<u32>)> {
         self.failed_task
-    }
-
-    /// Returns whether a map task has several shards, so that its number does not say which one failed.
-    pub fn has_tasks_of_several_shards(&self) -> bool {
-        let tasks = self.stages.get(&Stage::Map).map(|stage| stage.tasks);
-        self.plan.zip(tasks).is_some_and(|((_, _, shards), tasks)| shards > tasks)
     }
 
     /// Returns the run's id, once it has a plan to go on by.
@@ -126,7 +121,7 @@ pub(crate) fn stage_row(stage: Stage, tasks: u64, counts: &Counts, duration_ms: 
 impl Listener for Summary {
     fn on_event(&mut self, event: &Stamped) {
         match &event.event {
-            Event::RunStarted { pipeline, run_id, run_store, resumed } => {
+            Event::RunStarted { pipeline, run_id, run_store, resumed, .. } => {
                 (self.pipeline, self.run_id) = (pipeline.clone(), Some(run_id.clone()));
                 (self.run_store, self.resumed) = (run_store.clone(), *resumed);
             }
@@ -135,7 +130,9 @@ impl Listener for Summary {
             Event::AttemptFailed { stage, retry_in_ms: Some(_), .. } => {
                 self.stages.entry(*stage).or_default().retries += 1;
             }
-            Event::AttemptFailed { stage, task, retry_in_ms: None, .. } => self.failed_task = Some((*stage, *task)),
+            Event::AttemptFailed { stage, task, shard, retry_in_ms: None, .. } => {
+                self.failed_task = Some((*stage, *task, *shard));
+            }
             Event::StageFinished { stage, duration_ms, counts } => {
                 let row = self.stages.entry(*stage).or_default();
                 (row.duration_ms, row.counts) = (*duration_ms, counts.clone());
@@ -225,7 +222,7 @@ pub(crate) fn signed(number: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::{error::ErrorKind, event::Invocation};
 
     fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
         let mut summary = Summary::default();
@@ -235,7 +232,8 @@ mod tests {
 
     fn started(resumed: bool) -> Event {
         let run_store = "file:///data/runs/count/r1".to_owned();
-        Event::RunStarted { pipeline: "count".into(), run_id: "r1".into(), run_store, resumed }
+        let invocation = Invocation::default();
+        Event::RunStarted { invocation, pipeline: "count".into(), run_id: "r1".into(), run_store, resumed }
     }
 
     fn finished(parts: usize) -> Event {
@@ -259,6 +257,7 @@ mod tests {
             stage: Stage::Map,
             task: 3,
             attempt: 1,
+            shard: None,
             kind: ErrorKind::Unavailable,
             error: "away".into(),
             retry_in_ms: Some(1000),

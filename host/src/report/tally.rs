@@ -105,7 +105,8 @@ mod tests {
         }
         for retry_in_ms in [Some(1), Some(1), None] {
             let (kind, error) = (ErrorKind::Unavailable, String::new());
-            tally.observe(&Event::AttemptFailed { stage: Stage::Map, task: 7, attempt: 1, kind, error, retry_in_ms });
+            let (stage, task, attempt, shard) = (Stage::Map, 7, 1, None);
+            tally.observe(&Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms });
         }
         let expected = "1,250 of 2,000 tasks, 100,000 records, 10,000/s, 100.0 KiB/s, 2 retries, 30.0s left";
         assert_eq!(tally.text(11_000), expected);

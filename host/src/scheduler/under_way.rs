@@ -156,6 +156,7 @@ where
             stage: *stage,
             task,
             attempt: number,
+            shard: error.shard(),
             kind: error.kind(),
             error: error.to_string(),
             retry_in_ms: wait.map(millis),

@@ -185,7 +185,7 @@ impl TaskShards {
     /// Says in which shard an error came up, where the task has several.
     pub fn name(&self, shard: u32, error: Error) -> Error {
         let alone = self.iter().nth(1).is_none();
-        if alone { error } else { error.context(format!("shard {shard}")) }
+        if alone { error } else { error.in_shard(shard) }
     }
 }
 

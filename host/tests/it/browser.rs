@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::succeed;
 
@@ -23,16 +24,20 @@ pub(crate) struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// Where driver and browser put what they leave behind.
+    _temporary: TempDir,
 }
 
 impl Browser {
     pub(crate) fn start() -> Self {
         install();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let temporary = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(DRIVER);
+        command.env("TMPDIR", temporary.path());
         command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let driver = command.spawn().expect("the driver starts");
-        let mut browser = Self { driver, port, session: String::new() };
+        let mut browser = Self { driver, port, session: String::new(), _temporary: temporary };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(started.elapsed() < Duration::from_secs(60), "the driver does not answer");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, etl_host};
+use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, shell};
 
 const WORD_COUNT: &str = "map = [{ plugin = \"plugin:word_count\" }]\nsplit.target_size = 16\n\
                           reduce = { plugin = \"plugin:sum\", partitions = 2 }\n";
@@ -29,15 +29,85 @@ fn failing() -> Project {
         .file("input/a.txt", "one\ntwo\nsix\nten\n")
 }
 
+/// Runs the binary in the directory of a project.
+fn inside(project: &Project, arguments: &str) -> Ended {
+    let mut command = etl_host_command();
+    Ended::of(command.current_dir(project.path("")).args(arguments.split(' ')))
+}
+
+#[test]
+fn a_run_is_named_alone_where_its_pipeline_is_the_one_of_the_directory() {
+    let project = failing();
+    inside(&project, "pipeline.toml --run-id bad").expect_error(42, &["replay pipeline.toml bad --shard 1"]);
+    for shows in ["show", "show bad", "show pipeline.toml", "show pipeline.toml bad", "show ./pipeline.toml bad"] {
+        let shown = inside(&project, shows);
+        assert!(shown.expect_success().stdout.starts_with("run        bad, failed\n"), "{shows}: {shown:#?}");
+    }
+    assert!(inside(&project, "show bad").stdout.contains(" etl-host replay pipeline.toml bad --shard 1\n"));
+    assert_eq!(inside(&project, "runs").expect_success().stdout, inside(&project, "runs pipeline.toml").stdout);
+    inside(&project, "replay bad --shard 0").expect_success();
+    inside(&project, "replay --shard 0").expect_success();
+    inside(&project, "report bad --output report.html").expect_success();
+    assert!(project.path("report.html").exists());
+    inside(&project, "show badd").expect_error(2, &["there is no run `badd` of `test`", "the newest: `bad`"]);
+    inside(&project, "show other.toml").expect_error(2, &["cannot read pipeline file `other.toml`"]);
+    let elsewhere = Project::new("").file("other.toml", "");
+    std::fs::remove_file(elsewhere.path("pipeline.toml")).expect("it was there");
+    inside(&elsewhere, "show bad").expect_error(2, &["no pipeline file `bad`, and no `pipeline.toml` in this"]);
+    inside(&elsewhere, "show").expect_error(2, &["no `pipeline.toml` in this directory: name the pipeline file"]);
+}
+
+#[test]
+fn clean_deletes_nothing_where_a_word_could_be_meant_otherwise() {
+    let project = failing().file("bad", "a file that is called like the run");
+    inside(&project, "pipeline.toml --run-id bad").expect_error(42, &[]);
+    let before = project.files("runs");
+    inside(&project, "clean bad").expect_error(2, &["say which runs of `bad`", "name one after the pipeline file"]);
+    inside(&project, "clean pipeline.toml").expect_error(2, &["say which runs of `pipeline.toml`", "--older-than"]);
+    inside(&project, "clean").expect_error(2, &["say which runs of `pipeline.toml`"]);
+    inside(&project, "clean badd --older-than 0s").expect_error(2, &["`badd` is taken for a run", "--older-than"]);
+    inside(&project, "clean pipeline.toml bad --older-than 0s").expect_error(2, &["`bad` is taken for a run"]);
+    inside(&project, "clean --older-than 0s").expect_success();
+    assert_eq!(project.files("runs"), before);
+    std::fs::remove_file(project.path("bad")).expect("it was there");
+    inside(&project, "clean bad").expect_success();
+    assert_eq!(project.files("runs"), NONE);
+}
+
+#[test]
+fn the_command_that_replays_is_one_that_works_wherever_it_is_told() {
+    let project = failing();
+    std::fs::create_dir(project.path("my jobs")).expect("a directory");
+    let text = std::fs::read_to_string(project.path("pipeline.toml")).expect("the pipeline");
+    let text = text.replace("\"input/\"", "\"../input/\"").replace("\"result/\"", "\"../result/\"");
+    let project = project.file("my jobs/orders.toml", text);
+    let store = "run.store=../elsewhere/";
+    let mut run = etl_host_command();
+    run.current_dir(project.path("")).args(["my jobs/orders.toml", "--run-id", "bad", "--set", store]);
+    Ended::of(&mut run).expect_error(42, &["replay 'my jobs/orders.toml' bad --shard 1 --set run.store="]);
+    let page = std::fs::read_to_string(project.path("elsewhere/test/bad/report.html")).expect("a report");
+    let told = page.split("\"replay\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a command");
+    let program = etl_host_command().get_program().to_string_lossy().into_owned();
+    let again = Ended::of(shell(&told.replace("etl-host", &program)).current_dir(project.path("")));
+    again.expect_error(42, &["map of shard 1", "panicked"]);
+}
+
 #[test]
 fn a_task_of_several_shards_is_called_by_all_of_them() {
     let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 601 }, retry = { interval = \"1ms\" }";
     let project = Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 1\nsink.format = \"lines\""))
         .file("input/a.txt", "a\n".repeat(700));
     let failed = project.run(["--run-id", "bad"]);
-    failed.expect_error(42, &["shard 601", "writing nothing; give the shard that the error names:\n", " --shard 600"]);
+    failed.expect_error(42, &["shard 601", "writing nothing:\n", " bad --shard 601\n"]);
     let shown = on(&project, "show", &[]);
     assert!(shown.expect_success().stdout.contains("failed     map of shards 600 to 603, attempt 2: "), "{shown:#?}");
+    assert_eq!(shown.stdout.matches(" bad --shard 601\n").count(), 2, "{shown:#?}");
+    let page = std::fs::read_to_string(project.path("runs/test/bad/report.html")).expect("a report");
+    assert!(page.contains(" bad --shard 601\"") && !page.contains(" bad --shard 600"), "{page}");
+    let left_out = project.run(["--run-id", "r", "--set", "run.tolerated_failures=10"]);
+    assert_eq!(left_out.code, Some(3), "{left_out:#?}");
+    assert!(on(&project, "show", &["r"]).stdout.contains("left out   shards 600 to 603: "));
+    assert_eq!(on(&project, "show", &["r"]).stdout.matches(" r --shard 601\n").count(), 3);
 }
 
 #[test]

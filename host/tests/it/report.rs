@@ -165,10 +165,11 @@ fn a_run_that_failed_has_a_report_which_can_be_made_again_anywhere() {
         .file("input/a.txt", "one\ntwo\nsix\nten\n");
     let ended = project.run(["--run-id", "r"]);
     ended.expect_error(42, &["out of paper", "\nwhat happened: ", "/runs/test/r/report.html"]);
+    let replay = format!("etl-host replay {} r --shard 2", project.path("pipeline.toml").display());
     look_at(&project, "failed", |browser| {
         let text = browser.run("return document.body.innerText");
         let text = text.as_str().expect("a text");
-        for shown in ["out of paper", "etl-host replay pipeline.toml r --shard 2", "failed"] {
+        for shown in ["out of paper", &replay, "failed"] {
             assert!(text.contains(shown), "no `{shown}` in {text}");
         }
     });

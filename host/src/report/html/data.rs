@@ -15,6 +15,7 @@ use crate::{
     history::{Account, Attempt, AttemptEnd, Message, Overview, Process},
     plan::PlannedStep,
     reject::{Reject, Rejected},
+    report::command,
     usage::Traffic,
 };
 
@@ -180,25 +181,20 @@ fn stage<'a>((stage, of): (&Stage, &'a crate::history::StageAccount)) -> StageDa
 }
 
 fn left_out<'a>(account: &Account, of: &'a crate::failure::Failure) -> LeftOut<'a> {
-    let replay = replay(account, Stage::Map, of.shard);
+    let replay = replay(account, Stage::Map, of.shard, of.failed_shard);
     LeftOut { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
 }
 
-/// Returns the command that runs a task again. Where the pipeline file lies, the run store does not know.
-fn replay(account: &Account, stage: Stage, task: u32) -> Option<String> {
-    let which = match stage {
-        Stage::Map => "--shard",
-        Stage::Reduce => "--partition",
-        Stage::Split | Stage::Finalize => return None,
-    };
-    Some(format!("etl-host replay pipeline.toml {} {which} {task}", account.overview.run_id))
+/// Returns the command that runs a task again, where the run was started.
+fn replay(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
+    command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
 
 fn failure<'a>(account: &Account, attempt: &'a Attempt) -> Option<Failure<'a>> {
-    let AttemptEnd::Failed { kind, error, retried } = &attempt.end else { return None };
-    let (kind, retried) = (*kind, *retried);
+    let AttemptEnd::Failed { kind, error, retried, shard } = &attempt.end else { return None };
+    let (kind, retried, shard) = (*kind, *retried, *shard);
     let Attempt { stage, task, number, .. } = *attempt;
-    let replay = replay(account, stage, task);
+    let replay = replay(account, stage, task, shard);
     Some(Failure { stage, task, number, kind, error, retried, replay })
 }
 

@@ -1,10 +1,11 @@
 use std::fs;
 
 use super::*;
-use crate::{error::ErrorKind, report::Shared, usage::Traffic};
+use crate::{error::ErrorKind, event::Invocation, report::Shared, usage::Traffic};
 
 fn started() -> Event {
-    Event::RunStarted { pipeline: "p".into(), run_id: "r".into(), run_store: "runs/".into(), resumed: false }
+    let (invocation, run_store) = (Invocation::default(), "runs/".into());
+    Event::RunStarted { invocation, pipeline: "p".into(), run_id: "r".into(), run_store, resumed: false }
 }
 
 fn progress(task: u32, records: u64) -> Event {
@@ -24,7 +25,7 @@ fn finished(task: u32, records_in: u64, counter: &str) -> Event {
 
 fn failed(task: u32) -> Event {
     let (kind, error, retry_in_ms) = (ErrorKind::Unavailable, "away".to_owned(), Some(1));
-    Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, kind, error, retry_in_ms }
+    Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, shard: None, kind, error, retry_in_ms }
 }
 
 fn poison(task: u32) -> Event {
