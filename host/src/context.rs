@@ -1,8 +1,12 @@
 //! What every task of a run shares.
 
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    blocking,
+    error::Result,
     event::Events,
     layout::{AttemptId, RunLayout, SinkLayout},
     pipeline::Pipeline,
@@ -41,6 +45,8 @@ pub struct RunContext {
     pub scratch: Scratch,
     /// The records found that make a mapper fail.
     pub poison: Poison,
+    /// The threads of attempts, those that were given up included.
+    at_work: TaskTracker,
     /// Where things are reported.
     pub events: Events,
     /// This process's name among all that work on the run.
@@ -58,6 +64,9 @@ impl RunContext {
         events: Events,
     ) -> Self {
         let Stores { source, run_store, sink } = stores;
+        let at_work = TaskTracker::new();
+        // Closed to no thread: whoever waits need not say that there will be no more.
+        at_work.close();
         Self {
             steps,
             source,
@@ -68,6 +77,7 @@ impl RunContext {
             workers: Workers::new(pipeline.run.concurrency),
             scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
             poison: Poison::default(),
+            at_work,
             events,
             process,
             pipeline,
@@ -78,6 +88,28 @@ impl RunContext {
     /// Returns the id of try `number` in this process.
     pub fn attempt(&self, number: u32) -> AttemptId {
         AttemptId::new(number, &self.process)
+    }
+
+    /// Runs what an attempt has to do on a thread that may wait, and returns what it does. When the attempt is given up,
+    /// it goes on there: to the next call of a plugin, which is stopped, or else to its commit.
+    ///
+    /// # Errors
+    /// As [`blocking::run`].
+    pub async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let (context, at_work) = (Arc::clone(self), self.at_work.token());
+        blocking::run(move || {
+            let _at_work = at_work;
+            work(&context)
+        })
+        .await
+    }
+
+    /// Waits until no attempt is at work any more, not even one that was given up.
+    pub async fn at_rest(&self) {
+        self.at_work.wait().await;
     }
 
     /// Returns what a plugin is told of an attempt. `clock_ms` is the plan's. Whoever waits for the attempt stops it by

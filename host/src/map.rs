@@ -50,9 +50,9 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
         // So that no worker has to.
         chunks.ready().await;
         fail_point::reach("map.begin");
-        let (context, guest_task, shards) = (Arc::clone(&context), guest_task.clone(), Arc::clone(&shards));
-        let ended = blocking::run(move || {
-            let (commit, times) = measure(|| run(&context, &guest_task, context.attempt(number), &shards, chunks));
+        let (guest_task, shards) = (guest_task.clone(), Arc::clone(&shards));
+        let ended = context.work(move |context| {
+            let (commit, times) = measure(|| run(context, &guest_task, context.attempt(number), &shards, chunks));
             match commit {
                 Ok(commit) => {
                     let written =
@@ -60,7 +60,7 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
                     context.run_store.wait(written).map(Some)
                 }
                 Err(Stop::Failed(error)) => Err(error),
-                Err(Stop::Stumbled(stumble)) => find_poison(&context, &guest_task, &shards, *stumble).map(|()| None),
+                Err(Stop::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
             }
         });
         if let Some(commit) = ended.await?? {

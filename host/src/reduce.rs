@@ -48,8 +48,8 @@ pub async fn reduce_partition(
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
-    blocking::run(move || {
-        let (commit, times) = measure(|| run(&context, &mapped.run_files, &task, context.attempt(number)));
+    let ended = context.work(move |context| {
+        let (commit, times) = measure(|| run(context, &mapped.run_files, &task, context.attempt(number)));
         context.run_store.wait(commit?.write(
             times,
             &context.run_store,
@@ -58,8 +58,8 @@ pub async fn reduce_partition(
             partition,
             &context.events,
         ))
-    })
-    .await?
+    });
+    ended.await?
 }
 
 /// Reduces a partition on a worker thread, up to its commit.

@@ -292,6 +292,7 @@ impl Run {
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
+        self.see_off_attempts().await;
         // Before the run is complete: whoever is killed here leaves it to the next one.
         self.sweep().await;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
@@ -300,10 +301,19 @@ impl Run {
         Ok(manifest)
     }
 
-    /// Deletes what killed processes left on local disk: all that attempts did, now that every task is committed; of
-    /// the rest, what was left before this process began.
+    /// Waits for attempts that were overtaken and are past their last call of a plugin: what they find at their commit
+    /// is part of what happened, and what they write is swept. The result is published by now, so nobody waits for
+    /// longer than `run.grace`.
+    async fn see_off_attempts(&self) {
+        let at_rest = self.options.cancel.run_until_cancelled(self.context.at_rest());
+        _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
+    }
+
+    /// Deletes what attempts that lost left in the sink, and what killed processes left on local disk: all that attempts
+    /// did, now that every task is committed; of the rest, what was left before this process began.
     async fn sweep(&self) {
         let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
+        sink::delete_leftovers(sink, sink_layout).await;
         for key in layout.intermediates() {
             run_store.sweep(&key, SystemTime::now()).await;
         }

@@ -222,15 +222,16 @@ pub(super) struct Run {
     /// How much spilled data there may be at a time; past it an attempt fails and is tried again.
     #[schemars(transform = range(bounds::SCRATCH_SPACE))]
     pub scratch_space: Option<Size>,
-    /// How long attempts under way may go on when the run is interrupted.
+    /// How long attempts under way may go on when the run is interrupted; and, when it is complete, those that were overtaken.
     #[schemars(transform = range(bounds::GRACE))]
     pub grace: Option<Period>,
     /// On local disk, wait until what is written has reached it. Without, many small shards go faster, but a power cut
     /// may lose or damage what was committed: then start a new run.
     #[schemars(transform = default_value(true))]
     pub fsync: Option<bool>,
-    /// Start a second attempt of a task that takes more than three times as long as others took, when nothing else waits:
-    /// the first to succeed counts, the other is stopped.
+    /// Start a second attempt, once, of a task that takes more than a second and more than three times as long as half of
+    /// the stage's attempts took, of which three must have succeeded, when no task waits for a place: the first to succeed
+    /// counts, the other is stopped.
     #[serde(default)]
     #[schemars(transform = default_value(false))]
     pub speculative: bool,

@@ -384,7 +384,7 @@ pub struct RunSettings {
     pub scratch: Option<PathBuf>,
     /// How many bytes of spilled data there may be at a time.
     pub scratch_space_bytes: u64,
-    /// How long attempts under way may go on when the run is interrupted.
+    /// How long attempts under way may go on when the run is interrupted, and those that were overtaken when it is complete.
     pub grace: Duration,
     /// Whether writes to local disk wait until they have reached it.
     pub fsync: bool,

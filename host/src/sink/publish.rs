@@ -36,16 +36,14 @@ pub struct Latest {
     pub failed_shards: u64,
 }
 
-/// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`, and last deletes what lost
-/// attempts left. `failed_shards` are left out of the result, which `latest.json` says. Returns the parts' keys below
-/// the sink, in the order given.
+/// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`. `failed_shards` are left out of
+/// the result, which `latest.json` says. Returns the parts' keys below the sink, in the order given.
 ///
 /// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
 /// all, and `_SUCCESS` only when all are.
 ///
 /// # Errors
 /// Those of the store; [`ErrorKind::Unavailable`] when a part is neither under its attempt's name nor its final one.
-/// Failing to delete leftovers is none.
 pub async fn publish(
     store: &Store,
     layout: &SinkLayout,
@@ -72,21 +70,21 @@ pub async fn publish(
     let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
     store.put(LATEST, text).await?;
     fail_point::reach("publish.latest");
-    delete_leftovers(store, &layout.attempts()).await;
     Ok(latest.parts)
 }
 
-/// Deletes what lies below `prefix`, as far as that is possible: the result is complete without it.
-async fn delete_leftovers(store: &Store, prefix: &str) {
+/// Deletes what attempts that lost left, as far as that is possible: a result that is published is complete without it.
+pub async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
+    let prefix = layout.attempts();
     store
-        .list(prefix)
+        .list(&prefix)
         .for_each_concurrent(MOVES_IN_FLIGHT, async |found| {
             if let Ok(found) = found {
                 drop(store.delete(&found.key).await);
             }
         })
         .await;
-    store.remove_empty_directory(prefix).await;
+    store.remove_empty_directory(&prefix).await;
 }
 
 #[cfg(test)]
@@ -125,6 +123,7 @@ mod tests {
             let mut expected: Vec<_> = (0..40).map(|number| layout.part(number)).collect();
             for _ in 0..2 {
                 assert_eq!(publish(&store, &layout, &parts, 2).await.expect("publishes"), expected);
+                delete_leftovers(&store, &layout).await;
             }
             let latest = store.get(LATEST).await.expect("reads").expect("is there");
             let latest: Latest = serde_json::from_slice(&latest).expect("parses");

@@ -1,6 +1,10 @@
 //! Stragglers: a task that is far slower than its peers gets a second attempt, and whichever is first counts.
 
-use std::{ffi::OsString, fs, iter, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    fs, iter,
+    sync::{Arc, Mutex},
+};
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_host::{
@@ -13,7 +17,7 @@ use etl_host::{
 };
 use object_store::Result;
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -112,67 +116,79 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     assert!(error.to_string().contains("was stopped"), "{error}");
 }
 
-/// Holds up the first attempt at task 4 until the second is committed, and keeps from the second that it is until the
-/// first wants to be.
-#[derive(Debug, Default)]
+/// Holds up what the first attempt at task 4 writes until the result is published, or longer.
+#[derive(Debug)]
 struct Gate {
-    committed: watch::Sender<bool>,
-    wanted: Notify,
+    open: watch::Sender<bool>,
+    opens_at_the_end: bool,
 }
 
 #[async_trait::async_trait]
 impl Hook for Gate {
     async fn before(&self, write: &Write) -> Result<()> {
         if write.key().contains("_attempts/part-00004-1-") {
-            self.committed.subscribe().wait_for(|committed| *committed).await.expect("the gate is there");
+            self.open.subscribe().wait_for(|open| *open).await.expect("the gate is there");
         }
         Ok(())
     }
 
-    async fn after(&self, write: &Write, worked: bool) -> Result<()> {
-        if !write.key().ends_with("map/000004/commit.json") {
-            return Ok(());
-        }
-        if worked {
-            self.committed.send_replace(true);
-            self.wanted.notified().await;
-        } else {
-            self.wanted.notify_one();
+    async fn after(&self, write: &Write, _worked: bool) -> Result<()> {
+        if self.opens_at_the_end && write.key().ends_with("latest.json") {
+            self.open.send_replace(true);
         }
         Ok(())
     }
 }
 
-/// Passes on warnings.
-struct Warnings(tokio::sync::mpsc::UnboundedSender<String>);
+/// Notes warnings and the end.
+#[derive(Default, Clone)]
+struct Said(Arc<Mutex<Vec<String>>>);
 
-impl Listener for Warnings {
+impl Listener for Said {
     fn on_event(&mut self, event: &Stamped) {
-        if let Event::Warning { message } = &event.event {
-            _ = self.0.send(message.clone());
+        match &event.event {
+            Event::Warning { message } => self.0.lock().expect("no panic").push(message.clone()),
+            Event::RunFinished { .. } => self.0.lock().expect("no panic").push("the end".to_owned()),
+            _ => {}
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_attempts_that_both_end_are_compared() {
-    let project = Project::of(
-        "split.target_size = 4\nrun.speculative = true\nsink.format = \"lines\"\n\
-         map = [{ plugin = \"plugin:crimes\", config = { crime = \"empty-batch\", task = 4, until = 2 } }]",
-    );
+/// Runs five tasks, of which the last has a second attempt that makes another output than the first. Returns what was
+/// said, the store and the run's id.
+async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hooked<Gate>>, String) {
+    let project = Project::of(&format!(
+        "split.target_size = 4\nrun.speculative = true\nrun.grace = \"{grace}\"\nsink.format = \"lines\"\n\
+         map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"empty-batch\", task = 4, until = 2 }} }}]",
+    ));
     let project = project.file("input/a.txt", "one\ntwo\nsix\nten\nlie\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let gate = Hooked::new(Gate::default());
+    let gate = Hooked::new(Gate { open: watch::Sender::default(), opens_at_the_end });
     let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
     let stores = Stores { source, run_store: gate.below("runs"), sink: gate.below("result") };
-    let (events, (sender, mut warnings)) = (Events::default(), tokio::sync::mpsc::unbounded_channel());
-    events.listen(Warnings(sender));
+    let (events, said) = (Events::default(), Said::default());
+    events.listen(said.clone());
     let outcome = run_on(stores, &pipeline, RunOptions::default(), &events).await.expect("it ends well");
     let part = gate.read(&format!("result/{}/part-00004.txt", outcome.run_id)).await;
     assert_eq!(part, b"lie\n", "the second attempt was first");
-    // The first goes on in its thread, and may say what it finds after the end.
-    let warning = tokio::time::timeout(Duration::from_secs(60), warnings.recv()).await.expect("it is said");
-    let warning = warning.expect("the listener is there");
+    let said = said.0.lock().expect("no panic").clone();
+    (said, gate, outcome.run_id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_attempts_that_both_end_are_compared_before_the_run_ends_and_the_loser_leaves_nothing() {
+    let (said, gate, run_id) = overtaken(true, "1h").await;
+    let [warning, end] = &said[..] else { panic!("{said:?}") };
     assert!(warning.starts_with("map of shard 4: attempt 1-"), "{warning}");
     assert!(warning.contains("a plugin is not deterministic"), "{warning}");
+    assert_eq!(end, "the end");
+    let left = gate.below("result").list_keys(&format!("{run_id}/_attempts")).await.expect("lists");
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_no_longer_than_its_grace_for_an_attempt_that_was_overtaken() {
+    let (said, gate, _) = overtaken(false, "1ms").await;
+    assert_eq!(said, ["the end"]);
+    gate.hook.open.send_replace(true);
 }
