@@ -226,8 +226,11 @@ pub enum Event {
         kind: ErrorKind,
         /// What went wrong.
         error: String,
-        /// When the next attempt starts, 0 when another one is under way; absent when there is none.
+        /// When the next attempt starts; absent when none does.
         retry_in_ms: Option<u64>,
+        /// Whether another attempt at the task is under way, which may still succeed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        another_under_way: bool,
     },
     /// An attempt is given up, because another one at its task, which was started later, has committed it.
     AttemptOvertaken {

@@ -386,8 +386,14 @@ mod tests {
                 Event::AttemptOvertaken { task: 4, attempt, by, .. } => {
                     self.0.push(format!("{attempt} overtaken by {by}"));
                 }
-                Event::AttemptFailed { task: 4, attempt, retry_in_ms, .. } => {
-                    self.0.push(format!("{attempt} failed, {retry_in_ms:?}"));
+                Event::AttemptFailed {
+                    task: 4, attempt, retry_in_ms: Some(wait_ms), another_under_way: false, ..
+                } => {
+                    self.0.push(format!("{attempt} failed, retry in {wait_ms}"));
+                }
+                Event::AttemptFailed { task: 4, attempt, retry_in_ms: None, another_under_way, .. } => {
+                    let goes_on = if *another_under_way { ", another goes on" } else { "" };
+                    self.0.push(format!("{attempt} failed{goes_on}"));
                 }
                 _ => {}
             }
@@ -424,12 +430,12 @@ mod tests {
             with_straggler(true, move |number| if number == 1 { (10, None) } else { (1, broken) }).await;
         result.expect("the first attempt succeeds");
         assert_eq!(seconds, 2 + 10);
-        assert_eq!(said, ["1 started", "2 started", "2 failed, Some(0)", "1 finished"]);
+        assert_eq!(said, ["1 started", "2 started", "2 failed, another goes on", "1 finished"]);
         let (result, seconds, said) =
             with_straggler(true, move |number| if number == 1 { (4, broken) } else { (3, broken) }).await;
         assert_eq!(result.expect_err("both failed").to_string(), "map of shard 4 failed (attempt 2): no");
         assert_eq!(seconds, 2 + 3 + 3);
-        assert_eq!(said, ["1 started", "2 started", "1 failed, Some(0)", "2 failed, None"]);
+        assert_eq!(said, ["1 started", "2 started", "1 failed, another goes on", "2 failed"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -463,8 +469,14 @@ mod tests {
         let (result, _, said) =
             with_straggler(true, move |number| if number == 1 { (4, away) } else { (3, away) }).await;
         assert_eq!(result.expect_err("three attempts failed").to_string(), "map of shard 4 failed (attempt 3): no");
-        let expected =
-            ["1 started", "2 started", "1 failed, Some(0)", "2 failed, Some(20000)", "3 started", "3 failed, None"];
+        let expected = [
+            "1 started",
+            "2 started",
+            "1 failed, another goes on",
+            "2 failed, retry in 20000",
+            "3 started",
+            "3 failed",
+        ];
         assert_eq!(said, expected);
     }
 

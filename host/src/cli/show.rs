@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     event::{Invocation, Level, Stage},
     failure::Failure,
-    history::{self, Account, Attempt, AttemptEnd, Ending, Message},
+    history::{self, Account, Attempt, AttemptEnd, Ending, Message, Then},
     json::to_json_pretty,
     pipeline::Pipeline,
     report::{
@@ -113,9 +113,13 @@ fn left_out_line(account: &Account, of: &Failure) -> String {
 }
 
 fn failure(account: &Account, attempt: &Attempt) -> String {
-    let AttemptEnd::Failed { error, retried, shard, .. } = &attempt.end else { return String::new() };
+    let AttemptEnd::Failed { error, then, shard, .. } = &attempt.end else { return String::new() };
     let (task, number) = (task_of(account, attempt), attempt.number);
-    let after = if *retried { ", tried again" } else { "" };
+    let after = match then {
+        Then::Retry => ", tried again",
+        Then::Other => ", another went on",
+        Then::Nothing => "",
+    };
     let replay = replay_command(account, attempt.stage, attempt.task, *shard);
     let replay = replay.map(|command| format!("\n             {command}"));
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
@@ -154,10 +158,11 @@ fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
 
 fn as_json(account: &Account) -> serde_json::Value {
     let failure = |attempt: &Attempt| {
-        let AttemptEnd::Failed { kind, error, retried, shard } = &attempt.end else { return serde_json::Value::Null };
+        let AttemptEnd::Failed { kind, error, then, shard } = &attempt.end else { return serde_json::Value::Null };
         json!({
             "stage": attempt.stage, "task": attempt.task, "attempt": attempt.number, "kind": kind, "error": error,
-            "retried": retried, "replay": replay_command(account, attempt.stage, attempt.task, *shard),
+            "retried": *then == Then::Retry, "then": then,
+            "replay": replay_command(account, attempt.stage, attempt.task, *shard),
         })
     };
     let stages = account.stages.iter().map(|(stage, of)| {

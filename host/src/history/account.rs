@@ -118,8 +118,8 @@ pub enum AttemptEnd {
         kind: ErrorKind,
         /// What went wrong; empty for failures beyond the first few hundred.
         error: String,
-        /// Whether another attempt followed.
-        retried: bool,
+        /// What came then.
+        then: Then,
         /// The shard it failed at, if the task has several and it is known.
         shard: Option<u32>,
     },
@@ -127,6 +127,18 @@ pub enum AttemptEnd {
     Overtaken,
     /// With its process, or nobody knows.
     Open,
+}
+
+/// What came after an attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Another attempt was started.
+    Retry,
+    /// Another attempt at the task was under way already.
+    Other,
+    /// Nothing: the task failed.
+    Nothing,
 }
 
 /// A warning of the host, or a message of a plugin.
@@ -201,11 +213,10 @@ impl Account {
         }
     }
 
-    /// Returns the failures that ended the run, then those that were followed by another attempt.
+    /// Returns the failures that ended their tasks, then those that did not.
     pub fn failures(&self) -> impl Iterator<Item = &Attempt> {
         let failed = |last: bool| {
-            let of =
-                move |attempt: &&Attempt| matches!(attempt.end, AttemptEnd::Failed { retried, .. } if retried != last);
+            let of = move |attempt: &&Attempt| matches!(attempt.end, AttemptEnd::Failed { then, .. } if (then == Then::Nothing) == last);
             self.attempts.iter().filter(of)
         };
         failed(true).chain(failed(false))
@@ -322,12 +333,16 @@ impl Reader {
                 self.ended((stage, task, attempt), at_ms, Some(duration_ms), read, AttemptEnd::Committed);
                 self.commit(stage, task, &counts);
             }
-            Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms } => {
-                let retried = retry_in_ms.is_some();
-                self.stages.entry(stage).or_default().retries += u64::from(retried);
+            Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms, another_under_way } => {
+                let then = match retry_in_ms {
+                    Some(_) => Then::Retry,
+                    None if another_under_way => Then::Other,
+                    None => Then::Nothing,
+                };
+                self.stages.entry(stage).or_default().retries += u64::from(then == Then::Retry);
                 self.failures += 1;
                 let error = if self.failures <= TEXTS_MAX { cut(&error) } else { String::new() };
-                let end = AttemptEnd::Failed { kind, error, retried, shard };
+                let end = AttemptEnd::Failed { kind, error, then, shard };
                 self.ended((stage, task, attempt), at_ms, None, Default::default(), end);
             }
             Event::AttemptOvertaken { stage, task, attempt, duration_ms, .. } => {

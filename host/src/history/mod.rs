@@ -15,7 +15,7 @@ use std::{cmp::Reverse, time::UNIX_EPOCH};
 use futures::{StreamExt, TryStreamExt};
 
 pub use self::{
-    account::{Account, Attempt, AttemptEnd, Message, StageAccount},
+    account::{Account, Attempt, AttemptEnd, Message, StageAccount, Then},
     overview::{Overview, State},
     processes::{Ending, Process},
     rejects::RejectSamples,

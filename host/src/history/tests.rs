@@ -124,6 +124,7 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
         kind: ErrorKind::Unavailable,
         error: "away".to_owned(),
         retry_in_ms: Some(5),
+        another_under_way: false,
     };
     let started = |attempt| Event::AttemptStarted { stage: Stage::Map, task: 1, attempt };
     let events = [
@@ -149,11 +150,30 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     assert_eq!(map.duration_ms, 70, "up to the last event of each process");
     let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task, a.duration_ms, &a.end)).collect();
     let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
-    let away = AttemptEnd::Failed { kind, error, retried: true, shard: None };
+    let away = AttemptEnd::Failed { kind, error, then: Then::Retry, shard: None };
     assert_eq!(ends.len(), 5);
     assert_eq!(ends[2], (1, 1, 40, &away));
     assert_eq!(ends[4], (1, 1, 10, &AttemptEnd::Open));
     assert_eq!(account.failures().count(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_beside_another_is_no_retry_and_ends_no_task() {
+    let (store, _) = counting();
+    write_plan(&store, "a").await;
+    let failed = |attempt, retry_in_ms, another_under_way| {
+        let (stage, kind, error) = (Stage::Map, ErrorKind::Unavailable, "away".to_owned());
+        (
+            1000,
+            Event::AttemptFailed { stage, task: 1, attempt, shard: None, kind, error, retry_in_ms, another_under_way },
+        )
+    };
+    write_log(&store, "a", 1000, [failed(2, None, true), failed(1, Some(5), false), failed(3, None, false)]).await;
+    let account = Account::read(&store, "p", "a").await.expect("read");
+    let failures: Vec<_> = account.failures().map(|attempt| (attempt.number, &attempt.end)).collect();
+    let ends = |then| AttemptEnd::Failed { kind: ErrorKind::Unavailable, error: "away".to_owned(), then, shard: None };
+    assert_eq!(failures, [(3, &ends(Then::Nothing)), (2, &ends(Then::Other)), (1, &ends(Then::Retry))]);
+    assert_eq!(account.stages[&Stage::Map].retries, 1);
 }
 
 #[tokio::test]

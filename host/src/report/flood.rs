@@ -81,7 +81,8 @@ mod tests {
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
-        Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, shard: None, kind, error, retry_in_ms: Some(0) }
+        let (stage, attempt, shard, retry_in_ms, another_under_way) = (Stage::Map, 1, None, Some(1), false);
+        Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms, another_under_way }
     }
 
     #[test]

@@ -31,11 +31,13 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             Level::Info,
             format!("{}: done in {}{}", stage.name(), duration(*duration_ms), what_was_done(counts)),
         )),
-        Event::AttemptFailed { stage, task, attempt, error, retry_in_ms: Some(wait_ms), .. } => {
+        Event::AttemptFailed { stage, task, attempt, error, retry_in_ms, another_under_way, .. } => {
             let (task, error) = (stage.task(*task), printable(error));
-            let next = match wait_ms {
-                0 => "another goes on".to_owned(),
-                wait_ms => format!("trying again in {}", duration(*wait_ms)),
+            let next = match retry_in_ms {
+                Some(wait_ms) => format!("trying again in {}", duration(*wait_ms)),
+                None if *another_under_way => "another goes on".to_owned(),
+                // The error of a last attempt is the run's error, which the CLI prints.
+                None => return None,
             };
             Some((Level::Warn, format!("{task}: attempt {attempt} failed, {next}: {error}")))
         }
@@ -53,7 +55,6 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
         }
         Event::Log { step, task, level, message } => Some((*level, log_line(step, *task, *level, message))),
         Event::Warning { message } => Some((Level::Warn, format!("warning: {}", printable(message)))),
-        // The error of a last attempt is the run's error, which the CLI prints.
         _ => None,
     }
 }

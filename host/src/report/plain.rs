@@ -122,6 +122,7 @@ mod tests {
                     kind: ErrorKind::Unavailable,
                     error: "store is away".into(),
                     retry_in_ms: Some(1000),
+                    another_under_way: false,
                 },
             ),
             (6000, progress(2, 1000)),

@@ -130,7 +130,7 @@ impl Listener for Summary {
             Event::AttemptFailed { stage, retry_in_ms: Some(_), .. } => {
                 self.stages.entry(*stage).or_default().retries += 1;
             }
-            Event::AttemptFailed { stage, task, shard, retry_in_ms: None, .. } => {
+            Event::AttemptFailed { stage, task, shard, another_under_way: false, .. } => {
                 self.failed_task = Some((*stage, *task, *shard));
             }
             Event::StageFinished { stage, duration_ms, counts } => {
@@ -261,6 +261,7 @@ mod tests {
             kind: ErrorKind::Unavailable,
             error: "away".into(),
             retry_in_ms: Some(1000),
+            another_under_way: false,
         };
         let stage = |stage, duration_ms, counts| Event::StageFinished { stage, duration_ms, counts };
         let summary = summary([

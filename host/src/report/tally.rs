@@ -103,10 +103,19 @@ mod tests {
             let counts = Counts { records_in: 400, bytes_in: 4096, ..Counts::default() };
             tally.observe(&Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 1, counts });
         }
-        for retry_in_ms in [Some(1), Some(1), None] {
+        for (retry_in_ms, another_under_way) in [(Some(1), false), (Some(1), false), (None, true), (None, false)] {
             let (kind, error) = (ErrorKind::Unavailable, String::new());
             let (stage, task, attempt, shard) = (Stage::Map, 7, 1, None);
-            tally.observe(&Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms });
+            tally.observe(&Event::AttemptFailed {
+                stage,
+                task,
+                attempt,
+                shard,
+                kind,
+                error,
+                retry_in_ms,
+                another_under_way,
+            });
         }
         let expected = "1,250 of 2,000 tasks, 100,000 records, 10,000/s, 100.0 KiB/s, 2 retries, 30.0s left";
         assert_eq!(tally.text(11_000), expected);

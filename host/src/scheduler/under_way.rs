@@ -149,9 +149,8 @@ where
         let Scheduler { retry, cancel, stage, events, .. } = self.scheduler;
         of.failed += 1;
         of.attempts.retain(|attempt| attempt.number != number);
-        let goes_on = !of.attempts.is_empty();
-        let retry = retry_after(retry, error.kind(), of.failed).filter(|_| !cancel.is_cancelled());
-        let wait = if goes_on { Some(Duration::ZERO) } else { retry };
+        let another_under_way = !of.attempts.is_empty();
+        let wait = retry_after(retry, error.kind(), of.failed).filter(|_| !another_under_way && !cancel.is_cancelled());
         events.emit(Event::AttemptFailed {
             stage: *stage,
             task,
@@ -160,13 +159,13 @@ where
             kind: error.kind(),
             error: error.to_string(),
             retry_in_ms: wait.map(millis),
+            another_under_way,
         });
-        let wait = match wait {
-            None => return Some(name_task(*stage, task, number, error)),
-            Some(wait) => wait,
-        };
+        if wait.is_none() && !another_under_way {
+            return Some(name_task(*stage, task, number, error));
+        }
         self.tasks.insert(task, of);
-        if !goes_on {
+        if let Some(wait) = wait {
             self.start(task, wait);
         }
         None

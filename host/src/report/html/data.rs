@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::ErrorKind,
     event::{Counts, Stage},
-    history::{Account, Attempt, AttemptEnd, Message, Overview, Process},
+    history::{Account, Attempt, AttemptEnd, Message, Overview, Process, Then},
     plan::PlannedStep,
     reject::{Reject, Rejected},
     report::command,
@@ -45,7 +45,7 @@ pub(super) struct Data<'a> {
     attempts: u64,
     left_out: Vec<LeftOut<'a>>,
     left_out_more: usize,
-    failed: usize,
+    failed_for_good: usize,
     failures: Vec<Failure<'a>>,
     failures_more: usize,
     lanes_left_out: usize,
@@ -86,7 +86,7 @@ struct Failure<'a> {
     number: u32,
     kind: ErrorKind,
     error: &'a str,
-    retried: bool,
+    then: Then,
     replay: Option<String>,
 }
 
@@ -120,6 +120,7 @@ impl<'a> Data<'a> {
         let document = plan.map_or(&Value::Null, |plan| &plan.pipeline);
         let decided = |key: &str| plan.and_then(|plan| plan.recipe.keys.get(key));
         let failed = account.failures().count();
+        let for_good = |attempt: &&Attempt| matches!(attempt.end, AttemptEnd::Failed { then: Then::Nothing, .. });
         let timeline = Timeline::of(account);
         let committed = |stage| account.stages.get(&stage).map_or(0, |of| of.committed);
         let partitions = account.partitions();
@@ -143,7 +144,7 @@ impl<'a> Data<'a> {
             attempts: account.attempts.len() as u64 + account.attempts_left_out,
             left_out: account.left_out().iter().take(FAILURES_MAX).map(|of| left_out(account, of)).collect(),
             left_out_more: account.left_out().len().saturating_sub(FAILURES_MAX),
-            failed,
+            failed_for_good: account.failures().filter(for_good).count(),
             failures: account.failures().take(FAILURES_MAX).filter_map(|of| failure(account, of)).collect(),
             failures_more: failed.saturating_sub(FAILURES_MAX),
             lanes_left_out: timeline.lanes_left_out,
@@ -191,11 +192,11 @@ fn replay(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Opt
 }
 
 fn failure<'a>(account: &Account, attempt: &'a Attempt) -> Option<Failure<'a>> {
-    let AttemptEnd::Failed { kind, error, retried, shard } = &attempt.end else { return None };
-    let (kind, retried, shard) = (*kind, *retried, *shard);
+    let AttemptEnd::Failed { kind, error, then, shard } = &attempt.end else { return None };
+    let (kind, then, shard) = (*kind, *then, *shard);
     let Attempt { stage, task, number, .. } = *attempt;
     let replay = replay(account, stage, task, shard);
-    Some(Failure { stage, task, number, kind, error, retried, replay })
+    Some(Failure { stage, task, number, kind, error, then, replay })
 }
 
 fn cost(account: &Account) -> Cost<'_> {

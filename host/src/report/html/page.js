@@ -101,7 +101,7 @@
       tile('Records written', 'result.records_out', lastCounts.records_out, count(lastCounts.records_out), counted(data.parts, 'part')),
       tile('Shards', 'shards', data.shards, count(data.shards), stage.map ? counted(stage.map.tasks, 'task') : ''),
       tile('Rejects', 'rejects', rejects, count(rejects), mapped.records_in + rejects > 0 ? percent(rejects, mapped.records_in + rejects) : ''),
-      tile('Retries', 'retries', retries, count(retries), data.failed > retries ? `${count(data.failed - retries)} failed for good` : '', data.failed > retries ? 'bad' : ''),
+      tile('Retries', 'retries', retries, count(retries), data.failed_for_good > 0 ? `${count(data.failed_for_good)} failed for good` : '', data.failed_for_good > 0 ? 'bad' : ''),
     ];
     $('head').append(
       el('div', { class: 'title' }, el('h1', {}, data.pipeline), el('span', { class: `badge ${looks[run.state] ?? ''}`, id: 'state' }, run.state.replaceAll('_', ' '))),
@@ -129,11 +129,11 @@
     const rows = data.failures.map(of => [
       `${of.stage === 'map' || of.stage === 'reduce' ? `${of.stage} of ` : ''}${taskName(of.stage, of.task)}`,
       count(of.number),
-      el('span', { class: of.retried ? 'level warn' : 'level fail' }, of.retried ? 'tried again' : 'failed'),
+      el('span', { class: of.then === 'nothing' ? 'level fail' : 'level warn' }, { retry: 'tried again', other: 'another went on', nothing: 'failed' }[of.then]),
       of.kind,
       el('div', {}, el('div', { class: 'clip' }, of.error || '(left out)'), of.replay ? el('code', { class: 'command' }, of.replay) : null),
     ]);
-    section('failures', 'Failures', 'Attempts that failed: first those that were not tried again. The command runs the attempt once more, as it was.',
+    section('failures', 'Failures', 'Attempts that failed: first those that ended their task. The command runs the attempt once more, as it was.',
       table([['task', 'keep'], ['attempt', 'num'], ['then', 'keep'], ['kind', 'keep'], ['error', 'text']], rows),
       more(data.failures_more, 'failures'));
   }

@@ -25,7 +25,8 @@ fn finished(task: u32, records_in: u64, counter: &str) -> Event {
 
 fn failed(task: u32) -> Event {
     let (kind, error, retry_in_ms) = (ErrorKind::Unavailable, "away".to_owned(), Some(1));
-    Event::AttemptFailed { stage: Stage::Map, task, attempt: 1, shard: None, kind, error, retry_in_ms }
+    let (stage, attempt, shard, another_under_way) = (Stage::Map, 1, None, false);
+    Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms, another_under_way }
 }
 
 fn poison(task: u32) -> Event {
