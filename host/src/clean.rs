@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
+    event::Stage,
     history::{Overview, State},
     json::from_json,
     layout::{LATEST, RunLayout, SinkLayout},
@@ -72,9 +73,10 @@ impl Amount {
 impl Cleaner<'_> {
     /// Deletes what a run left behind. Of a complete one: shards, run files and commits; plan, manifest, events,
     /// rejects and report stay, so that the run can still be looked at. Of another: everything, so it cannot be
-    /// finished any more. What attempts left in the sink goes too; a result only if asked for.
+    /// finished any more. What attempts left in the sink goes too, and parts of a result that is not complete; a result
+    /// only if asked for.
     ///
-    /// Can be repeated when it was interrupted.
+    /// Can be repeated when it was interrupted. A run that is taken up after that starts over, by its plan or a new one.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when a result is to go that `latest.json` points to; when
@@ -90,12 +92,11 @@ impl Cleaner<'_> {
                 self.sink.locate(LATEST)
             )));
         }
-        let in_sink = if self.results { sink_layout.root().to_owned() } else { sink_layout.attempts() };
-        let in_run_store = if run.state.is_complete() && !self.results {
-            layout.intermediates().to_vec()
-        } else {
-            vec![layout.root().to_owned()]
-        };
+        let is_complete = run.state.is_complete();
+        let keeps_result = !self.results && (is_complete || self.sink.exists(&sink_layout.success()).await?);
+        let in_sink = if keeps_result { sink_layout.attempts() } else { sink_layout.root().to_owned() };
+        let in_run_store =
+            if is_complete && !self.results { layout.intermediates().to_vec() } else { vec![layout.root().to_owned()] };
         let results = list(self.sink, &[in_sink]).await?;
         let intermediates = list(self.run_store, &in_run_store).await?;
         let cleaned = Cleaned {
@@ -108,11 +109,46 @@ impl Cleaner<'_> {
             let now = SystemTime::now();
             self.run_store.sweep(layout.root(), now).await;
             self.sink.sweep(sink_layout.root(), now).await;
-            // First what says that there is a result, or a run to go on with; last what says that the run was complete.
-            delete(self.sink, &results, &[sink_layout.success()], &[]).await?;
-            delete(self.run_store, &intermediates, &[layout.plan()], &[layout.success()]).await?;
+            self.delete(&layout, &sink_layout, &intermediates, &results).await?;
         }
         Ok(cleaned)
+    }
+
+    /// Deletes objects of a run in the run store and of its result, in an order that whoever reads them meanwhile, or
+    /// takes up the run after half of it, is not misled by: a result is not complete any more before a part is missing;
+    /// no commit outlives what it names, or the plan it belongs to, nor the plan its shards; partitions go before the map
+    /// tasks whose rows they have or lack; and last what says that the run was complete.
+    async fn delete(
+        &self,
+        layout: &RunLayout,
+        sink_layout: &SinkLayout,
+        intermediates: &[Listed],
+        results: &[Listed],
+    ) -> Result<()> {
+        let is_commit = |stage| move |key: &str| layout.parse_commit(stage, key).is_some();
+        let mut others = keys(intermediates);
+        let partitions = take(&mut others, is_commit(Stage::Reduce));
+        let mapped = take(&mut others, is_commit(Stage::Map));
+        let plan = take(&mut others, |key| key == layout.plan());
+        let success = take(&mut others, |key| key == layout.success());
+        let mut parts = keys(results);
+        let published = take(&mut parts, |key| key == sink_layout.success());
+        let (run_store, sink) = (self.run_store, self.sink);
+        let order = [
+            (sink, published),
+            (run_store, partitions),
+            (run_store, mapped),
+            (sink, parts),
+            (run_store, plan),
+            (run_store, others),
+            (run_store, success),
+        ];
+        for (store, keys) in order {
+            delete(store, keys).await?;
+        }
+        remove_empty_directories(run_store, intermediates).await;
+        remove_empty_directories(sink, results).await;
+        Ok(())
     }
 
     /// Returns the run whose result `latest.json` points to.
@@ -133,17 +169,23 @@ async fn list(store: &Store, prefixes: &[String]) -> Result<Vec<Listed>> {
     Ok(objects)
 }
 
-/// Deletes objects: these first and those last, the others at the same time. Then the directories that are empty.
-async fn delete(store: &Store, objects: &[Listed], first: &[String], last: &[String]) -> Result<()> {
-    let is_other = |key: &String| !first.contains(key) && !last.contains(key);
-    let others: Vec<String> = objects.iter().map(|object| object.key.clone()).filter(is_other).collect();
-    let among = |keys: &[String]| -> Vec<String> {
-        keys.iter().filter(|key| objects.iter().any(|object| object.key == **key)).cloned().collect()
-    };
-    for keys in [among(first), others, among(last)] {
-        let deletes = futures::stream::iter(keys).map(|key| async move { store.delete(&key).await });
-        deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect::<Vec<()>>().await?;
-    }
+fn keys(objects: &[Listed]) -> Vec<String> {
+    objects.iter().map(|object| object.key.clone()).collect()
+}
+
+/// Takes those keys out that are `which`.
+fn take(keys: &mut Vec<String>, which: impl Fn(&str) -> bool) -> Vec<String> {
+    keys.extract_if(.., |key| which(key)).collect()
+}
+
+/// Deletes objects, several at the same time.
+async fn delete(store: &Store, keys: Vec<String>) -> Result<()> {
+    let deletes = futures::stream::iter(keys).map(|key| async move { store.delete(&key).await });
+    deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect().await
+}
+
+/// Removes the directories that are empty without these objects.
+async fn remove_empty_directories(store: &Store, objects: &[Listed]) {
     let mut directories = BTreeSet::new();
     for object in objects {
         let mut key = object.key.as_str();
@@ -156,5 +198,4 @@ async fn delete(store: &Store, objects: &[Listed], first: &[String], last: &[Str
     for directory in directories.into_iter().rev() {
         store.remove_empty_directory(directory).await;
     }
-    Ok(())
 }

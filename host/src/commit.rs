@@ -137,22 +137,28 @@ impl Commit {
         }
     }
 
-    /// Takes back the commit of a map task whose run file, `damaged`, cannot be read, so that the task is run again.
-    /// Leaves it alone when it is another attempt's by now: what an attempt wrote stays, so every commit can be used.
-    /// Leaves a note, because a task that was committed cannot be left out any more.
+    /// Takes back the commit of a task whose output is damaged or gone, so that the task is run again. Leaves it alone
+    /// unless it `is_it`: by now it may be another attempt's, and what that wrote is there. Leaves a note of a map task,
+    /// because one that was committed cannot be left out any more.
     ///
     /// # Errors
     /// When the store fails, or the commit is not one.
-    pub async fn take_back(store: &Store, layout: &RunLayout, task: u32, damaged: &str) -> Result<()> {
-        let key = layout.commit(Stage::Map, task);
+    pub async fn take_back(
+        store: &Store,
+        layout: &RunLayout,
+        stage: Stage,
+        task: u32,
+        is_it: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
+        let key = layout.commit(stage, task);
         let Some(commit) = store.get(&key).await? else { return Ok(()) };
-        match from_json::<Self>(&key, &commit)?.output {
-            Output::RunFile { key: named, .. } if named == damaged => {
-                store.put(&layout.taken_back(task), "").await?;
-                store.delete(&key).await
-            }
-            _ => Ok(()),
+        if !is_it(&from_json(&key, &commit)?) {
+            return Ok(());
         }
+        if stage == Stage::Map {
+            store.put(&layout.taken_back(task), "").await?;
+        }
+        store.delete(&key).await
     }
 
     /// Reads all commits of a stage, with their tasks, in no particular order.

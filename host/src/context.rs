@@ -1,6 +1,9 @@
 //! What every task of a run shares.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -51,6 +54,8 @@ pub struct RunContext {
     pub events: Events,
     /// This process's name among all that work on the run.
     pub process: String,
+    /// How often it has taken back commits.
+    rounds: AtomicU32,
 }
 
 impl RunContext {
@@ -80,6 +85,7 @@ impl RunContext {
             at_work,
             events,
             process,
+            rounds: AtomicU32::new(0),
             pipeline,
             run_id,
         }
@@ -87,7 +93,16 @@ impl RunContext {
 
     /// Returns the id of try `number` in this process.
     pub fn attempt(&self, number: u32) -> AttemptId {
-        AttemptId::new(number, &self.process)
+        match self.rounds.load(Ordering::Relaxed) {
+            0 => AttemptId::new(number, &self.process),
+            round => AttemptId::new(number, &format!("{}.{round}", self.process)),
+        }
+    }
+
+    /// Gives attempts other ids from now on: tasks that were committed are run again, from try 1, and earlier attempts
+    /// may still be at work.
+    pub fn attempt_again(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs what an attempt has to do on a thread that may wait, and returns what it does. When the attempt is given up,

@@ -32,7 +32,7 @@ const VALUE_CHARACTERS_MAX: usize = 60;
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed.
 pub async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
-    let mut changed = texts(changes(&planned.plan.recipe, recipe));
+    let mut changed = changed(&planned.plan.recipe, recipe);
     if planned.plan.listing != digest(objects) {
         changed.extend(changed_objects(planned, objects).await?);
     }
@@ -127,15 +127,18 @@ pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Op
     }
     match runs.first() {
         None => Ok(None),
-        Some(run) => {
-            Err(cannot_go_on(&texts(changes(&run.plan.recipe, recipe))).context(format!("run `{}`", run.run_id)))
-        }
+        Some(run) => Err(cannot_go_on(&changed(&run.plan.recipe, recipe)).context(format!("run `{}`", run.run_id))),
     }
 }
 
 /// Returns whether two recipes make the same result, as far as the plans tell.
 pub fn is_same(then: &Recipe, now: &Recipe) -> bool {
     changes(then, now).is_empty()
+}
+
+/// Returns what differs between two recipes, in words.
+pub fn changed(then: &Recipe, now: &Recipe) -> Vec<String> {
+    texts(changes(then, now))
 }
 
 fn cannot_go_on(changed: &[String]) -> Error {

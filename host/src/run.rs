@@ -8,6 +8,7 @@
 //! Every stage reads what the one before it committed and nothing else, so a run that ended early goes on where it
 //! stopped. A pipeline without a reducer has no reduce stage: the map tasks write the parts.
 
+mod finalizing;
 mod planning;
 
 use std::{
@@ -21,18 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking,
-    commit::Commit,
+    commit::{Commit, Output},
     context::RunContext,
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Events, Invocation, Stage, unix_ms},
     event_log::EventLog,
-    fail_point,
     failure::Failure,
     failures::Failures,
-    json::to_json,
-    layout::{LATEST, check_name},
+    layout::check_name,
     ledger::Ledger,
-    manifest::{Manifest, parts},
+    manifest::Manifest,
     map::map_task,
     memory::{Slots, stack_bytes},
     pipeline::{Pipeline, Retry},
@@ -44,8 +43,8 @@ use crate::{
     report::html,
     resume,
     run_files::RunFiles,
-    scheduler::Scheduler,
-    sink::{self, PublishedPart},
+    scheduler::{Scheduler, interrupted},
+    sink::Gone,
     steps::Steps,
     stores::Stores,
     times::millis,
@@ -108,6 +107,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     let run = Run::open(stores, pipeline, options, events).await?;
     if let Some(manifest) = Manifest::read(&run.context.run_store, &run.context.layout).await? {
         run.started(true);
+        run.look_back().await?;
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
     }
@@ -183,33 +183,43 @@ impl Run {
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
         if let Some(redrives) = &planned.plan.redrives {
-            redrive::take_over(&self.context, redrives).await?;
+            self.within_grace(redrive::take_over(&self.context, redrives)).await?;
         }
         let mut mapped = self.map(&planned).await?;
-        let mut mapped_again = BTreeSet::new();
+        let (mut mapped_again, mut made_again) = (BTreeSet::new(), false);
         loop {
-            let error = match self.reduce(&planned, &mapped).await {
-                Ok(reduced) => return self.finalize(&planned, &mapped, &reduced).await,
+            let error = match self.reduce_and_finalize(&planned, &mapped).await {
+                Ok(manifest) => return Ok(manifest),
                 Err(error) => error,
             };
-            match error.kind() {
-                ErrorKind::Damaged(task) if mapped_again.insert(task) => {
-                    mapped = self.map_again(&planned, &mapped, task, &error).await?;
+            // Only once: what is lost again will be once more.
+            match (error.kind(), error.cause::<Gone>()) {
+                (ErrorKind::Damaged(task), _) if mapped_again.insert(task) => {
+                    self.take_back_run_file(&mapped, task, &error).await?;
+                }
+                (_, Some(Gone(parts))) if !made_again => {
+                    made_again = true;
+                    self.take_back_parts(parts).await?;
                 }
                 _ => return Err(error),
             }
+            mapped = self.map(&planned).await?;
         }
     }
 
-    /// Maps a task again whose run file is damaged. Partitions that are reduced already stay so: the same plan gives
-    /// the same rows.
-    async fn map_again(&self, planned: &Planned, mapped: &Ledger, task: u32, why: &Error) -> Result<Arc<Ledger>> {
-        let context = &self.context;
-        if let Some(damaged) = mapped.run_files.key(task) {
-            self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
-            Commit::take_back(&context.run_store, &context.layout, task, damaged).await?;
-        }
-        self.map(planned).await
+    async fn reduce_and_finalize(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Manifest> {
+        let reduced = self.reduce(planned, mapped).await?;
+        self.finalize(planned, mapped, &reduced).await
+    }
+
+    /// Takes back the commit of a map task whose run file is damaged. Partitions that are reduced already stay so: the
+    /// same plan gives the same rows.
+    async fn take_back_run_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
+        let Some(damaged) = mapped.run_files.key(task) else { return Ok(()) };
+        let is_damaged = |commit: &Commit| matches!(&commit.output, Output::RunFile { key, .. } if key == damaged);
+        self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
+        self.context.attempt_again();
+        Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
     }
 
     /// Maps every shard that is not committed yet. Leaves out those that fail, as far as that is tolerated.
@@ -269,6 +279,22 @@ impl Run {
         Ok(ledger)
     }
 
+    /// Does something that a run which is interrupted may leave in the middle: it goes on for `run.grace`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] after that; those of the work.
+    async fn within_grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let over = async {
+            self.options.cancel.cancelled().await;
+            tokio::time::sleep(self.context.pipeline.run.grace).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => Err(interrupted()),
+        }
+    }
+
     /// Returns what the commits of a stage say so far.
     async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
         let mut ledger = self.ledger();
@@ -278,49 +304,6 @@ impl Run {
 
     fn ledger(&self) -> Ledger {
         Ledger::new(RunFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
-    }
-
-    /// Publishes the parts the commits name, then says the run is complete.
-    async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
-        let context = &self.context;
-        let started = self.start(Stage::Finalize, 1, 0);
-        let parts: Vec<PublishedPart> = parts(mapped, reduced)
-            .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
-            .collect();
-        let failed_shards = mapped.failed_shards();
-        let keys = sink::publish(&context.sink, &context.sink_layout, &parts, failed_shards).await?;
-        let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
-        context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
-        fail_point::reach("finalize.manifest");
-        self.see_off_attempts().await;
-        // Before the run is complete: whoever is killed here leaves it to the next one.
-        self.sweep().await;
-        context.run_store.put(&context.layout.success(), Vec::new()).await?;
-        fail_point::reach("finalize.done");
-        self.finish(Stage::Finalize, started, &Counts::default());
-        Ok(manifest)
-    }
-
-    /// Waits for attempts that were overtaken and are past their last call of a plugin: what they find at their commit
-    /// is part of what happened, and what they write is swept. The result is published by now, so nobody waits for
-    /// longer than `run.grace`.
-    async fn see_off_attempts(&self) {
-        let at_rest = self.options.cancel.run_until_cancelled(self.context.at_rest());
-        _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
-    }
-
-    /// Deletes what attempts that lost left in the sink, and what killed processes left on local disk: all that attempts
-    /// did, now that every task is committed; of the rest, what was left before this process began.
-    async fn sweep(&self) {
-        let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
-        sink::delete_leftovers(sink, sink_layout).await;
-        for key in layout.intermediates() {
-            run_store.sweep(&key, SystemTime::now()).await;
-        }
-        run_store.sweep(layout.root(), self.started_at).await;
-        sink.sweep(&sink_layout.attempts(), SystemTime::now()).await;
-        sink.sweep(sink_layout.root(), self.started_at).await;
-        sink.sweep(LATEST, self.started_at).await;
     }
 
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {

@@ -2,11 +2,14 @@
 //!
 //! Owns what is checked before a run goes by its plan. Called by the run, as its first stage.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::TryStreamExt;
 
 use super::{Run, Start};
 use crate::{
     check::list_source,
+    context::RunContext,
     error::{Error, Result},
     event::{Counts, Event, Stage},
     fail_point,
@@ -16,7 +19,7 @@ use crate::{
     scheduler::interrupted,
     source::{Object, digest},
     split::{SplitSource, split_source},
-    store::Creates,
+    store::{Creates, Listed},
 };
 
 /// How many runs are looked at to find one to point out; every start waits for it.
@@ -32,21 +35,13 @@ impl Run {
         let existing = Planned::load(&context.run_store, &context.layout).await?;
         self.started(existing.is_some());
         self.probe().await?;
-        let recipe = context.steps.recipe(&context.pipeline);
+        let (recipe, objects) = (context.steps.recipe(&context.pipeline), Arc::new(objects));
         let planned = match existing {
-            Some(planned) => {
-                resume::check_unchanged(&planned, &recipe, &objects).await?;
-                planned
-            }
-            None => match &self.redrives {
-                Some((run_id, base)) => self.freeze_redrive(run_id, base, recipe, &objects).await?,
-                None => {
-                    let listing = digest(&objects);
-                    self.point_out_unfinished(&recipe, &listing).await?;
-                    self.freeze(recipe, objects, listing).await?
-                }
-            },
+            Some(planned) => planned,
+            None => self.make_plan(&recipe, &objects).await?,
         };
+        // Of a new plan too: it may be another process's, which was faster.
+        resume::check_unchanged(&planned, &recipe, &objects).await?;
         self.emit(Event::Planned {
             objects: planned.plan.objects,
             bytes: planned.plan.bytes,
@@ -57,6 +52,36 @@ impl Run {
             self.emit(Event::Warning { message });
         }
         Ok(planned)
+    }
+
+    async fn make_plan(&self, recipe: &Recipe, objects: &Arc<Vec<Object>>) -> Result<Planned> {
+        self.check_no_result().await?;
+        if let Some((run_id, base)) = &self.redrives {
+            return self.freeze_redrive(run_id, base, recipe.clone(), objects).await;
+        }
+        let listing = digest(objects);
+        self.point_out_unfinished(recipe, &listing).await?;
+        self.freeze(recipe.clone(), Arc::clone(objects), listing).await
+    }
+
+    /// Checks that the sink has no result of this id, when the run has no plan yet: what another plan made, of a run
+    /// store that was deleted, would lie among the parts of this one.
+    async fn check_no_result(&self) -> Result<()> {
+        let RunContext { sink, sink_layout, run_store, layout, run_id, .. } = &*self.context;
+        let attempts = format!("{}/", sink_layout.attempts());
+        let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
+        let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await?;
+        let Some(Listed { key, .. }) = found else { return Ok(()) };
+        // Another process may have planned and published the run meanwhile.
+        if run_store.exists(&layout.plan()).await? {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "`{}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, or delete \
+             `{}`",
+            sink.locate(&key),
+            sink.locate(sink_layout.root())
+        )))
     }
 
     /// Finds out what would keep the run from ending well, and what the run store cannot promise.
@@ -102,12 +127,12 @@ impl Run {
         Ok(())
     }
 
-    async fn freeze(&self, recipe: Recipe, objects: Vec<Object>, listing: String) -> Result<Planned> {
+    async fn freeze(&self, recipe: Recipe, objects: Arc<Vec<Object>>, listing: String) -> Result<Planned> {
         let context = &self.context;
         let started = self.start(Stage::Split, 1, 0);
         let pipeline = context.pipeline.document.clone();
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
-        let SplitSource { attempt, shards, .. } = self.split(Arc::new(objects)).await?;
+        let SplitSource { attempt, shards, .. } = self.split(objects).await?;
         let emits = context.steps.shuffled().to_string();
         let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;

@@ -3,6 +3,8 @@
 //! Owns the order of these writes, which is what keeps half a result from being taken for a whole one. Called once
 //! all tasks are committed, by whoever finalises a run; several may, at the same time or after a crash.
 
+use std::fmt;
+
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ use crate::{
 
 /// How many parts are moved, or leftovers deleted, at the same time.
 const MOVES_IN_FLIGHT: usize = 16;
+
+/// How many parts that are gone are named.
+const NAMED_MAX: usize = 10;
 
 /// A part and the attempt that was committed for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +48,8 @@ pub struct Latest {
 /// all, and `_SUCCESS` only when all are.
 ///
 /// # Errors
-/// Those of the store; [`ErrorKind::Unavailable`] when a part is neither under its attempt's name nor its final one.
+/// Those of the store; [`Gone`] in the chain of one of [`ErrorKind::Unavailable`] when parts are neither under their
+/// attempts' names nor their final ones.
 pub async fn publish(
     store: &Store,
     layout: &SinkLayout,
@@ -55,15 +61,15 @@ pub async fn publish(
         .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
         .collect();
     fail_point::reach("publish.begin");
-    let keys: Vec<String> = futures::stream::iter(moves)
-        .map(async |(from, to)| {
-            store.rename(&from, &to).await?;
-            fail_point::reach("publish.moved");
-            Ok::<_, Error>(to)
-        })
-        .buffered(MOVES_IN_FLIGHT)
-        .try_collect()
-        .await?;
+    let moved = futures::stream::iter(moves).map(async |(from, to)| {
+        store.rename(&from, &to).await?;
+        fail_point::reach("publish.moved");
+        Ok::<_, Error>(to)
+    });
+    let keys: Vec<String> = match moved.buffered(MOVES_IN_FLIGHT).try_collect().await {
+        Ok(keys) => keys,
+        Err(error) => return Err(name_gone(store, layout, parts, error).await?),
+    };
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
     let latest = Latest { run_id: layout.root().to_owned(), parts: keys, failed_shards };
@@ -71,6 +77,35 @@ pub async fn publish(
     store.put(LATEST, text).await?;
     fail_point::reach("publish.latest");
     Ok(latest.parts)
+}
+
+/// Parts of a result that were committed, and are in the sink no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone(pub Vec<PublishedPart>);
+
+impl std::error::Error for Gone {}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.0.iter().take(NAMED_MAX).map(|gone| gone.part.to_string()).collect();
+        let more = match self.0.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        write!(f, "what was committed of part {}{more} of the result is gone from the sink, so it", named.join(", "))
+    }
+}
+
+/// Returns the error of parts that are gone, if any are; otherwise `error`.
+async fn name_gone(store: &Store, layout: &SinkLayout, parts: &[PublishedPart], error: Error) -> Result<Error> {
+    let looks = futures::stream::iter(parts.to_vec()).map(async |published| {
+        let PublishedPart { part, attempt } = &published;
+        let there = store.exists(&layout.part(*part)).await? || store.exists(&layout.attempt(*part, attempt)).await?;
+        Ok::<_, Error>((!there).then_some(published))
+    });
+    let gone: Vec<Option<PublishedPart>> = looks.buffered(MOVES_IN_FLIGHT).try_collect().await?;
+    let gone: Vec<PublishedPart> = gone.into_iter().flatten().collect();
+    Ok(if gone.is_empty() { error } else { Error::new(ErrorKind::Unavailable, Gone(gone)) })
 }
 
 /// Deletes what attempts that lost left, as far as that is possible: a result that is published is complete without it.
@@ -161,7 +196,7 @@ mod tests {
             let layout = SinkLayout::new("r", "csv");
             write(&store, &layout, 0, &part(0).attempt).await;
             let error = publish(&store, &layout, &[0, 1].map(part), 0).await.expect_err("part 1 is nowhere");
-            assert!(error.to_string().contains("part-00001-1-a.csv"), "{error}");
+            assert_eq!(error.cause(), Some(&Gone(vec![part(1)])), "{error}");
             assert!(!store.exists(&layout.success()).await.expect("looks"));
             assert!(!store.exists(LATEST).await.expect("looks"));
         }

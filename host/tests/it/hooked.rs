@@ -6,7 +6,7 @@ use std::{
 };
 
 use etl_host::store::Store;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
@@ -22,13 +22,14 @@ pub(crate) enum Write {
     Complete(String),
     /// A copy to it.
     Copy(String),
+    Delete(String),
 }
 
 impl Write {
     /// Returns the object's key.
     pub(crate) fn key(&self) -> &str {
         match self {
-            Self::Put(key) | Self::Part(key) | Self::Complete(key) | Self::Copy(key) => key,
+            Self::Put(key) | Self::Part(key) | Self::Complete(key) | Self::Copy(key) | Self::Delete(key) => key,
         }
     }
 }
@@ -100,7 +101,12 @@ impl<H: Hook> ObjectStore for Hooked<H> {
     }
 
     fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(at)
+        let hook = Arc::clone(&self.hook);
+        let hooked = at.and_then(move |path| {
+            let hook = Arc::clone(&hook);
+            async move { hook.before(&Write::Delete(path.to_string())).await.map(|()| path) }
+        });
+        self.inner.delete_stream(hooked.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

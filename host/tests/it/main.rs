@@ -26,6 +26,7 @@ mod order;
 mod otlp;
 mod outages;
 mod poison;
+mod races;
 mod replay;
 mod report;
 mod results;

@@ -1,0 +1,278 @@
+//! What others do in the middle of a run: another process with another pipeline, an operator who deletes what it needs
+//! or stops it while it publishes, a clean-up that is killed.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use etl_host::{
+    clean::Cleaner,
+    error::{Error, ErrorKind},
+    event::Events,
+    history,
+    pipeline::Pipeline,
+    run::{Outcome, RunOptions, Start, run_on},
+    stores::Stores,
+};
+use object_store::{Error as StoreError, ObjectStoreExt, Result, path::Path};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::{Project, etl_host_command},
+};
+
+const SUMS: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
+                    reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 12";
+
+/// Each line is a shard and a part.
+const LINES: &str =
+    "map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"\nsplit.target_size = 8";
+
+fn project(sections: &str) -> Project {
+    Project::of(sections).file("input/a.txt", "ant bee\ncat dog\nant dog\nbee emu\n")
+}
+
+fn load(project: &Project, settings: &[&str]) -> Pipeline {
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    Pipeline::load(&project.path("pipeline.toml"), &settings, |_| None).expect("valid")
+}
+
+/// Runs a pipeline as run `r`, with its run store and sink in memory.
+async fn run<H: Hook>(
+    pipeline: &Pipeline,
+    stores: &Arc<Hooked<H>>,
+    start: Start,
+    cancel: CancellationToken,
+) -> Result<Outcome, Error> {
+    let Stores { source, .. } = Stores::open(pipeline).await.expect("they open");
+    let stores = Stores { source, run_store: stores.below("runs"), sink: stores.below("result") };
+    let options = RunOptions { start, cancel, ..RunOptions::default() };
+    run_on(stores, pipeline, options, &Events::default()).await
+}
+
+fn as_r() -> Start {
+    Start::Id("r".to_owned())
+}
+
+/// Returns the parts of run `r`, and whether that is all there is.
+async fn result<H: Hook>(stores: &Arc<Hooked<H>>) -> Vec<(String, Vec<u8>)> {
+    let keys = stores.below("result").list_keys("r").await.expect("lists");
+    let mut found = Vec::new();
+    for key in keys {
+        let bytes = stores.read(&format!("result/{key}")).await;
+        found.push((key, bytes));
+    }
+    found
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Hook for Nothing {}
+
+/// Has another process freeze its plan just before we do.
+#[derive(Debug)]
+struct FasterPlan {
+    plan: Vec<u8>,
+    stores: Mutex<Option<object_store::memory::InMemory>>,
+}
+
+#[async_trait::async_trait]
+impl Hook for FasterPlan {
+    async fn before(&self, write: &Write) -> Result<()> {
+        let stores =
+            if write.key().ends_with("plan.json") { self.stores.lock().expect("no panic").take() } else { None };
+        if let Some(stores) = stores {
+            stores.put(&Path::from(write.key()), self.plan.clone().into()).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_it_is_the_same() {
+    let project = project(SUMS);
+    for (setting, same) in [("run.concurrency=3", true), ("reduce.partitions=3", false)] {
+        let theirs = Hooked::new(Nothing);
+        run(&load(&project, &[setting]), &theirs, as_r(), CancellationToken::new()).await.expect("it ends well");
+        // Only its plan and shards: it is at work.
+        let ours =
+            Hooked::new(FasterPlan { plan: theirs.read("runs/test/r/plan.json").await, stores: Mutex::default() });
+        for key in theirs.below("runs").list_keys("test/r/shards").await.expect("lists") {
+            let page = theirs.read(&format!("runs/{key}")).await;
+            ours.inner.put(&Path::from(format!("runs/{key}")), page.into()).await.expect("writes");
+        }
+        *ours.hook.stores.lock().expect("no panic") = Some(ours.inner.clone());
+        let ended = run(&load(&project, &[]), &ours, as_r(), CancellationToken::new()).await;
+        if same {
+            ended.expect("it goes by their plan");
+            assert_eq!(result(&ours).await, result(&theirs).await);
+        } else {
+            let error = ended.expect_err("it is another pipeline");
+            assert!(error.to_string().contains("`reduce.partitions` (was 3, is 2)"), "{error}");
+            assert_eq!(result(&ours).await, []);
+        }
+    }
+}
+
+#[test]
+fn a_result_that_is_there_before_the_run_is_planned_is_not_mixed_with_another() {
+    let project = project(LINES);
+    let run = ["--quiet", "--run-id", "r"];
+    project.result(run);
+    // Whoever deletes the run store starts over, but the sink has four parts, and there will be two.
+    fs::remove_dir_all(project.path("runs")).expect("it was there");
+    let project = project.file("input/a.txt", "ant bee\ncat dog\n");
+    let before = project.files("result");
+    let ended = project.run(run);
+    ended.expect_error(2, &[".txt` is there already", "no plan of a run `r`", "`--run-id`"]);
+    assert_eq!(project.files("result"), before);
+    fs::remove_dir_all(project.path("result/r")).expect("it was there");
+    assert_eq!(project.result(run).len(), 2);
+}
+
+#[test]
+fn parts_that_are_gone_when_a_run_goes_on_are_made_again() {
+    for (sections, again) in [(SUMS, "is reduced again"), (LINES, "is mapped again")] {
+        let project = project(sections);
+        let run = ["--run-id", "r"];
+        let expected = project.result(run);
+        for gone in ["result", "result/r/_attempts"] {
+            for directory in ["runs", "result"] {
+                fs::remove_dir_all(project.path(directory)).expect("it was there");
+            }
+            let mut command = etl_host_command();
+            command.arg(project.path("pipeline.toml")).args(["--quiet", "--run-id", "r"]);
+            let killed = command.env("ETL_HOST_FAIL_POINT", "publish.begin").status().expect("it starts");
+            assert_eq!(killed.signal(), Some(9));
+            fs::remove_dir_all(project.path(gone)).expect("it was there");
+            let ended = project.run(run);
+            ended.expect_success();
+            assert_eq!(project.latest(), expected, "{gone}");
+            assert!(ended.stderr.contains("what was committed of part 0, 1"), "{ended:#?}");
+            assert!(ended.stderr.contains(again), "{ended:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_complete_says_what_changed_since_and_sweeps_what_a_kill_at_its_very_end_left() {
+    let project = project(SUMS);
+    let run = ["--run-id", "r"];
+    let expected = project.result(run);
+    assert!(!project.run(run).stderr.contains("warning"));
+    let project = project.file("runs/test/r/events/1-0badcafe.jsonl#1", "").file("runs/test/r/report.html#1", "");
+    let ended = project.run(["--run-id", "r", "--set", "reduce.partitions=3"]);
+    assert!(ended.expect_success().stderr.contains("`reduce.partitions` (was 2, is 3)"), "{ended:#?}");
+    assert_eq!(project.latest(), expected);
+    assert!(!project.files("runs").iter().any(|file| file.contains('#')), "{:?}", project.files("runs"));
+}
+
+/// Holds up writes to these keys until the run is over, and has it cancelled when the first is tried.
+#[derive(Debug)]
+struct Stuck {
+    key: &'static str,
+    cancel: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl Hook for Stuck {
+    async fn before(&self, write: &Write) -> Result<()> {
+        if matches!(write, Write::Copy(key) if key.contains(self.key)) && !self.cancel.is_cancelled() {
+            self.cancel.cancel();
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_while_it_publishes_or_takes_over_ends_and_can_be_finished() {
+    let trips =
+        "plugin = \"plugin:crimes\", config = { crime = \"panic-on-line\", text = \"cat\" }, retry.attempts = 1";
+    let project = project(&LINES.replace("plugin = \"plugin:crimes\", config = {}", trips));
+    let failing = load(&project, &["run.grace=1ms", "run.tolerated_failures=1"]);
+    let mended = load(&project, &["run.grace=1ms", "map.0.config.text=yak"]);
+    let redrive = || Start::Redrive(Some("r".to_owned()));
+    let before = Hooked::new(Nothing);
+    run(&failing, &before, as_r(), CancellationToken::new()).await.expect("it ends without a shard");
+    for (pipeline, key, start) in
+        [(&failing, "result/r/part-00002", as_r()), (&mended, "result/r-redrive-1/_attempts/part-00002", redrive())]
+    {
+        let cancel = CancellationToken::new();
+        let stores = Hooked::new(Stuck { key, cancel: cancel.clone() });
+        let stores = match start {
+            Start::Redrive(_) => Arc::new(Hooked { inner: before.inner.fork(), hook: Arc::clone(&stores.hook) }),
+            _ => stores,
+        };
+        let error = run(pipeline, &stores, start.clone(), cancel).await.expect_err("it is interrupted");
+        assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
+        let outcome = run(pipeline, &stores, start, CancellationToken::new()).await.expect("it is finished");
+        let parts = stores.below("result").list_keys(&outcome.run_id).await.expect("lists");
+        let whole = outcome.failed_shards == 0;
+        assert_eq!(parts.len(), if whole { 5 } else { 4 }, "the parts and `_SUCCESS`: {parts:?}");
+    }
+}
+
+/// Fails every delete after some, and the write of an object.
+#[derive(Debug)]
+struct Killed {
+    deletes_left: AtomicUsize,
+    fails: &'static str,
+}
+
+#[async_trait::async_trait]
+impl Hook for Killed {
+    async fn before(&self, write: &Write) -> Result<()> {
+        let dies = match write {
+            Write::Delete(_) => self.deletes_left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err(),
+            write => !self.fails.is_empty() && write.key().ends_with(self.fails),
+        };
+        if dies {
+            return Err(StoreError::Generic { store: "killed", source: "it is no more".into() });
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_of_another() {
+    let project = project(SUMS);
+    let pipeline = load(&project, &["map.0.retry.attempts=1"]);
+    let expected = Hooked::new(Nothing);
+    run(&pipeline, &expected, as_r(), CancellationToken::new()).await.expect("it ends well");
+    let expected = result(&expected).await;
+    let unfinished = Hooked::new(Killed { deletes_left: AtomicUsize::new(usize::MAX), fails: "result/r/_SUCCESS" });
+    run(&pipeline, &unfinished, as_r(), CancellationToken::new()).await.expect_err("it cannot say that it is complete");
+    assert_eq!(result(&unfinished).await, expected[1..], "it has parts, but does not say that they are all");
+    let mut deletes = 0;
+    loop {
+        let hook = Killed { deletes_left: AtomicUsize::new(deletes), fails: "" };
+        let stores = Arc::new(Hooked { inner: unfinished.inner.fork(), hook: Arc::new(hook) });
+        let (run_store, sink) = (stores.below("runs"), stores.below("result"));
+        let ids = history::run_ids(&run_store, "test").await.expect("lists");
+        let runs = history::overviews(&run_store, "test", &ids).await.expect("reads");
+        let cleaner =
+            Cleaner { pipeline: &pipeline, run_store: &run_store, sink: &sink, results: false, dry_run: false };
+        let cleaned = cleaner.clean(&runs[0]).await;
+        if cleaned.is_ok() {
+            let left = [run_store.list_keys("").await.expect("lists"), sink.list_keys("").await.expect("lists")];
+            assert_eq!(left.concat(), Vec::<String>::new());
+            break;
+        }
+        stores.hook.deletes_left.store(usize::MAX, SeqCst);
+        let keys = run_store.list_keys("test/r").await.expect("lists");
+        let has = |name: &str| keys.iter().any(|key| key.ends_with(name));
+        assert!(has("/plan.json") || !has("/commit.json"), "after {deletes} deletes: {keys:?}");
+        run(&pipeline, &stores, as_r(), CancellationToken::new()).await.expect("it starts over");
+        assert_eq!(result(&stores).await, expected, "after {deletes} deletes");
+        deletes += 1;
+    }
+    assert!(deletes > 10, "{deletes}");
+}
