@@ -32,6 +32,8 @@ pub struct ConfigField {
     pub takes: String,
     /// Whether it must be there.
     pub required: bool,
+    /// What it is when it is not there, as far as its author says: `` `,` ``, `empty text`.
+    pub default: Option<String>,
     /// What it means, in the author's words.
     pub description: Option<String>,
 }
@@ -82,6 +84,7 @@ impl ConfigSchema {
             name: name.clone(),
             takes: schema.as_object().map_or_else(|| "anything".to_owned(), takes),
             required: list(&self.0, "required").any(|required| required == name),
+            default: schema.get("default").filter(|default| !default.is_null()).map(shown),
             description: schema.get("description").and_then(Value::as_str).map(str::to_owned),
         };
         properties(&self.0).into_iter().flatten().map(described).collect()
@@ -257,6 +260,21 @@ fn found(value: &Value) -> String {
     }
 }
 
+/// Returns a value as a description shows it.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) if text.is_empty() => return "empty text".to_owned(),
+        Value::Array(items) if items.is_empty() => return "an empty list".to_owned(),
+        Value::Object(fields) if fields.is_empty() => return "an empty table".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
 fn unknown(name: &str, known: Option<&Map<String, Value>>) -> String {
     let known: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).take(CHOICES_MAX).collect();
     if known.is_empty() {
@@ -293,10 +311,10 @@ mod tests {
             "properties": {
                 "separator": { "type": "string", "minLength": 1, "maxLength": 1, "description": "Between fields." },
                 "at_least": { "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 255 }, { "type": "null" }] },
-                "columns": { "type": "array", "items": { "type": "string" } },
-                "mode": { "enum": ["in-order", "any"] },
+                "columns": { "type": "array", "items": { "type": "string" }, "default": [] },
+                "mode": { "enum": ["in-order", "any"], "default": "any" },
                 "weights": { "type": "object", "additionalProperties": { "type": "number" } },
-                "other": {},
+                "other": { "default": { "a": "x".repeat(100) } },
             },
             "required": ["separator"],
             "additionalProperties": false,
@@ -354,6 +372,10 @@ mod tests {
         assert_eq!(field("columns").takes, "a list of text");
         assert_eq!(field("mode").takes, "one of `in-order`, `any`");
         assert_eq!(field("other").takes, "anything");
+        let default = |name: &str| field(name).default.clone();
+        assert_eq!((default("separator"), default("mode")), (None, Some("`any`".to_owned())));
+        assert_eq!(default("columns").as_deref(), Some("an empty list"));
+        assert_eq!(default("other"), Some(format!("`{{\"a\":\"{}…`", "x".repeat(44))));
     }
 
     #[test]

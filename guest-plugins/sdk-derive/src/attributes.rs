@@ -1,14 +1,28 @@
-//! What `#[serde(…)]` and doc comments say of a type, its fields and its variants.
+//! What `#[serde(…)]`, `#[describe(…)]` and doc comments say of a type, its fields and its variants.
 
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, ext::IdentExt, meta::ParseNestedMeta};
 
-use crate::names::Case;
+use crate::{default::Written, names::Case};
 
 /// What is said of a whole type.
 #[derive(Default)]
 pub(crate) struct Container {
     rename_all: Option<Case>,
     has_default: bool,
+    /// Whether that is what `Default` gives.
+    is_default: bool,
+    /// Whether fields say what that is.
+    pub(crate) is_described: bool,
+}
+
+/// What is known of a field that is left out.
+pub(crate) enum Default {
+    /// Nothing, but perhaps that it may be.
+    Unknown,
+    /// It is what the `Default` of its type gives.
+    OfType,
+    /// This, as JSON.
+    Json(String),
 }
 
 /// What is said of a field that is read.
@@ -16,6 +30,7 @@ pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) has_default: bool,
+    pub(crate) default: Default,
     /// Whether a function reads it, so that its type says nothing of what it takes.
     pub(crate) opaque: bool,
 }
@@ -29,9 +44,9 @@ impl Container {
         each_serde(attributes, |meta| {
             match name_of(&meta).as_str() {
                 "rename_all" => container.rename_all = Some(case(&meta)?),
-                "default" => (container.has_default, _) = (true, skip_value(&meta)?),
+                "default" => (container.has_default, container.is_default) = (true, !has_value(&meta)?),
                 "deny_unknown_fields" => {}
-                "crate" | "expecting" | "bound" => skip_value(&meta)?,
+                "crate" | "expecting" | "bound" => _ = has_value(&meta)?,
                 _ => return Err(unknown(&meta)),
             }
             Ok(())
@@ -47,23 +62,41 @@ impl Field {
         let (mut name, mut skipped) =
             (container.rename_all.map_or_else(|| ident.clone(), |case| case.of_field(&ident)), false);
         let (mut has_default, mut opaque) = (container.has_default, false);
+        let mut default = if container.is_described { Default::OfType } else { Default::Unknown };
+        let mut has_own = false;
         each_serde(&field.attrs, |meta| {
             match name_of(&meta).as_str() {
                 "rename" => name = text(&meta)?,
-                "default" => (has_default, _) = (true, skip_value(&meta)?),
+                "default" => {
+                    (has_own, has_default) = (true, true);
+                    default = if has_value(&meta)? { Default::Unknown } else { Default::OfType };
+                }
                 "skip" | "skip_deserializing" => skipped = true,
-                "deserialize_with" | "with" => (opaque, _) = (true, skip_value(&meta)?),
-                "bound" | "borrow" => skip_value(&meta)?,
+                "deserialize_with" | "with" => (opaque, _) = (true, has_value(&meta)?),
+                "bound" | "borrow" => _ = has_value(&meta)?,
                 _ => return Err(unknown(&meta)),
             }
             Ok(())
         })?;
+        if let Some(written) = written_default(field)? {
+            if has_own || !container.is_default {
+                let what =
+                    "a default can be described where the whole type has `#[serde(default)]` and the field has not";
+                return Err(syn::Error::new_spanned(field, what));
+            }
+            default = Default::Json(written.json);
+        }
         let description = description(&field.attrs);
-        Ok((!skipped).then_some(Self { name, description, has_default, opaque }))
+        Ok((!skipped).then_some(Self { name, description, has_default, default, opaque }))
     }
 }
 
 impl Variant {
+    /// Returns whether a variant is what `#[derive(Default)]` makes.
+    pub(crate) fn is_default(variant: &syn::Variant) -> bool {
+        variant.attrs.iter().any(|attribute| attribute.path().is_ident("default"))
+    }
+
     /// Returns how a variant is written; `None` if it is not read from the configuration.
     pub(crate) fn name(variant: &syn::Variant, container: &Container) -> syn::Result<Option<String>> {
         let ident = variant.ident.unraw().to_string();
@@ -115,8 +148,24 @@ fn case(meta: &ParseNestedMeta<'_>) -> syn::Result<Case> {
     Case::new(&written).ok_or_else(|| meta.error(format!("`{written}` is no way to write names")))
 }
 
-fn skip_value(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    if meta.input.peek(Token![=]) { meta.value()?.parse::<Expr>().map(drop) } else { Ok(()) }
+/// Skips the value of an attribute, and returns whether it has one.
+fn has_value(meta: &ParseNestedMeta<'_>) -> syn::Result<bool> {
+    if meta.input.peek(Token![=]) { meta.value()?.parse::<Expr>().map(|_| true) } else { Ok(false) }
+}
+
+/// Returns the default that `#[describe(default = …)]` gives a field.
+pub(crate) fn written_default(field: &syn::Field) -> syn::Result<Option<Written>> {
+    let mut written = None;
+    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("describe")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("default") {
+                return Err(meta.error("`describe` takes `default = …`"));
+            }
+            written = Some(Written::new(&meta.value()?.parse()?)?);
+            Ok(())
+        })?;
+    }
+    Ok(written)
 }
 
 fn unknown(meta: &ParseNestedMeta<'_>) -> syn::Error {

@@ -1,26 +1,33 @@
 //! `#[derive(Describe)]` of the crate `etl-plugin`, which documents it.
 
 mod attributes;
+mod default;
 mod names;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Fields, parse_macro_input};
 
-use self::attributes::{Container, Field, Variant};
+use self::attributes::{Container, Default, Field, Variant};
 
 /// Makes a configuration describe its fields: see `etl_plugin::Describe`.
-#[proc_macro_derive(Describe)]
+#[proc_macro_derive(Describe, attributes(describe))]
 pub fn describe(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     implementation(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
 fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let container = Container::new(&input.attrs)?;
+    let mut container = Container::new(&input.attrs)?;
+    let (mut default, mut value) = (quote! {}, quote! {});
     let schema = match &input.data {
         Data::Struct(data) => match &data.fields {
-            Fields::Named(fields) => object(&container, fields.named.iter())?,
+            Fields::Named(fields) => {
+                let described = of_whole(fields.named.iter())?;
+                container.is_described = described.is_some();
+                value.extend(described.map(|fields| default_of(input, &fields)));
+                object(&container, fields.named.iter())?
+            }
             Fields::Unit => quote! { .text("{\"type\":\"null\"}") },
             Fields::Unnamed(_) => {
                 return Err(syn::Error::new_spanned(input, "a tuple has no named fields to describe"));
@@ -29,7 +36,11 @@ fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {
         Data::Enum(data) if data.variants.iter().all(|variant| variant.fields.is_empty()) => {
             let mut names = Vec::new();
             for variant in &data.variants {
-                names.extend(Variant::name(variant, &container)?.map(|name| names::json(&name)));
+                let Some(name) = Variant::name(variant, &container)?.map(|name| names::json(&name)) else { continue };
+                if Variant::is_default(variant) {
+                    default = quote! { const DEFAULT: &'static str = #name; };
+                }
+                names.push(name);
             }
             let text = format!("{{\"enum\":[{}]}}", names.join(","));
             quote! { .text(#text) }
@@ -42,8 +53,34 @@ fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {
     Ok(quote! {
         impl #generics ::etl_plugin::Describe for #name #arguments #bounds {
             const SCHEMA: ::etl_plugin::SchemaText = ::etl_plugin::SchemaText::new()#schema;
+            #default
         }
+        #value
     })
+}
+
+/// Returns the values of all fields when nothing is given, if a default is described for any of them.
+fn of_whole<'a>(fields: impl Iterator<Item = &'a syn::Field>) -> syn::Result<Option<TokenStream>> {
+    let (mut values, mut any) = (quote! {}, false);
+    for field in fields {
+        let (name, described) = (&field.ident, attributes::written_default(field)?);
+        any |= described.is_some();
+        let value = described.map_or_else(|| quote! { ::core::default::Default::default() }, |default| default.value);
+        values.extend(quote! { #name: #value, });
+    }
+    Ok(any.then_some(values))
+}
+
+/// Returns the implementation of `Default` with these values of the fields.
+fn default_of(input: &DeriveInput, fields: &TokenStream) -> TokenStream {
+    let (name, (generics, arguments, bounds)) = (&input.ident, input.generics.split_for_impl());
+    quote! {
+        impl #generics ::core::default::Default for #name #arguments #bounds {
+            fn default() -> Self {
+                Self { #fields }
+            }
+        }
+    }
 }
 
 /// Returns the calls that write the schema of an object with these fields.
@@ -51,15 +88,22 @@ fn object<'a>(container: &Container, fields: impl Iterator<Item = &'a syn::Field
     let mut calls = quote! { .text("{\"type\":\"object\",\"properties\":{") };
     let (mut first, mut required) = (true, quote! {});
     for field in fields {
-        let Some(Field { name, description, has_default, opaque }) = Field::new(field, container)? else { continue };
+        let Some(said) = Field::new(field, container)? else { continue };
+        let Field { name, description, has_default, default, opaque } = said;
         let (ty, comma) = (&field.ty, if first { "" } else { "," });
         let start = format!("{comma}{}:", names::json(&name));
         let description = description.map(|text| format!("\"description\":{}", names::json(&text))).unwrap_or_default();
-        calls.extend(if opaque {
-            quote! { .text(#start).text("{").text(#description).text("}") }
+        let default = match default {
+            Default::Json(json) => quote! { #json },
+            Default::OfType if !opaque => quote! { <#ty as ::etl_plugin::Describe>::DEFAULT },
+            Default::OfType | Default::Unknown => quote! { "" },
+        };
+        let schema = if opaque {
+            quote! { ::etl_plugin::SchemaText::new().text("{}") }
         } else {
-            quote! { .text(#start).with(&<#ty as ::etl_plugin::Describe>::SCHEMA, #description) }
-        });
+            quote! { <#ty as ::etl_plugin::Describe>::SCHEMA }
+        };
+        calls.extend(quote! { .text(#start).with(&#schema, #description).with_default(#default) });
         if !has_default && !opaque {
             let name = names::json(&name);
             required.extend(quote! { .item(<#ty as ::etl_plugin::Describe>::REQUIRED, #name) });

@@ -13,7 +13,7 @@ const BYTES_MAX: usize = 16 * 1024;
 /// A type that can be in a step's configuration and says what it looks like there.
 ///
 /// `#[derive(Describe)]`, beside `#[derive(serde::Deserialize)]`, is all a configuration takes. It makes a JSON Schema of
-/// the fields: their names, types, doc comments, and which may be left out. `etl-host inspect` shows it, and `check` and
+/// the fields: their names, types, doc comments, which may be left out, and what they are then. `etl-host inspect` shows it, and `check` and
 /// `run` compare `pipeline.toml` with it, so that what is wrong there is named with its line.
 ///
 /// ```
@@ -26,6 +26,26 @@ const BYTES_MAX: usize = 16 * 1024;
 /// }
 /// ```
 ///
+/// A field that may be left out is an `Option`, or has `#[serde(default)]`. A default that is not that of the field's type is
+/// described, where the whole type has `#[serde(default)]`; that makes the `Default` of the type, too:
+///
+/// ```
+/// #[derive(serde::Deserialize, etl_plugin::Describe)]
+/// #[serde(default)]
+/// struct Config {
+///     /// What separates the fields of a line.
+///     #[describe(default = ',')]
+///     separator: char,
+///     /// Leaves out what is smaller: 0.
+///     at_least: u64,
+/// }
+///
+/// assert_eq!(Config::default().separator, ',');
+/// ```
+///
+/// What `#[serde(default = "function")]` or an `impl Default` of one's own gives is used and not shown: a description is made
+/// without running anything.
+///
 /// The attributes `default`, `rename`, `rename_all`, `skip`, `with` and `deserialize_with` of serde are understood, others
 /// that change what is read are refused.
 pub trait Describe {
@@ -34,6 +54,9 @@ pub trait Describe {
 
     /// Whether a field of the type must be there, unless it has a default.
     const REQUIRED: bool = true;
+
+    /// What `Default` gives, as JSON; empty when nobody knows, or it is nothing to speak of.
+    const DEFAULT: &'static str = "";
 }
 
 /// A text that is put together when the plugin is compiled.
@@ -69,6 +92,18 @@ impl SchemaText {
         let open = self.bytes(&schema.bytes, schema.length - 1);
         let open = if schema.length > 2 { open.text(",") } else { open };
         open.text(key).text("}")
+    }
+
+    /// Adds to the schema that was added last what its value is when it is left out, if that is known.
+    #[must_use]
+    pub const fn with_default(mut self, json: &str) -> Self {
+        if json.is_empty() {
+            return self;
+        }
+        // As above: without the brace that closes it.
+        self.length -= 1;
+        let open = if self.bytes[self.length - 1] == b'{' { self } else { self.text(",") };
+        open.text("\"default\":").text(json).text("}")
     }
 
     /// Adds an item to a list, if it is `wanted`.
@@ -123,31 +158,32 @@ impl Default for SchemaText {
 }
 
 macro_rules! describe {
-    ($($ty:ty: $schema:literal),* $(,)?) => {
+    ($($ty:ty: $schema:literal, $default:literal;)*) => {
         $(impl Describe for $ty {
             const SCHEMA: SchemaText = SchemaText::new().text($schema);
+            const DEFAULT: &'static str = $default;
         })*
     };
 }
 
 describe! {
-    bool: r#"{"type":"boolean"}"#,
-    i8: r#"{"type":"integer","minimum":-128,"maximum":127}"#,
-    i16: r#"{"type":"integer","minimum":-32768,"maximum":32767}"#,
-    i32: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#,
-    i64: r#"{"type":"integer"}"#,
-    u8: r#"{"type":"integer","minimum":0,"maximum":255}"#,
-    u16: r#"{"type":"integer","minimum":0,"maximum":65535}"#,
-    u32: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
-    u64: r#"{"type":"integer","minimum":0}"#,
+    bool: r#"{"type":"boolean"}"#, "false";
+    i8: r#"{"type":"integer","minimum":-128,"maximum":127}"#, "0";
+    i16: r#"{"type":"integer","minimum":-32768,"maximum":32767}"#, "0";
+    i32: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#, "0";
+    i64: r#"{"type":"integer"}"#, "0";
+    u8: r#"{"type":"integer","minimum":0,"maximum":255}"#, "0";
+    u16: r#"{"type":"integer","minimum":0,"maximum":65535}"#, "0";
+    u32: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#, "0";
+    u64: r#"{"type":"integer","minimum":0}"#, "0";
     // A plugin's `usize` has 32 bits.
-    usize: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
-    isize: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#,
-    f32: r#"{"type":"number"}"#,
-    f64: r#"{"type":"number"}"#,
-    char: r#"{"type":"string","minLength":1,"maxLength":1}"#,
-    String: r#"{"type":"string"}"#,
-    serde_json::Value: "{}",
+    usize: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#, "0";
+    isize: r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#, "0";
+    f32: r#"{"type":"number"}"#, "0.0";
+    f64: r#"{"type":"number"}"#, "0.0";
+    char: r#"{"type":"string","minLength":1,"maxLength":1}"#, "";
+    String: r#"{"type":"string"}"#, r#""""#;
+    serde_json::Value: "{}", "";
 }
 
 impl<T: Describe> Describe for Option<T> {
@@ -159,19 +195,23 @@ impl<T: Describe> Describe for Option<T> {
 impl<T: Describe> Describe for Box<T> {
     const SCHEMA: SchemaText = T::SCHEMA;
     const REQUIRED: bool = T::REQUIRED;
+    const DEFAULT: &'static str = T::DEFAULT;
 }
 
 impl<T: Describe> Describe for Vec<T> {
     const SCHEMA: SchemaText = SchemaText::new().text("{\"type\":\"array\",\"items\":").with(&T::SCHEMA, "").text("}");
+    const DEFAULT: &'static str = "[]";
 }
 
 impl<T: Describe> Describe for BTreeMap<String, T> {
     const SCHEMA: SchemaText =
         SchemaText::new().text("{\"type\":\"object\",\"additionalProperties\":").with(&T::SCHEMA, "").text("}");
+    const DEFAULT: &'static str = "{}";
 }
 
 impl<T: Describe, S> Describe for HashMap<String, T, S> {
     const SCHEMA: SchemaText = <BTreeMap<String, T> as Describe>::SCHEMA;
+    const DEFAULT: &'static str = "{}";
 }
 
 #[cfg(test)]
@@ -214,35 +254,83 @@ mod tests {
     #[test]
     fn a_configuration_describes_its_fields() {
         let expected = json!({
-            "type": "object",
-            "properties": {
-                "separator": {
-                    "type": "string", "minLength": 1, "maxLength": 1,
-                    "description": "What separates the \"fields\" of a line.",
-                },
-                "at_least": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
-                "columns": { "type": "array", "items": { "type": "string" } },
-                "type": { "enum": ["in-order", "any"] },
-                "size": {},
-                "limits": { "type": "object", "additionalProperties": { "type": "number" } },
-            },
-            "required": ["separator", "type", "limits"],
-            "additionalProperties": false,
-        });
+                   "type": "object",
+                   "properties": {
+                       "separator": {
+                           "type": "string", "minLength": 1, "maxLength": 1,
+                           "description": "What separates the \"fields\" of a line.",
+                       },
+                       "at_least": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
+        "columns": { "type": "array", "items": { "type": "string" }, "default": [] },
+                       "type": { "enum": ["in-order", "any"] },
+                       "size": {},
+                       "limits": { "type": "object", "additionalProperties": { "type": "number" } },
+                   },
+                   "required": ["separator", "type", "limits"],
+                   "additionalProperties": false,
+               });
         assert_eq!(schema::<Config>(), expected);
         assert_eq!(schema::<crate::NoConfig>()["properties"], json!({}));
     }
 
-    #[derive(serde::Deserialize, Describe, Default)]
+    #[derive(serde::Deserialize, serde::Serialize, Describe, Debug, Default, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Order {
+        Given,
+        #[default]
+        Any,
+    }
+
+    #[derive(serde::Deserialize, serde::Serialize, Describe, Debug, PartialEq)]
     #[serde(default, rename_all = "camelCase")]
     struct Defaulted {
+        /// What separates fields.
+        #[describe(default = ',')]
+        separator: char,
+        #[describe(default = 67_108_864)]
         max_size: u32,
+        #[describe(default = -1.5)]
+        least: f64,
+        #[describe(default = "a \"b\"")]
+        pattern: String,
+        trim: bool,
+        columns: Vec<String>,
+        order: Order,
+        limit: Option<u32>,
+        #[serde(skip)]
+        cache: u8,
     }
 
     #[test]
-    fn a_default_of_the_whole_is_one_of_each_field() {
+    fn what_is_described_as_default_is_what_is_read_when_nothing_is_given() {
         let described = schema::<Defaulted>();
         assert_eq!(described["required"], json!([]));
         assert_eq!(described["properties"]["maxSize"]["maximum"], u32::MAX);
+        let read: Defaulted = serde_json::from_str("{}").expect("nothing is required");
+        let Value::Object(read) = serde_json::to_value(read).expect("it is written") else { panic!("no object") };
+        assert_eq!(read.len(), 8);
+        for (name, value) in read {
+            // Nothing is no default worth showing.
+            let shown = &described["properties"][&name]["default"];
+            assert_eq!((name.as_str(), shown), (name.as_str(), &value));
+        }
+        let order = &described["properties"]["order"];
+        assert_eq!(order, &json!({ "enum": ["given", "any"], "default": "any" }));
+    }
+
+    #[derive(serde::Deserialize, Describe, Default)]
+    #[serde(default)]
+    #[expect(dead_code, reason = "only described")]
+    struct OfItsOwn {
+        size: u32,
+        #[serde(default)]
+        count: u32,
+    }
+
+    #[test]
+    fn a_default_that_nobody_described_is_not_shown() {
+        let described = schema::<OfItsOwn>();
+        assert_eq!((&described["required"], &described["properties"]["size"]["default"]), (&json!([]), &Value::Null));
+        assert_eq!(described["properties"]["count"]["default"], 0);
     }
 }

@@ -62,9 +62,13 @@ fn text(file: &Path, inspection: &Inspection) -> String {
 /// Returns the fields of a configuration, each with its description below it.
 fn fields(config: &ConfigSchema) -> Vec<String> {
     let described = config.fields().into_iter().flat_map(|field| {
-        let ConfigField { name, takes, required, description } = field;
-        let optional = if required { "required" } else { "optional" };
-        [Some(format!("{name}: {takes}, {optional}")), description.map(|text| format!("  {text}"))]
+        let ConfigField { name, takes, required, default, description } = field;
+        let absent = match default {
+            Some(default) => format!("default {default}"),
+            None if required => "required".to_owned(),
+            None => "optional".to_owned(),
+        };
+        [Some(format!("{name}: {takes}, {absent}")), description.map(|text| format!("  {text}"))]
     });
     described.flatten().map(|line| line.replace('\n', " ")).collect()
 }

@@ -4,14 +4,11 @@ use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError
 
 /// `[map.config]` of pipeline.toml.
 #[derive(serde::Deserialize, Describe)]
+#[serde(default)]
 struct Config {
     /// What separates the fields of a line.
-    #[serde(default = "comma")]
+    #[describe(default = ',')]
     separator: char,
-}
-
-fn comma() -> char {
-    ','
 }
 
 /// One value handles one shard and is dropped after it.

@@ -4,14 +4,11 @@ use etl_plugin::{Context, Describe, Shards, Slice, Source, Splitter, StepError};
 
 /// `[split.config]` of pipeline.toml.
 #[derive(serde::Deserialize, Describe)]
+#[serde(default)]
 struct Config {
     /// How many slices an object is cut into, at least 1.
-    #[serde(default = "two")]
+    #[describe(default = 2)]
     slices: u64,
-}
-
-fn two() -> u64 {
-    2
 }
 
 /// One value divides the source of one run.

@@ -54,7 +54,8 @@ fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
         "etl-plugin 0.1.0\n",
         " rustc 1.",
         "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             How many fields a line must have.\n",
-        "           trim: true or false, optional\n             Whether to cut white space off both ends first (default true).\n",
+        "           separator: text, default `,`\n             What separates fields; quotes have no meaning.\n",
+        "           trim: true or false, default `true`\n             Whether to cut white space off both ends first.\n",
     ] {
         assert!(shown.expect_success().stdout.contains(text), "no `{text}` in:\n{}", shown.stdout);
     }

@@ -29,6 +29,7 @@ fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
         browser.picture(&repository().join("target/report").join(format!("{name}-{look}.png")));
         assert_eq!(browser.run("return document.documentElement.scrollWidth <= innerWidth"), true, "{name}, {look}");
         assert_eq!(browser.run(CUT_OFF), Value::Array(Vec::new()), "labels that do not fit: {name}, {look}");
+        assert_eq!(browser.run(SCROLLED), Value::Array(Vec::new()), "tables wider than the window: {name}, {look}");
         let colors = browser.run(COLORS).as_u64().expect("a number");
         assert!(colors >= 3, "{name}, {look}: the timeline has {colors} colours");
         assert_eq!(browser.console(), Vec::<Value>::new(), "{name}, {look}");
@@ -43,6 +44,10 @@ const OPENED_MS: &str = "return Math.round(performance.getEntriesByType('navigat
 const CUT_OFF: &str = "return [...document.querySelectorAll('.arrow b, .arrow span, .node, .tile dd, .badge')]
     .filter(of => of.getBoundingClientRect().right > of.parentElement.getBoundingClientRect().right + 1)
     .map(of => of.textContent)";
+
+/// The tables of which a part is out of sight.
+const SCROLLED: &str = "return [...document.querySelectorAll('.wide')]
+    .filter(of => of.scrollWidth > of.clientWidth + 1).map(of => of.closest('section').id)";
 
 /// The number of colours in the timeline.
 const COLORS: &str = "const canvas = document.getElementById('timeline-canvas');
@@ -169,7 +174,8 @@ fn a_run_that_failed_has_a_report_which_can_be_made_again_anywhere() {
     look_at(&project, "failed", |browser| {
         let text = browser.run("return document.body.innerText");
         let text = text.as_str().expect("a text");
-        for shown in ["out of paper", &replay, "failed"] {
+        assert_eq!((figure(browser, "failed").0, figure(browser, "retries").0), (1, 0));
+        for shown in ["out of paper", &replay, "failed", "not published"] {
             assert!(text.contains(shown), "no `{shown}` in {text}");
         }
     });

@@ -15,18 +15,14 @@ use regex_lite::Regex;
 struct Config {
     /// A regular expression; keep lines in which it matches somewhere. One that is plain text is by far the fastest.
     pattern: Option<String>,
-    /// Whether to cut white space off both ends first (default true).
+    /// Whether to cut white space off both ends first.
+    #[describe(default = true)]
     trim: bool,
     /// How many fields a line must have.
     columns: Option<usize>,
-    /// What separates fields (default `,`); quotes have no meaning.
+    /// What separates fields; quotes have no meaning.
+    #[describe(default = ",")]
     separator: String,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { pattern: None, trim: true, columns: None, separator: ",".to_owned() }
-    }
 }
 
 enum Pattern {
@@ -90,8 +86,8 @@ impl LineMapper for FilterClean {
         if let Some(columns) = self.columns {
             let found = line.split(&self.separator).count();
             if found != columns {
-                let separator = &self.separator;
-                return out.reject(format!("the line has {found} fields separated by `{separator}`, not {columns}"));
+                let (separator, fields) = (&self.separator, if found == 1 { "field" } else { "fields" });
+                return out.reject(format!("the line has {found} {fields} separated by `{separator}`, not {columns}"));
             }
         }
         out.emit((line,))
@@ -134,10 +130,14 @@ mod tests {
     #[test]
     fn rejects_malformed_lines_with_the_reason() {
         let config = json!({ "columns": 2, "separator": ";", "trim": false });
-        let lines: [&[u8]; 3] = [b" 1;a", b"1;a;b", b"\xff;b"];
+        let lines: [&[u8]; 4] = [b" 1;a", b"1;a;b", b"\xff;b", b"1"];
         let outcome = map_lines::<FilterClean>(config, lines).expect("a bad line is no error");
         assert_eq!(outcome.rows, rows([(" 1;a",)]));
-        let reasons = [(1, "the line has 3 fields separated by `;`, not 2"), (2, "the line is not UTF-8")];
+        let reasons = [
+            (1, "the line has 3 fields separated by `;`, not 2"),
+            (2, "the line is not UTF-8"),
+            (3, "the line has 1 field separated by `;`, not 2"),
+        ];
         assert_eq!(outcome.rejects, reasons.map(|(row, reason)| (row, reason.to_owned())));
     }
 

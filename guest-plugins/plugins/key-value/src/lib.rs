@@ -10,18 +10,14 @@ use memchr::memmem::Finder;
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// What separates fields, one character (default `,`; quotes have no meaning).
+    /// What separates fields; quotes have no meaning.
+    #[describe(default = ',')]
     separator: char,
-    /// Which field is the key, counted from 0 (default 0).
+    /// Which field is the key, counted from 0.
     key: usize,
-    /// Which field is the value, counted from 0 (default 1).
+    /// Which field is the value, counted from 0.
+    #[describe(default = 1)]
     value: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { separator: ',', key: 0, value: 1 }
-    }
 }
 
 struct KeyValue {

@@ -13,14 +13,9 @@ const READ_BYTES: u32 = 64 * 1024;
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// In bytes, at least 1 (default 67108864, 64 MiB).
+    /// In bytes, at least 1.
+    #[describe(default = 67_108_864)]
     target_size: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { target_size: 64 * 1024 * 1024 }
-    }
 }
 
 struct SplitBySize {

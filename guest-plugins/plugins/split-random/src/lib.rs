@@ -15,7 +15,7 @@ struct Config {
     min: u32,
     /// The most shards.
     max: u32,
-    /// The seed of the random numbers (default 0).
+    /// The seed of the random numbers.
     #[serde(default)]
     seed: u64,
 }

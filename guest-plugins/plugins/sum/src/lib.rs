@@ -8,12 +8,12 @@ use etl_plugin::{Cell, Context, DataType, Describe, Field, Output, Reducer, Rows
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
-#[serde(default)]
-#[derive(Default)]
 struct Config {
     /// Value columns of which to keep the largest value instead of the sum.
+    #[serde(default)]
     max: Vec<String>,
     /// Value columns of which to keep the smallest value instead of the sum.
+    #[serde(default)]
     min: Vec<String>,
 }
 

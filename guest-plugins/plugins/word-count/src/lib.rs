@@ -12,14 +12,9 @@ use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, S
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// Whether `The` and `the` are the same word (default true).
+    /// Whether `The` and `the` are the same word.
+    #[describe(default = true)]
     lowercase: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { lowercase: true }
-    }
 }
 
 struct WordCount {

@@ -20,6 +20,7 @@
   }
 
   function duration(ms) {
+    if (ms > 0 && ms < 1) return `${Math.round(ms * 1000)} µs`;
     if (ms < 1000) return `${ms < 10 && ms % 1 ? round(ms, 1) : Math.round(ms)} ms`;
     const seconds = ms / 1000;
     if (seconds < 60) return `${round(seconds, seconds < 10 ? 2 : 1)} s`;
@@ -82,6 +83,7 @@
   const taskName = (of, task) => of === 'reduce' ? `partition ${task}` : of === 'map' ? `shard ${task}` : of;
   const retries = data.stages.reduce((sum, of) => sum + of.retries, 0);
   const rejects = mapped.rejects + reduced.rejects;
+  const published = data.run.state.startsWith('complete');
   const lastCounts = data.partitions > 0 ? reduced : mapped;
 
   function head() {
@@ -93,15 +95,17 @@
     if (data.processes.length > 1) sub.push(['span', {}, counted(data.processes.length, 'process').replace('processs', 'processes')]);
     const tile = (title, name, value, shown, small, look = '') =>
       el('div', { class: `tile ${look}` }, el('dt', {}, title), el('dd', {}, figure(name, value, shown), small ? el('small', {}, small) : null));
+    const failed = data.failed_for_good;
     const seconds = Math.max(1, stage.map ? stage.map.duration_ms : 0) / 1000;
     const tiles = [
       tile('Duration', 'duration_ms', run.duration_ms ?? 0, duration(run.duration_ms ?? 0), 'at work'),
       tile('Records read', 'map.records_in', mapped.records_in, count(mapped.records_in), `${count(Math.round(mapped.records_in / seconds))} a second`),
       tile('Bytes read', 'map.bytes_in', mapped.bytes_in, bytes(mapped.bytes_in), `${bytes(Math.round(mapped.bytes_in / seconds))} a second`),
-      tile('Records written', 'result.records_out', lastCounts.records_out, count(lastCounts.records_out), counted(data.parts, 'part')),
+      tile('Records written', 'result.records_out', lastCounts.records_out, count(lastCounts.records_out), published ? counted(data.parts, 'part') : 'not published'),
       tile('Shards', 'shards', data.shards, count(data.shards), stage.map ? counted(stage.map.tasks, 'task') : ''),
-      tile('Rejects', 'rejects', rejects, count(rejects), mapped.records_in + rejects > 0 ? percent(rejects, mapped.records_in + rejects) : ''),
-      tile('Retries', 'retries', retries, count(retries), data.failed_for_good > 0 ? `${count(data.failed_for_good)} failed for good` : '', data.failed_for_good > 0 ? 'bad' : ''),
+      tile('Rejects', 'rejects', rejects, count(rejects), rejects > 0 ? percent(rejects, mapped.records_in + rejects) : ''),
+      tile('Retries', 'retries', retries, count(retries), ''),
+      failed > 0 ? tile('Failed', 'failed', failed, count(failed), failed === 1 ? 'attempt, for good' : 'attempts, for good', 'bad') : null,
     ];
     $('head').append(
       el('div', { class: 'title' }, el('h1', {}, data.pipeline), el('span', { class: `badge ${looks[run.state] ?? ''}`, id: 'state' }, run.state.replaceAll('_', ' '))),
@@ -164,7 +168,7 @@
     } else {
       parts.push(arrow('map-sink', mapped.records_out, mapped.bytes_out));
     }
-    parts.push(node('', 'sink', counted(data.parts, 'part'), data.sink_format));
+    parts.push(node('', 'sink', counted(data.parts, 'part'), data.sink_format, published ? null : 'not published'));
     const of = name => stage[name] ? `${count(stage[name].committed)} of ${count(stage[name].tasks)}` : '–';
     const rows = data.stages.map(({ stage: name, duration_ms, retries: again, counts }) => {
       const moves = name === 'map' || name === 'reduce';
@@ -207,7 +211,7 @@
       ...stages.flatMap((of, at) => [duration(sums[at][kind]), percent(sums[at][kind], totals[at])]),
     ]);
     section('times', 'Where time went', 'The time of committed attempts, added up: on several workers that is more than the run took.', rows,
-      table([['', 'keep'], ['', ''], ...stages.flatMap(of => [[of.stage, 'num'], ['', 'num']])], cells));
+      table([['', 'keep'], ['', ''], ...stages.flatMap(of => [[of.stage, 'num'], ['share', 'num']])], cells));
   }
 
   // -- The timeline
@@ -366,7 +370,7 @@
     if (data.slowest.length === 0) return;
     const columns = data.durations.map(of => {
       const items = of.bins.map(([upto, number]) => [`${counted(number, 'task')} of up to ${duration(upto)}`, number]);
-      return el('div', { class: 'bars' }, el('h3', {}, `How long ${of.stage} tasks took`), say([['median', duration(of.median_ms)], ['95 %', duration(of.p95_ms)], ['longest', duration(of.max_ms)]]),
+      return el('div', { class: 'bars' }, el('h3', {}, `How long ${of.stage} tasks took`), say([['median', duration(of.median_ms)], ['95 % within', duration(of.p95_ms)], ['longest', duration(of.max_ms)]]),
         bars(items, colors[of.stage], `up to ${duration(of.bins[0][0])}`, `up to ${duration(of.bins.at(-1)[0])}`));
     });
     const skew = data.skew.map(of => {
@@ -380,7 +384,7 @@
     const rows = data.slowest.map(of => [`${of.stage} of ${taskName(of.stage, of.task)}`, count(of.number), duration(of.duration_ms), duration(of.guest_ms), percent(of.guest_ms, of.duration_ms), count(of.records), bytes(of.bytes)]);
     section('tasks', 'Tasks', data.shards > (stage.map?.tasks ?? 0) ? 'With so many shards a task takes several neighbouring ones, and is called by the first.' : null,
       el('div', { class: 'pair' }, columns, skew), el('h3', {}, 'Slowest'),
-      table([['task', 'keep'], ['attempt', 'num'], ['time', 'num'], ['in plugins', 'num'], ['', 'num'], ['records', 'num'], ['bytes', 'num']], rows, 10));
+      table([['task', 'keep'], ['attempt', 'num'], ['time', 'num'], ['in plugins', 'num'], ['share', 'num'], ['records', 'num'], ['bytes', 'num']], rows, 10, 'cards'));
   }
 
   // -- Rejects, counters, cost, messages, configuration
