@@ -30,6 +30,7 @@ pub mod failure;
 pub mod failures;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod hex;
 pub mod history;
 pub mod input;
 pub mod json;

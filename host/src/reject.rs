@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex::hex;
+
 /// How much of a record a reject keeps.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 
@@ -145,11 +147,6 @@ pub fn shown(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
     let more = if cut.len() < text.len() { "…" } else { "" };
     format!("`{cut}{more}`")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use arrow_array::{
 use arrow_schema::DataType;
 use serde_json::Value;
 
-use crate::report::{table, text::printable};
+use crate::{
+    hex::hex,
+    report::{table, text::printable},
+};
 
 /// The widest a column is shown.
 const WIDTH_MAX: usize = 60;
@@ -92,8 +95,7 @@ fn json(column: &dyn Array, row: usize) -> Value {
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         _ => {
             let bytes = column.as_binary::<i32>().value(row);
-            let hex = || bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            str::from_utf8(bytes).map_or_else(|_| hex().into(), Value::from)
+            str::from_utf8(bytes).map_or_else(|_| hex(bytes).into(), Value::from)
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Pipeline;
+use crate::hex::hex;
 
 impl Pipeline {
     /// Returns the marks of the variables in [`Pipeline::deciding`], by name. Others, such as credentials of a store, may
@@ -23,8 +24,7 @@ impl Pipeline {
 
 /// Returns the mark of a variable's value.
 pub(super) fn mark(name: &str, value: &str) -> String {
-    let digest = Sha256::digest(format!("{name}\0{value}"));
-    format!("{:02x}{:02x}", digest[0], digest[1])
+    hex(&Sha256::digest(format!("{name}\0{value}"))[..2])
 }
 
 /// Returns the variables whose values are behind the value of a deciding key: by `${NAME}`, or by a grant.

@@ -9,6 +9,7 @@ use super::stdio::cut;
 use crate::{
     config_schema::ConfigSchema,
     error::{Error, ErrorKind, Result, ResultExt},
+    hex::hex,
     nearest::listed,
 };
 
@@ -129,7 +130,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Returns the SHA-256 digest of a component, in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// What was found in a component.

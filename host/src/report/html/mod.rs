@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::json::redact_texts;
 use crate::{
     error::{ErrorKind, Result, ResultExt},
+    hex::hex,
     history::Account,
     layout::RunLayout,
     store::Store,
@@ -51,7 +52,7 @@ pub fn page(account: &Account, redact: impl Fn(&str) -> String + Send + 'static)
     // In a script element only `<` can begin anything else than text.
     let data = data.to_string().replace('<', "\\u003c");
     // Whoever wrote what is in the data did not know it all, and so cannot know this.
-    let nonce: String = Sha256::digest(&data).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let nonce = hex(&Sha256::digest(&data)[..16]);
     Ok(fill(PAGE, &[("nonce", &nonce), ("style", STYLE), ("script", SCRIPT), ("data", &data)]))
 }
 
