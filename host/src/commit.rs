@@ -12,9 +12,9 @@ use crate::{
     error::{Error, Result},
     event::{Counts, Event, Events, Stage},
     fail_point,
-    failure::Failure,
     json::{from_json, to_json},
     layout::{AttemptId, RunLayout},
+    left_out::LeftOut,
     reject::Rejected,
     scheduler::Finished,
     shuffle::RunIndex,
@@ -56,7 +56,8 @@ pub enum Output {
     /// A part of the result.
     Part(Part),
     /// Nothing: the task failed for good, and the run goes on without it.
-    Failure(Failure),
+    #[serde(rename = "failure")]
+    LeftOut(LeftOut),
 }
 
 impl Output {
@@ -65,7 +66,7 @@ impl Output {
         match self {
             Self::RunFile { index, .. } => Some(&index.digest),
             Self::Part(part) => Some(&part.digest),
-            Self::Failure(_) => None,
+            Self::LeftOut(_) => None,
         }
     }
 }

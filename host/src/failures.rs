@@ -13,8 +13,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Stage},
     fail_point,
-    failure::Failure,
     ledger::Ledger,
+    left_out::LeftOut,
     plan::Planned,
     reject::Rejected,
     times::Times,
@@ -108,12 +108,12 @@ impl<'a> Failures<'a> {
                 return Err(error.context("the shard was mapped before, so it cannot be left out now"));
             }
             let shards = planned.shards_of(task).await?;
-            let failure = Failure::new(task, &shards, &error, context.pipeline.secrets.redactor());
+            let left_out = LeftOut::new(task, &shards, &error, context.pipeline.secrets.redactor());
             fail_point::reach("failure.commit");
             let commit = Commit {
                 attempt: context.attempt(0),
                 counts: Counts::default(),
-                output: Output::Failure(failure),
+                output: Output::LeftOut(left_out),
                 rejected: Rejected::new(),
                 rejects: None,
             };

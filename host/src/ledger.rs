@@ -12,8 +12,8 @@ use crate::{
     commit::{Commit, Output, Part},
     error::Result,
     event::{Counts, Stage},
-    failure::Failure,
     layout::{AttemptId, RunLayout},
+    left_out::LeftOut,
     reject::Rejected,
     run_files::RunFiles,
     store::Store,
@@ -34,7 +34,7 @@ pub struct Ledger {
     /// The run files.
     pub run_files: RunFiles,
     /// The tasks that failed for good, and are left out.
-    pub failed: BTreeMap<u32, Failure>,
+    pub failed: BTreeMap<u32, LeftOut>,
 }
 
 impl Ledger {
@@ -75,7 +75,7 @@ impl Ledger {
         match output {
             Output::RunFile { key, index } => self.run_files.add(task, key, &index)?,
             Output::Part(part) => drop(self.parts.insert(task, (attempt, part))),
-            Output::Failure(failure) => drop(self.failed.insert(task, failure)),
+            Output::LeftOut(left_out) => drop(self.failed.insert(task, left_out)),
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Ledger {
 
     /// Returns how many shards are left out, because their tasks failed.
     pub fn failed_shards(&self) -> u64 {
-        self.failed.values().map(|failure| u64::from(failure.shards)).sum()
+        self.failed.values().map(|left_out| u64::from(left_out.shards)).sum()
     }
 
     /// Returns how many tasks are committed.

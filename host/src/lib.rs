@@ -26,7 +26,6 @@ pub mod error;
 pub mod event;
 pub mod event_log;
 pub mod fail_point;
-pub mod failure;
 pub mod failures;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -37,6 +36,7 @@ pub mod json;
 pub mod laws;
 pub mod layout;
 pub mod ledger;
+pub mod left_out;
 pub mod manifest;
 pub mod map;
 pub mod memory;

@@ -7,10 +7,10 @@ use crate::{
     context::RunContext,
     error::Result,
     event::Counts,
-    failure::Failure,
     json::from_json,
     layout::{AttemptId, RunLayout},
     ledger::Ledger,
+    left_out::LeftOut,
     plan::Plan,
     reject::Rejected,
     store::Store,
@@ -46,7 +46,7 @@ pub struct Manifest {
     pub parts: Vec<ManifestPart>,
     /// The shards that failed and are left out of the result, which `run.tolerated_failures` allowed.
     #[serde(default)]
-    pub failed: Vec<Failure>,
+    pub failed: Vec<LeftOut>,
 }
 
 /// A part of the result and where it is.

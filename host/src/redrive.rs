@@ -135,7 +135,7 @@ pub async fn take_over(context: &RunContext, of: &Redrives) -> Result<()> {
     let commits = Commit::read_all(&context.run_store, &theirs, Stage::Map);
     let take = |(task, commit): (u32, Commit)| take_one(context, of, task, commit);
     commits
-        .try_filter(|(task, commit)| std::future::ready(is_new(*task) && !matches!(commit.output, Output::Failure(_))))
+        .try_filter(|(task, commit)| std::future::ready(is_new(*task) && !matches!(commit.output, Output::LeftOut(_))))
         .try_for_each_concurrent(REQUESTS_IN_FLIGHT, take)
         .await
 }

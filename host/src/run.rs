@@ -27,10 +27,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Events, Invocation, Stage, unix_ms},
     event_log::EventLog,
-    failure::Failure,
     failures::Failures,
     layout::check_name,
     ledger::Ledger,
+    left_out::LeftOut,
     manifest::Manifest,
     map::map_task,
     memory::{Slots, stack_bytes},
@@ -334,7 +334,7 @@ impl Run {
     fn finished(&self, started: Instant, manifest: &Manifest) {
         let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
         let result = manifest.result.clone();
-        for Failure { shard, shards, kind, error, .. } in &manifest.failed {
+        for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
             let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
             self.emit(Event::LeftOut { shard, shards, kind, error });
         }

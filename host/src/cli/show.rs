@@ -9,9 +9,9 @@ use super::{block_on, load, print, which_run::RunWords};
 use crate::{
     error::Result,
     event::{Invocation, Level, Stage},
-    failure::Failure,
     history::{self, Account, Attempt, AttemptEnd, Ending, Message, Then},
     json::to_json_pretty,
+    left_out::LeftOut,
     pipeline::Pipeline,
     report::{
         command,
@@ -106,7 +106,7 @@ fn process_line(process: &history::Process) -> String {
     format!("{}, from {}, {took}, {ending}", process.name, time(process.started_at_ms))
 }
 
-fn left_out_line(account: &Account, of: &Failure) -> String {
+fn left_out_line(account: &Account, of: &LeftOut) -> String {
     let command = replay_command(account, Stage::Map, of.shard, of.failed_shard);
     let command = command.map(|command| format!("\n             {command}")).unwrap_or_default();
     format!("{}{command}", left_out(of.shard, of.shards, &of.error))

@@ -17,9 +17,9 @@ use crate::{
     commit::Commit,
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Invocation, Level, Stage, Stamped},
-    failure::Failure,
     json::from_json,
     layout::RunLayout,
+    left_out::LeftOut,
     manifest::Manifest,
     plan::Plan,
     reject::Rejected,
@@ -223,7 +223,7 @@ impl Account {
     }
 
     /// Returns the shards that failed and are left out of the result.
-    pub fn left_out(&self) -> &[Failure] {
+    pub fn left_out(&self) -> &[LeftOut] {
         self.manifest.as_ref().map_or(&[], |manifest| &manifest.failed)
     }
 

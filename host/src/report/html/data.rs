@@ -13,6 +13,7 @@ use crate::{
     error::ErrorKind,
     event::{Counts, Stage},
     history::{Account, Attempt, AttemptEnd, Message, Overview, Process, Then},
+    left_out::LeftOut,
     plan::PlannedStep,
     reject::{Reject, Rejected},
     report::command,
@@ -43,7 +44,7 @@ pub(super) struct Data<'a> {
     stages: Vec<StageData<'a>>,
     processes: &'a [Process],
     attempts: u64,
-    left_out: Vec<LeftOut<'a>>,
+    left_out: Vec<LeftOutData<'a>>,
     left_out_more: usize,
     failed_for_good: usize,
     failures: Vec<Failure<'a>>,
@@ -92,7 +93,7 @@ struct Failure<'a> {
 
 /// Shards that failed and are left out of the result.
 #[derive(Serialize)]
-struct LeftOut<'a> {
+struct LeftOutData<'a> {
     shard: u32,
     shards: u32,
     kind: ErrorKind,
@@ -181,9 +182,9 @@ fn stage<'a>((stage, of): (&Stage, &'a crate::history::StageAccount)) -> StageDa
     StageData { stage: *stage, tasks, committed, duration_ms, retries, counts: &of.counts }
 }
 
-fn left_out<'a>(account: &Account, of: &'a crate::failure::Failure) -> LeftOut<'a> {
+fn left_out<'a>(account: &Account, of: &'a LeftOut) -> LeftOutData<'a> {
     let replay = replay(account, Stage::Map, of.shard, of.failed_shard);
-    LeftOut { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
+    LeftOutData { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
 }
 
 /// Returns the command that runs a task again, where the run was started.

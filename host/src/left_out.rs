@@ -1,7 +1,7 @@
-//! A failed task: what a run leaves out of its result, and why.
+//! What a run leaves out of its result, because a map task failed for good, and why.
 //!
-//! Owns what is kept of it. Whether it is tolerated is [`crate::failures`]'. It lies in the commit of the task and in
-//! the manifest.
+//! Owns what is kept of it. Whether the failure is tolerated is [`crate::failures`]'. It lies in the commit of the task
+//! and in the manifest.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,12 @@ use crate::{
     source::Slice,
 };
 
-/// The most slices a failure names; there may be thousands in a shard, and thousands of shards in a task.
+/// The most slices that are named; there may be thousands in a shard, and thousands of shards in a task.
 const SLICES_MAX: usize = 16;
 
 /// The shards of a map task that failed for good, and what is left out with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct LeftOut {
     /// The first shard.
     pub shard: u32,
     /// How many shards, from the first one on.
@@ -36,7 +36,7 @@ pub struct Failure {
     pub error: String,
 }
 
-impl Failure {
+impl LeftOut {
     /// Describes the failed task `shard`. `redact` takes secrets out of the error.
     pub fn new(shard: u32, of_task: &TaskShards, error: &Error, redact: impl Fn(&str) -> String) -> Self {
         let slices = || of_task.iter().flat_map(|(_, shard, _)| shard.slices());
