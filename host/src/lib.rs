@@ -46,7 +46,6 @@ pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod poison;
-pub mod poison_search;
 pub mod project;
 pub mod records;
 pub mod redrive;

@@ -1,7 +1,8 @@
 //! Poison records: records that make a mapper fail whenever it is given them.
 //!
-//! Owns what a process has found so far, and that a chain is not given it. How it is found is
-//! [`crate::poison_search`]'s.
+//! Owns what a process has found so far, and that a chain is not given it. How it is found is [`Search`]'s.
+
+mod search;
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use self::search::Search;
 use crate::{chain::Chain, error::Result, plugin::Failure, records::Records};
 
 /// The poison records of a shard, by number: how a step fails on each.

@@ -10,6 +10,7 @@
 
 use std::{ops::Range, time::Instant};
 
+use super::{Found, process};
 use crate::{
     chain::Chain,
     context::RunContext,
@@ -17,7 +18,6 @@ use crate::{
     event::{Event, Events},
     pipeline::Step,
     plugin::{Failure, Task},
-    poison::{self, Found},
     records::Records,
     reject::Reject,
 };
@@ -181,7 +181,7 @@ impl<'a> Search<'a> {
         let mut chain = self.open()?;
         for row in rows.clone().step_by(at_a_time.max(1)) {
             let some = row..rows.end.min(row + at_a_time);
-            if let Err(error) = poison::process(&mut chain, records, some, self.known) {
+            if let Err(error) = process(&mut chain, records, some, self.known) {
                 return Ok(Some((row, error)));
             }
         }
