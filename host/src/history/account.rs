@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::{
-    Overview, RejectSamples, State,
+    Overview, READS_IN_FLIGHT, RejectSamples, State,
     processes::{Ending, Log, Process, logs},
     read_plan, rejects,
 };
@@ -409,10 +409,16 @@ impl Reader {
         for stage in [Stage::Map, Stage::Reduce] {
             let listed: Vec<Listed> = store.list(&layout.commits(stage)).try_collect().await?;
             let tasks = listed.iter().filter_map(|listed| layout.parse_commit(stage, &listed.key));
-            for task in tasks.filter(|task| !self.committed.contains(&(stage, *task))).collect::<Vec<_>>() {
+            let unknown: Vec<u32> = tasks.filter(|task| !self.committed.contains(&(stage, *task))).collect();
+            let read = |task| async move {
                 let key = layout.commit(stage, task);
-                if let Some(commit) = store.get(&key).await? {
-                    self.commit(stage, task, &from_json::<Commit>(&key, &commit)?.counts);
+                let commit = store.get(&key).await?;
+                commit.map(|commit| Ok((task, from_json::<Commit>(&key, &commit)?.counts))).transpose()
+            };
+            let mut reads = futures::stream::iter(unknown).map(read).buffered(READS_IN_FLIGHT);
+            while let Some(read) = reads.try_next().await? {
+                if let Some((task, counts)) = read {
+                    self.commit(stage, task, &counts);
                 }
             }
         }

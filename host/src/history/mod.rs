@@ -29,7 +29,7 @@ use crate::{
     store::Store,
 };
 
-/// How many runs are looked at at the same time.
+/// How many runs, or commits of one, are looked at at the same time.
 const READS_IN_FLIGHT: usize = 16;
 
 /// A run and when it was planned.

@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use self::{client::Client, spans::Spans};
 use super::{
     Redact, Shared,
-    metrics::{Metrics, Monotonic},
+    metrics::{Figure, Metrics, Monotonic},
 };
 use crate::{
     error::{ErrorKind, Result, ResultExt},
@@ -120,17 +120,13 @@ fn resource() -> Resource {
 
 /// Makes an instrument for each figure there is, which is asked for its values whenever they are sent.
 fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> String + Clone + Send + Sync + 'static) {
-    let monotonic = Shared::new(Monotonic::default());
+    let collection = Shared::new(Collection { monotonic: Monotonic::default(), left: Vec::new() });
     for figure in Metrics::default().figures() {
-        let (metrics, monotonic, redact) = (metrics.clone(), monotonic.clone(), redact.clone());
+        let (metrics, collection, redact) = (metrics.clone(), collection.clone(), redact.clone());
         let name = figure.name;
         let callback = move |observer: &dyn AsyncInstrument<f64>| {
-            let (mut figures, pipeline) = {
-                let metrics = metrics.lock();
-                (metrics.figures(), metrics.pipeline().to_owned())
-            };
-            monotonic.lock().raise(&mut figures);
-            for (labels, value) in figures.into_iter().filter(|figure| figure.name == name).flat_map(|of| of.values) {
+            let pipeline = metrics.lock().pipeline().to_owned();
+            for (labels, value) in collection.lock().take(name, &metrics).into_iter().flat_map(|of| of.values) {
                 let mut labels: Vec<KeyValue> =
                     labels.into_iter().map(|(label, of)| KeyValue::new(label, redact(&of))).collect();
                 labels.push(KeyValue::new("pipeline", pipeline.clone()));
@@ -147,6 +143,25 @@ fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> St
             let gauge = meter.f64_observable_gauge(full_name).with_description(figure.help).with_unit(unit(name));
             _ = gauge.with_callback(move |observer| callback(observer)).build();
         }
+    }
+}
+
+/// The figures that are sent at one time, of which each instrument takes its own.
+struct Collection {
+    monotonic: Monotonic,
+    /// Those not taken yet.
+    left: Vec<Figure>,
+}
+
+impl Collection {
+    /// Returns a figure. Whoever took it before asks for the next collection, which is what `metrics` say now.
+    fn take(&mut self, name: &str, metrics: &Shared<Metrics>) -> Option<Figure> {
+        if !self.left.iter().any(|figure| figure.name == name) {
+            self.left = metrics.lock().figures();
+            self.monotonic.raise(&mut self.left);
+        }
+        let place = self.left.iter().position(|figure| figure.name == name)?;
+        Some(self.left.swap_remove(place))
     }
 }
 
