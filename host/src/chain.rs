@@ -1,10 +1,6 @@
 //! The chain of mappers of one attempt: what one emits is the next one's input, in memory.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -13,12 +9,9 @@ use crate::{
     records::{Records, record_of},
     reject::Reject,
     schema::Schema,
+    shared::Shared,
     steps::Steps,
 };
-
-/// Something an instance's output callback holds while its owner does too. Never contended: an attempt has one
-/// thread.
-pub type Shared<T> = Arc<Mutex<T>>;
 
 /// Where the records go that a chain sets aside. An error ends the attempt.
 pub type SetAside = Box<dyn FnMut(&Reject) -> Result<()> + Send>;
@@ -38,14 +31,14 @@ impl Chain {
     /// # Errors
     /// What an `open` returned, or how it failed.
     pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
-        let rejects = Arc::new(Mutex::new(rejects));
-        let given = Arc::new(Mutex::new(Reject::new("", "")));
+        let rejects = Shared::new(rejects);
+        let given = Shared::new(Reject::new("", ""));
         let mut mappers = Vec::new();
         for (index, plugin) in steps.maps.iter().enumerate().rev() {
             let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
             let mapper = plugin.map(task, input, emit)?;
             check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
-            let mapper = Arc::new(Mutex::new(mapper));
+            let mapper = Shared::new(mapper);
             emit = emit_to(&mapper, plugin.step(), &rejects, &given);
             mappers.push(mapper);
         }
@@ -59,7 +52,7 @@ impl Chain {
     /// # Errors
     /// When there are too many, or they cannot be kept.
     pub fn set_aside(&mut self, rejects: &[Reject]) -> Result<()> {
-        rejects.iter().try_for_each(|reject| (lock(&self.rejects))(reject))
+        rejects.iter().try_for_each(|reject| (self.rejects.lock())(reject))
     }
 
     /// Maps some rows of a batch. None are no call.
@@ -71,9 +64,9 @@ impl Chain {
             return Ok(());
         }
         if self.mappers.len() > 1 {
-            *lock(&self.given) = records.locate(rows.start, Reject::new("", "")).made_of_batch();
+            *self.given.lock() = records.locate(rows.start, Reject::new("", "")).made_of_batch();
         }
-        let rejected = lock(&self.mappers[0]).process(&records.rows().slice(rows.start, rows.len()))?;
+        let rejected = self.mappers[0].lock().process(&records.rows().slice(rows.start, rows.len()))?;
         for (row, reason) in rejected {
             let reject = records.reject(rows.start + row as usize, &self.first, &reason)?;
             self.set_aside(&[reject])?;
@@ -88,7 +81,7 @@ impl Chain {
     pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
         let mut counters = BTreeMap::new();
         for mapper in &self.mappers {
-            add_counters(&mut counters, &lock(mapper).finish()?);
+            add_counters(&mut counters, &mapper.lock().finish()?);
         }
         Ok(counters)
     }
@@ -112,29 +105,15 @@ pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()>
 
 /// Returns the output callback of the mapper before `mapper`.
 fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>, given: &Shared<Reject>) -> Emit {
-    let (mapper, step) = (Arc::clone(mapper), step.to_owned());
-    let (rejects, given) = (Arc::clone(rejects), Arc::clone(given));
+    let (mapper, step) = (mapper.clone(), step.to_owned());
+    let (rejects, given) = (rejects.clone(), given.clone());
     Box::new(move |batch| {
-        let rejected = lock(&mapper).process(&batch)?;
+        let rejected = mapper.lock().process(&batch)?;
         for (row, reason) in rejected {
             let record = record_of(&batch.slice(row as usize, 1))?;
-            let reject = lock(&given).clone().by(&step, &reason).with_record(&record);
-            (lock(&rejects))(&reject)?;
+            let reject = given.lock().clone().by(&step, &reason).with_record(&record);
+            (rejects.lock())(&reject)?;
         }
         Ok(())
     })
-}
-
-/// Takes what is shared; a panic while it was held has ended the attempt already.
-pub fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes what was shared back, when everyone else is done with it.
-///
-/// # Errors
-/// [`ErrorKind::Internal`] when someone is not.
-pub fn unshare<T>(shared: Shared<T>) -> Result<T> {
-    let inner = Arc::into_inner(shared).ok_or_else(|| Error::internal("an attempt's output is still in use"))?;
-    Ok(inner.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Listener, Stamped},
-        report::Shared,
+        shared::Shared,
     };
 
     #[derive(Default)]

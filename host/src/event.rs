@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ErrorKind,
+    shared::Shared,
     times::{Times, millis},
     usage::Usage,
 };
@@ -357,6 +358,13 @@ pub struct Stamped {
 pub trait Listener: Send {
     /// Called for each event, in order, one at a time. Must not block for long: the run waits.
     fn on_event(&mut self, event: &Stamped);
+}
+
+/// A listener that can be asked while events, or after they, come in.
+impl<L: Listener> Listener for Shared<L> {
+    fn on_event(&mut self, event: &Stamped) {
+        self.lock().on_event(event);
+    }
 }
 
 /// The handle everything reports through. Clones report to the same listeners.

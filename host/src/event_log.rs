@@ -7,12 +7,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    error::Result,
-    event::Events,
-    report::{Journal, Shared},
-    store::Store,
-};
+use crate::{error::Result, event::Events, report::Journal, shared::Shared, store::Store};
 
 /// How often the log is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);

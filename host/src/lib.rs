@@ -62,6 +62,7 @@ pub mod scheduler;
 pub mod schema;
 pub mod scratch;
 pub mod shards;
+pub mod shared;
 pub mod shuffle;
 pub mod sink;
 pub mod source;

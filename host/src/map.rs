@@ -7,13 +7,13 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
     blocking,
-    chain::{Chain, SetAside, lock, unshare},
+    chain::{Chain, SetAside},
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result},
@@ -28,6 +28,7 @@ use crate::{
     records::{Batch, Records},
     reject_log::RejectLog,
     shards::TaskShards,
+    shared::Shared,
     source::Chunks,
     times::measure,
 };
@@ -139,17 +140,17 @@ fn run(
     shards: &TaskShards,
     chunks: Chunks,
 ) -> Result<Commit, Stop> {
-    let output = Arc::new(Mutex::new(open_output(context, task, &attempt)?));
-    let rejects = Arc::new(Mutex::new(RejectLog::new(context, Stage::Map, task.task, &attempt)));
+    let output = Shared::new(open_output(context, task, &attempt)?);
+    let rejects = Shared::new(RejectLog::new(context, Stage::Map, task.task, &attempt));
     let outlet = || -> (Emit, SetAside) {
-        let (output, rejects) = (Arc::clone(&output), Arc::clone(&rejects));
-        (Box::new(move |batch| lock(&output).write(batch)), Box::new(move |reject| lock(&rejects).push(reject)))
+        let (output, rejects) = (output.clone(), rejects.clone());
+        (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
     };
     let mut counts = map_shards(context, task, shards, chunks, outlet)?;
     fail_point::reach("map.mapped");
-    let written = unshare(output)?.finish(context)?;
+    let written = output.take()?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
-    let (rejected, rejects) = unshare(rejects)?.finish()?;
+    let (rejected, rejects) = rejects.take()?.finish()?;
     counts.rejects = rejected.values().sum();
     Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
 }

@@ -3,17 +3,14 @@
 //! Owns how a partition is fetched and fed to the reducer. The shuffle reads and merges, the plugin computes, the
 //! output writes. Called by the run, once per attempt.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex},
-};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::{
     blocking,
-    chain::{Shared, check_planned, lock, unshare},
+    chain::check_planned,
     commit::Commit,
     context::RunContext,
     error::{Error, ErrorKind, Result, ResultExt},
@@ -27,6 +24,7 @@ use crate::{
     reject::{Rejected, shown},
     run_files::RunFiles,
     schema::Schema,
+    shared::Shared,
     shuffle::{PartitionIndex, RunReader, SortedGroups, SortedRun, merge_all},
     times::measure,
     workers::Worker,
@@ -66,9 +64,9 @@ pub async fn reduce_partition(
 fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
     fail_point::reach("reduce.begin");
     let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
-    let output = Arc::new(Mutex::new(output));
+    let output = Shared::new(output);
     let mut counts = reduce(context, run_files, task, emit_to(&output))?;
-    let written = unshare(output)?.finish(context)?;
+    let written = output.take()?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
 }
@@ -81,7 +79,7 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
 pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit: Emit) -> Result<Counts> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
-    let worker = Arc::new(Mutex::new(context.workers.take()));
+    let worker = Shared::new(context.workers.take());
     let mut reducer = plugin.reduce(task, schema, emit)?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
@@ -129,8 +127,8 @@ fn name_key(plugin: &Plugin, task: &Task, schema: &Schema, groups: &SortedGroups
 }
 
 fn emit_to(output: &Shared<OutputWriter>) -> Emit {
-    let output = Arc::clone(output);
-    Box::new(move |batch| lock(&output).write(batch))
+    let output = output.clone();
+    Box::new(move |batch| output.lock().write(batch))
 }
 
 /// Begins to read a partition of the run file of one map task.
@@ -154,10 +152,10 @@ fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: 
     }
     let (sender, mut pieces) = mpsc::channel(1);
     blocking::runtime().spawn(fetch(Arc::clone(context), key.to_owned(), range, sender));
-    let worker = Arc::clone(worker);
+    let worker = worker.clone();
     Box::new(std::iter::from_fn(move || match pieces.try_recv() {
         Ok(piece) => Some(piece),
-        Err(_) => lock(&worker).wait(|| pieces.blocking_recv()),
+        Err(_) => worker.lock().wait(|| pieces.blocking_recv()),
     }))
 }
 

@@ -4,17 +4,13 @@
 //! Owns what is checked before, so that it is the same, and what is kept of what the steps do. Called by
 //! `etl-host replay`.
 
-use std::{
-    io,
-    ops::ControlFlow,
-    sync::{Arc, Mutex},
-};
+use std::{io, ops::ControlFlow, sync::Arc};
 
 use arrow_array::RecordBatch;
 
 use crate::{
     blocking,
-    chain::{Chain, SetAside, Shared, lock, unshare},
+    chain::{Chain, SetAside},
     context::RunContext,
     error::{Error, ErrorContext, Result},
     event::{Counts, Events, Stage},
@@ -32,6 +28,7 @@ use crate::{
     reject_log::count,
     run_files::RunFiles,
     shards::{Shard, TaskShards},
+    shared::Shared,
     shuffle::ShuffleWriter,
     steps::Steps,
     stores::Stores,
@@ -234,32 +231,32 @@ struct Collector {
 impl Collector {
     fn new(context: &Arc<RunContext>, limit: usize) -> Self {
         let kept = Kept { context: Arc::clone(context), limit, replayed: Replayed::default() };
-        Self { kept: Arc::new(Mutex::new(kept)), shuffle: None }
+        Self { kept: Shared::new(kept), shuffle: None }
     }
 
     /// As [`Collector::new`], for what a map task emits.
     fn shuffling(context: &Arc<RunContext>, task: &Task, limit: usize) -> Result<Self> {
         let partitions = context.pipeline.reduce.as_ref().map(|reduce| reduce.partitions);
         let shuffle = partitions.map(|partitions| shuffle(context, task, partitions)).transpose()?;
-        Ok(Self { shuffle: shuffle.map(|shuffle| Arc::new(Mutex::new(shuffle))), ..Self::new(context, limit) })
+        Ok(Self { shuffle: shuffle.map(Shared::new), ..Self::new(context, limit) })
     }
 
     /// Returns where the attempt's output goes.
     fn outlet(&self) -> (Emit, SetAside) {
-        let (kept, rejects, shuffle) = (Arc::clone(&self.kept), Arc::clone(&self.kept), self.shuffle.clone());
+        let (kept, rejects, shuffle) = (self.kept.clone(), self.kept.clone(), self.shuffle.clone());
         let emit = move |batch: RecordBatch| {
-            lock(&kept).emit(&batch);
-            shuffle.as_ref().map_or(Ok(()), |shuffle| lock(shuffle).push(batch))
+            kept.lock().emit(&batch);
+            shuffle.as_ref().map_or(Ok(()), |shuffle| shuffle.lock().push(batch))
         };
-        (Box::new(emit), Box::new(move |reject| lock(&rejects).set_aside(reject)))
+        (Box::new(emit), Box::new(move |reject| rejects.lock().set_aside(reject)))
     }
 
     /// Returns what was taken, when all instances are gone.
     fn finish(self, counts: Counts) -> Result<Replayed> {
         if let Some(shuffle) = self.shuffle {
-            unshare(shuffle)?.finish(io::sink())?;
+            shuffle.take()?.finish(io::sink())?;
         }
-        let mut replayed = unshare(self.kept)?.replayed;
+        let mut replayed = self.kept.take()?.replayed;
         replayed.counts = Counts { records_out: replayed.counts.records_out, ..counts };
         replayed.counts.rejects = replayed.rejected.values().sum();
         Ok(replayed)

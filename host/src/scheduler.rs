@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Event, Listener, Stamped},
-        report::Shared,
+        shared::Shared,
     };
 
     struct Nothing(Counts);

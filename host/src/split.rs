@@ -3,12 +3,7 @@
 //! Owns which shards are valid: slices inside their objects that do not overlap. Which records belong to a slice is
 //! the source's business. Called once per run, when it is planned.
 
-use std::{
-    collections::BTreeMap,
-    io::Cursor,
-    ops::Range,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, io::Cursor, ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
@@ -16,7 +11,6 @@ use bytes::Bytes;
 
 use crate::{
     blocking,
-    chain::{lock, unshare},
     context::RunContext,
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::{Counts, Event, unix_ms},
@@ -26,6 +20,7 @@ use crate::{
     scheduler::Finished,
     schema::Schema,
     shards::{Shard, ShardTable, ShardWriter},
+    shared::Shared,
     source::{Compression, Object, Slice, find},
     steps::rehearsal,
     store::Store,
@@ -135,17 +130,17 @@ fn split_by_plugin(
 ) -> Result<ShardTable> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
-    let draft = Arc::new(Mutex::new(Draft::new(writer)));
+    let draft = Shared::new(Draft::new(writer));
     let view = View {
         source: context.source.store().clone(),
         run_store: context.run_store.clone(),
         layout: context.layout.clone(),
         attempt: context.attempt(task.attempt),
         objects: Arc::clone(objects),
-        draft: Arc::clone(&draft),
+        draft: draft.clone(),
     };
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
-    let draft = unshare(draft)?;
+    let draft = draft.take()?;
     if let Some(message) = draft.left_out(objects) {
         context.events.emit(Event::Warning { message });
     }
@@ -200,7 +195,7 @@ pub(crate) struct View {
     /// The source's objects, sorted by name.
     pub(crate) objects: Arc<Vec<Object>>,
     /// Takes the shards.
-    pub(crate) draft: Arc<Mutex<Draft>>,
+    pub(crate) draft: Shared<Draft>,
 }
 
 impl SourceView for View {
@@ -224,7 +219,7 @@ impl SourceView for View {
     }
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {
-        let mut draft = lock(&self.draft);
+        let mut draft = self.draft.lock();
         let number = draft.shards.count();
         if number == SHARDS_MAX {
             return Err(refused(format!("added more than {SHARDS_MAX} shards")));

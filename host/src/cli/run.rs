@@ -9,8 +9,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Events, Invocation, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Shared, Summary, command, otlp::Telemetry, text::counted},
+    report::{self, JsonLines, MetricsFile, Summary, command, otlp::Telemetry, text::counted},
     run::{self, Outcome, RunOptions, Start},
+    shared::Shared,
 };
 
 // No flattened struct in here: clap would then take a command line without `run` for one without these arguments.

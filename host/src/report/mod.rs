@@ -19,10 +19,7 @@ pub(crate) mod table;
 mod tally;
 pub(crate) mod text;
 
-use std::{
-    io::{self, IsTerminal},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::io::{self, IsTerminal};
 
 pub use self::{
     json::{Journal, JsonLines},
@@ -30,7 +27,7 @@ pub use self::{
     plain::Plain,
     summary::Summary,
 };
-use crate::event::{Events, Level, Listener, Stamped};
+use crate::event::{Events, Level};
 
 /// Takes out of a text what must not be shown. Everything that is printed or kept goes through one.
 pub type Redact = Box<dyn Fn(&str) -> String + Send>;
@@ -43,33 +40,5 @@ pub fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> Str
         events.listen(bars::Bars::new(level, redact));
     } else {
         events.listen(Plain::new(io::stderr(), level, redact));
-    }
-}
-
-/// A listener that can be asked while events, or after they, come in. Clones are the same listener.
-#[derive(Debug)]
-pub struct Shared<L>(Arc<Mutex<L>>);
-
-impl<L> Shared<L> {
-    /// Shares `listener`.
-    pub fn new(listener: L) -> Self {
-        Self(Arc::new(Mutex::new(listener)))
-    }
-
-    /// Returns the listener; events wait until the guard is dropped.
-    pub fn lock(&self) -> MutexGuard<'_, L> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<L> Clone for Shared<L> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<L: Listener> Listener for Shared<L> {
-    fn on_event(&mut self, event: &Stamped) {
-        self.lock().on_event(event);
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     use crate::{
         error::ErrorKind,
         event::{Counts, Invocation},
-        report::Shared,
+        shared::Shared,
     };
 
     fn events() -> Vec<(u64, Event)> {

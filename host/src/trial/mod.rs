@@ -7,11 +7,7 @@ mod sample;
 mod shuffle;
 mod split;
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
@@ -23,7 +19,6 @@ pub use self::{
     split::{SplitTrial, split},
 };
 use crate::{
-    chain::{lock, unshare},
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
     pipeline::{Retry, Sandbox, Step},
@@ -31,6 +26,7 @@ use crate::{
     records::record_of,
     reject::Reject,
     schema::Schema,
+    shared::Shared,
     shuffle::SortedGroups,
 };
 
@@ -131,7 +127,7 @@ fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Op
     let counters = mapper.finish()?;
     let (schema, usage) = (mapper.schema().clone(), mapper.usage());
     drop(mapper);
-    let rows = together(&schema, &unshare(emitted)?)?;
+    let rows = together(&schema, &emitted.take()?)?;
     Ok(Trial { schema, rows, rejects, records_in: sample.len() as u64, counters, usage })
 }
 
@@ -151,16 +147,16 @@ pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGrou
     let counters = reducer.finish()?;
     let (schema, usage) = (reducer.schema().clone(), reducer.usage());
     drop(reducer);
-    let rows = together(&schema, &unshare(emitted)?)?;
+    let rows = together(&schema, &emitted.take()?)?;
     Ok(Trial { schema, rows, rejects: Vec::new(), records_in, counters, usage })
 }
 
 /// Returns a place for batches, and what puts them there.
-fn collector() -> (Arc<Mutex<Vec<RecordBatch>>>, Emit) {
-    let batches = Arc::new(Mutex::new(Vec::new()));
-    let receiver = Arc::clone(&batches);
+fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
+    let batches = Shared::new(Vec::new());
+    let receiver = batches.clone();
     let emit = move |batch| {
-        lock(&receiver).push(batch);
+        receiver.lock().push(batch);
         Ok(())
     };
     (batches, Box::new(emit))

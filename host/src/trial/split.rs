@@ -1,17 +1,17 @@
 //! The trial of a splitter: the shards it makes of a source, checked as in a run, and kept.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use object_store::{memory::InMemory, path::Path};
 
 use crate::{
     blocking,
-    chain::{Shared, lock, unshare},
     error::{Error, Result},
     layout::{AttemptId, RunLayout},
     plugin::{DraftShard, Plugin, ReadError, SourceView, Task, Usage},
     schema::Schema,
     shards::ShardWriter,
+    shared::Shared,
     source::{Object, SourceStore},
     split::{Draft, View},
     store::Store,
@@ -39,14 +39,14 @@ pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: Sou
     blocking::run(move || {
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let (layout, attempt) = (RunLayout::new("trial", &task.run_id), AttemptId::new(task.attempt, "trial"));
-        let draft = Arc::new(Mutex::new(Draft::new(ShardWriter::new(&run_store, &layout, attempt.clone()))));
-        let shards = Arc::new(Mutex::new(Vec::new()));
+        let draft = Shared::new(Draft::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
+        let shards = Shared::new(Vec::new());
         let (source, objects_seen) = (source.store().clone(), Arc::clone(&objects));
-        let view = View { source, run_store, layout, attempt, objects: objects_seen, draft: Arc::clone(&draft) };
-        let witness = Witness { view, shards: Arc::clone(&shards) };
+        let view = View { source, run_store, layout, attempt, objects: objects_seen, draft: draft.clone() };
+        let witness = Witness { view, shards: shards.clone() };
         let usage = plugin.split(&task, &records, Box::new(witness))?.run()?;
-        let left_out = lock(&draft).left_out(&objects);
-        Ok(SplitTrial { left_out, shards: unshare(shards)?, usage, objects })
+        let left_out = draft.lock().left_out(&objects);
+        Ok(SplitTrial { left_out, shards: shards.take()?, usage, objects })
     })
     .await?
 }
@@ -68,7 +68,7 @@ impl SourceView for Witness {
 
     fn add(&mut self, shard: DraftShard) -> Result<(), Error> {
         self.view.add(shard.clone())?;
-        lock(&self.shards).push(shard);
+        self.shards.lock().push(shard);
         Ok(())
     }
 }

@@ -29,12 +29,13 @@ use tokio::runtime::Handle;
 
 use self::{client::Client, spans::Spans};
 use super::{
-    Redact, Shared,
+    Redact,
     metrics::{Figure, Metrics, Monotonic},
 };
 use crate::{
     error::{ErrorKind, Result, ResultExt},
     event::Events,
+    shared::Shared,
 };
 
 /// The variable that names the collector, and so turns all this on.
