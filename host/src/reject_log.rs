@@ -81,8 +81,8 @@ pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
     if count <= max {
         return Ok(());
     }
-    let what = if step == source::STEP { "the source has" } else { "the step rejected" };
-    Err(Error::input(format!("{what} more records than {setting} allows (limit {max})")))
+    let what = if step == source::STEP { "the source has more malformed" } else { "the step rejected more" };
+    Err(Error::input(format!("{what} records than {setting} allows (limit {max})")))
 }
 
 fn named(reject: &Reject) -> String {

@@ -193,6 +193,7 @@ fn check_number(what: &str, number: u32, count: u32) -> Result<()> {
     match count {
         _ if number < count => Ok(()),
         0 => Err(Error::config(format!("the run has no {what}s"))),
+        1 => Err(Error::config(format!("the run has no {what} {number} (it has one: 0)"))),
         _ => Err(Error::config(format!("the run has no {what} {number} (it has 0 to {})", count - 1))),
     }
 }

@@ -53,8 +53,8 @@ fn text(pipeline: &Pipeline, checked: &Checked) -> String {
         rows.push((step.name.clone(), step.plugin.clone()));
         rows.push((String::new(), format!("sha256 {digest}…, {output}")));
         if !step.grants.is_empty() || !step.grantable.is_empty() {
-            let [granted, imports] = [step.grants.join(", "), step.grantable.join(", ")].map(or_nothing);
-            rows.push((String::new(), format!("granted {granted}; imports {imports}")));
+            let [granted, grantable] = [step.grants.join(", "), step.grantable.join(", ")].map(or_nothing);
+            rows.push((String::new(), format!("granted {granted}; grantable {grantable}")));
         }
     }
     rows.push(("sink".to_owned(), pipeline.sink.location.written.clone()));
@@ -112,10 +112,10 @@ source    3 objects, 2.0 KiB, line binary
 split     built in, 4 shards
 map       map.wasm
           sha256 00ff00ff00ff…, emits word text, n int64 (key: word)
-          granted clock, env:TZ; imports clock, random
+          granted clock, env:TZ; grantable clock, random
 reduce    reduce.wasm
           sha256 00ff00ff00ff…, emits word text, n int64
-          granted nothing; imports clock
+          granted nothing; grantable clock
 sink      out/
 ";
         let pipeline = pipeline();

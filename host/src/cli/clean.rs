@@ -33,7 +33,7 @@ pub(super) struct CleanArgs {
     #[command(flatten)]
     pub words: RunWords,
     /// Clean up after all complete runs that ended longer ago than this, such as `7d` or `12h`
-    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "AGE", value_parser = age)]
     pub older_than: Option<Duration>,
     /// Delete results too, and with them all that the run store says of their runs; never the newest result
     #[arg(long)]
@@ -47,6 +47,10 @@ pub(super) struct CleanArgs {
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a number and a unit, such as `7d` or `12h`".to_owned())
 }
 
 /// Deletes what runs left behind, and says what that was.

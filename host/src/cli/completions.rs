@@ -1,11 +1,9 @@
 //! `etl-host completions`
 
-use std::io;
-
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use super::args::Cli;
+use super::{args::Cli, print};
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -16,5 +14,8 @@ pub(super) struct CompletionsArgs {
 
 /// Prints what a shell needs to complete the command line.
 pub(super) fn completions(args: &CompletionsArgs) {
-    generate(args.shell, &mut Cli::command(), "etl-host", &mut io::stdout());
+    // Not straight to standard output: the generator panics when the reader goes away.
+    let mut script = Vec::new();
+    generate(args.shell, &mut Cli::command(), "etl-host", &mut script);
+    print(&String::from_utf8_lossy(&script));
 }

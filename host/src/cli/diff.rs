@@ -18,6 +18,9 @@ use crate::{
     rows,
 };
 
+/// Shorter times say more of warm caches than of a plugin.
+const COMPARED_MIN: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// The pipeline file
@@ -128,14 +131,15 @@ fn totals(compared: &Comparison) -> String {
         lines.push(row(&printable(&format!("counter {counter}")), value(&old), value(&new), String::new()));
     }
     let (old, new) = (old.usage, new.usage);
-    lines.push(row("time", short(old.time), short(new.time), ratio(seconds(old.time), seconds(new.time))));
+    let times = if old.time.min(new.time) < COMPARED_MIN {
+        "too short to compare".to_owned()
+    } else {
+        ratio(old.time.as_secs_f64(), new.time.as_secs_f64())
+    };
+    lines.push(row("time", short(old.time), short(new.time), times));
     let memory = |usage: &Usage| bytes(usage.memory_bytes);
     lines.push(row("memory", memory(&old), memory(&new), ratio(old.memory_bytes as f64, new.memory_bytes as f64)));
     table(&lines, 0, &[1, 2, 3])
-}
-
-fn seconds(time: Duration) -> f64 {
-    time.as_secs_f64()
 }
 
 fn ratio(old: f64, new: f64) -> String {

@@ -3,7 +3,10 @@
 use clap::Args;
 
 use super::print;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    nearest::did_you_mean,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -118,8 +121,12 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     };
     let found: Vec<String> = EXPLANATIONS.iter().filter(is_wanted).map(Explanation::text).collect();
     if found.is_empty() {
-        let wanted = wanted.unwrap_or_default();
-        return Err(Error::config(format!("`{wanted}` is no exit code and no kind of error (choices: {})", choices())));
+        let (choices, wanted) = (choices(), wanted.unwrap_or_default());
+        let known: Vec<&str> = choices.iter().map(String::as_str).collect();
+        let (meant, choices) = (did_you_mean(wanted, &known), known.join(", "));
+        return Err(Error::config(format!(
+            "`{wanted}` is no exit code and no kind of error ({meant}choices: {choices})"
+        )));
     }
     print(&found.join("\n"));
     Ok(())
@@ -134,7 +141,7 @@ impl Explanation {
 }
 
 /// Returns what can be asked for, each once.
-fn choices() -> String {
+fn choices() -> Vec<String> {
     let all = EXPLANATIONS.iter().flat_map(|entry| [Some(entry.code.to_string()), entry.kind.map(str::to_owned)]);
     let mut names: Vec<String> = Vec::new();
     for name in all.flatten() {
@@ -142,7 +149,7 @@ fn choices() -> String {
             names.push(name);
         }
     }
-    names.join(", ")
+    names
 }
 
 #[cfg(test)]
@@ -179,6 +186,8 @@ mod tests {
             "`41` is no exit code and no kind of error (choices: 0, 1, 2, config, 3, 42, input, damaged, plugin, sandbox, 70, \
              internal, 75, unavailable, 130, interrupted, 143)"
         );
+        let slip = explain(&ExplainArgs { code: Some("sandboxed".to_owned()) }).expect_err("no such kind").to_string();
+        assert!(slip.contains("(did you mean `sandbox`? choices: 0, "), "{slip}");
         assert!(explain(&ExplainArgs { code: Some("sandbox".to_owned()) }).is_ok());
     }
 }

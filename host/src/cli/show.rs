@@ -64,6 +64,8 @@ fn text(account: &Account) -> String {
     say("started", &run.started_at_ms.map(time).into_iter().collect::<Vec<_>>());
     say("processes", &account.processes.iter().map(process_line).collect::<Vec<_>>());
     if let Some(error) = account.error() {
+        // Where it came up in the plugin is said below, with the attempt.
+        let error = if account.failures().next().is_some() { error.lines().next().unwrap_or_default() } else { error };
         say("error", &[printable(error)]);
     }
     let left_out = account.left_out().iter().map(|of| left_out_line(account, of));
@@ -108,7 +110,7 @@ fn process_line(process: &history::Process) -> String {
 
 fn left_out_line(account: &Account, of: &LeftOut) -> String {
     let command = replay_command(account, Stage::Map, of.shard, of.failed_shard);
-    let command = command.map(|command| format!("\n             {command}")).unwrap_or_default();
+    let command = command.map(|command| format!("\n  {command}")).unwrap_or_default();
     format!("{}{command}", left_out(of.shard, of.shards, &of.error))
 }
 
@@ -121,7 +123,7 @@ fn failure(account: &Account, attempt: &Attempt) -> String {
         Then::Nothing => "",
     };
     let replay = replay_command(account, attempt.stage, attempt.task, *shard);
-    let replay = replay.map(|command| format!("\n             {command}"));
+    let replay = replay.map(|command| format!("\n  {command}"));
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
 }
 

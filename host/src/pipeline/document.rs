@@ -10,10 +10,16 @@ use toml::{
 };
 
 use super::key::{KeyPath, Segment};
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    nearest::did_you_mean,
+};
 
 /// The most bytes a pipeline file may have.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How many files of a directory are compared with a name that is not there.
+const ENTRIES_MAX: usize = 1000;
 
 /// A TOML document with the values `--set` gave.
 #[derive(Debug)]
@@ -38,8 +44,8 @@ impl Document {
     /// [`ErrorKind::Config`] when the file cannot be read, is larger than 1 MiB or not TOML, or an assignment does
     /// not fit it.
     pub(super) fn read(path: &Path, assignments: &[String]) -> Result<Self> {
-        let text =
-            read_text(path).or_kind(ErrorKind::Config, || format!("cannot read pipeline file `{}`", path.display()))?;
+        let what = || format!("cannot read pipeline file `{}`{}", path.display(), meant(path));
+        let text = read_text(path).or_kind(ErrorKind::Config, what)?;
         Self::parse(path, text, assignments)
     }
 
@@ -157,6 +163,27 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     anyhow::ensure!(text.len() as u64 <= FILE_BYTES_MAX, "it is larger than {FILE_BYTES_MAX} bytes");
     Ok(text)
+}
+
+/// Returns which file is there instead of the one at `path`, as an insertion: `` (did you mean `pipeline.toml`?)``.
+fn meant(path: &Path) -> String {
+    if path.is_dir() {
+        let file = path.join("pipeline.toml");
+        return if file.is_file() { format!(" (did you mean `{}`?)", file.display()) } else { String::new() };
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let entries = std::fs::read_dir(directory).into_iter().flatten().take(ENTRIES_MAX).flatten();
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let known: Vec<&str> = names.iter().map(String::as_str).filter(|known| known.ends_with(".toml")).collect();
+    // The file is there, and it is something else that is wrong with it.
+    if known.contains(&name.as_ref()) {
+        return String::new();
+    }
+    match did_you_mean(&name, &known).trim_end() {
+        "" => String::new(),
+        question => format!(" ({question})"),
+    }
 }
 
 fn syntax_error(file: &str, text: &str, error: &toml::de::Error) -> Error {

@@ -30,6 +30,10 @@ pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
         if written.is_empty() {
             return Err("is empty".to_owned());
         }
+        let scheme = written.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| SCHEMES.contains(scheme));
+        if let Some(scheme) = scheme {
+            return Err(format!("is `{written}`, which is neither a path nor a URL (those start with `{scheme}://`)"));
+        }
         let path = absolute(directory, written);
         // Only what is a file now is meant as one: a sink or a run store need not be there yet.
         let url = if path.is_file() { Url::from_file_path(path) } else { Url::from_directory_path(path) };

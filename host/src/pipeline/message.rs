@@ -11,7 +11,8 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
         return (key, format!("is not a known key ({}known keys: {})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some((name, known)) = split_choices(text, "unknown variant `") {
-        return (key, format!("is `{name}` ({}choices: {})", did_you_mean(name, &known), known.join(", ")));
+        let csv = if name == "csv" { "; a file of CSV has lines" } else { "" };
+        return (key, format!("is `{name}` ({}choices: {}{csv})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let missing = key.key(name);

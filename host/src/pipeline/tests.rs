@@ -216,6 +216,17 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
+        "url = \"s3:/bucket/input/\"",
+        "DIR/pipeline.toml:4: `source.url` is `s3:/bucket/input/`, which is neither a path nor a URL (those start with \
+         `s3://`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"",
+        "DIR/pipeline.toml:5: `source.format` is `csv` (choices: lines, json; a file of CSV has lines)",
+    ),
+    (
+        "url = \"input/\"",
         "url = \"input/\"\nformat = \"json\"",
         "DIR/pipeline.toml:3: `source.fields` is missing: format `json` needs the fields to read (`fields = { name = \
          \"text\" }`)",

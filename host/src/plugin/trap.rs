@@ -9,9 +9,18 @@ use super::limits::HOSTCALL_BYTES_MAX;
 const FRAMES_MAX: usize = 6;
 /// What Rust writes between the name of a thread and the place of its panic.
 const PANICKED: &str = " panicked at ";
-/// Directories of the standard libraries of Rust and C, in which no plugin's author looks for a mistake.
-const LIBRARIES: [&str; 5] =
-    ["/library/std/", "/library/core/", "/library/alloc/", "/library/panic_abort/", "/wasi-libc/"];
+/// Directories of the standard libraries of Rust and C and of the SDK, in which no plugin's author looks for a mistake.
+const LIBRARIES: [&str; 7] = [
+    "/library/std/",
+    "/library/core/",
+    "/library/alloc/",
+    "/library/panic_abort/",
+    "/wasi-libc/",
+    "/guest-plugins/sdk/src/",
+    "/etl-plugin-",
+];
+/// How the functions are called that the SDK makes where a plugin is exported.
+const EXPORTS: [&str; 4] = ["export_open", "export_process", "export_finish", "export_split"];
 
 /// How a step failed in a call: it trapped, broke a limit, or could not class its error.
 #[derive(Debug, Clone)]
@@ -94,7 +103,7 @@ pub(super) fn places(trap: &wasmtime::Error) -> String {
 
 /// Returns a place as it is shown, unless it is one its author did not write.
 fn place(name: Option<&str>, file: &str, line: u32) -> Option<String> {
-    let generated = name.is_some_and(|name| name.starts_with("_export_"));
+    let generated = name.is_some_and(|name| name.starts_with("_export_") || EXPORTS.contains(&name));
     if generated || LIBRARIES.iter().any(|directory| file.contains(directory)) {
         return None;
     }
@@ -147,6 +156,9 @@ mod tests {
         assert_eq!(shown(Some("map"), "src/lib.rs").as_deref(), Some("\nin map (src/lib.rs:7)"));
         assert_eq!(shown(None, "src/lib.rs").as_deref(), Some("\nat src/lib.rs:7"));
         assert_eq!(shown(Some("_export_process_cabi<Component>"), "src/lib.rs"), None);
+        assert_eq!(shown(Some("export_process"), "src/lib.rs"), None);
+        assert_eq!(shown(Some("map"), "/home/u/etl-host/guest-plugins/sdk/src/mapper.rs"), None);
+        assert_eq!(shown(Some("map"), "/home/u/.cargo/registry/src/i/etl-plugin-0.1.0/src/mapper.rs"), None);
         assert_eq!(shown(Some("panic_fmt"), "/rustc/abc/library/core/src/panicking.rs"), None);
     }
 

@@ -39,8 +39,9 @@ impl<W: Write> Plain<W> {
 
     fn write_progress(&mut self, at_ms: u64) {
         let Some(tally) = &self.tally else { return };
-        if at_ms.saturating_sub(self.last_progress_ms) >= PROGRESS_INTERVAL_MS {
-            let line = format!("{}: {}", tally.stage.name(), tally.text(at_ms));
+        let text = tally.text(at_ms);
+        if !text.is_empty() && at_ms.saturating_sub(self.last_progress_ms) >= PROGRESS_INTERVAL_MS {
+            let line = format!("{}: {text}", tally.stage.name());
             self.last_progress_ms = at_ms;
             self.write(Level::Info, &line);
         }

@@ -195,10 +195,11 @@ pub(crate) fn shards_name(first: u32, count: u32) -> String {
     }
 }
 
-/// Writes a label and its lines, aligned; nothing if there are no lines.
+/// Writes a label and its lines, of which each may have several, aligned; nothing if there are no lines.
 pub(crate) fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> fmt::Result {
     for (position, line) in lines.iter().enumerate() {
         let label = if position == 0 { label } else { "" };
+        let line = line.replace('\n', &format!("\n{:LABEL_WIDTH$}  ", ""));
         writeln!(f, "{label:LABEL_WIDTH$}  {line}")?;
     }
     Ok(())

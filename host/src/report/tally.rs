@@ -57,8 +57,11 @@ impl Tally {
     }
 
     /// Returns how far it is: `3 of 12 tasks, 1,234 records, 617/s, 1.2 MiB/s, 1 reject, 2 retries, 40.0s left`. Rates
-    /// are averages since the stage began.
+    /// are averages since the stage began. Empty for a stage that handles no records.
     pub(super) fn text(&self, at_ms: u64) -> String {
+        if matches!(self.stage, Stage::Split | Stage::Finalize) {
+            return String::new();
+        }
         let (records, size) = self.reading.total();
         let elapsed_ms = at_ms.saturating_sub(self.started_ms).max(1);
         let per_second =
@@ -120,5 +123,8 @@ mod tests {
         let expected = "1,250 of 2,000 tasks, 100,000 records, 10,000/s, 100.0 KiB/s, 2 retries, 30.0s left";
         assert_eq!(tally.text(11_000), expected);
         assert!(!tally.text(1500).contains("left"), "too early to tell");
+        let started = Event::StageStarted { stage: Stage::Split, tasks: 1, committed: 0 };
+        let split = Tally::start(&Stamped { at_ms: 1000, event: started }).expect("it starts");
+        assert_eq!(split.text(9000), "");
     }
 }

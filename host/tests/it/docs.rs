@@ -39,6 +39,16 @@ fn the_reference_is_what_the_program_says() {
     }
 }
 
+#[test]
+fn a_reader_that_goes_away_is_no_bug() {
+    for arguments in [&["completions", "bash"][..], &["schema"], &["explain"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = etl_host_command().args(arguments).stdout(writer).status().expect("it starts");
+        assert_eq!(status.code(), Some(0), "{arguments:?}");
+    }
+}
+
 /// What of a page is to be run: its blocks of `sh`, each after what a comment says has to be there before. A block behind
 /// the comment `fails` has to.
 fn script(page: &str) -> String {
@@ -95,6 +105,7 @@ fn the_commands_of_the_how_to_guides_run() {
     let mut pages: Vec<PathBuf> = pages.map(|page| page.expect("an entry").path()).collect();
     pages.sort();
     assert!(pages.len() > 5);
+    pages.push(repository().join("docs/README.md"));
     pages.iter().for_each(|page| run(page, &[]));
 }
 

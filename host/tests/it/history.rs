@@ -50,7 +50,9 @@ fn a_run_is_named_alone_where_its_pipeline_is_the_one_of_the_directory() {
     inside(&project, "report bad --output report.html").expect_success();
     assert!(project.path("report.html").exists());
     inside(&project, "show badd").expect_error(2, &["there is no run `badd` of `test`", "the newest: `bad`"]);
-    inside(&project, "show other.toml").expect_error(2, &["cannot read pipeline file `other.toml`"]);
+    inside(&project, "show other.toml").expect_error(2, &["cannot read pipeline file `other.toml`: No such"]);
+    inside(&project, "show pipline.toml").expect_error(2, &["`pipline.toml` (did you mean `pipeline.toml`?): No such"]);
+    inside(&project, "./").expect_error(2, &["`./` (did you mean `./pipeline.toml`?): Is a directory"]);
     let elsewhere = Project::new("").file("other.toml", "");
     std::fs::remove_file(elsewhere.path("pipeline.toml")).expect("it was there");
     inside(&elsewhere, "show bad").expect_error(2, &["no pipeline file `bad`, and no `pipeline.toml` in this"]);
@@ -67,6 +69,8 @@ fn clean_deletes_nothing_where_a_word_could_be_meant_otherwise() {
     inside(&project, "clean").expect_error(2, &["say which runs of `pipeline.toml`"]);
     inside(&project, "clean badd --older-than 0s").expect_error(2, &["`badd` is taken for a run", "--older-than"]);
     inside(&project, "clean pipeline.toml bad --older-than 0s").expect_error(2, &["`bad` is taken for a run"]);
+    let no_age = inside(&project, "clean --older-than 7");
+    assert!(no_age.code == Some(2) && no_age.stderr.contains("such as `7d` or `12h`"), "{no_age:#?}");
     inside(&project, "clean --older-than 0s").expect_success();
     assert_eq!(project.files("runs"), before);
     std::fs::remove_file(project.path("bad")).expect("it was there");
@@ -139,6 +143,7 @@ fn a_run_is_shown_with_its_failures_first_and_the_numbers_of_its_manifest() {
         "run        bad, failed",
         "error      map of shard 1",
         "failed     map of shard 1, attempt 2: ",
+        "\n             in ",
         &replay,
         "attempt 1, tried again: ",
         "stage ",
@@ -147,6 +152,7 @@ fn a_run_is_shown_with_its_failures_first_and_the_numbers_of_its_manifest() {
     let places: Vec<_> =
         order.iter().map(|text| shown.find(text).unwrap_or_else(|| panic!("no `{text}` in {shown}"))).collect();
     assert!(places.is_sorted(), "{shown}");
+    assert!(shown.contains("crimes/src/") && !shown.contains("sdk/src/"), "only what the author wrote: {shown}");
     let bad = json(&on(&project, "show", &["bad", "--json"]));
     assert_eq!((&bad["failures"][0]["task"], &bad["failures"][0]["replay"]), (&1.into(), &replay.into()));
     assert_eq!((&bad["failures"][0]["retried"], &bad["failures"][1]["retried"]), (&false.into(), &true.into()));

@@ -82,7 +82,7 @@ fn what_is_not_as_it_was_is_refused_by_name() {
     let project = project.file("step.wasm", &copy).file("input/a.txt", "random\n");
     replay(&project, &["--shard", "0"]).expect_error(42, &["a.txt"]);
 
-    replay(&project, &["--shard", "1"]).expect_error(2, &["the run has no shard 1 (it has 0 to 0)"]);
+    replay(&project, &["--shard", "1"]).expect_error(2, &["the run has no shard 1 (it has one: 0)"]);
     replay(&project, &["--partition", "0"]).expect_error(2, &["the run has no partitions"]);
     replay(&project, &["other", "--shard", "0"]).expect_error(2, &["no run `other`"]);
     replay(&project, &["--shard", "0", "--plugin", "x", "--step", "map 2"])
