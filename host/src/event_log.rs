@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{error::Result, event::Events, report::Journal, shared::Shared, store::Store};
 
 /// How often the log is looked at.
@@ -17,6 +19,7 @@ pub struct EventLog {
     store: Store,
     key: String,
     journal: Shared<Journal>,
+    closed: CancellationToken,
 }
 
 impl EventLog {
@@ -24,20 +27,24 @@ impl EventLog {
     pub fn open(store: &Store, key: String, events: &Events, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         let journal = Shared::new(Journal::new(redact));
         events.listen(journal.clone());
-        Self { store: store.clone(), key, journal }
+        Self { store: store.clone(), key, journal, closed: CancellationToken::new() }
     }
 
-    /// Writes the log whenever it has grown enough. Ends only when dropped.
-    pub async fn keep(&self) -> std::convert::Infallible {
+    /// Writes the log whenever it has grown enough, until it is closed.
+    pub async fn keep(&self) {
         let mut written = 0;
-        loop {
-            tokio::time::sleep(INTERVAL).await;
+        while self.closed.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             let text = self.text();
             let size = text.len();
             if size > written + written / 2 && self.store.put(&self.key, text).await.is_ok() {
                 written = size;
             }
         }
+    }
+
+    /// Ends [`EventLog::keep`], once it has written what it is at: a write that is given up may land later, over the last.
+    pub fn close(&self) {
+        self.closed.cancel();
     }
 
     /// Writes the log.
@@ -50,5 +57,34 @@ impl EventLog {
 
     fn text(&self) -> String {
         self.journal.lock().text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+    use crate::{event::Event, store::counting::counting};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_is_written_as_it_grows_and_no_more_once_it_is_closed() {
+        let (store, requests) = counting();
+        let events = Events::default();
+        let log = EventLog::open(&store, "log".to_owned(), &events, str::to_owned);
+        let say = || events.emit(Event::Warning { message: "one".to_owned() });
+        say();
+        let work = async {
+            tokio::time::sleep(INTERVAL * 7 / 2).await;
+            assert_eq!(requests.puts.load(SeqCst), 1, "it has not grown since");
+            say();
+            tokio::time::sleep(INTERVAL * 2).await;
+            log.close();
+            say();
+        };
+        tokio::join!(work, log.keep());
+        assert_eq!(requests.puts.load(SeqCst), 2);
+        let text = store.get("log").await.expect("reads").expect("is there");
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
     }
 }

@@ -113,10 +113,12 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     }
     let (store, key) = (&run.context.run_store, run.context.layout.events(unix_ms(), &run.context.process));
     let log = EventLog::open(store, key, events, pipeline.secrets.redactor());
-    let ended = tokio::select! {
-        ended = run.execute() => ended,
-        never = log.keep() => match never {},
+    let execute = async {
+        let ended = run.execute().await;
+        log.close();
+        ended
     };
+    let (ended, ()) = tokio::join!(execute, log.keep());
     run.emit(Event::Usage(run.usage()));
     match &ended {
         Ok(manifest) => run.finished(started, manifest),

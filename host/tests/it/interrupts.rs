@@ -88,6 +88,22 @@ fn the_first_signal_ends_the_run_after_its_grace_and_says_how_to_finish_it() {
 }
 
 #[test]
+fn a_run_that_is_interrupted_before_it_is_planned_has_nothing_to_finish_and_starts_over() {
+    let split = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"spin\" }, limits.batch_timeout = \"1day\", \
+                 limits.timeout = \"1day\" }\nmap = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"";
+    let project = Project::of(split).file("input/a.txt", "one\ntwo\n");
+    let run = Running::start(&project, &["--run-id", "r", "--set", "run.grace=1ms"]);
+    run.wait_for(&["attempt_started", r#""stage":"split""#]);
+    run.signal("INT");
+    let (ended, lines) = run.end();
+    assert_eq!(ended, Some(130), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("this finishes the run")), "{lines:#?}");
+    assert!(!project.path("runs/test/r/plan.json").exists());
+    let parts = project.result(["--run-id", "r", "--set", "split.config.mode=whole"]);
+    assert_eq!(parts, [("part-00000.txt".to_owned(), "one\ntwo\n".to_owned())]);
+}
+
+#[test]
 fn the_second_signal_does_not_wait_for_the_grace() {
     let project = endless();
     let run = Running::start(&project, &["--set", "run.grace=1day"]);
