@@ -24,10 +24,14 @@ use crate::{
     times::millis,
 };
 
+const USAGE: &str =
+    "etl-host clean [OPTIONS] [PIPELINE] <RUN>\n       etl-host clean [OPTIONS] [PIPELINE] --older-than <AGE>";
+
 const RUN_HELP: &str = "The run to clean up after; alone, it is a run of pipeline.toml. May be one that is not complete, \
                         which then cannot be finished any more";
 
 #[derive(Debug, Args)]
+#[command(override_usage = USAGE)]
 #[command(mut_arg("run_id", |run_id| run_id.help(RUN_HELP)))]
 pub(super) struct CleanArgs {
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Event, Invocation, Level, Stage, Stamped},
     json::from_json,
-    layout::RunLayout,
+    layout::{AttemptId, RunLayout},
     left_out::LeftOut,
     manifest::Manifest,
     plan::Plan,
@@ -404,8 +404,15 @@ impl Reader {
         }
     }
 
-    /// Reads the commits that no event tells of.
+    /// Reads the commits that no event tells of, and ends the attempts that made them.
     async fn fill_in(&mut self, store: &Store, layout: &RunLayout) -> Result<()> {
+        let open = self.attempts.iter().enumerate().filter(|(_, attempt)| attempt.end == AttemptEnd::Open);
+        let open: HashMap<(Stage, u32, AttemptId), usize> = open
+            .map(|(place, attempt)| {
+                let process = &self.processes[attempt.process].name;
+                ((attempt.stage, attempt.task, AttemptId::new(attempt.number, process)), place)
+            })
+            .collect();
         for stage in [Stage::Map, Stage::Reduce] {
             let listed: Vec<Listed> = store.list(&layout.commits(stage)).try_collect().await?;
             let tasks = listed.iter().filter_map(|listed| layout.parse_commit(stage, &listed.key));
@@ -413,12 +420,16 @@ impl Reader {
             let read = |task| async move {
                 let key = layout.commit(stage, task);
                 let commit = store.get(&key).await?;
-                commit.map(|commit| Ok((task, from_json::<Commit>(&key, &commit)?.counts))).transpose()
+                commit.map(|commit| Ok((task, from_json::<Commit>(&key, &commit)?))).transpose()
             };
             let mut reads = futures::stream::iter(unknown).map(read).buffered(READS_IN_FLIGHT);
             while let Some(read) = reads.try_next().await? {
-                if let Some((task, counts)) = read {
-                    self.commit(stage, task, &counts);
+                let Some((task, Commit { attempt, counts, .. })) = read else { continue };
+                self.commit(stage, task, &counts);
+                if let Some(place) = open.get(&(stage, task, attempt)) {
+                    let attempt = &mut self.attempts[*place];
+                    attempt.read = (counts.records_in, counts.bytes_in, counts.times.guest_us);
+                    attempt.end = AttemptEnd::Committed;
                 }
             }
         }

@@ -126,19 +126,20 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
         retry_in_ms: Some(5),
         another_under_way: false,
     };
-    let started = |attempt| Event::AttemptStarted { stage: Stage::Map, task: 1, attempt };
+    let started = |task, attempt| Event::AttemptStarted { stage: Stage::Map, task, attempt };
     let events = [
         (2000, stage_started(3)),
         (2000, finished(0, 7)),
-        (2000, started(1)),
+        (2000, started(1, 1)),
         (2040, retry),
-        (2050, started(2)),
+        (2050, started(1, 2)),
+        (2055, started(2, 1)),
         (2060, finished(9, 1)),
     ];
     write_log(&store, "a", 2000, events).await;
     let part = Part { part: 2, rows: 1, bytes: 2, digest: String::new() };
     let counts = Counts { records_in: 100, ..Counts::default() };
-    let (attempt, rejected) = (AttemptId::new(1, "killed"), BTreeMap::new());
+    let (attempt, rejected) = (AttemptId::new(1, "aa"), BTreeMap::new());
     let commit = Commit { attempt, counts, output: Output::Part(part), rejected, rejects: None };
     commit.write(Times::default(), &store, &layout, Stage::Map, 2, &Events::default()).await.expect("committed");
 
@@ -151,9 +152,11 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task, a.duration_ms, &a.end)).collect();
     let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
     let away = AttemptEnd::Failed { kind, error, then: Then::Retry, shard: None };
-    assert_eq!(ends.len(), 5);
+    assert_eq!(ends.len(), 6);
     assert_eq!(ends[2], (1, 1, 40, &away));
     assert_eq!(ends[4], (1, 1, 10, &AttemptEnd::Open));
+    assert_eq!(ends[5], (1, 2, 5, &AttemptEnd::Committed), "its commit says so");
+    assert_eq!(account.attempts[5].read.0, 100);
     assert_eq!(account.failures().count(), 1);
 }
 

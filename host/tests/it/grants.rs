@@ -74,10 +74,10 @@ fn a_grant_that_cannot_be_given_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn grants_are_shown_beside_what_a_plugin_imports() {
+fn grants_are_shown_beside_what_could_be_granted() {
     let project = project("[\"clock\"]", &["clock"]);
     let shown = etl_host(["check".into(), project.path("pipeline.toml").into_os_string()]).stdout;
-    assert!(shown.contains("granted clock; imports clock, random, env:NAME"), "{shown}");
+    assert!(shown.contains("granted clock; grantable clock, random, env:NAME"), "{shown}");
     let shown = etl_host(["inspect".into(), plugin("probe_world").into_os_string()]).stdout;
     assert!(shown.contains("grantable  clock, random, env:NAME"), "{shown}");
 }
