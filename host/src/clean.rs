@@ -76,7 +76,9 @@ impl Cleaner<'_> {
     /// finished any more. What attempts left in the sink goes too, and parts of a result that is not complete; a result
     /// only if asked for.
     ///
-    /// Can be repeated when it was interrupted. A run that is taken up after that starts over, by its plan or a new one.
+    /// Can be repeated when it was interrupted. A run that is taken up after that starts over, by its plan or a new one; it
+    /// is refused when it has no plan any more, but parts in the sink. A process that is at work on the run notices before
+    /// it says that the result is complete.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when a result is to go that `latest.json` points to; when
@@ -116,8 +118,8 @@ impl Cleaner<'_> {
 
     /// Deletes objects of a run in the run store and of its result, in an order that whoever reads them meanwhile, or
     /// takes up the run after half of it, is not misled by: a result is not complete any more before a part is missing;
-    /// no commit outlives what it names, or the plan it belongs to, nor the plan its shards; partitions go before the map
-    /// tasks whose rows they have or lack; and last what says that the run was complete.
+    /// no commit outlives the plan it belongs to, nor the plan its shards and parts; partitions go before the map tasks
+    /// whose rows they have or lack; and last what says that the run was complete.
     async fn delete(
         &self,
         layout: &RunLayout,
@@ -134,16 +136,14 @@ impl Cleaner<'_> {
         let mut parts = keys(results);
         let published = take(&mut parts, |key| key == sink_layout.success());
         let (run_store, sink) = (self.run_store, self.sink);
-        let order = [
-            (sink, published),
-            (run_store, partitions),
-            (run_store, mapped),
-            (sink, parts),
-            (run_store, plan),
-            (run_store, others),
-            (run_store, success),
-        ];
-        for (store, keys) in order {
+        for (store, keys) in [(sink, published), (run_store, partitions), (run_store, mapped), (run_store, plan)] {
+            delete(store, keys).await?;
+        }
+        if !self.results && sink.exists(&sink_layout.success()).await? {
+            // A process that was at work on the run has published it meanwhile.
+            parts.retain(|key| key.starts_with(&sink_layout.attempts()));
+        }
+        for (store, keys) in [(sink, parts), (run_store, others), (run_store, success)] {
             delete(store, keys).await?;
         }
         remove_empty_directories(run_store, intermediates).await;

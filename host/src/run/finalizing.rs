@@ -9,7 +9,7 @@ use super::Run;
 use crate::{
     commit::Commit,
     context::RunContext,
-    error::Result,
+    error::{Error, Result},
     event::{Counts, Event, Stage},
     fail_point,
     json::to_json,
@@ -30,8 +30,10 @@ impl Run {
             .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
             .collect();
         let failed_shards = mapped.failed_shards();
-        let published = sink::publish(&context.sink, &context.sink_layout, &parts, failed_shards);
-        let keys = self.within_grace(published).await?;
+        let (sink, sink_layout) = (&context.sink, &context.sink_layout);
+        let keys = self.within_grace(sink::move_parts(sink, sink_layout, &parts)).await?;
+        self.check_not_deleted().await?;
+        sink::publish(sink, sink_layout, &keys, failed_shards).await?;
         let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
@@ -64,6 +66,16 @@ impl Run {
         sink.sweep(&sink_layout.attempts(), SystemTime::now()).await;
         sink.sweep(sink_layout.root(), self.started_at).await;
         sink.sweep(LATEST, self.started_at).await;
+    }
+
+    /// Checks that nobody has deleted the run meanwhile, and with it parts that were given their final names. Whoever
+    /// does begins with the plan.
+    async fn check_not_deleted(&self) -> Result<()> {
+        let RunContext { run_store, layout, run_id, .. } = &*self.context;
+        if run_store.exists(&layout.plan()).await? {
+            return Ok(());
+        }
+        Err(Error::input(format!("run `{run_id}` was deleted while it was under way: start another run (`--new`)")))
     }
 
     /// Takes back the commits of parts that are gone from the sink, so that their tasks are run again.

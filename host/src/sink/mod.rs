@@ -15,7 +15,7 @@ mod part;
 mod publish;
 
 pub use part::PartWriter;
-pub use publish::{Gone, Latest, PublishedPart, delete_leftovers, publish};
+pub use publish::{Gone, Latest, PublishedPart, delete_leftovers, move_parts, publish};
 
 /// Returns the extension of a part's key.
 pub fn extension(format: SinkFormat) -> &'static str {

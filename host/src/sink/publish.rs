@@ -41,21 +41,15 @@ pub struct Latest {
     pub failed_shards: u64,
 }
 
-/// Gives each committed part its final name, then writes `_SUCCESS`, then `latest.json`. `failed_shards` are left out of
-/// the result, which `latest.json` says. Returns the parts' keys below the sink, in the order given.
+/// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
 ///
 /// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
-/// all, and `_SUCCESS` only when all are.
+/// all, and the result is not complete before [`publish`] says so.
 ///
 /// # Errors
 /// Those of the store; [`Gone`] in the chain of one of [`ErrorKind::Unavailable`] when parts are neither under their
 /// attempts' names nor their final ones.
-pub async fn publish(
-    store: &Store,
-    layout: &SinkLayout,
-    parts: &[PublishedPart],
-    failed_shards: u64,
-) -> Result<Vec<String>> {
+pub async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
     let moves: Vec<(String, String)> = parts
         .iter()
         .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
@@ -66,17 +60,25 @@ pub async fn publish(
         fail_point::reach("publish.moved");
         Ok::<_, Error>(to)
     });
-    let keys: Vec<String> = match moved.buffered(MOVES_IN_FLIGHT).try_collect().await {
-        Ok(keys) => keys,
-        Err(error) => return Err(name_gone(store, layout, parts, error).await?),
-    };
+    match moved.buffered(MOVES_IN_FLIGHT).try_collect().await {
+        Ok(keys) => Ok(keys),
+        Err(error) => Err(name_gone(store, layout, parts, error).await?),
+    }
+}
+
+/// Says that a result is complete, which has the parts of these keys, in order: writes `_SUCCESS`, then `latest.json`.
+/// `failed_shards` are left out of it, which `latest.json` says. May be done again.
+///
+/// # Errors
+/// Those of the store.
+pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], failed_shards: u64) -> Result<()> {
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
-    let latest = Latest { run_id: layout.root().to_owned(), parts: keys, failed_shards };
+    let latest = Latest { run_id: layout.root().to_owned(), parts: parts.to_vec(), failed_shards };
     let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
     store.put(LATEST, text).await?;
     fail_point::reach("publish.latest");
-    Ok(latest.parts)
+    Ok(())
 }
 
 /// Parts of a result that were committed, and are in the sink no more.
@@ -157,7 +159,8 @@ mod tests {
             let parts: Vec<_> = (0..40).map(part).collect();
             let mut expected: Vec<_> = (0..40).map(|number| layout.part(number)).collect();
             for _ in 0..2 {
-                assert_eq!(publish(&store, &layout, &parts, 2).await.expect("publishes"), expected);
+                assert_eq!(move_parts(&store, &layout, &parts).await.expect("moves"), expected);
+                publish(&store, &layout, &expected, 2).await.expect("publishes");
                 delete_leftovers(&store, &layout).await;
             }
             let latest = store.get(LATEST).await.expect("reads").expect("is there");
@@ -183,22 +186,20 @@ mod tests {
             }
             store.rename(&layout.attempt(1, &part(1).attempt), &layout.part(1)).await.expect("moves");
             // On its own task, as the end of a run may be.
-            let keys = tokio::spawn(async move { publish(&store, &layout, &[0, 1, 2].map(part), 0).await });
-            let keys = keys.await.expect("no panic").expect("publishes");
+            let keys = tokio::spawn(async move { move_parts(&store, &layout, &[0, 1, 2].map(part)).await });
+            let keys = keys.await.expect("no panic").expect("moves");
             assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);
         }
     }
 
     #[tokio::test]
-    async fn a_missing_part_leaves_the_result_incomplete() {
+    async fn a_missing_part_is_named() {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
             write(&store, &layout, 0, &part(0).attempt).await;
-            let error = publish(&store, &layout, &[0, 1].map(part), 0).await.expect_err("part 1 is nowhere");
+            let error = move_parts(&store, &layout, &[0, 1].map(part)).await.expect_err("part 1 is nowhere");
             assert_eq!(error.cause(), Some(&Gone(vec![part(1)])), "{error}");
-            assert!(!store.exists(&layout.success()).await.expect("looks"));
-            assert!(!store.exists(LATEST).await.expect("looks"));
         }
     }
 
@@ -206,7 +207,8 @@ mod tests {
     async fn a_result_without_parts_is_complete() {
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let layout = SinkLayout::new("r", "csv");
-        assert!(publish(&store, &layout, &[], 0).await.expect("publishes").is_empty());
+        assert!(move_parts(&store, &layout, &[]).await.expect("moves").is_empty());
+        publish(&store, &layout, &[], 0).await.expect("publishes");
         assert!(store.exists(&layout.success()).await.expect("looks"));
     }
 }

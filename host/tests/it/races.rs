@@ -71,6 +71,14 @@ async fn result<H: Hook>(stores: &Arc<Hooked<H>>) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// Cleans up after run `r`.
+async fn clean<H: Hook>(pipeline: &Pipeline, stores: &Arc<Hooked<H>>) -> Result<(), Error> {
+    let (run_store, sink) = (&stores.below("runs"), &stores.below("result"));
+    let ids = history::run_ids(run_store, "test").await?;
+    let runs = history::overviews(run_store, "test", &ids).await?;
+    Cleaner { pipeline, run_store, sink, results: false, dry_run: false }.clean(&runs[0]).await.map(drop)
+}
+
 #[derive(Debug)]
 struct Nothing;
 
@@ -251,17 +259,12 @@ async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_o
     let unfinished = Hooked::new(Killed { deletes_left: AtomicUsize::new(usize::MAX), fails: "result/r/_SUCCESS" });
     run(&pipeline, &unfinished, as_r(), CancellationToken::new()).await.expect_err("it cannot say that it is complete");
     assert_eq!(result(&unfinished).await, expected[1..], "it has parts, but does not say that they are all");
-    let mut deletes = 0;
+    let (mut deletes, mut refused) = (0, 0);
     loop {
         let hook = Killed { deletes_left: AtomicUsize::new(deletes), fails: "" };
         let stores = Arc::new(Hooked { inner: unfinished.inner.fork(), hook: Arc::new(hook) });
         let (run_store, sink) = (stores.below("runs"), stores.below("result"));
-        let ids = history::run_ids(&run_store, "test").await.expect("lists");
-        let runs = history::overviews(&run_store, "test", &ids).await.expect("reads");
-        let cleaner =
-            Cleaner { pipeline: &pipeline, run_store: &run_store, sink: &sink, results: false, dry_run: false };
-        let cleaned = cleaner.clean(&runs[0]).await;
-        if cleaned.is_ok() {
+        if clean(&pipeline, &stores).await.is_ok() {
             let left = [run_store.list_keys("").await.expect("lists"), sink.list_keys("").await.expect("lists")];
             assert_eq!(left.concat(), Vec::<String>::new());
             break;
@@ -270,9 +273,72 @@ async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_o
         let keys = run_store.list_keys("test/r").await.expect("lists");
         let has = |name: &str| keys.iter().any(|key| key.ends_with(name));
         assert!(has("/plan.json") || !has("/commit.json"), "after {deletes} deletes: {keys:?}");
-        run(&pipeline, &stores, as_r(), CancellationToken::new()).await.expect("it starts over");
-        assert_eq!(result(&stores).await, expected, "after {deletes} deletes");
+        let left = result(&stores).await.len();
+        match run(&pipeline, &stores, as_r(), CancellationToken::new()).await {
+            Ok(_) => assert_eq!(result(&stores).await, expected, "after {deletes} deletes"),
+            Err(error) => {
+                assert!(error.to_string().contains("is there already"), "after {deletes} deletes: {error}");
+                assert!(left > 0 && !has("/plan.json"), "after {deletes} deletes: {keys:?}");
+                refused += 1;
+            }
+        }
         deletes += 1;
     }
-    assert!(deletes > 10, "{deletes}");
+    assert!(deletes > 10 && refused < 3, "{refused} of {deletes}: once for each part");
+}
+
+/// Does the other's last step just before this write.
+#[derive(Debug)]
+struct Meanwhile {
+    before: &'static str,
+    stores: Mutex<Option<object_store::memory::InMemory>>,
+    deletes: Option<&'static str>,
+    puts: Option<&'static str>,
+}
+
+impl Meanwhile {
+    fn of(before: &'static str, deletes: Option<&'static str>, puts: Option<&'static str>) -> Arc<Hooked<Self>> {
+        let stores = Hooked::new(Self { before, stores: Mutex::default(), deletes, puts });
+        *stores.hook.stores.lock().expect("no panic") = Some(stores.inner.clone());
+        stores
+    }
+}
+
+#[async_trait::async_trait]
+impl Hook for Meanwhile {
+    async fn before(&self, write: &Write) -> Result<()> {
+        let stores = if write.key() == self.before { self.stores.lock().expect("no panic").take() } else { None };
+        let Some(stores) = stores else { return Ok(()) };
+        if let Some(key) = self.deletes {
+            stores.delete(&Path::from(key)).await?;
+        }
+        if let Some(key) = self.puts {
+            stores.put(&Path::from(key), "".into()).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_deleted_while_it_publishes_does_not_say_that_it_is_complete() {
+    let project = project(SUMS);
+    let stores = Meanwhile::of("result/r/part-00001.json", Some("runs/test/r/plan.json"), None);
+    let ended = run(&load(&project, &[]), &stores, as_r(), CancellationToken::new()).await;
+    let error = ended.expect_err("its parts may be gone");
+    assert!(error.to_string().contains("run `r` was deleted while it was under way"), "{error}");
+    assert!(!result(&stores).await.iter().any(|(key, _)| key.ends_with("_SUCCESS")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_are_published_while_their_run_is_deleted_stay() {
+    let project = project(SUMS);
+    let pipeline = load(&project, &[]);
+    let stores = Meanwhile::of("runs/test/r/plan.json", None, Some("result/r/_SUCCESS"));
+    let unfinished = Hooked::new(Killed { deletes_left: AtomicUsize::new(usize::MAX), fails: "result/r/_SUCCESS" });
+    run(&pipeline, &unfinished, as_r(), CancellationToken::new()).await.expect_err("it cannot say that it is complete");
+    let stores = Arc::new(Hooked { inner: unfinished.inner.clone(), hook: Arc::clone(&stores.hook) });
+    *stores.hook.stores.lock().expect("no panic") = Some(stores.inner.clone());
+    clean(&pipeline, &stores).await.expect("it is deleted");
+    assert_eq!(result(&stores).await.len(), 3, "two parts and `_SUCCESS`");
+    assert!(!stores.below("runs").exists("test/r/plan.json").await.expect("looks"));
 }
