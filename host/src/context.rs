@@ -70,7 +70,7 @@ impl RunContext {
     ) -> Self {
         let Stores { source, run_store, sink } = stores;
         let at_work = TaskTracker::new();
-        // Closed to no thread: whoever waits need not say that there will be no more.
+        // It goes on to hand out tokens. As long as it is open, whoever waits would wait for that.
         at_work.close();
         Self {
             steps,

@@ -45,14 +45,15 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
     let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let _stop_when_dropped = guest_task.stop.clone().drop_guard();
+    let attempt = context.attempt(number);
     loop {
         let mut chunks = fetch(&context, &shards, |_| true)?;
         // So that no worker has to.
         chunks.ready().await;
         fail_point::reach("map.begin");
-        let (guest_task, shards) = (guest_task.clone(), Arc::clone(&shards));
+        let (guest_task, attempt, shards) = (guest_task.clone(), attempt.clone(), Arc::clone(&shards));
         let ended = context.work(move |context| {
-            let (commit, times) = measure(|| run(context, &guest_task, context.attempt(number), &shards, chunks));
+            let (commit, times) = measure(|| run(context, &guest_task, attempt, &shards, chunks));
             match commit {
                 Ok(commit) => {
                     let written =

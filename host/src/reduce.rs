@@ -46,8 +46,9 @@ pub async fn reduce_partition(
 ) -> Result<Commit> {
     let task = context.task(partition, number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
+    let attempt = context.attempt(number);
     let ended = context.work(move |context| {
-        let (commit, times) = measure(|| run(context, &mapped.run_files, &task, context.attempt(number)));
+        let (commit, times) = measure(|| run(context, &mapped.run_files, &task, attempt));
         context.run_store.wait(commit?.write(
             times,
             &context.run_store,

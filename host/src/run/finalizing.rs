@@ -85,7 +85,7 @@ impl Run {
             Some(_) => (Stage::Reduce, "reduced"),
             None => (Stage::Map, "mapped"),
         };
-        let message = format!("{} is {what} again", sink::Gone(gone.to_vec()));
+        let message = format!("{}, so it is {what} again", sink::Gone(gone.to_vec()));
         self.emit(Event::Warning { message });
         self.context.attempt_again();
         for PublishedPart { part, attempt } in gone {
@@ -97,10 +97,11 @@ impl Run {
 
     /// Looks at a run that was complete before: says what has changed since it was planned, so that nobody takes its
     /// result for that of what is there now, and deletes what a process left that was killed at its very end.
-    pub(super) async fn look_back(&self) -> Result<()> {
+    pub(super) async fn look_back(&self) {
         let RunContext { run_store, layout, pipeline, steps, .. } = &*self.context;
         run_store.sweep(layout.root(), self.started_at).await;
-        let Some(planned) = Planned::load(run_store, layout).await? else { return Ok(()) };
+        // A plan of another version is none to compare with.
+        let Ok(Some(planned)) = Planned::load(run_store, layout).await else { return };
         let changed = resume::changed(&planned.plan.recipe, &steps.recipe(pipeline));
         if !changed.is_empty() {
             let message = format!(
@@ -110,6 +111,5 @@ impl Run {
             );
             self.emit(Event::Warning { message });
         }
-        Ok(())
     }
 }

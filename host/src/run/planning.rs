@@ -70,8 +70,9 @@ impl Run {
         let RunContext { sink, sink_layout, run_store, layout, run_id, .. } = &*self.context;
         let attempts = format!("{}/", sink_layout.attempts());
         let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
-        let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await?;
-        let Some(Listed { key, .. }) = found else { return Ok(()) };
+        let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await;
+        // A sink that may be written and not listed is as good: the manifest names the parts.
+        let Ok(Some(Listed { key, .. })) = found else { return Ok(()) };
         // Another process may have planned and published the run meanwhile.
         if run_store.exists(&layout.plan()).await? {
             return Ok(());

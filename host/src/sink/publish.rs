@@ -94,7 +94,7 @@ impl fmt::Display for Gone {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        write!(f, "what was committed of part {}{more} of the result is gone from the sink, so it", named.join(", "))
+        write!(f, "what was committed of part {}{more} of the result is gone from the sink", named.join(", "))
     }
 }
 
