@@ -1,37 +1,108 @@
 //! Work on short byte strings, such as keys: word by word, where the general routines of a component would call the
 //! host or go byte by byte.
 
+use std::ops::Range;
+
 const WORD: usize = size_of::<u64>();
+
+/// A byte string of up to 32 bytes, as integers: those of up to 16 bytes as two of them, the first bytes in the lowest
+/// ones and zeros behind the last; longer ones as their first two words and their last two, which may overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) length: u32,
+    pub(crate) words: [u64; 4],
+}
+
+impl Short {
+    /// The most bytes there may be.
+    pub(crate) const BYTES_MAX: usize = 4 * WORD;
+    /// The most bytes that the first two words hold.
+    pub(crate) const PAIR: usize = 2 * WORD;
+
+    /// `None` if there are more bytes.
+    #[inline]
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        let length = bytes.len();
+        let words = match (bytes.first_chunk::<{ Self::PAIR }>(), bytes.last_chunk::<{ Self::PAIR }>()) {
+            (Some(first), Some(last)) => match length {
+                Self::PAIR => [first_word(first), last_word(first), 0, 0],
+                ..=Self::BYTES_MAX => [first_word(first), last_word(first), first_word(last), last_word(last)],
+                _ => return None,
+            },
+            // The two overlap; what the second says again is shifted out.
+            _ if length > WORD => [first_word(bytes), last_word(bytes) >> (8 * (Self::PAIR - length)), 0, 0],
+            _ => [first_word(bytes), 0, 0, 0],
+        };
+        Some(Self { length: length as u32, words })
+    }
+
+    /// Returns a part of some bytes: with one read and without a branch on its length, if it has up to 16 and as many
+    /// follow its start. Otherwise `None`.
+    #[inline]
+    pub(crate) fn part(bytes: &[u8], part: &Range<usize>) -> Option<Self> {
+        let length = part.end.checked_sub(part.start).filter(|length| *length <= Self::PAIR)?;
+        let bytes: &[u8; Self::PAIR] = bytes.get(part.start..)?.first_chunk()?;
+        let first = first_word(bytes) & low_bytes(length.min(WORD));
+        let second = last_word(bytes) & low_bytes(length.saturating_sub(WORD));
+        Some(Self { length: length as u32, words: [first, second, 0, 0] })
+    }
+
+    #[inline]
+    pub(crate) fn is_pair(self) -> bool {
+        self.length as usize <= Self::PAIR
+    }
+
+    /// Returns whether a byte string of its length, longer than a pair, ends like it.
+    #[inline]
+    pub(crate) fn ends_like(self, other: &[u8]) -> bool {
+        other.last_chunk::<{ Self::PAIR }>().is_some_and(|last| [first_word(last), last_word(last)] == self.words[2..])
+    }
+
+    /// Appends the byte string.
+    pub(crate) fn append_to(self, to: &mut Vec<u8>) {
+        let bytes = self.words.map(u64::to_le_bytes);
+        let bytes = bytes.as_flattened();
+        let length = self.length as usize;
+        to.extend_from_slice(&bytes[..length.min(Self::PAIR)]);
+        to.extend_from_slice(&bytes[bytes.len() - length.saturating_sub(Self::PAIR)..]);
+    }
+
+    #[inline]
+    pub(crate) fn is_ascii(self) -> bool {
+        self.words.into_iter().fold(0, |all, word| all | word) & NOT_ASCII == 0
+    }
+
+    /// Returns a hash, as [`hash`] does.
+    #[inline]
+    pub(crate) fn hash(self) -> u64 {
+        let [first, second, third, fourth] = self.words;
+        let hash = mix(mix(u64::from(self.length), first), second);
+        if self.is_pair() { hash } else { mix(mix(hash, third), fourth) }
+    }
+}
+
+/// Returns an integer of which the lowest bytes, up to 8, are all ones.
+#[inline]
+fn low_bytes(bytes: usize) -> u64 {
+    u64::MAX.checked_shr(u64::BITS - 8 * bytes as u32).unwrap_or(0)
+}
+
+/// The bits that no ASCII character has.
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
 /// Returns whether two byte strings are the same.
 #[inline]
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
+    a.len() == b.len() && {
+        let words = whole_words(a).zip(whole_words(b));
+        words.fold(last_word(a) ^ last_word(b), |difference, (a, b)| difference | (a ^ b)) == 0
     }
-    if a.len() <= 2 * WORD {
-        return (first_word(a) ^ first_word(b)) | (last_word(a) ^ last_word(b)) == 0;
-    }
-    let words = a.chunks_exact(WORD).zip(b.chunks_exact(WORD));
-    words.fold(last_word(a) ^ last_word(b), |difference, (a, b)| difference | (first_word(a) ^ first_word(b))) == 0
 }
 
 /// Returns a hash of a byte string: the same on every run and every machine. All its bits are good.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.len() as u64;
-    let mut rest = bytes;
-    while rest.len() > 2 * WORD {
-        hash = mix(hash, first_word(rest));
-        rest = &rest[WORD..];
-    }
-    hash_words(hash, first_word(rest), last_word(rest))
-}
-
-/// Returns the hash of a byte string of up to 16 bytes of which the length and both ends are known.
-#[inline]
-pub(crate) fn hash_words(length: u64, first: u64, last: u64) -> u64 {
-    mix(mix(mix(length, first), last), length)
+    whole_words(bytes).chain([last_word(bytes)]).fold(bytes.len() as u64, mix)
 }
 
 /// 64-bit multiplications are one instruction in a component; the wider ones of common hashes are a function call.
@@ -41,10 +112,10 @@ fn mix(hash: u64, word: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Returns the first and the last 8 bytes, or twice all there are, as integers.
+/// Returns the words a byte string begins with, as integers.
 #[inline]
-pub(crate) fn ends(bytes: &[u8]) -> (u64, u64) {
-    (first_word(bytes), last_word(bytes))
+fn whole_words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks_exact(WORD).map(first_word)
 }
 
 /// Appends a byte string.

@@ -19,15 +19,19 @@ struct Config {
 
 struct WordCount {
     lowercase: bool,
-    lowered: Vec<u8>,
+    /// The line, with spaces behind it up to whole blocks.
+    blocks: Vec<u8>,
     counts: Counts,
 }
+
+/// Bytes that are looked at together, one bit each.
+const BLOCK: usize = 64;
 
 impl LineMapper for WordCount {
     type Config = Config;
 
     fn open(config: Config, _: &Context) -> Result<Self, StepError> {
-        Ok(Self { lowercase: config.lowercase, lowered: Vec::new(), counts: Counts::default() })
+        Ok(Self { lowercase: config.lowercase, blocks: Vec::new(), counts: Counts::default() })
     }
 
     fn schema(&self) -> Schema {
@@ -55,22 +59,39 @@ impl LineMapper for WordCount {
 impl WordCount {
     /// Counts the words of a line without other characters than ASCII's: most lines, and several times as fast.
     fn count_ascii(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
-        let mut rest = line;
+        self.blocks.clear();
+        self.blocks.extend_from_slice(line);
         if self.lowercase {
-            self.lowered.clear();
-            self.lowered.extend_from_slice(line);
-            self.lowered.make_ascii_lowercase();
-            rest = &self.lowered;
+            self.blocks.make_ascii_lowercase();
         }
-        while let Some(start) = rest.iter().position(u8::is_ascii_alphanumeric) {
-            rest = &rest[start..];
-            let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end);
-            self.counts.add_bytes(word, out)?;
-            rest = behind;
+        // The last word ends before the line does, and has as much behind it as `Counts` reads at a time.
+        self.blocks.resize((line.len() + Counts::ROOM).next_multiple_of(BLOCK), b' ');
+        let (mut word_goes_on, mut start) = (0, None);
+        for (block, base) in self.blocks.as_chunks().0.iter().zip((0..).step_by(BLOCK)) {
+            let in_word = alphanumeric(block);
+            let mut edges = in_word ^ (in_word << 1 | word_goes_on);
+            word_goes_on = in_word >> (BLOCK - 1);
+            while edges > 0 {
+                let edge = base + edges.trailing_zeros() as usize;
+                edges &= edges - 1;
+                match start.take() {
+                    None => start = Some(edge),
+                    Some(start) => _ = self.counts.add_part(&self.blocks, start..edge, out)?,
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Returns which bytes are alphanumeric characters of ASCII, a bit each, the first the lowest.
+fn alphanumeric(block: &[u8; BLOCK]) -> u64 {
+    let flags = block.map(|byte| u8::from(byte.is_ascii_alphanumeric()));
+    let words = flags.as_chunks().0.iter().zip((0..).step_by(8));
+    // The product has the lowest bits of all eight bytes side by side in its highest byte.
+    words.fold(0, |bits, (word, shift)| {
+        bits | (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << shift
+    })
 }
 
 etl_plugin::export_line_mapper!(WordCount);
@@ -90,6 +111,27 @@ mod tests {
     fn counts_words_over_lines() {
         let counts = count(json!({}), &["The cat -- the dog.", "", "THE end"]);
         assert_eq!(counts, rows([("cat", 1), ("dog", 1), ("end", 1), ("the", 3)]));
+    }
+
+    #[test]
+    fn words_are_found_wherever_they_are() {
+        for spaces in 0..2 * BLOCK {
+            for length in (0..40).chain(BLOCK - 3..BLOCK + 3) {
+                let (gap, word) = (" ".repeat(spaces), "x".repeat(length + 1));
+                assert_eq!(count(json!({}), &[&format!("{gap}{word}-Y")]), rows([(word.as_str(), 1), ("y", 1)]));
+            }
+        }
+    }
+
+    #[test]
+    fn letters_and_digits_make_words() {
+        let all: String = (0..128).map(char::from).filter(|c| c.is_ascii_alphanumeric()).collect();
+        let line: String = (0..128).map(char::from).collect();
+        let found = count(json!({ "lowercase": false }), &[&line]);
+        let found: Vec<_> = found.into_iter().map(|row| row[0].clone()).collect();
+        let words = ["0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"];
+        assert_eq!(words.concat(), all);
+        assert_eq!(found, words.map(|word| OwnedCell::Text(word.to_owned())));
     }
 
     #[test]
