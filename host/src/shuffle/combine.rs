@@ -93,7 +93,7 @@ impl Combining {
 
     /// Checks the order of the rows, and writes them cut by partition and size.
     fn write_batch<W: Write>(&mut self, batch: &RecordBatch, file: &mut RunFileWriter<W>) -> Result<()> {
-        self.check_columns(batch)?;
+        check_combined(batch, &self.schema)?;
         let keys = self.encoder.encode(batch)?;
         let sizes = RowSizes::new(batch);
         let last_key = mem::take(&mut self.last_key);
@@ -116,17 +116,6 @@ impl Combining {
         Ok(())
     }
 
-    fn check_columns(&self, batch: &RecordBatch) -> Result<()> {
-        if batch.schema_ref() == &self.schema.fields {
-            return Ok(());
-        }
-        let emitted = Schema { fields: batch.schema(), key_fields: self.schema.key_fields };
-        Err(plugin_error(format!(
-            "the combiner emitted `{emitted}` instead of `{}`; a combiner must emit the schema it is given",
-            self.schema
-        )))
-    }
-
     fn flush<W: Write>(&mut self, file: &mut RunFileWriter<W>) -> Result<()> {
         let slices = mem::take(&mut self.slices);
         self.bytes = 0;
@@ -135,6 +124,17 @@ impl Combining {
             file.write(self.partition, &batch.or_kind(ErrorKind::Internal, || "cannot join combined batches")?)
         })
     }
+}
+
+/// Checks the columns of what a combiner emitted.
+pub(super) fn check_combined(batch: &RecordBatch, schema: &Schema) -> Result<()> {
+    if batch.schema_ref() == &schema.fields {
+        return Ok(());
+    }
+    let emitted = Schema { fields: batch.schema(), key_fields: schema.key_fields };
+    Err(plugin_error(format!(
+        "the combiner emitted `{emitted}` instead of `{schema}`; a combiner must emit the schema it is given"
+    )))
 }
 
 fn out_of_order() -> Error {

@@ -5,8 +5,9 @@
 use hashbrown::HashTable;
 
 use super::{
+    buffer::Chunk,
     keys::{hash_of, partition_of_hash},
-    sort::{Chunk, Entry, key_of},
+    sort::{Entry, key_of},
 };
 
 /// Hashing pays while a key has at least so many rows.
@@ -51,6 +52,11 @@ impl Groups {
             }
         }
         Some(groups)
+    }
+
+    /// Returns how many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.first.len()
     }
 
     /// Returns the first row of each group, to be sorted.

@@ -16,6 +16,7 @@
 //! anything of stores but what their errors mean. The same batches
 //! and settings give the same bytes: where it spills depends on nothing else.
 
+mod buffer;
 mod combine;
 pub(crate) mod decode;
 mod group;
@@ -83,5 +84,5 @@ pub trait Combiner: Send {
     fn finish(&mut self) -> Result<Vec<RecordBatch>>;
 }
 
-/// Makes a fresh combiner. Called once per sorted run.
+/// Makes a fresh combiner. Called once for each sorted run, and for rows that are combined before.
 pub type NewCombiner = Box<dyn FnMut() -> Result<Box<dyn Combiner>> + Send>;

@@ -1,25 +1,15 @@
-//! Collects keyed batches in memory and sorts them by (partition, key, arrival).
+//! Sorts the rows of chunks by (partition, key, arrival), and cuts them into batches.
 //!
-//! What is sorted are 16-byte [`Entry`]s, not rows: each says where its row is and carries 8 bytes of its key, so
+//! Owns the order. What is sorted are 16-byte [`Entry`]s, not rows: each says where its row is and carries 8 bytes of its key, so
 //! that nearly every comparison is one of integers. The rows themselves move once, when sorted batches are cut.
 
-use std::{io::Write, mem, ops::Range};
+use std::{mem, ops::Range};
 
 use arrow_array::RecordBatch;
-use arrow_row::Rows;
-use arrow_select::{concat::concat_batches, interleave::interleave_record_batch};
+use arrow_select::interleave::interleave_record_batch;
 
-use super::{
-    BATCH_BYTES, SortedGroups, combine::RunOutput, group::Groups, keys::KeyEncoder, partition_of, sizes::RowSizes,
-};
-use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    schema::Schema,
-    times::{Work, spend},
-};
-
-/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
-const CHUNK_BYTES: usize = 1024 * 1024;
+use super::{BATCH_BYTES, SortedGroups, buffer::Chunk, group::Groups, partition_of, sizes::RowSizes};
+use crate::error::{ErrorKind, Result, ResultExt};
 
 /// Rows are alike if the longest is at most so many times as long as the average.
 const ALIKE: usize = 4;
@@ -35,8 +25,10 @@ const ROWS_PER_KEYS_MIN: (usize, usize) = (5, 4);
 const ROW_BITS: u32 = 24;
 const CHUNK_BITS: u32 = 20;
 const PREFIX_BITS: u32 = 64;
-const ROWS_MAX: usize = 1 << ROW_BITS;
-const CHUNKS_MAX: usize = 1 << CHUNK_BITS;
+/// The most rows a chunk may have.
+pub(super) const ROWS_MAX: usize = 1 << ROW_BITS;
+/// The most chunks that can be sorted together.
+pub(super) const CHUNKS_MAX: usize = 1 << CHUNK_BITS;
 
 /// How many bits the number of a partition may have.
 pub(super) const PARTITION_BITS: u32 = u128::BITS - PREFIX_BITS - CHUNK_BITS - ROW_BITS;
@@ -80,110 +72,8 @@ impl Entry {
     }
 }
 
-/// Some of the collected rows, with their encoded keys.
-pub(super) struct Chunk {
-    batch: RecordBatch,
-    keys: Rows,
-}
-
-impl Chunk {
-    pub(super) fn rows(&self) -> usize {
-        self.keys.num_rows()
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.iter().map(|key| key.data())
-    }
-}
-
-/// The rows collected so far.
-pub(super) struct SortBuffer {
-    schema: Schema,
-    partitions: u32,
-    encoder: KeyEncoder,
-    small: Vec<RecordBatch>,
-    small_bytes: usize,
-    chunks: Vec<Chunk>,
-    chunk_bytes: usize,
-}
-
-impl SortBuffer {
-    /// Makes an empty buffer.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`] when the schema has no key.
-    pub(super) fn new(schema: Schema, partitions: u32) -> Result<Self> {
-        let encoder = KeyEncoder::new(&schema)?;
-        let (small, chunks) = (Vec::new(), Vec::new());
-        Ok(Self { schema, partitions, encoder, small, small_bytes: 0, chunks, chunk_bytes: 0 })
-    }
-
-    /// Returns whether there are no rows.
-    pub(super) fn is_empty(&self) -> bool {
-        self.small.is_empty() && self.chunks.is_empty()
-    }
-
-    /// Returns whether the rows, their keys and what sorting them takes have reached `memory_bytes`.
-    pub(super) fn is_full(&self, memory_bytes: u64) -> bool {
-        // A push adds at most two chunks for every `ROWS_MAX` rows, so the second bound leaves room for one more.
-        (self.small_bytes + self.chunk_bytes) as u64 >= memory_bytes || self.chunks.len() >= CHUNKS_MAX / 2
-    }
-
-    /// Adds rows, behind those already there.
-    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        if batch.schema_ref() != &self.schema.fields {
-            return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
-        }
-        let bytes = RowSizes::new(&batch).total();
-        if self.small_bytes + bytes >= CHUNK_BYTES {
-            self.join_small()?;
-        }
-        if bytes >= CHUNK_BYTES {
-            return self.add_chunks(&batch);
-        }
-        if batch.num_rows() > 0 {
-            self.small_bytes += bytes;
-            self.small.push(batch);
-        }
-        Ok(())
-    }
-
-    fn join_small(&mut self) -> Result<()> {
-        if self.small.is_empty() {
-            return Ok(());
-        }
-        let batch = concat_batches(&self.schema.fields, &mem::take(&mut self.small));
-        self.small_bytes = 0;
-        self.add_chunks(&batch.or_kind(ErrorKind::Internal, || "cannot join batches")?)
-    }
-
-    fn add_chunks(&mut self, batch: &RecordBatch) -> Result<()> {
-        for start in (0..batch.num_rows()).step_by(ROWS_MAX) {
-            let batch = batch.slice(start, ROWS_MAX.min(batch.num_rows() - start));
-            let keys = self.encoder.encode(&batch)?;
-            let entries = batch.num_rows() * (size_of::<Entry>() + size_of::<u32>());
-            self.chunk_bytes += RowSizes::new(&batch).total() + keys.size() + entries;
-            self.chunks.push(Chunk { batch, keys });
-        }
-        Ok(())
-    }
-
-    /// Hands all rows to `run`, sorted, and forgets them.
-    pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
-        self.join_small()?;
-        self.chunk_bytes = 0;
-        spend(Work::Sort, || {
-            let rows = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
-            if run.combines() && !rows.are_worth_combining() {
-                run.leave_uncombined();
-            }
-            rows.cut_into(run)
-        })
-    }
-}
-
 /// Chunks, and the order of their rows.
-struct SortedRows {
+pub(super) struct SortedRows {
     chunks: Vec<Chunk>,
     entries: Vec<Entry>,
     /// Whether entries of one partition with the same prefix have the same key.
@@ -191,20 +81,22 @@ struct SortedRows {
 }
 
 impl SortedRows {
-    fn new(chunks: Vec<Chunk>, partitions: u32) -> Self {
-        match Groups::find(&chunks, partitions) {
-            Some(groups) => {
-                let mut keys = Self { chunks, entries: groups.first_rows(), grouped: false };
-                keys.sort();
-                let entries = groups.spread(&keys.chunks, &keys.entries);
-                Self { chunks: keys.chunks, entries, grouped: true }
-            }
-            None => {
-                let mut rows = Self { entries: entries_of(&chunks, partitions), chunks, grouped: false };
-                rows.sort();
-                rows
-            }
+    /// Sorts the rows of all chunks.
+    pub(super) fn new(chunks: Vec<Chunk>, partitions: u32) -> Self {
+        if let Some(groups) = Groups::find(&chunks, partitions) {
+            return Self::of_groups(chunks, &groups);
         }
+        let mut rows = Self { entries: entries_of(&chunks, partitions), chunks, grouped: false };
+        rows.sort();
+        rows
+    }
+
+    /// Sorts the rows of all chunks, which were grouped already.
+    pub(super) fn of_groups(chunks: Vec<Chunk>, groups: &Groups) -> Self {
+        let mut keys = Self { chunks, entries: groups.first_rows(), grouped: false };
+        keys.sort();
+        let entries = groups.spread(&keys.chunks, &keys.entries);
+        Self { chunks: keys.chunks, entries, grouped: true }
     }
 
     /// Sorts by the 8 bytes behind those all keys begin with, and what ties by the next 8 that differ, until no
@@ -236,15 +128,16 @@ impl SortedRows {
     }
 
     /// Returns whether combining takes less time than it saves, or hardly any. Depends on the rows alone.
-    fn are_worth_combining(&self) -> bool {
+    pub(super) fn are_worth_combining(&self) -> bool {
         let rows = self.entries.len();
         let keys = || 1 + self.entries.windows(2).filter(|pair| !self.same_key(pair[0], pair[1])).count();
         rows <= COMBINED_ROWS || rows * ROWS_PER_KEYS_MIN.1 >= keys() * ROWS_PER_KEYS_MIN.0
     }
 
-    /// Hands the rows to `run` in batches that end where they are large enough, and at the end of a partition.
-    fn cut_into<W: Write>(&self, run: &mut RunOutput<W>) -> Result<()> {
-        let batches: Vec<&RecordBatch> = self.chunks.iter().map(|chunk| &chunk.batch).collect();
+    /// Hands the rows to `push`, with their partition, in batches that end where they are large enough, and at the end
+    /// of a partition. Keys do not end within a batch unless `group`.
+    pub(super) fn cut(&self, group: bool, mut push: impl FnMut(u32, SortedGroups) -> Result<()>) -> Result<()> {
+        let batches: Vec<&RecordBatch> = self.chunks.iter().map(Chunk::batch).collect();
         let sizes: Vec<RowSizes> = batches.iter().map(|batch| RowSizes::new(batch)).collect();
         let row_max = sizes.iter().map(RowSizes::row_max).max().unwrap_or_default();
         let total: usize = sizes.iter().map(RowSizes::total).sum();
@@ -256,7 +149,7 @@ impl SortedRows {
             rows.push((entry.chunk(), entry.row()));
             bytes += if alike { row_max } else { sizes[entry.chunk()].row(entry.row()) };
             let batch_ends = next.is_none() || bytes >= BATCH_BYTES;
-            let group_ends_here = run.combines() && next.is_none_or(|&next| !self.same_key(entry, next));
+            let group_ends_here = group && next.is_none_or(|&next| !self.same_key(entry, next));
             if group_ends_here || batch_ends {
                 group_ends.push(u32::try_from(rows.len()).expect("a batch has at most as many rows as bytes"));
             }
@@ -264,7 +157,7 @@ impl SortedRows {
                 let batch = interleave_record_batch(&batches, &rows);
                 let batch = batch.or_kind(ErrorKind::Internal, || "cannot put sorted rows together")?;
                 let (group_ends, last_group_continues) = (mem::take(&mut group_ends), !group_ends_here);
-                run.push(entry.partition(), &SortedGroups { batch, group_ends, last_group_continues })?;
+                push(entry.partition(), SortedGroups { batch, group_ends, last_group_continues })?;
                 rows.clear();
                 bytes = 0;
             }
@@ -290,7 +183,7 @@ fn entries_of(chunks: &[Chunk], partitions: u32) -> Vec<Entry> {
 }
 
 pub(super) fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
-    chunks[entry.chunk()].keys.row(entry.row()).data()
+    chunks[entry.chunk()].key(entry.row())
 }
 
 /// Sorts rows whose keys share their first `known` bytes by the 8 bytes behind those they all share. Returns up to

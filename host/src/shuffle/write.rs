@@ -5,12 +5,7 @@ use std::io::Write;
 use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
 
-use super::{
-    NewCombiner, RunIndex,
-    combine::RunOutput,
-    sort::{PARTITION_BITS, SortBuffer},
-    spill::Spill,
-};
+use super::{NewCombiner, RunIndex, buffer::SortBuffer, combine::RunOutput, sort::PARTITION_BITS, spill::Spill};
 use crate::{
     error::{Error, Result},
     fail_point,
@@ -46,7 +41,8 @@ pub struct ShuffleWriter {
 
 impl ShuffleWriter {
     /// Starts a shuffle of batches of `schema`. With a `combiner`, every sorted run goes through a new
-    /// one, unless hardly any of its rows share a key.
+    /// one, unless hardly any of its rows share a key; and while many do, so do rows as they come, 4 MiB at a
+    /// time.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not allowed.
@@ -66,7 +62,7 @@ impl ShuffleWriter {
     /// [`crate::error::ErrorKind::Unavailable`] when scratch is; [`crate::error::ErrorKind::Plugin`] when the combiner
     /// breaks its rules; what the combiner fails with. The writer is of no use afterwards.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        spend(Work::Sort, || self.buffer.push(batch))?;
+        spend(Work::Sort, || self.buffer.push(batch, &mut self.combiner))?;
         if self.buffer.is_full(self.settings.memory_bytes) { self.spill() } else { Ok(()) }
     }
 

@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use super::*;
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -161,4 +166,36 @@ fn many_rows_of_which_few_share_a_key_are_not_combined() {
     assert_eq!(left(50_001, 50_001), 50_001);
     assert_eq!(left(124_999, 100_000), 124_999);
     assert_eq!(left(125_000, 100_000), 0);
+}
+
+/// A table of batches that together take some 8 MB.
+fn large_table(distinct: usize) -> Table {
+    let Table { schema, batches } = counting_table("key-", 400_000, distinct);
+    Table { schema, batches: batches[0].chunks(50_000).map(<[Row]>::to_vec).collect() }
+}
+
+#[test]
+fn rows_are_combined_as_they_come_while_keys_have_many() {
+    for (distinct, opened) in [(100, 2), (40_000, 2), (100_000, 1)] {
+        let table = large_table(distinct);
+        let (schema, count) = (table.schema.clone(), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&count);
+        let new = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Sum { schema: schema.clone(), holds: false, sums: vec![], open: false }) as Box<dyn Combiner>)
+        };
+        let (file, index) = combine(&table, settings(1, PLENTY, 2), Box::new(new)).expect("it combines");
+        assert_eq!(count.load(Ordering::Relaxed), opened, "{distinct} keys");
+        let rows = read_rows(&table, &file, &index, 0);
+        let sums = table.groups(1).into_values().map(|rows| rows.iter().map(arrival).sum::<i64>());
+        assert_eq!(rows.iter().map(arrival).collect::<Vec<_>>(), sums.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_is_combined_as_it_comes_must_keep_the_schema() {
+    let other = batch_of(&schema_of(&[DataType::Int64], 1), &[vec![Value::Int64(1), Value::Int64(2)]]);
+    let error = combine_table(&large_table(10), vec![other]).expect_err("the columns are others");
+    assert_eq!(error.kind(), ErrorKind::Plugin);
+    assert!(error.to_string().contains("a combiner must emit the schema it is given"), "{error}");
 }

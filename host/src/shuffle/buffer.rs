@@ -1,0 +1,171 @@
+//! Collects keyed batches in memory, until they are sorted.
+//!
+//! Owns how much is collected, and that rows are combined on the way where their keys have many.
+
+use std::{io::Write, mem, slice};
+
+use arrow_array::RecordBatch;
+use arrow_row::Rows;
+use arrow_select::concat::concat_batches;
+
+use super::{
+    NewCombiner,
+    combine::{RunOutput, check_combined},
+    group::Groups,
+    keys::KeyEncoder,
+    sizes::RowSizes,
+    sort::{CHUNKS_MAX, Entry, ROWS_MAX, SortedRows},
+};
+use crate::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+    times::{Work, spend},
+};
+
+/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying, the
+/// more rows are combined at once the fewer are left, and all of them should stay in the processor's caches.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// A chunk is combined if its keys have at least so many rows on average: what is left is little then.
+const ROWS_PER_KEY_MIN: usize = 3;
+
+/// Some of the collected rows, with their encoded keys.
+pub(super) struct Chunk {
+    batch: RecordBatch,
+    keys: Rows,
+}
+
+impl Chunk {
+    pub(super) fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.keys.num_rows()
+    }
+
+    pub(super) fn key(&self, row: usize) -> &[u8] {
+        self.keys.row(row).data()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|key| key.data())
+    }
+}
+
+/// The rows collected so far.
+pub(super) struct SortBuffer {
+    schema: Schema,
+    partitions: u32,
+    encoder: KeyEncoder,
+    small: Vec<RecordBatch>,
+    small_bytes: usize,
+    chunks: Vec<Chunk>,
+    chunk_bytes: usize,
+    /// Whether chunks are combined as they come.
+    combines: bool,
+}
+
+impl SortBuffer {
+    /// Makes an empty buffer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the schema has no key.
+    pub(super) fn new(schema: Schema, partitions: u32) -> Result<Self> {
+        let encoder = KeyEncoder::new(&schema)?;
+        let (small, chunks) = (Vec::new(), Vec::new());
+        Ok(Self { schema, partitions, encoder, small, small_bytes: 0, chunks, chunk_bytes: 0, combines: true })
+    }
+
+    /// Returns whether there are no rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.chunks.is_empty()
+    }
+
+    /// Returns whether the rows, their keys and what sorting them takes have reached `memory_bytes`.
+    pub(super) fn is_full(&self, memory_bytes: u64) -> bool {
+        // A push adds at most two chunks for every `ROWS_MAX` rows, so the second bound leaves room for one more.
+        (self.small_bytes + self.chunk_bytes) as u64 >= memory_bytes || self.chunks.len() >= CHUNKS_MAX / 2
+    }
+
+    /// Adds rows, behind those already there. They may have gone through a combiner by then, if there is one.
+    pub(super) fn push(&mut self, batch: RecordBatch, combiner: &mut Option<NewCombiner>) -> Result<()> {
+        if batch.schema_ref() != &self.schema.fields {
+            return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
+        }
+        let bytes = RowSizes::new(&batch).total();
+        if self.small_bytes + bytes >= CHUNK_BYTES {
+            self.join_small(combiner)?;
+        }
+        if bytes >= CHUNK_BYTES {
+            return self.add_rows(&batch, combiner);
+        }
+        if batch.num_rows() > 0 {
+            self.small_bytes += bytes;
+            self.small.push(batch);
+        }
+        Ok(())
+    }
+
+    fn join_small(&mut self, combiner: &mut Option<NewCombiner>) -> Result<()> {
+        self.small_bytes = 0;
+        let rows = join(&self.schema, &mem::take(&mut self.small))?;
+        self.add_rows(&rows, combiner)
+    }
+
+    fn add_rows(&mut self, rows: &RecordBatch, combiner: &mut Option<NewCombiner>) -> Result<()> {
+        for start in (0..rows.num_rows()).step_by(ROWS_MAX) {
+            let batch = rows.slice(start, ROWS_MAX.min(rows.num_rows() - start));
+            let keys = self.encoder.encode(&batch)?;
+            let chunk = Chunk { batch, keys };
+            match combiner.as_mut().filter(|_| self.combines) {
+                Some(combiner) => self.add_combined(chunk, combiner)?,
+                None => self.add(chunk),
+            }
+        }
+        Ok(())
+    }
+
+    /// Combines the rows of a chunk before they are added, if their keys have enough of them. Once they have not, no
+    /// other chunk is looked at.
+    fn add_combined(&mut self, chunk: Chunk, combiner: &mut NewCombiner) -> Result<()> {
+        let groups = Groups::find(slice::from_ref(&chunk), self.partitions);
+        let Some(groups) = groups.filter(|groups| groups.len() * ROWS_PER_KEY_MIN <= chunk.rows()) else {
+            self.combines = false;
+            self.add(chunk);
+            return Ok(());
+        };
+        let (mut combiner, mut combined) = (combiner()?, Vec::new());
+        SortedRows::of_groups(vec![chunk], &groups).cut(true, |_, rows| {
+            combined.extend(combiner.process(&rows.batch, &rows.group_ends, rows.last_group_continues)?);
+            Ok(())
+        })?;
+        combined.extend(combiner.finish()?);
+        combined.iter().try_for_each(|batch| check_combined(batch, &self.schema))?;
+        let rows = join(&self.schema, &combined)?;
+        self.add_rows(&rows, &mut None)
+    }
+
+    fn add(&mut self, chunk: Chunk) {
+        let entries = chunk.rows() * (size_of::<Entry>() + size_of::<u32>());
+        self.chunk_bytes += RowSizes::new(&chunk.batch).total() + chunk.keys.size() + entries;
+        self.chunks.push(chunk);
+    }
+
+    /// Hands all rows to `run`, sorted, and forgets them.
+    pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
+        self.join_small(&mut None)?;
+        self.chunk_bytes = 0;
+        spend(Work::Sort, || {
+            let rows = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
+            if run.combines() && !rows.are_worth_combining() {
+                run.leave_uncombined();
+            }
+            rows.cut(run.combines(), |partition, groups| run.push(partition, &groups))
+        })
+    }
+}
+
+fn join(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    concat_batches(&schema.fields, batches).or_kind(ErrorKind::Internal, || "cannot join batches")
+}
