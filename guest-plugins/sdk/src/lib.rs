@@ -35,7 +35,7 @@
 //!     }
 //!
 //!     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
-//!         let Ok(kind) = str::from_utf8(line) else {
+//!         let Ok(kind) = etl_plugin::text(line) else {
 //!             return out.reject("the line is not UTF-8");
 //!         };
 //!         *self.counts.entry(kind.to_owned()).or_default() += 1;
@@ -95,6 +95,7 @@ mod short;
 mod splitter;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod text;
 
 pub use DataType::{Binary, Boolean, Float64, Int64, Text};
 pub use batch_builder::BatchBuilder;
@@ -116,5 +117,6 @@ pub use output::Output;
 pub use reducer::{ReduceRunner, Reducer};
 pub use rows::{Bits, Bytes, Column, ColumnName, ColumnValues, Rows, Texts};
 pub use splitter::{Shards, Source, SplitRunner, Splitter};
+pub use text::text;
 #[doc(hidden)]
 pub use wit_bindgen;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::cell::Cell;
-use crate::{Batch, DataType, Schema, StepError, Values, Variable};
+use crate::{Batch, DataType, Schema, StepError, Values, Variable, text};
 
 /// Rows of a batch, borrowed: all of them for a mapper, those of one key for a reducer.
 ///
@@ -233,7 +233,7 @@ impl<'a> ColumnValues for Texts<'a> {
 
     #[inline]
     fn value(&self, row: usize) -> &'a str {
-        std::str::from_utf8(Bytes(self.0).value(row)).expect("the host hands over text as valid UTF-8")
+        text(Bytes(self.0).value(row)).expect("the host hands over text as valid UTF-8")
     }
 }
 

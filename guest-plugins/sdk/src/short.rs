@@ -99,6 +99,12 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// Returns whether all bytes are ASCII characters.
+#[inline]
+pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
+    whole_words(bytes).fold(last_word(bytes), |all, word| all | word) & NOT_ASCII == 0
+}
+
 /// Returns a hash of a byte string: the same on every run and every machine. All its bits are good.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {

@@ -5,7 +5,7 @@
 //!
 //! Input: lines. Output: `line` (text), in the order of the input.
 
-use etl_plugin::{Context, Describe, LineMapper, Output, Schema, StepError, Text, count};
+use etl_plugin::{Context, Describe, LineMapper, Output, Schema, StepError, Text, count, text};
 use memchr::memmem;
 use regex_lite::Regex;
 
@@ -75,7 +75,7 @@ impl LineMapper for FilterClean {
     }
 
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
-        let Ok(line) = str::from_utf8(line) else {
+        let Ok(line) = text(line) else {
             return out.reject("the line is not UTF-8");
         };
         let line = if self.trim { line.trim() } else { line };

@@ -3,7 +3,7 @@
 //! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
 //! Lines that lack a field, whose key is not UTF-8, or whose value is no int64 are rejected.
 
-use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text, text};
 use memchr::memmem::Finder;
 
 /// The configuration.
@@ -43,7 +43,7 @@ impl LineMapper for KeyValue {
             let last = self.key.max(self.value);
             return out.reject(format!("the line has no field {last} (fields count from 0)"));
         };
-        let (Ok(key), Ok(value)) = (str::from_utf8(key), str::from_utf8(value)) else {
+        let (Ok(key), Ok(value)) = (text(key), text(value)) else {
             return out.reject("the key or the value is not UTF-8");
         };
         match value.trim().parse::<i64>() {
