@@ -22,9 +22,11 @@ use crate::{
     times::{Work, spend},
 };
 
-/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying, the
-/// more rows are combined at once the fewer are left, and all of them should stay in the processor's caches.
-const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// The same where chunks are combined: the more rows are combined at once, the fewer are left.
+const COMBINED_CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 /// A chunk is combined if its keys have at least so many rows on average: what is left is little then.
 const ROWS_PER_KEY_MIN: usize = 3;
@@ -93,11 +95,12 @@ impl SortBuffer {
         if batch.schema_ref() != &self.schema.fields {
             return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
         }
+        let chunk_bytes = if self.combines && combiner.is_some() { COMBINED_CHUNK_BYTES } else { CHUNK_BYTES };
         let bytes = RowSizes::new(&batch).total();
-        if self.small_bytes + bytes >= CHUNK_BYTES {
+        if self.small_bytes + bytes >= chunk_bytes {
             self.join_small(combiner)?;
         }
-        if bytes >= CHUNK_BYTES {
+        if bytes >= chunk_bytes {
             return self.add_rows(&batch, combiner);
         }
         if batch.num_rows() > 0 {

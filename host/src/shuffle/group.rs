@@ -13,6 +13,9 @@ use super::{
 /// Hashing pays while a key has at least so many rows.
 const ROWS_PER_KEY_MIN: usize = 2;
 
+/// So many rows show whether a key has enough.
+const LOOK_ROWS: usize = 64 * 1024;
+
 /// The keys of some rows.
 pub(super) struct Groups {
     /// The group of each row, in order of arrival.
@@ -46,12 +49,20 @@ impl Groups {
                 };
                 groups.rows[group as usize] += 1;
                 groups.of_row.push(group);
+                if groups.of_row.len().is_multiple_of(LOOK_ROWS) && groups.too_many() {
+                    return None;
+                }
             }
-            if groups.first.len() * ROWS_PER_KEY_MIN > groups.of_row.len() {
+            if groups.too_many() {
                 return None;
             }
         }
         Some(groups)
+    }
+
+    /// Returns whether there are too many groups for the rows seen so far.
+    fn too_many(&self) -> bool {
+        self.first.len() * ROWS_PER_KEY_MIN > self.of_row.len()
     }
 
     /// Returns how many groups there are.

@@ -176,7 +176,7 @@ fn large_table(distinct: usize) -> Table {
 
 #[test]
 fn rows_are_combined_as_they_come_while_keys_have_many() {
-    for (distinct, opened) in [(100, 2), (40_000, 2), (100_000, 1)] {
+    for (distinct, opened) in [(100, 2), (20_000, 2), (100_000, 1)] {
         let table = large_table(distinct);
         let (schema, count) = (table.schema.clone(), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&count);
