@@ -39,8 +39,9 @@ impl Pace {
     }
 }
 
-/// The first read behind a slice's end, for the rest of its last record; each further one is twice as long.
-const TAIL_BYTES: u64 = 64 << 10;
+/// The least and the most that is read at first behind a slice's end, for the rest of its last record; each further
+/// read is twice as long.
+const TAIL_BYTES: (u64, u64) = (4 << 10, 64 << 10);
 
 /// The most bytes that may be asked for or wait for the worker, in any store.
 pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes;
@@ -237,7 +238,7 @@ impl Fetch {
 
     /// Sends what the slice's last record has behind the slice's end.
     async fn send_tail(&self, read: &Read) -> Result<(), Stop> {
-        let (mut at, mut length) = (read.end, TAIL_BYTES);
+        let (mut at, mut length) = (read.end, read.tail_bytes());
         while at < read.size {
             let range = at..read.size.min(at + length);
             (at, length) = (range.end, Pace::of(&self.store).get_bytes.min(length * 2));
@@ -300,6 +301,12 @@ impl Read {
             at = range.end;
             (!range.is_empty()).then_some(range)
         })
+    }
+
+    /// Returns how much to read at first behind the end: little of it beside the slice itself, even if that is small.
+    fn tail_bytes(&self) -> u64 {
+        let (least, most) = TAIL_BYTES;
+        ((self.end - self.offset) / 16).clamp(least, most)
     }
 
     /// Returns where in `bytes`, read from `at`, the slice's first record starts.

@@ -191,6 +191,16 @@ fn records_longer_than_a_read_are_whole() {
 }
 
 #[test]
+fn little_is_read_besides_the_slices_even_if_they_are_small() {
+    let data = b"a line of thirty-one characters\n".repeat(32 << 10);
+    let (store, objects) = store_of(&[("a", &data)]);
+    let cuts: Vec<usize> = (1..64).map(|cut| cut * (16 << 10) + 7).collect();
+    assert_eq!(read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads").len(), 32 << 10);
+    let read_bytes = store.traffic().read_bytes as usize;
+    assert!(read_bytes < data.len() * 3 / 2, "{read_bytes} bytes of {}", data.len());
+}
+
+#[test]
 fn many_small_objects_make_few_batches() {
     let names: Vec<String> = (0..300).map(|number| format!("{number:03}.txt")).collect();
     let contents: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"some line\nno end"[..])).collect();
