@@ -1,8 +1,8 @@
 //! What a run looks like to its operator: progress on the terminal, the closing summary, events as JSON lines.
 //!
 //! Owns every text about a run that is printed or kept. Sees only [`crate::event`]: everything here is a
-//! [`Listener`], but for the report, which is made of what [`crate::history`] reads. The CLI chooses who listens; the
-//! run keeps a [`Journal`] and writes it and the report to the run store.
+//! [`Listener`](crate::event::Listener), but for the report, which is made of what [`crate::history`] reads. The CLI
+//! chooses who listens; the run keeps a [`Journal`] and writes it and the report to the run store.
 
 mod bars;
 pub(crate) mod command;
