@@ -5,6 +5,7 @@ use std::{hint::black_box, ops::Range};
 use crate::{
     Output, StepError,
     short::{self, Short},
+    text,
 };
 
 /// Past either of these the counts are emitted and counting starts anew: with what a table takes on top, some 64 MiB.
@@ -76,7 +77,7 @@ impl Counts {
     pub fn add_bytes(&mut self, bytes: &[u8], out: &mut Output) -> Result<bool, StepError> {
         match Short::new(bytes) {
             Some(short) if short.is_ascii() => self.enqueue(short, out)?,
-            _ => match str::from_utf8(bytes) {
+            _ => match text(bytes) {
                 Ok(text) => self.add(text, out)?,
                 Err(_) => return Ok(false),
             },
