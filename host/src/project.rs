@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
+    pipeline::PIPELINE_FILE,
     plugin::Interface,
 };
 
@@ -178,7 +179,7 @@ impl Project {
             ("README.md".to_owned(), fill(include_str!("../templates/README.md"))),
             (".gitignore".to_owned(), include_str!("../templates/gitignore").to_owned()),
             (".cargo/config.toml".to_owned(), include_str!("../templates/cargo-config.toml").to_owned()),
-            ("pipeline.toml".to_owned(), fill(pipeline)),
+            (PIPELINE_FILE.to_owned(), fill(pipeline)),
             ("input/orders.csv".to_owned(), input.concat()),
             ("src/lib.rs".to_owned(), lib.to_owned()),
         ];

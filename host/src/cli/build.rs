@@ -12,12 +12,9 @@ use clap::Args;
 use super::{load, print, redacted, say};
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
-    pipeline::{Pipeline, Step},
+    pipeline::{PIPELINE_FILE, Pipeline, Step},
     plugin::{self, Inspection},
-    report::{
-        command::PIPELINE_FILE,
-        text::{bytes, printable},
-    },
+    report::text::{bytes, printable},
 };
 
 /// The target plugins are compiled for.

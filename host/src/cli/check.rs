@@ -8,11 +8,8 @@ use super::{block_on, load, print};
 use crate::{
     check::{self, Checked},
     error::Result,
-    pipeline::Pipeline,
-    report::{
-        command::PIPELINE_FILE,
-        text::{bytes, counted},
-    },
+    pipeline::{PIPELINE_FILE, Pipeline},
+    report::text::{bytes, counted},
 };
 
 #[derive(Debug, Args)]

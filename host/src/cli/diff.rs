@@ -9,9 +9,9 @@ use crate::{
     diff::{self, Comparison, Request, ShardComparison, Side},
     error::Result,
     event::add_counters,
+    pipeline::PIPELINE_FILE,
     plugin::Usage,
     report::{
-        command::PIPELINE_FILE,
         table::table,
         text::{bytes, count, counted, printable, short},
     },

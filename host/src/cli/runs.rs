@@ -9,9 +9,8 @@ use crate::{
     error::Result,
     history::{self, Overview},
     json::to_json_pretty,
-    pipeline::Pipeline,
+    pipeline::{PIPELINE_FILE, Pipeline},
     report::{
-        command::PIPELINE_FILE,
         table::table,
         text::{count, counted, duration, printable, time},
     },

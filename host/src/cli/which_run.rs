@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{
     error::{Error, Result},
-    report::command::PIPELINE_FILE,
+    pipeline::PIPELINE_FILE,
 };
 
 /// The words that name a run. A command with other defaults words their help anew.

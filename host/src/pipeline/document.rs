@@ -15,6 +15,9 @@ use crate::{
     nearest::did_you_mean,
 };
 
+/// What a pipeline's file is called where nobody says otherwise.
+pub(crate) const PIPELINE_FILE: &str = "pipeline.toml";
+
 /// The most bytes a pipeline file may have.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -168,7 +171,7 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
 /// Returns which file is there instead of the one at `path`, as an insertion: `` (did you mean `pipeline.toml`?)``.
 fn meant(path: &Path) -> String {
     if path.is_dir() {
-        let file = path.join("pipeline.toml");
+        let file = path.join(PIPELINE_FILE);
         return if file.is_file() { format!(" (did you mean `{}`?)", file.display()) } else { String::new() };
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -29,6 +29,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use url::Url;
 
+pub(crate) use self::document::PIPELINE_FILE;
 use self::{
     document::Document,
     file::File,

@@ -1,9 +1,9 @@
 //! Commands that messages and reports tell their readers to run, as a shell takes them.
 
-use crate::event::{Invocation, Stage};
-
-/// What a pipeline's file is called where nobody says otherwise.
-pub(crate) const PIPELINE_FILE: &str = "pipeline.toml";
+use crate::{
+    event::{Invocation, Stage},
+    pipeline::PIPELINE_FILE,
+};
 
 /// Returns these words as a shell takes them.
 pub(crate) fn shell<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
