@@ -85,6 +85,7 @@ mod counts;
 mod describe;
 mod diagnostics;
 mod export;
+mod fields;
 mod host;
 mod mapper;
 mod output;
@@ -112,6 +113,7 @@ pub use describe::{Describe, SchemaText};
 pub use diagnostics::{count, log};
 #[doc(hidden)]
 pub use export::{SDK, opened};
+pub use fields::{Fields, Separator};
 pub use mapper::{LineMapper, Lines, MapRunner, Mapper};
 pub use output::Output;
 pub use reducer::{ReduceRunner, Reducer};

@@ -99,6 +99,37 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// How many bytes are searched word by word; behind them, finding takes longer than a call.
+const SEARCHED_BYTES: usize = 4 * WORD;
+
+/// Returns where a byte comes first.
+#[inline]
+pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let near = bytes.get(..SEARCHED_BYTES).unwrap_or(bytes);
+    let words = near.chunks_exact(WORD);
+    let last = words.remainder();
+    for (word, start) in words.zip((0..).step_by(WORD)) {
+        if let Some(at) = find_in_word(first_word(word), byte) {
+            return Some(start + at);
+        }
+    }
+    if near.len() < bytes.len() {
+        return memchr::memchr(byte, &bytes[near.len()..]).map(|at| near.len() + at);
+    }
+    let at = find_in_word(few(last), byte).filter(|at| *at < last.len())?;
+    Some(near.len() - last.len() + at)
+}
+
+/// Returns which byte of a word, counted from the lowest, is the first like this one.
+#[inline]
+fn find_in_word(word: u64, byte: u8) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let zero = word ^ u64::from(byte).wrapping_mul(LOW);
+    // The lowest of these bits is right; those above it may not be.
+    let found = zero.wrapping_sub(LOW) & !zero & NOT_ASCII;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
 /// Returns whether all bytes are ASCII characters.
 #[inline]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {

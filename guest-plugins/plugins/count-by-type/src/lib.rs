@@ -6,8 +6,7 @@
 //! Input: lines. Output: key `type` (text), value `count` (int64); add them up with `sum`. Lines that lack the
 //! field, or whose type is not UTF-8, are rejected.
 
-use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
-use memchr::memmem::Finder;
+use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, Separator, StepError, Text};
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
@@ -20,19 +19,17 @@ struct Config {
 
 struct CountByType {
     /// The text between fields, and which of them is the type.
-    field: Option<(Finder<'static>, usize)>,
+    field: Option<(Separator, usize)>,
     counts: Counts,
 }
 
 impl CountByType {
     /// Returns the part of a line that is its type; `None` if it has no such field.
     fn kind<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        let Some((separator, field)) = &self.field else { return Some(line) };
-        let mut rest = line;
-        for _ in 0..*field {
-            rest = &rest[separator.find(rest)? + separator.needle().len()..];
+        match &self.field {
+            Some((separator, field)) => separator.fields(line).nth(*field),
+            None => Some(line),
         }
-        Some(&rest[..separator.find(rest).unwrap_or(rest.len())])
     }
 }
 
@@ -41,10 +38,11 @@ impl LineMapper for CountByType {
 
     fn open(config: Config, _: &Context) -> Result<Self, StepError> {
         let field = match (config.separator, config.field) {
-            (Some(separator), _) if separator.is_empty() => {
-                return Err(StepError::InvalidConfig("`separator` is empty".to_owned()));
+            (Some(separator), field) => {
+                let separator = Separator::new(&separator);
+                let separator = separator.ok_or_else(|| StepError::InvalidConfig("`separator` is empty".to_owned()))?;
+                Some((separator, field.unwrap_or(0)))
             }
-            (Some(separator), field) => Some((Finder::new(&separator).into_owned(), field.unwrap_or(0))),
             (None, Some(_)) => return Err(StepError::InvalidConfig("`field` needs a `separator`".to_owned())),
             (None, None) => None,
         };

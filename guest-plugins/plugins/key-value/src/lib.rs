@@ -3,8 +3,7 @@
 //! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
 //! Lines that lack a field, whose key is not UTF-8, or whose value is no int64 are rejected.
 
-use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text, text};
-use memchr::memmem::Finder;
+use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, Separator, StepError, Text, text};
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
@@ -21,7 +20,7 @@ struct Config {
 }
 
 struct KeyValue {
-    separator: Finder<'static>,
+    separator: Separator,
     key: usize,
     value: usize,
 }
@@ -30,7 +29,8 @@ impl LineMapper for KeyValue {
     type Config = Config;
 
     fn open(Config { separator, key, value }: Config, _: &Context) -> Result<Self, StepError> {
-        let separator = Finder::new(separator.encode_utf8(&mut [0; 4])).into_owned();
+        let separator = Separator::new(separator.encode_utf8(&mut [0; 4]));
+        let separator = separator.ok_or_else(|| StepError::InvalidConfig("`separator` is empty".to_owned()))?;
         Ok(Self { separator, key, value })
     }
 
@@ -57,12 +57,7 @@ impl KeyValue {
     /// Returns the fields of a line that are its key and its value, those it has.
     fn fields<'a>(&self, line: &'a [u8]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
         let (mut key, mut value) = (None, None);
-        let mut rest = Some(line);
-        for number in 0..=self.key.max(self.value) {
-            let Some(line) = rest else { break };
-            let end = self.separator.find(line);
-            let field = &line[..end.unwrap_or(line.len())];
-            rest = end.map(|end| &line[end + self.separator.needle().len()..]);
+        for (number, field) in (0..=self.key.max(self.value)).zip(self.separator.fields(line)) {
             if number == self.key {
                 key = Some(field);
             }
