@@ -3,6 +3,8 @@
 //! Owns no meaning. What it takes of a document is what [`strict`](super::strict) takes of it, and of a document it cannot
 //! tell about, right or wrong, it takes nothing. Values that are not plain it leaves to `serde_json`, one by one.
 
+use std::mem;
+
 use arrow_schema::{DataType, Field};
 use serde::de::IgnoredAny;
 
@@ -31,7 +33,11 @@ struct Key {
     /// From its opening quote up to its value.
     text: String,
     column: Option<usize>,
+    /// The text, if it is short, as an integer, and which bits of it are the text's.
+    short: Option<(u128, u128)>,
 }
+
+const SHORT_BYTES: usize = size_of::<u128>();
 
 /// Takes the fields asked for of a document into a row of nulls. Returns `None` when it cannot tell; the row may have
 /// got some values then.
@@ -62,7 +68,7 @@ impl Keys {
     /// Reads the next key, and the colon and white space behind it. Returns its column, if it has been asked for.
     fn read(&mut self, place: usize, cursor: &mut Cursor<'_>, columns: &JsonColumns) -> Option<Option<usize>> {
         if let Some(key) = self.0.get(place)
-            && cursor.rest().starts_with(key.text.as_bytes())
+            && key.is_at(cursor.rest())
         {
             cursor.position += key.text.len();
             cursor.space();
@@ -82,12 +88,32 @@ impl Keys {
         if place >= KEYS_MAX || text.len() > KEY_BYTES_MAX {
             return;
         }
-        if let Some(key) = self.0.get_mut(place) {
-            key.text.clear();
-            key.text.push_str(text);
-            key.column = column;
-        } else if place == self.0.len() {
-            self.0.push(Key { text: text.to_owned(), column });
+        let places = self.0.len();
+        match self.0.get_mut(place) {
+            Some(key) => *key = Key::new(mem::take(&mut key.text), text, column),
+            None if place == places => self.0.push(Key::new(String::new(), text, column)),
+            None => {}
+        }
+    }
+}
+
+impl Key {
+    /// Makes a key in the memory of another one's text.
+    fn new(mut reused: String, text: &str, column: Option<usize>) -> Self {
+        reused.clear();
+        reused.push_str(text);
+        let mut bytes = [0; SHORT_BYTES];
+        let short = bytes.get_mut(..text.len()).map(|bytes| bytes.copy_from_slice(text.as_bytes()));
+        let mask = u128::MAX.checked_shr(8 * SHORT_BYTES.saturating_sub(text.len()) as u32).unwrap_or(0);
+        Self { text: reused, column, short: short.map(|()| (u128::from_le_bytes(bytes), mask)) }
+    }
+
+    /// Returns whether a document goes on with it.
+    #[inline]
+    fn is_at(&self, rest: &[u8]) -> bool {
+        match (self.short, rest.first_chunk()) {
+            (Some((text, mask)), Some(first)) => u128::from_le_bytes(*first) & mask == text,
+            _ => rest.starts_with(self.text.as_bytes()),
         }
     }
 }
@@ -176,7 +202,7 @@ impl<'a> Cursor<'a> {
     fn skip(&mut self) -> Option<()> {
         let start = self.position;
         let plain = match self.peek()? {
-            b'"' => self.string().is_some(),
+            b'"' => self.skip_string().is_some(),
             b'-' | b'0'..=b'9' => self.number().is_some(),
             b'n' => self.literal("null"),
             b't' => self.literal("true"),
@@ -188,6 +214,19 @@ impl<'a> Cursor<'a> {
             self.any()?;
         }
         Some(())
+    }
+
+    /// Goes past a string without other escapes than those of one character.
+    #[inline]
+    fn skip_string(&mut self) -> Option<()> {
+        self.byte(b'"')?;
+        loop {
+            self.position += plain_length(self.rest())?;
+            match self.rest() {
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.position += 2,
+                _ => return self.byte(b'"'),
+            }
+        }
     }
 
     /// Goes past any value, and returns its text.
