@@ -11,10 +11,10 @@ use super::Numbers;
 const TASKS_MAX: usize = 4096;
 
 /// The most map tasks a run has that are [`LITTLE_BYTES`] or less on average: for those, commits cost more than work.
-const LITTLE_TASKS_MAX: usize = 512;
+const LITTLE_TASKS_MAX: usize = 128;
 
 /// What is little for a task.
-const LITTLE_BYTES: u64 = 1 << 20;
+pub(super) const LITTLE_BYTES: u64 = 1 << 20;
 
 /// How many leading bits of a task's size count when tasks are put in order: sizes within a quarter of each other
 /// are the same, so that tasks of one page mostly stay together.
@@ -29,7 +29,7 @@ pub struct ShardTable {
     shards: u32,
     /// How many neighbouring shards make a task; the last task may have fewer.
     shards_per_task: u32,
-    /// How many bytes each task has to read, in order.
+    /// How much work each task is taken for, in order: bytes to read.
     task_bytes: Vec<u64>,
     /// The first shard of each page.
     pages: Vec<u32>,
@@ -68,7 +68,7 @@ impl ShardTable {
         tasks_fit && pages_fit
     }
 
-    /// Adds a shard of this many bytes.
+    /// Adds a shard that is taken for as much work as reading this many bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         if self.shards.is_multiple_of(self.shards_per_task) {
             if self.has_too_many_tasks() {
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn tasks_of_little_are_fewer() {
-        for (shards, per_task) in [(512, 1), (513, 2), (10_000, 32), (1_000_000, 2048)] {
+        for (shards, per_task) in [(128, 1), (129, 2), (10_000, 128), (1_000_000, 2048)] {
             assert_eq!(check(shards, 1000), per_task, "{shards} shards");
         }
         // Large ones that follow do not undo it, and are not joined because little ones came before.
-        assert_eq!(table((0..600).map(|_| 1000).chain((0..600).map(|_| 64 << 20))).shards_per_task, 2);
+        assert_eq!(table((0..200).map(|_| 1000).chain((0..200).map(|_| 64 << 20))).shards_per_task, 2);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn the_second_signal_does_not_wait_for_the_grace() {
 #[test]
 fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\nreduce = { plugin = \"plugin:sum\", partitions = 2 }\n\
-                    split.target_size = \"1KiB\"";
+                    split.target_size = \"2KiB\"";
     let words: String = (0..30_000_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 1_009)).collect();
     let project = Project::of(pipeline).file("input/a.txt", words);
     let expected = project.result(["--run-id", "undisturbed"]);
