@@ -20,8 +20,12 @@ pub enum Work {
     Read,
     /// Finds records and parses them.
     Decode,
-    /// Runs a plugin, copying what goes in and out of its memory included.
+    /// Copies what a plugin is given into its memory.
+    CopyIn,
+    /// Runs a plugin.
     Guest,
+    /// Copies what a plugin emits out of its memory.
+    CopyOut,
     /// Checks what a plugin emitted.
     Check,
     /// Collects rows and sorts them.
@@ -48,8 +52,12 @@ pub struct Times {
     pub read_us: u64,
     /// Finding records and parsing them.
     pub decode_us: u64,
-    /// In plugins, copying in and out of their memory included.
+    /// Copying into plugins' memory.
+    pub copy_in_us: u64,
+    /// In plugins.
     pub guest_us: u64,
+    /// Copying out of plugins' memory.
+    pub copy_out_us: u64,
     /// Checking what plugins emitted.
     pub check_us: u64,
     /// Collecting rows and sorting them.
@@ -72,7 +80,9 @@ impl Times {
         self.wait_us += other.wait_us;
         self.read_us += other.read_us;
         self.decode_us += other.decode_us;
+        self.copy_in_us += other.copy_in_us;
         self.guest_us += other.guest_us;
+        self.copy_out_us += other.copy_out_us;
         self.check_us += other.check_us;
         self.sort_us += other.sort_us;
         self.spill_us += other.spill_us;
@@ -87,7 +97,9 @@ impl Times {
             Work::Wait => &mut self.wait_us,
             Work::Read => &mut self.read_us,
             Work::Decode => &mut self.decode_us,
+            Work::CopyIn => &mut self.copy_in_us,
             Work::Guest => &mut self.guest_us,
+            Work::CopyOut => &mut self.copy_out_us,
             Work::Check => &mut self.check_us,
             Work::Sort => &mut self.sort_us,
             Work::Spill => &mut self.spill_us,
@@ -153,13 +165,18 @@ pub fn measure<T>(attempt: impl FnOnce() -> T) -> (T, Times) {
 /// Does work of a kind. What is nested in it and of another kind counts there instead. On a thread that is not being
 /// measured, nothing but the work happens.
 pub fn spend<T>(kind: Work, work: impl FnOnce() -> T) -> T {
-    let switch = |kind| CLOCK.with_borrow_mut(|clock| clock.as_mut().map(|clock| clock.switch(kind)));
     let before = switch(kind);
     let result = work();
     if let Some(before) = before {
         switch(before);
     }
     result
+}
+
+/// Goes over to work of a kind, for those that cannot wrap it in [`spend`]: they go back to the kind that is returned.
+/// Returns `None` on a thread that is not being measured.
+pub fn switch(kind: Work) -> Option<Work> {
+    CLOCK.with_borrow_mut(|clock| clock.as_mut().map(|clock| clock.switch(kind)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The kinds of work that the manifest tells apart, waiting excepted.
-pub(crate) const KINDS: [&str; 9] = ["decode", "guest", "check", "sort", "spill", "merge", "write", "commit", "other"];
+pub(crate) const KINDS: [&str; 11] =
+    ["decode", "copy_in", "guest", "copy_out", "check", "sort", "spill", "merge", "write", "commit", "other"];
 
 /// Microseconds that the attempts of a run worked, by kind.
 #[derive(Debug, Clone, Copy)]

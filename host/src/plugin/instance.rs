@@ -207,6 +207,10 @@ impl Instance {
         store.limiter(|state| &mut state.growth);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.call_hook(|mut store, hook| {
+            store.data_mut().watch(hook);
+            Ok(())
+        });
         let stop = task.stop.clone();
         store.epoch_deadline_callback(move |store| match store.data().time.check() {
             _ if stop.is_cancelled() => Err(Stopped.into()),
@@ -291,7 +295,9 @@ impl Instance {
         state.phase = phase;
         let budget = state.time.start_call();
         self.store.set_epoch_deadline(epochs(budget));
-        let result = spend(Work::Guest, || call(&mut self.store));
+        // Inside the guest, the call hook says so; what is left of a call with a batch is copying that.
+        let around = if matches!(phase, Phase::Process { .. }) { Work::CopyIn } else { Work::Guest };
+        let result = spend(around, || call(&mut self.store));
         self.store.data_mut().time.end_call();
         match result {
             Ok(Ok(value)) => Ok(value),
@@ -395,6 +401,7 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
         counters: BTreeMap::new(),
         splitting,
         failure: None,
+        outside: None,
         foreign_failure: false,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod batch;
 pub(crate) mod bindings;
 mod cache;
 mod component;
+mod emitted;
 mod engine;
 mod instance;
 mod limits;

@@ -6,12 +6,16 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::{
+    CallHook, StoreContextMut,
+    component::{HasSelf, Linker, ResourceTable},
+};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
     batch,
-    bindings::etl::plugin::{diagnostics, output, shards, source, types},
+    bindings::etl::plugin::{diagnostics, shards, source, types},
+    emitted::Emitted,
     limits::{Clock, Growth, Output},
     splitter::Splitting,
     stdio::{Log, cut},
@@ -21,7 +25,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Level,
     schema::Schema,
-    times::{Work, spend},
+    times::{self, Work, spend},
 };
 
 /// The most counters a step may have, and the longest name of one.
@@ -63,6 +67,8 @@ pub(super) struct State {
     pub(super) reason_bytes: usize,
     pub(super) counters: BTreeMap<String, i64>,
     pub(super) splitting: Option<Splitting>,
+    /// What the attempt did before the guest was entered.
+    pub(super) outside: Option<Work>,
     /// Why the host ended the current call: more telling than the trap it ends with.
     pub(super) failure: Option<Error>,
     /// Whether `failure` came from where the output goes, and is not this plugin's fault.
@@ -91,7 +97,11 @@ impl WasiView for State {
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasi::add_to_linker(linker)?;
     diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    output::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    let mut output = linker.instance("etl:plugin/output@0.1.0")?;
+    output.func_wrap("emit", |store, (batch,): (Emitted,)| emit(store, &batch))?;
+    output.func_wrap("reject", |mut store: StoreContextMut<'_, State>, (row, reason): (u32, String)| {
+        store.data_mut().reject(row, &reason)
+    })?;
     source::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     shards::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
@@ -114,12 +124,39 @@ impl State {
         self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
     }
 
+    /// Tells the clock of the attempt when the guest is entered and left.
+    pub(super) fn watch(&mut self, hook: CallHook) {
+        match hook {
+            CallHook::CallingWasm => self.outside = times::switch(Work::Guest),
+            CallHook::ReturningFromWasm => _ = self.outside.take().and_then(times::switch),
+            CallHook::CallingHost | CallHook::ReturningFromHost => {}
+        }
+    }
+
     /// Runs host work on the plugin's behalf, off its account of time.
     pub(super) fn on_host<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let started = Instant::now();
         let result = spend(Work::Check, || work(self));
         self.time.exclude(started.elapsed());
         result
+    }
+
+    fn reject(&mut self, row: u32, reason: &str) -> wasmtime::Result<()> {
+        let Phase::Process { rows } = self.phase else {
+            return self.refuse("called `reject` outside `process`");
+        };
+        if row >= rows {
+            return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
+        }
+        if let Entry::Vacant(entry) = self.rejects.entry(row) {
+            let reason = cut(reason, REASON_BYTES_MAX).to_owned();
+            self.reason_bytes += reason.len();
+            entry.insert(reason);
+        }
+        if self.reason_bytes > REASONS_BYTES_MAX {
+            return self.exceed(format!("gave reasons for rejects of more than {REASONS_BYTES_MAX} bytes in one call"));
+        }
+        Ok(())
     }
 
     fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
@@ -137,33 +174,16 @@ impl State {
 
 impl types::Host for State {}
 
-impl output::Host for State {
-    fn emit(&mut self, batch: types::BatchResult) -> wasmtime::Result<()> {
-        if !matches!(self.phase, Phase::Process { .. } | Phase::Finish) {
-            return self.refuse("called `emit` outside `process` and `finish`");
-        }
-        match self.on_host(|state| state.emit_batch(batch)) {
-            Ok(()) => Ok(()),
-            Err(error) => self.stop(error),
-        }
+/// Takes what a guest emits.
+fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Result<()> {
+    if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
+        return store.data_mut().refuse("called `emit` outside `process` and `finish`");
     }
-
-    fn reject(&mut self, row: u32, reason: String) -> wasmtime::Result<()> {
-        let Phase::Process { rows } = self.phase else {
-            return self.refuse("called `reject` outside `process`");
-        };
-        if row >= rows {
-            return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
-        }
-        if let Entry::Vacant(entry) = self.rejects.entry(row) {
-            let reason = cut(&reason, REASON_BYTES_MAX).to_owned();
-            self.reason_bytes += reason.len();
-            entry.insert(reason);
-        }
-        if self.reason_bytes > REASONS_BYTES_MAX {
-            return self.exceed(format!("gave reasons for rejects of more than {REASONS_BYTES_MAX} bytes in one call"));
-        }
-        Ok(())
+    let batch = spend(Work::CopyOut, || batch.copy(&mut store))?;
+    let state = store.data_mut();
+    match state.on_host(|state| state.emit_batch(batch)) {
+        Ok(()) => Ok(()),
+        Err(error) => state.stop(error),
     }
 }
 

@@ -58,3 +58,19 @@ fn a_run_that_fails_says_so_and_a_file_that_cannot_be_written_is_refused_first()
         .expect_error(2, &["`/nowhere/x.prom` (`--metrics`)"]);
     assert!(!project.path("runs/test/r").exists());
 }
+
+#[test]
+fn copying_in_and_out_of_plugins_is_told_apart_from_running_them() {
+    let lines: String = (0..200_000).map(|n| format!("k{n},{n}\n")).collect();
+    let project = Project::of("map = [{ plugin = \"plugin:key_value\" }]\nreduce = { plugin = \"plugin:sum\" }\n")
+        .file("input/a.csv", lines);
+    project.result(["--run-id", "r"]);
+    let manifest = project.json("runs/test/r/manifest.json");
+    for stage in ["mapped", "reduced"] {
+        let times = &manifest[stage]["times"];
+        let [copy_in, guest, copy_out] =
+            ["copy_in_us", "guest_us", "copy_out_us"].map(|kind| times[kind].as_u64().expect("a time"));
+        // Some 3 MB are copied each way.
+        assert!(copy_in > 0 && copy_out > 0 && guest > 0, "{stage}: {times}");
+    }
+}

@@ -183,7 +183,7 @@
 
   const kinds = [
     ['wait', 'wait', 'waits for a worker', ['wait_us']], ['read', 'read', 'waits for data', ['read_us']], ['decode', 'decode', 'finds records and parses them', ['decode_us']],
-    ['guest', 'plugin', 'runs plugins, copying in and out included', ['guest_us']], ['check', 'check', 'checks what plugins emit', ['check_us']],
+    ['guest', 'plugin', 'runs plugins, copying in and out included', ['copy_in_us', 'guest_us', 'copy_out_us']], ['check', 'check', 'checks what plugins emit', ['check_us']],
     ['shuffle', 'shuffle', 'sorts, spills and merges', ['sort_us', 'spill_us', 'merge_us']], ['write', 'write', 'formats, compresses, uploads', ['write_us']],
     ['commit', 'commit', 'creates the commit', ['commit_us']], ['rest', 'other', 'everything else', ['other_us']],
   ];

@@ -307,12 +307,14 @@ impl Monotonic {
 
 impl Times {
     /// Returns each kind of work with its microseconds.
-    fn named(&self) -> [(&'static str, u64); 11] {
+    fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("wait", self.wait_us),
             ("read", self.read_us),
             ("decode", self.decode_us),
+            ("copy_in", self.copy_in_us),
             ("guest", self.guest_us),
+            ("copy_out", self.copy_out_us),
             ("check", self.check_us),
             ("sort", self.sort_us),
             ("spill", self.spill_us),
