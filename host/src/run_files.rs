@@ -29,8 +29,8 @@ pub struct RunFiles {
     partitions: u32,
     /// By task, the file's key and where its index starts.
     files: BTreeMap<u32, (String, u64)>,
-    /// For each file: where the entry of each partition ends, counted in numbers behind these; then the entries: rows,
-    /// offset, and length and checksum of each block.
+    /// For each file: where the entry of each partition ends, counted in numbers behind these; then the entries: for each
+    /// sorted run, rows, offset, number of blocks, and length and checksum of each.
     index: Mutex<SpooledTempFile>,
 }
 
@@ -48,8 +48,8 @@ impl RunFiles {
     pub fn add(&mut self, task: u32, key: String, run: &RunIndex) -> Result<()> {
         let (mut ends, mut entries) = (Vec::new(), Vec::new());
         for partition in 0..self.partitions {
-            if let Some(index) = run.partition(partition) {
-                entries.extend([index.rows, index.offset]);
+            for index in run.of_partition(partition) {
+                entries.extend([index.rows, index.offset, index.blocks.len() as u64]);
                 entries.extend(index.blocks.iter().flat_map(|block| [block.length, block.checksum]));
             }
             ends.push(entries.len() as u64);
@@ -71,19 +71,24 @@ impl RunFiles {
         self.files.get(&task).map(|(key, _)| key.as_str())
     }
 
-    /// Returns the run files that hold rows of a partition, in order of their tasks, and where. Reads one after the other.
+    /// Returns the sorted runs that hold rows of a partition, in order of their tasks: task, file, and where. Reads one
+    /// file's after the other.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when scratch cannot be read, as an item.
     pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(u32, &str, PartitionIndex)>> {
-        self.files.iter().filter_map(move |(task, (key, start))| {
+        self.files.iter().flat_map(move |(task, (key, start))| {
             let found = self.read(*start, partition);
             let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the index of run files from scratch");
-            found.transpose().map(|found| Ok((*task, key.as_str(), found?)))
+            let (runs, failed) = match found {
+                Ok(runs) => (runs, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            runs.into_iter().map(|run| Ok((*task, key.as_str(), run))).chain(failed)
         })
     }
 
-    fn read(&self, start: u64, partition: u32) -> io::Result<Option<PartitionIndex>> {
+    fn read(&self, start: u64, partition: u32) -> io::Result<Vec<PartitionIndex>> {
         let mut index = lock(&self.index);
         let ends = match partition.checked_sub(1) {
             None => [0, read_numbers(&mut index, start, 1)?[0]],
@@ -92,13 +97,15 @@ impl RunFiles {
                 [ends[0], ends[1]]
             }
         };
-        if ends[0] == ends[1] {
-            return Ok(None);
-        }
         let start = start + (u64::from(self.partitions) + ends[0]) * NUMBER_BYTES as u64;
-        let entry = read_numbers(&mut index, start, ends[1] - ends[0])?;
-        let blocks = entry[2..].chunks_exact(2).map(|block| Block { length: block[0], checksum: block[1] }).collect();
-        Ok(Some(PartitionIndex { partition, rows: entry[0], offset: entry[1], blocks }))
+        let mut entry = read_numbers(&mut index, start, ends[1] - ends[0])?.into_iter();
+        let mut runs = Vec::new();
+        while let (Some(rows), Some(offset), Some(blocks)) = (entry.next(), entry.next(), entry.next()) {
+            let block = |_| Some(Block { length: entry.next()?, checksum: entry.next()? });
+            let blocks = (0..blocks).map_while(block).collect();
+            runs.push(PartitionIndex { partition, rows, offset, blocks });
+        }
+        Ok(runs)
     }
 }
 
@@ -159,5 +166,16 @@ mod tests {
         assert!(lock(&files.index).is_rolled(), "the index is still in memory");
         let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").2).collect();
         assert_eq!(found, [large.partitions[1].clone(), large.partitions[1].clone()]);
+    }
+
+    #[test]
+    fn each_sorted_run_of_a_file_is_found() {
+        let mut files = RunFiles::new(2, &Scratch::new(None, u64::MAX));
+        let (mut runs, later) = (index(1, &[2, 1]), index(2, &[3]));
+        runs.partitions.insert(1, later.partitions[0].clone());
+        files.add(4, "four".to_owned(), &runs).expect("scratch");
+        let found = |partition| files.of_partition(partition).map(|found| found.expect("reads").2).collect::<Vec<_>>();
+        assert_eq!(found(0), runs.partitions[..2]);
+        assert_eq!(found(1), runs.partitions[2..]);
     }
 }

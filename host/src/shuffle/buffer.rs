@@ -5,16 +5,18 @@
 use std::{io::Write, mem, slice};
 
 use arrow_array::RecordBatch;
-use arrow_row::Rows;
 use arrow_select::concat::concat_batches;
 
 use super::{
     NewCombiner,
-    combine::{RunOutput, check_combined},
+    chunk::Chunk,
+    combine::{COMBINED_ROWS_PER_KEY_MIN, RunOutput, check_combined},
+    cut::Cutter,
+    entry::{CHUNKS_MAX, Entry, ROWS_MAX},
     group::Groups,
     keys::KeyEncoder,
     sizes::RowSizes,
-    sort::{CHUNKS_MAX, Entry, ROWS_MAX, SortedRows},
+    sort::Sorted,
 };
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
@@ -28,32 +30,11 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 /// The same where chunks are combined: the more rows are combined at once, the fewer are left.
 const COMBINED_CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
+/// So many rows are combined in any case.
+const COMBINED_ROWS: usize = 50_000;
+
 /// A chunk is combined if its keys have at least so many rows on average: what is left is little then.
 const ROWS_PER_KEY_MIN: usize = 3;
-
-/// Some of the collected rows, with their encoded keys.
-pub(super) struct Chunk {
-    batch: RecordBatch,
-    keys: Rows,
-}
-
-impl Chunk {
-    pub(super) fn batch(&self) -> &RecordBatch {
-        &self.batch
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.keys.num_rows()
-    }
-
-    pub(super) fn key(&self, row: usize) -> &[u8] {
-        self.keys.row(row).data()
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.iter().map(|key| key.data())
-    }
-}
 
 /// The rows collected so far.
 pub(super) struct SortBuffer {
@@ -119,8 +100,7 @@ impl SortBuffer {
     fn add_rows(&mut self, rows: &RecordBatch, combiner: &mut Option<NewCombiner>) -> Result<()> {
         for start in (0..rows.num_rows()).step_by(ROWS_MAX) {
             let batch = rows.slice(start, ROWS_MAX.min(rows.num_rows() - start));
-            let keys = self.encoder.encode(&batch)?;
-            let chunk = Chunk { batch, keys };
+            let chunk = Chunk::new(batch, &self.encoder)?;
             match combiner.as_mut().filter(|_| self.combines) {
                 Some(combiner) => self.add_combined(chunk, combiner)?,
                 None => self.add(chunk),
@@ -139,10 +119,11 @@ impl SortBuffer {
             return Ok(());
         };
         let (mut combiner, mut combined) = (combiner()?, Vec::new());
-        SortedRows::of_groups(vec![chunk], &groups).cut(true, |_, rows| {
+        let chunks = [chunk];
+        let mut sorted = Cutter::new(Sorted::groups(&chunks, &groups), &chunks);
+        while let Some((_, rows)) = sorted.next(&chunks, true)? {
             combined.extend(combiner.process(&rows.batch, &rows.group_ends, rows.last_group_continues)?);
-            Ok(())
-        })?;
+        }
         combined.extend(combiner.finish()?);
         combined.iter().try_for_each(|batch| check_combined(batch, &self.schema))?;
         let rows = join(&self.schema, &combined)?;
@@ -151,7 +132,7 @@ impl SortBuffer {
 
     fn add(&mut self, chunk: Chunk) {
         let entries = chunk.rows() * (size_of::<Entry>() + size_of::<u32>());
-        self.chunk_bytes += RowSizes::new(&chunk.batch).total() + chunk.keys.size() + entries;
+        self.chunk_bytes += chunk.sizes().total() + chunk.keys().bytes() + entries;
         self.chunks.push(chunk);
     }
 
@@ -160,13 +141,24 @@ impl SortBuffer {
         self.join_small(&mut None)?;
         self.chunk_bytes = 0;
         spend(Work::Sort, || {
-            let rows = SortedRows::new(mem::take(&mut self.chunks), self.partitions);
-            if run.combines() && !rows.are_worth_combining() {
+            let chunks = mem::take(&mut self.chunks);
+            let sorted = Sorted::all(&chunks, self.partitions);
+            if run.combines() && !is_worth_combining(&sorted, &chunks) {
                 run.leave_uncombined();
             }
-            rows.cut(run.combines(), |partition, groups| run.push(partition, &groups))
+            let mut sorted = Cutter::new(sorted, &chunks);
+            while let Some((partition, groups)) = sorted.next(&chunks, run.combines())? {
+                run.push(partition, &groups)?;
+            }
+            Ok(())
         })
     }
+}
+
+/// Returns whether combining takes less time than it saves, or hardly any. Depends on the rows alone.
+fn is_worth_combining(sorted: &Sorted, chunks: &[Chunk]) -> bool {
+    let rows = sorted.entries().len();
+    rows <= COMBINED_ROWS || rows >= sorted.keys(chunks) * COMBINED_ROWS_PER_KEY_MIN
 }
 
 fn join(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch> {

@@ -18,6 +18,10 @@ use crate::{
     times::{Work, spend},
 };
 
+/// Combining pays where a key has at least so many rows: a plugin that returns most of what it is given takes more time
+/// than it saves.
+pub(super) const COMBINED_ROWS_PER_KEY_MIN: usize = 2;
+
 /// One sorted run on its way into its file.
 pub(super) struct RunOutput<W: Write> {
     file: RunFileWriter<W>,
@@ -47,10 +51,20 @@ impl<W: Write> RunOutput<W> {
         self.combining = None;
     }
 
+    /// Begins the next sorted run; not with a combiner.
+    pub(super) fn next_run(&mut self) {
+        self.file.next_run();
+    }
+
+    /// Adds sorted rows of one partition as they are.
+    pub(super) fn copy(&mut self, partition: u32, batch: &RecordBatch) -> Result<()> {
+        spend(Work::Write, || self.file.write(partition, batch))
+    }
+
     /// Adds rows of one partition, not before those already pushed.
     pub(super) fn push(&mut self, partition: u32, groups: &SortedGroups) -> Result<()> {
         let Some(combining) = &mut self.combining else {
-            return spend(Work::Write, || self.file.write(partition, &groups.batch));
+            return self.copy(partition, &groups.batch);
         };
         let SortedGroups { batch, group_ends, last_group_continues } = groups;
         let combined = combining.combiner.process(batch, group_ends, *last_group_continues)?;
@@ -99,8 +113,8 @@ impl Combining {
         let last_key = mem::take(&mut self.last_key);
         let (mut last_key, mut start) = (last_key.as_slice(), 0);
         for (row, key) in keys.iter().enumerate() {
-            let partition = partition_of(key.data(), self.partitions);
-            if (partition, key.data()) < (self.partition, last_key) {
+            let partition = partition_of(key, self.partitions);
+            if (partition, key) < (self.partition, last_key) {
                 return Err(out_of_order());
             }
             if partition != self.partition || self.bytes >= BATCH_BYTES {
@@ -109,7 +123,7 @@ impl Combining {
                 (self.partition, start) = (partition, row);
             }
             self.bytes += sizes.row(row);
-            last_key = key.data();
+            last_key = key;
         }
         self.last_key = last_key.to_vec();
         self.slices.push(batch.slice(start, batch.num_rows() - start));

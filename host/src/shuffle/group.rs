@@ -5,9 +5,9 @@
 use hashbrown::HashTable;
 
 use super::{
-    buffer::Chunk,
+    chunk::Chunk,
+    entry::{Entry, key_of},
     keys::{hash_of, partition_of_hash},
-    sort::{Entry, key_of},
 };
 
 /// Hashing pays while a key has at least so many rows.
@@ -33,7 +33,7 @@ impl Groups {
         let mut groups = Self { of_row: Vec::with_capacity(rows), first: Vec::new(), rows: Vec::new() };
         let mut by_hash: HashTable<(u64, u32)> = HashTable::new();
         for (number, chunk) in chunks.iter().enumerate() {
-            for (row, key) in chunk.keys().enumerate() {
+            for (row, key) in chunk.keys().iter().enumerate() {
                 let hash = hash_of(key);
                 let known =
                     |&(other, group): &(u64, u32)| other == hash && key_of(chunks, groups.first[group as usize]) == key;

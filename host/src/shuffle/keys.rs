@@ -5,8 +5,8 @@
 //! integers by value, floats in IEEE 754 total order, text and binary by their bytes. Two keys are the same when
 //! their encodings are: -0.0 and 0.0 are two keys, null is a key. No encoding is the beginning of another one.
 
-use arrow_array::RecordBatch;
-use arrow_row::{RowConverter, Rows, SortField};
+use arrow_array::{Array, BinaryArray, RecordBatch};
+use arrow_row::{RowConverter, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -39,22 +39,35 @@ impl KeyEncoder {
     }
 
     /// Returns the encoded key of each row.
-    pub(super) fn encode(&self, batch: &RecordBatch) -> Result<Rows> {
-        let mut keys = self.no_keys();
-        self.encode_into(batch, &mut keys)?;
-        Ok(keys)
-    }
-
-    /// Replaces `keys`, made by this encoder, with the encoded key of each row; keeps its memory.
-    pub(super) fn encode_into(&self, batch: &RecordBatch, keys: &mut Rows) -> Result<()> {
-        keys.clear();
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] when they take more than 2 GiB together.
+    pub(super) fn encode(&self, batch: &RecordBatch) -> Result<Keys> {
         let columns = batch.columns().get(..self.key_fields).unwrap_or_default();
-        self.converter.append(keys, columns).or_kind(ErrorKind::Internal, || "cannot encode keys")
+        let keys = self.converter.convert_columns(columns).or_kind(ErrorKind::Internal, || "cannot encode keys")?;
+        let keys = keys.try_into_binary().or_kind(ErrorKind::Input, || "the keys of a batch are too long")?;
+        Ok(Keys(keys))
+    }
+}
+
+/// The encoded keys of the rows of a batch.
+pub(super) struct Keys(BinaryArray);
+
+impl Keys {
+    /// Returns the key of a row.
+    #[inline]
+    pub(super) fn of(&self, row: usize) -> &[u8] {
+        self.0.value(row)
     }
 
-    /// Returns an empty list of keys for [`Self::encode_into`].
-    pub(super) fn no_keys(&self) -> Rows {
-        self.converter.empty_rows(0, 0)
+    /// Returns the keys in the order of the rows.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        (0..self.0.len()).map(|row| self.of(row))
+    }
+
+    /// Returns how many bytes they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.get_buffer_memory_size()
     }
 }
 

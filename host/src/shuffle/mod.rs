@@ -1,15 +1,16 @@
 //! The shuffle: brings the rows of one key together, in order, whatever shard they come from.
 //!
 //! A map attempt pushes its keyed batches into a [`ShuffleWriter`] and gets one run file: a complete Arrow IPC file
-//! whose batches are ordered by (partition, key), rows of one key in the order they were pushed, with a [`RunIndex`]
-//! that says where each partition lies. A reduce attempt reads its partition of every run file ([`RunReader`]) and
-//! merges them ([`merge_all`]) to batches with group ends.
+//! of one or more sorted runs, with a [`RunIndex`] that says where each partition lies in each. In a run, batches are
+//! ordered by (partition, key), rows of one key in the order they were pushed. A reduce attempt reads its partition of
+//! every run ([`RunReader`]) and merges them ([`merge_all`]) to batches with group ends.
 //!
 //! ```text
-//! push ─► SortBuffer ─► Combiner ─► run file                       nothing spilled
+//! push ─► SortBuffer ─► Combiner ─► run file                               nothing spilled
 //!             │ full
-//!             └─► Combiner ─► Spill ─► Merge ─► Combiner ─► run file
-//! run files of all shards ─► RunReader ─► Merge ─► reducer
+//!             └─► Combiner ─► Spill ─► Merge ─► Combiner ─► run file       keys meet that were spilled apart
+//!                               └─────────────────────────► run file       hardly any do: a sorted run for each spill
+//! runs of all shards ─► RunReader ─► Merge ─► reducer
 //! ```
 //!
 //! Everything here is synchronous and runs on worker threads. Nothing here knows plugins, nor
@@ -17,8 +18,12 @@
 //! and settings give the same bytes: where it spills depends on nothing else.
 
 mod buffer;
+mod chunk;
 mod combine;
+mod cut;
 pub(crate) mod decode;
+mod entry;
+mod gather;
 mod group;
 mod keys;
 mod merge;

@@ -107,4 +107,11 @@ impl<I: Iterator<Item = Result<Bytes>>> Iterator for RunReader<I> {
         self.failed = batch.is_err();
         batch.transpose()
     }
+
+    /// Exact about the end: then a merge need not wait for more.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let too_few_rows = usize::from(self.rows_left > 0);
+        let left = if self.failed { 0 } else { self.blocks.len().max(too_few_rows) };
+        (0, Some(left))
+    }
 }

@@ -1,7 +1,8 @@
 //! Run files: the sorted output of one map attempt, and the index of its partitions.
 //!
-//! A run file is a complete Arrow IPC file, so any Arrow reader opens it. Its batches are ordered by (partition, key)
-//! and never hold rows of two partitions; its schema's metadata says how many fields are the key.
+//! A run file is a complete Arrow IPC file, so any Arrow reader opens it. It holds one sorted run, or several one behind
+//! the other: of each, the batches are ordered by (partition, key) and never hold rows of two partitions. The schema's
+//! metadata says how many fields are the key.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -39,24 +40,26 @@ pub struct RunIndex {
     pub size_bytes: u64,
     /// The xxh3 128-bit hash of the file, as 32 hexadecimal digits.
     pub digest: String,
-    /// The partitions that have rows, in order of their numbers.
+    /// The partitions that have rows, in order of their numbers: a partition as often as there are sorted runs with rows
+    /// of it, in the order of the runs.
     pub partitions: Vec<PartitionIndex>,
 }
 
 impl RunIndex {
-    /// Returns where a partition lies, or `None` if it has no rows in this file.
-    pub fn partition(&self, partition: u32) -> Option<&PartitionIndex> {
-        let found = self.partitions.binary_search_by_key(&partition, |index| index.partition);
-        found.ok().map(|position| &self.partitions[position])
+    /// Returns where a partition lies: an item for each sorted run that has rows of it, in order.
+    pub fn of_partition(&self, partition: u32) -> &[PartitionIndex] {
+        let start = self.partitions.partition_point(|index| index.partition < partition);
+        let rest = &self.partitions[start..];
+        &rest[..rest.partition_point(|index| index.partition == partition)]
     }
 }
 
-/// Where the batches of one partition lie in a run file: one behind the other.
+/// Where the batches that a sorted run has of one partition lie in a run file: one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionIndex {
     /// The partition's number, from 0.
     pub partition: u32,
-    /// Its rows in this file, at least one.
+    /// Its rows in the run, at least one.
     pub rows: u64,
     /// Where its first block starts, in bytes.
     pub offset: u64,
@@ -86,6 +89,8 @@ pub(super) struct RunFileWriter<W: Write> {
     arrow: FileWriter<Hashing<BufWriter<W>>>,
     rows: u64,
     partitions: Vec<PartitionIndex>,
+    /// How many of `partitions` belong to the runs before the current one.
+    of_runs_before: usize,
 }
 
 impl<W: Write> RunFileWriter<W> {
@@ -98,10 +103,16 @@ impl<W: Write> RunFileWriter<W> {
         fields.metadata.insert(KEY_FIELDS, schema.key_fields.to_string());
         let out = Hashing::new(BufWriter::new(out));
         let arrow = FileWriter::try_new_with_options(out, &fields, options).map_err(write_error)?;
-        Ok(Self { arrow, rows: 0, partitions: Vec::new() })
+        Ok(Self { arrow, rows: 0, partitions: Vec::new(), of_runs_before: 0 })
     }
 
-    /// Adds a batch, behind those already there. Partitions must not decrease; a batch without rows is left out.
+    /// Begins the next sorted run.
+    pub(super) fn next_run(&mut self) {
+        self.of_runs_before = self.partitions.len();
+    }
+
+    /// Adds a batch, behind those already there. Partitions must not decrease within a run; a batch without rows is left
+    /// out.
     pub(super) fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -113,7 +124,8 @@ impl<W: Write> RunFileWriter<W> {
         let out = self.arrow.get_ref();
         let block = Block { length: out.written - offset, checksum: out.block.digest() };
         self.rows += rows;
-        match self.partitions.last_mut().filter(|last| last.partition == partition) {
+        let of_run = &mut self.partitions[self.of_runs_before..];
+        match of_run.last_mut().filter(|last| last.partition == partition) {
             Some(last) => {
                 last.rows += rows;
                 last.blocks.push(block);
@@ -126,6 +138,8 @@ impl<W: Write> RunFileWriter<W> {
     /// Writes the footer and flushes.
     pub(super) fn finish(mut self) -> Result<RunIndex> {
         self.arrow.finish().map_err(write_error)?;
+        // Keeps the order of the runs.
+        self.partitions.sort_by_key(|index| index.partition);
         let out = self.arrow.get_ref();
         Ok(RunIndex {
             rows: self.rows,

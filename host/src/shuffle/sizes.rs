@@ -5,7 +5,6 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::DataType;
 
 /// The sizes of the rows of one batch.
-#[derive(Default)]
 pub(super) struct RowSizes {
     rows: usize,
     fixed: usize,
@@ -41,8 +40,8 @@ impl RowSizes {
 
     /// Returns the most bytes a row may have.
     pub(super) fn row_max(&self) -> usize {
-        let longest = |offsets: &OffsetBuffer<i32>| (0..self.rows).map(|row| span(offsets, row, row + 1)).max();
-        self.fixed + self.variable.iter().filter_map(longest).sum::<usize>()
+        let longest = |offsets: &OffsetBuffer<i32>| offsets.lengths().max().unwrap_or_default();
+        self.fixed + self.variable.iter().map(longest).sum::<usize>()
     }
 
     /// Returns the bytes of all rows.

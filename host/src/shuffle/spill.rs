@@ -8,12 +8,18 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Merge, NewCombiner, RunIndex, RunReader, SortedRun, combine::RunOutput};
+use super::{
+    Merge, NewCombiner, RunIndex, RunReader, SortedRun,
+    combine::{COMBINED_ROWS_PER_KEY_MIN, RunOutput},
+};
 use crate::{
     error::{ErrorKind, Result, ResultExt},
     schema::Schema,
     scratch::{Scratch, ScratchFile},
 };
+
+/// So many partitions show whether combining pays.
+const LOOK_PARTITIONS: u32 = 8;
 
 /// Sorted runs, one behind the other in one scratch file. Each is a run file, but not compressed.
 pub(super) struct Spill {
@@ -72,18 +78,50 @@ impl Spill {
     /// Hands the rows of these runs to `out`, sorted.
     pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut RunOutput<W>) -> Result<()> {
         for partition in 0..self.partitions {
-            let runs: Vec<SortedRun> = runs.clone().filter_map(|run| self.read(run, partition)).collect();
-            for groups in Merge::new(runs, &self.schema)? {
+            for groups in Merge::new(self.of_partition(runs.clone(), partition), &self.schema)? {
                 out.push(partition, &groups?)?;
             }
         }
         Ok(())
     }
 
+    /// Returns whether merging the runs brings so many rows of a key together that combining them pays: the first rows
+    /// of some partitions are merged to see.
+    pub(super) fn is_worth_combining(&self) -> Result<bool> {
+        let (mut rows, mut keys) = (0, 0);
+        for partition in 0..self.partitions.min(LOOK_PARTITIONS) {
+            if let Some(groups) =
+                Merge::new(self.of_partition(self.runs(), partition), &self.schema)?.next().transpose()?
+            {
+                rows += groups.batch.num_rows();
+                keys += groups.group_ends.len();
+            }
+        }
+        Ok(rows >= keys * COMBINED_ROWS_PER_KEY_MIN)
+    }
+
+    /// Hands the rows to `out`, run by run.
+    pub(super) fn copy_into<W: io::Write>(&self, out: &mut RunOutput<W>) -> Result<()> {
+        for run in self.runs() {
+            out.next_run();
+            for partition in 0..self.partitions {
+                for batch in self.read(run, partition).into_iter().flatten() {
+                    out.copy(partition, &batch?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of_partition(&self, runs: Range<usize>, partition: u32) -> Vec<SortedRun> {
+        runs.filter_map(|run| self.read(run, partition)).collect()
+    }
+
     /// Returns the rows a run has of a partition, if any.
     fn read(&self, run: usize, partition: u32) -> Option<SortedRun> {
         let (start, index) = &self.runs[run];
-        let index = index.partition(partition)?;
+        // A run is one sorted run.
+        let index = index.of_partition(partition).first()?;
         let file = Arc::clone(&self.file);
         let mut offset = start + index.offset;
         let blocks = index.blocks.clone().into_iter().map(move |block| {
@@ -136,5 +174,5 @@ pub fn merge_all(
         group = runs.by_ref().take(fan_in).collect::<Result<_>>()?;
     }
     let spill = spill.narrow(fan_in, &mut None)?;
-    Merge::new(spill.runs().filter_map(|run| spill.read(run, 0)).collect(), schema)
+    Merge::new(spill.of_partition(spill.runs(), 0), schema)
 }

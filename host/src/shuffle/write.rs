@@ -5,7 +5,9 @@ use std::io::Write;
 use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
 
-use super::{NewCombiner, RunIndex, buffer::SortBuffer, combine::RunOutput, sort::PARTITION_BITS, spill::Spill};
+use super::{
+    Combiner, NewCombiner, RunIndex, buffer::SortBuffer, combine::RunOutput, entry::PARTITION_BITS, spill::Spill,
+};
 use crate::{
     error::{Error, Result},
     fail_point,
@@ -78,7 +80,8 @@ impl ShuffleWriter {
         Ok(())
     }
 
-    /// Writes the run file to `out`, combining rows of different spilled runs on the way, and flushes it.
+    /// Writes the run file to `out` and flushes it. What was spilled is merged to one sorted run where that lets the
+    /// combiner leave half of the rows or less; otherwise each spilled run stays one, for whoever reads them to merge.
     ///
     /// # Errors
     /// As [`Self::push`]; [`crate::error::ErrorKind::Unavailable`] when `out` fails. What `out` was given is of no use
@@ -88,14 +91,29 @@ impl ShuffleWriter {
             self.spill()?;
         }
         let Self { settings, schema, mut combiner, mut buffer, spill } = self;
-        let spill = spill.map(|spill| spill.narrow(settings.fan_in, &mut combiner)).transpose()?;
-        let combiner = combiner.as_mut().map(|new| new()).transpose()?;
-        let compression = Some(CompressionType::LZ4_FRAME);
-        let mut run = RunOutput::new(out, &schema, settings.partitions, compression, combiner)?;
-        match spill {
-            Some(spill) => spill.merge_into(spill.runs(), &mut run)?,
-            None => buffer.drain_into(&mut run)?,
-        }
+        let run = |combiner: Option<Box<dyn Combiner>>| {
+            let compression = Some(CompressionType::LZ4_FRAME);
+            RunOutput::new(out, &schema, settings.partitions, compression, combiner)
+        };
+        let new = |combiner: &mut Option<NewCombiner>| combiner.as_mut().map(|new| new()).transpose();
+        let run = match spill {
+            None => {
+                let mut run = run(new(&mut combiner)?)?;
+                buffer.drain_into(&mut run)?;
+                run
+            }
+            Some(spill) if combiner.is_some() && spill.is_worth_combining()? => {
+                let spill = spill.narrow(settings.fan_in, &mut combiner)?;
+                let mut run = run(new(&mut combiner)?)?;
+                spill.merge_into(spill.runs(), &mut run)?;
+                run
+            }
+            Some(spill) => {
+                let mut run = run(None)?;
+                spill.copy_into(&mut run)?;
+                run
+            }
+        };
         spend(Work::Write, || run.finish())
     }
 }

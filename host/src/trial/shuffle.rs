@@ -35,9 +35,10 @@ pub fn group(
         writer.push(rows.clone())?;
         let mut file = Vec::new();
         let index = writer.finish(&mut file)?;
-        if let Some(partition) = index.partition(0) {
+        let file = Bytes::from(file);
+        for partition in index.of_partition(0) {
             let range = partition.range();
-            let bytes = Bytes::from(file).slice(range.start as usize..range.end as usize);
+            let bytes = file.slice(range.start as usize..range.end as usize);
             let run = RunReader::new(format!("shard {number}"), schema, partition, std::iter::once(Ok(bytes)));
             runs.push(Ok(Box::new(run) as SortedRun));
         }

@@ -82,15 +82,38 @@ proptest! {
         let schema = table.schema.clone();
         let new = move || Ok(Box::new(Sum { schema: schema.clone(), holds, sums: vec![], open: false }) as Box<dyn Combiner>);
         let (file, index) = combine(&table, settings(partitions, memory_bytes, 2), Box::new(new)).expect("it combines");
-        let expected = table.groups(partitions).into_iter().map(|((partition, _), rows)| {
-            let mut row = rows[0].clone();
-            row.splice(row.len() - 1.., [Value::Int64(rows.iter().map(arrival).sum())]);
-            (partition, row)
-        });
+        let expected = table.groups(partitions).into_iter().map(|((partition, _), rows)| (partition, sum(&rows)));
         let combined = (0..partitions).flat_map(|partition| {
-            read_rows(&table, &file, &index, partition).into_iter().map(move |row| (partition, row))
+            let rows = read_rows(&table, &file, &index, partition);
+            let groups = rows.chunk_by(|a, b| a[..table.schema.key_fields] == b[..table.schema.key_fields]);
+            groups.map(|rows| (partition, sum(rows))).collect::<Vec<_>>()
         });
         prop_assert_eq!(combined.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
+/// Returns the first row with the sum of all arrivals.
+fn sum(rows: &[Row]) -> Row {
+    let mut row = rows[0].clone();
+    row.splice(row.len() - 1.., [Value::Int64(rows.iter().map(arrival).sum())]);
+    row
+}
+
+#[test]
+fn what_was_spilled_is_merged_where_that_lets_the_combiner_leave_half() {
+    for (distinct, runs) in [(50_000, 1), (400_000, 3)] {
+        let table = large_table(distinct);
+        let schema = table.schema.clone();
+        let new = move || {
+            let sum = Sum { schema: schema.clone(), holds: false, sums: vec![], open: false };
+            Ok(Box::new(sum) as Box<dyn Combiner>)
+        };
+        let (file, index) = combine(&table, settings(1, 4 << 20, 2), Box::new(new)).expect("it combines");
+        assert_eq!(index.of_partition(0).len(), runs, "{distinct} keys");
+        assert_eq!(index.rows, distinct as u64);
+        let rows = read_rows(&table, &file, &index, 0);
+        let sums = table.groups(1).into_values().map(|rows| rows.iter().map(arrival).sum::<i64>());
+        assert_eq!(rows.iter().map(arrival).collect::<Vec<_>>(), sums.collect::<Vec<_>>());
     }
 }
 
@@ -152,7 +175,7 @@ fn what_a_combiner_returns_is_cut_into_batches() {
     let table = counting_table("key-", 100_000, 100_000);
     let rows: Vec<Row> = table.groups(1).into_values().flatten().collect();
     let returned: Vec<RecordBatch> = rows.chunks(60_000).map(|rows| batch_of(&table.schema, rows)).collect();
-    let rows_of_a_key = counting_table("key-", 125_000, 100_000);
+    let rows_of_a_key = counting_table("key-", 200_000, 100_000);
     let index = combine_table(&rows_of_a_key, returned).expect("they are in order");
     assert_eq!(index.rows, 100_000);
     let blocks = index.partitions[0].blocks.len();
@@ -164,8 +187,8 @@ fn many_rows_of_which_few_share_a_key_are_not_combined() {
     let left = |rows, keys| combine_table(&counting_table("key-", rows, keys), vec![]).expect("it combines").rows;
     assert_eq!(left(50_000, 50_000), 0);
     assert_eq!(left(50_001, 50_001), 50_001);
-    assert_eq!(left(124_999, 100_000), 124_999);
-    assert_eq!(left(125_000, 100_000), 0);
+    assert_eq!(left(99_999, 50_000), 99_999);
+    assert_eq!(left(100_000, 50_000), 0);
 }
 
 /// A table of batches that together take some 8 MB.

@@ -18,7 +18,10 @@ use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{RunIndex, RunReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder, partition_of};
+use super::{
+    Merge, PartitionIndex, RunIndex, RunReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
+    partition_of,
+};
 use crate::{schema::Schema, scratch::Scratch};
 
 /// More bytes than any test pushes.
@@ -56,8 +59,8 @@ impl Table {
         let encoder = KeyEncoder::new(&self.schema).expect("the schema has a key");
         for (rows, batch) in self.batches.iter().zip(self.batches()) {
             let keys = encoder.encode(&batch).expect("the batch has a key");
-            for (row, key) in rows.iter().zip(&keys) {
-                let partition = partition_of(key.data(), partitions);
+            for (row, key) in rows.iter().zip(keys.iter()) {
+                let partition = partition_of(key, partitions);
                 let key = row[..self.schema.key_fields].to_vec();
                 groups.entry((partition, key)).or_default().push(row.clone());
             }
@@ -185,17 +188,20 @@ fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, RunIndex) {
     (file.into(), index)
 }
 
-/// Returns one partition of a run file, handed over in pieces of `piece_bytes`.
-fn read(schema: &Schema, file: &Bytes, index: &RunIndex, partition: u32, piece_bytes: usize) -> SortedRun {
-    let Some(index) = index.partition(partition) else { return Box::new(std::iter::empty()) };
-    let range = index.range();
-    let bytes = file.slice(range.start as usize..range.end as usize);
-    let starts = (0..bytes.len()).step_by(piece_bytes);
-    let pieces: Vec<Bytes> = starts.map(|start| bytes.slice(start..bytes.len().min(start + piece_bytes))).collect();
-    Box::new(RunReader::new("test", schema, index, pieces.into_iter().map(Ok)))
+/// Returns the sorted runs that a run file has of one partition, handed over in pieces of `piece_bytes`.
+fn read(schema: &Schema, file: &Bytes, index: &RunIndex, partition: u32, piece_bytes: usize) -> Vec<SortedRun> {
+    let read = |run: &PartitionIndex| {
+        let range = run.range();
+        let bytes = file.slice(range.start as usize..range.end as usize);
+        let starts = (0..bytes.len()).step_by(piece_bytes);
+        let pieces: Vec<Bytes> = starts.map(|start| bytes.slice(start..bytes.len().min(start + piece_bytes))).collect();
+        Box::new(RunReader::new("test", schema, run, pieces.into_iter().map(Ok))) as SortedRun
+    };
+    index.of_partition(partition).iter().map(read).collect()
 }
 
+/// Returns the rows of one partition of a run file, sorted, whatever runs it has.
 fn read_rows(table: &Table, file: &Bytes, index: &RunIndex, partition: u32) -> Vec<Row> {
-    let batches = read(&table.schema, file, index, partition, 1000);
-    batches.flat_map(|batch| rows_of(&batch.expect("the file is sound"))).collect()
+    let merge = Merge::new(read(&table.schema, file, index, partition, 1000), &table.schema).expect("it has a key");
+    merge.flat_map(|groups| rows_of(&groups.expect("the file is sound").batch)).collect()
 }
