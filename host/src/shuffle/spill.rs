@@ -86,13 +86,13 @@ impl Spill {
     }
 
     /// Returns whether merging the runs brings so many rows of a key together that combining them pays: the first rows
-    /// of some partitions are merged to see.
-    pub(super) fn is_worth_combining(&self) -> Result<bool> {
+    /// of some partitions are merged to see, of at most `fan_in` runs.
+    pub(super) fn is_worth_combining(&self, fan_in: usize) -> Result<bool> {
+        let runs = 0..self.runs.len().min(fan_in.max(2));
         let (mut rows, mut keys) = (0, 0);
         for partition in 0..self.partitions.min(LOOK_PARTITIONS) {
-            if let Some(groups) =
-                Merge::new(self.of_partition(self.runs(), partition), &self.schema)?.next().transpose()?
-            {
+            let mut merge = Merge::new(self.of_partition(runs.clone(), partition), &self.schema)?;
+            if let Some(groups) = merge.next().transpose()? {
                 rows += groups.batch.num_rows();
                 keys += groups.group_ends.len();
             }

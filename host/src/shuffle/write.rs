@@ -102,7 +102,7 @@ impl ShuffleWriter {
                 buffer.drain_into(&mut run)?;
                 run
             }
-            Some(spill) if combiner.is_some() && spill.is_worth_combining()? => {
+            Some(spill) if combiner.is_some() && spill.is_worth_combining(settings.fan_in)? => {
                 let spill = spill.narrow(settings.fan_in, &mut combiner)?;
                 let mut run = run(new(&mut combiner)?)?;
                 spill.merge_into(spill.runs(), &mut run)?;
