@@ -33,13 +33,14 @@ impl Stores {
         })
     }
 
-    /// Opens the source a pipeline names.
+    /// Opens the source a pipeline names, whose listing may take half of `run.memory`.
     ///
     /// # Errors
     /// As [`SourceStore::open`].
     pub async fn source(pipeline: &Pipeline) -> Result<SourceStore> {
         let (source, options) = (&pipeline.source, &pipeline.store_options);
-        SourceStore::open(&source.location, &source.include, options).await
+        let opened = SourceStore::open(&source.location, &source.include, options).await?;
+        Ok(opened.within(pipeline.run.memory_bytes / 2))
     }
 
     /// Opens the run store a pipeline names.
@@ -62,4 +63,26 @@ impl Stores {
 fn open(pipeline: &Pipeline, location: &Location) -> Result<Store> {
     let store = Store::open(location, &pipeline.store_options)?;
     Ok(if pipeline.run.fsync { store.synced() } else { store })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_whose_listing_does_not_fit_is_refused_by_the_name_of_the_setting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
+        std::fs::create_dir(directory.path().join("in")).expect("created");
+        (0..100).for_each(|number| file(&format!("in/{number:03}"), "x\n"));
+        file("p.toml", "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\nmap = [{ plugin = 'a.wasm' }]\n");
+        let mut pipeline = Pipeline::load(&directory.path().join("p.toml"), &[], |_| None).expect("valid");
+        let source = Stores::source(&pipeline).await.expect("opens");
+        assert_eq!(source.list().await.expect("fits").len(), 100);
+        pipeline.run.memory_bytes = 8192;
+        let source = Stores::source(&pipeline).await.expect("opens");
+        let refused = source.list().await.expect_err("100 objects take more").to_string();
+        let which = "takes more than half of `run.memory`, which is 4.0 KiB (";
+        assert!(refused.starts_with("the listing of source `") && refused.contains(which), "{refused}");
+    }
 }

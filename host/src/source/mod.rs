@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
+use bytesize::ByteSize;
+use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -35,6 +36,9 @@ pub use lines::Origin;
 /// The step that rejects of the source name.
 pub const STEP: &str = "source";
 
+/// What an allocation takes besides its bytes.
+const ALLOCATION_BYTES: usize = 16;
+
 /// One object of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
@@ -54,6 +58,12 @@ impl Object {
     /// Returns what tells this version of it from others.
     pub fn version(&self) -> Version<'_> {
         Version { size: self.size, e_tag: self.e_tag.as_deref() }
+    }
+
+    /// Returns about how much memory it takes.
+    fn memory_bytes(&self) -> u64 {
+        let text = |text: &String| ALLOCATION_BYTES + text.capacity();
+        (size_of::<Self>() + text(&self.name) + self.e_tag.as_ref().map_or(0, text)) as u64
     }
 }
 
@@ -106,6 +116,8 @@ pub struct SourceStore {
     include: Option<GlobSet>,
     /// The one object the location names.
     only: Option<String>,
+    /// How much memory of the run the listing may take.
+    memory_bytes: u64,
 }
 
 impl SourceStore {
@@ -133,7 +145,13 @@ impl SourceStore {
     /// # Errors
     /// [`ErrorKind::Config`] for a pattern that is none.
     pub fn new(store: Store, include: &[String]) -> Result<Self> {
-        Ok(Self { store, include: compile(include)?, only: None })
+        Ok(Self { store, include: compile(include)?, only: None, memory_bytes: u64::MAX })
+    }
+
+    /// Returns the source as one whose listing may take so much memory: half of what a run may.
+    #[must_use]
+    pub fn within(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..self }
     }
 
     /// Returns the store that the names of objects are keys of.
@@ -144,19 +162,36 @@ impl SourceStore {
     /// Returns the source's objects, sorted by name. None at all is not an error here.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the location does not exist, and as [`Store::list`].
+    /// [`ErrorKind::Config`] when the location does not exist or there are too many objects, and as [`Store::list`].
     pub async fn list(&self) -> Result<Vec<Object>> {
-        let found: Vec<Listed> = match &self.only {
-            Some(key) => self.store.stat(key).await?.into_iter().collect(),
-            None => self.store.list("").try_collect().await?,
+        let mut found = match &self.only {
+            Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
+            None => self.store.list(""),
         };
-        let mut objects: Vec<Object> =
-            found.into_iter().filter(|found| self.contains(&found.key)).map(Object::from).collect();
+        let (mut objects, mut memory_bytes) = (Vec::new(), 0);
+        while let Some(found) = found.try_next().await? {
+            if self.contains(&found.key) {
+                let object = Object::from(found);
+                memory_bytes += object.memory_bytes();
+                if memory_bytes > self.memory_bytes {
+                    return Err(self.too_many(objects.len()));
+                }
+                objects.push(object);
+            }
+        }
         if objects.is_empty() && !self.store.prefix_exists().await? {
             return Err(Error::config(format!("source `{}` does not exist", self.store.name())));
         }
         objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(objects)
+    }
+
+    fn too_many(&self, listed: usize) -> Error {
+        let (source, memory) = (self.store.name(), ByteSize::b(self.memory_bytes).display().iec());
+        Error::config(format!(
+            "the listing of source `{source}` takes more than half of `run.memory`, which is {memory} ({listed} objects so \
+             far): raise `run.memory`, or take fewer objects with `source.include`"
+        ))
     }
 
     fn contains(&self, name: &str) -> bool {
