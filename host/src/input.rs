@@ -61,7 +61,10 @@ impl<'a> Input<'a> {
         mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let Self { context, worker, chunks } = self;
-        let next = || if chunks.is_waiting() { worker.wait(|| chunks.next()) } else { chunks.next() };
+        let next = || match chunks.is_waiting() {
+            true => worker.wait(|| chunks.next()),
+            false => spend(Work::Read, || chunks.next()),
+        };
         let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
         while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
             if take(Batch::Source(Box::new(batch)))?.is_break() {

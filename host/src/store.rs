@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    num::NonZeroU64,
     ops::Range,
     path::Path as LocalPath,
     sync::{
@@ -155,6 +156,17 @@ impl Store {
     /// Waits for something this store does. Only for threads that may wait; a local store does it right there.
     pub fn wait<F: Future>(&self, work: F) -> F::Output {
         if self.is_local() { blocking::wait(work) } else { blocking::wait_on_runtime(work) }
+    }
+
+    /// Tells the disk of a local store which bytes of an object will be read soon, so that nobody has to wait for them
+    /// then. Where there is none, or it cannot be told, nothing happens.
+    pub fn advise(&self, key: &str, range: Range<u64>) {
+        if let Some(directory) = &self.directory
+            && let Some(length) = range.end.checked_sub(range.start).and_then(NonZeroU64::new)
+        {
+            // Best effort by contract.
+            drop(advise(&directory.join(key), range.start, length));
+        }
     }
 
     /// Returns the store one level up, and the last part of the prefix, which is a key there; `None` at the root.
@@ -456,6 +468,17 @@ impl Store {
         };
         failure::classify(error).context(what)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn advise(file: &LocalPath, start: u64, length: NonZeroU64) -> io::Result<()> {
+    let file = std::fs::File::open(file)?;
+    Ok(rustix::fs::fadvise(file, start, Some(length), rustix::fs::Advice::WillNeed)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_: &LocalPath, _: u64, _: NonZeroU64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns whether an error says that there is no such object, though there is its bucket.

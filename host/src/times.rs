@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub enum Work {
     /// Waits for a worker.
     Wait,
-    /// Waits for data.
+    /// Waits for data, or reads it from the local disk.
     Read,
     /// Finds records and parses them.
     Decode,
@@ -48,7 +48,7 @@ pub enum Work {
 pub struct Times {
     /// Waiting for a worker.
     pub wait_us: u64,
-    /// Waiting for data.
+    /// Waiting for data, or reading it from the local disk.
     pub read_us: u64,
     /// Finding records and parsing them.
     pub decode_us: u64,

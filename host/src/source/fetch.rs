@@ -31,8 +31,8 @@ struct Pace {
 impl Pace {
     /// Requests are large enough, and enough of them under way, that latency does not matter.
     const REMOTE: Self = Self { get_bytes: 4 << 20, ahead_bytes: 16 << 20 };
-    /// There is hardly any latency, and memory that is used again at once is several times as fast as fresh memory.
-    const LOCAL: Self = Self { get_bytes: 512 << 10, ahead_bytes: 2 << 20 };
+    /// There is hardly any latency, and what was just read is still in the cache when it is decoded.
+    const LOCAL: Self = Self { get_bytes: 512 << 10, ahead_bytes: 1 << 20 };
 
     fn of(store: &Store) -> Self {
         if store.is_local() { Self::LOCAL } else { Self::REMOTE }
@@ -52,8 +52,8 @@ const GETS_IN_FLIGHT: usize = 16;
 /// How many chunks may wait for the worker; what bounds memory is [`Pace::ahead_bytes`].
 const CHUNKS_WAITING: usize = 64;
 
-/// How much is read without reading ahead.
-const LITTLE_BYTES: u64 = 1 << 20;
+/// How far ahead a local disk is told what will be read.
+const ADVISED_BYTES: u64 = 2 << 20;
 
 /// What [`fetch`] delivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +96,8 @@ impl fmt::Debug for Driver {
 }
 
 /// Starts to fetch the records of some shards, each given by its slices, in their order, reading ahead of whoever
-/// takes the chunks by at most 16 MiB, 2 MiB in a local store, also from one shard to the next. Call on the runtime.
-/// Shards of little data on local disk are read when the chunks are taken: handing them from thread to thread would
-/// take longer.
+/// takes the chunks by at most 16 MiB, also from one shard to the next. Call on the runtime. In a local store they are
+/// read when the chunks are taken, for handing them from thread to thread takes longer; the disk is told ahead.
 ///
 /// With the slices come objects, sorted by name, that they are of. A slice in which no record starts yields nothing.
 /// Each object must still be the version that was listed.
@@ -114,7 +113,6 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
         }
         shard_ends.push(reads.len());
     }
-    let bytes: u64 = reads.iter().map(|read| read.end - read.offset).sum();
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let fetch = Fetch { store: store.clone(), sender };
     let fetching = async move {
@@ -123,7 +121,7 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
             drop(fetch.sender.send(Err(error)).await);
         }
     };
-    let driver = if store.is_local() && bytes <= LITTLE_BYTES {
+    let driver = if store.is_local() {
         Driver::Taker(Some(fetching.boxed()))
     } else {
         Driver::Task { _task: AbortOnDropHandle::new(tokio::spawn(fetching)) }
@@ -303,6 +301,12 @@ impl Read {
         })
     }
 
+    /// Returns what a disk may fetch while this range is read and worked on: what it was not told with ranges before.
+    fn advised(&self, range: &Range<u64>) -> Range<u64> {
+        let start = if range.start == self.first_byte() { range.end } else { range.start + ADVISED_BYTES };
+        start..self.end.min(range.end + ADVISED_BYTES)
+    }
+
     /// Returns how much to read at first behind the end: little of it beside the slice itself, even if that is small.
     fn tail_bytes(&self) -> u64 {
         let (least, most) = TAIL_BYTES;
@@ -350,6 +354,7 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
         .map(move |(number, read, range, permit)| {
             let store = store.clone();
             async move {
+                store.advise(&read.object, read.advised(&range));
                 let got = store.get_range(&read.object, range.clone(), Some(read.version())).await;
                 let bytes = got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit }));
                 Part { number, read, range, bytes }

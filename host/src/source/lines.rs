@@ -84,10 +84,8 @@ pub(super) struct Sizes {
 #[derive(Debug)]
 pub(super) struct LineSplitter {
     sizes: Sizes,
-    /// The lines collected, the beginning of the one that is still coming, and room for more.
+    /// The lines collected, and the beginning of the one that is still coming.
     values: Vec<u8>,
-    /// How many bytes of `values` are lines.
-    filled: usize,
     /// How much room to make next: little at first, since a shard may be tiny.
     room: usize,
     /// Where each line starts in `values`, and where the last one ends.
@@ -116,7 +114,6 @@ impl LineSplitter {
         Self {
             sizes,
             values: Vec::new(),
-            filled: 0,
             room: ROOM_BYTES_MIN,
             offsets: collected,
             returns: Vec::new(),
@@ -161,31 +158,33 @@ impl LineSplitter {
     #[inline(always)]
     fn append(&mut self, data: &[u8], part: Range<usize>) {
         let length = part.len();
-        let from = data[part.start..].first_chunk::<SHORT_BYTES>();
-        let to = self.values.get_mut(self.filled..).and_then(|free| free.first_chunk_mut::<SHORT_BYTES>());
-        match (from, to) {
+        match data[part.start..].first_chunk::<SHORT_BYTES>() {
             // Copying a fixed length, whatever comes behind the line, is several times as fast as the exact one.
-            (Some(from), Some(to)) if length <= SHORT_BYTES => *to = *from,
+            Some(from) if length <= SHORT_BYTES && self.values.capacity() - self.values.len() >= SHORT_BYTES => {
+                let filled = self.values.len() + length;
+                self.values.extend_from_slice(from);
+                self.values.truncate(filled);
+            }
             _ => self.append_long(&data[part]),
         }
-        self.filled += length;
     }
 
     #[inline(never)]
     fn append_long(&mut self, data: &[u8]) {
-        let end = self.filled + data.len();
-        if self.values.len() < end {
-            self.values.resize((self.room + SHORT_BYTES).max(end + end / 2), 0);
+        if self.values.capacity() - self.values.len() < data.len() + SHORT_BYTES {
+            let end = self.values.len() + data.len();
+            let capacity = (self.room + SHORT_BYTES).max(end + end / 2);
+            self.values.reserve_exact(capacity - self.values.len());
             self.room = self.batch_bytes().min(self.room * 8);
         }
-        self.values[self.filled..end].copy_from_slice(data);
+        self.values.extend_from_slice(data);
     }
 
     /// Takes the carriage return off the line that just ended.
     #[inline(always)]
     fn strip_return(&mut self) {
-        if self.filled > self.collected() && self.values[self.filled - 1] == b'\r' {
-            self.filled -= 1;
+        if self.values.len() > self.collected() && self.values.last() == Some(&b'\r') {
+            self.values.pop();
             self.returns.push(u32::try_from(self.lines()).expect(SMALL));
         }
     }
@@ -208,8 +207,7 @@ impl LineSplitter {
         if self.full {
             next.carry(self);
         }
-        let mut batch = std::mem::replace(self, next);
-        batch.values.truncate(batch.filled);
+        let batch = std::mem::replace(self, next);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(batch.offsets));
         let records = BinaryArray::new(offsets, batch.values.into(), None);
         Lines { records, bytes: batch.bytes, returns: batch.returns, segments: batch.segments }
@@ -230,11 +228,10 @@ impl LineSplitter {
         let length = self.position - offset;
         before.bytes -= length;
         let cut = before.collected();
-        self.append_long(&before.values[cut..before.filled]);
-        self.filled = before.filled - cut;
-        before.filled = cut;
+        self.append_long(&before.values[cut..]);
+        before.values.truncate(cut);
         self.segments.push(Segment { first_line: 0, object: Arc::clone(&self.object), offset });
-        self.offsets.push(offset_of(self.filled));
+        self.offsets.push(offset_of(self.values.len()));
         (self.bytes, self.cost) = (length, self.cost_of(length));
     }
 
@@ -244,7 +241,7 @@ impl LineSplitter {
         let length = self.position - self.line_start;
         let cost = self.cost_of(length);
         self.full = self.lines() > 0 && self.cost + cost > self.sizes.batch;
-        self.offsets.push(offset_of(self.filled));
+        self.offsets.push(offset_of(self.values.len()));
         self.cost += cost;
         self.bytes += length;
         self.line_start = self.position;

@@ -32,6 +32,15 @@ fn store_of(objects: &[(&str, &[u8])]) -> (Store, Vec<Object>) {
     (store, listed.expect("lists"))
 }
 
+/// Makes the same of one object on local disk, which is read in another way.
+fn local_store_of(directory: &std::path::Path, name: &str, bytes: &[u8]) -> (Store, Vec<Object>) {
+    std::fs::write(directory.join(name), bytes).expect("writes");
+    let location = Location { written: "local".to_owned(), url: format!("file://{}/", directory.display()) };
+    let store = Store::open(&location, &BTreeMap::new()).expect("opens");
+    let listed = RUNTIME.block_on(async { SourceStore::new(store.clone(), &[])?.list().await });
+    (store, listed.expect("lists"))
+}
+
 fn slice(object: &str, start: usize, end: usize) -> Slice {
     Slice { object: object.to_owned(), offset: start as u64, length: (end - start) as u64 }
 }
@@ -183,10 +192,12 @@ fn records_longer_than_a_read_are_whole() {
     let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 9 * MIB, 4 * MIB - 1, 1, 64 << 10];
     let data: Vec<u8> = sizes.iter().flat_map(|size| [vec![b'x'; *size], b"\n".to_vec()].concat()).collect();
     let expected = lines_of("a", &data);
-    let (store, objects) = store_of(&[("a", &data)]);
-    for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..18).map(|cut| cut * MIB).collect()] {
-        let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
-        assert!(found == expected, "cut at {cuts:?}");
+    let directory = tempfile::tempdir().expect("a directory");
+    for (store, objects) in [store_of(&[("a", &data)]), local_store_of(directory.path(), "a", &data)] {
+        for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..18).map(|cut| cut * MIB).collect()] {
+            let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
+            assert!(found == expected, "cut at {cuts:?} in `{}`", store.name());
+        }
     }
 }
 
