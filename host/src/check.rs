@@ -6,7 +6,7 @@ use crate::{
     pipeline::{Pipeline, Split, Step},
     plugin::{Cache, Engine, Plugin},
     source::{Object, SourceStore},
-    split::{check_splitter, split_by_size},
+    split::{check_splitter, count_shards},
     steps::Steps,
     stores::Stores,
 };
@@ -67,15 +67,6 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
         bytes: objects.iter().map(|object| object.size).sum(),
         shards,
     })
-}
-
-fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
-    let mut shards = 0;
-    split_by_size(objects, target_size, |_, _| {
-        shards += 1;
-        Ok(())
-    })?;
-    Ok(shards)
 }
 
 /// Lists the source's objects, by name.

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, io::Cursor, ops::Range, sync::Arc};
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
 use bytes::Bytes;
+use bytesize::ByteSize;
 
 use crate::{
     blocking,
@@ -67,10 +68,30 @@ pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, n
 }
 
 fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+    count_shards(objects, target_size)?;
     split_by_size(objects, target_size, |slices, objects| {
         writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
     })?;
     writer.finish()
+}
+
+/// Returns how many shards [`split_by_size`] makes.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when they are more than a run may have.
+pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
+    let mut shards = 0;
+    split_by_size(objects, target_size, |_, _| {
+        shards += 1;
+        if shards <= u64::from(SHARDS_MAX) {
+            return Ok(());
+        }
+        let size = ByteSize::b(target_size).display().iec();
+        Err(Error::config(format!(
+            "`split.target_size` of {size} divides the source into more than {SHARDS_MAX} shards: raise it"
+        )))
+    })?;
+    Ok(shards)
 }
 
 /// Cuts large objects into equal slices of at most `target_size` bytes, one a shard, and packs neighbouring small ones
@@ -390,6 +411,14 @@ mod tests {
         let objects: Vec<Object> = (0..25_000).map(|number| object(&format!("{number:05}"), 1)).collect();
         let shards: Vec<usize> = split(&objects, 1 << 30).iter().map(Vec::len).collect();
         assert_eq!(shards, [10_000, 10_000, 5_000]);
+    }
+
+    #[test]
+    fn more_shards_than_a_run_may_have_are_refused() {
+        let objects = [object("a", u64::from(SHARDS_MAX) - 1), object("b", 2)];
+        assert_eq!(count_shards(&objects, 2).expect("fits"), u64::from(SHARDS_MAX) / 2 + 1);
+        let refused = count_shards(&objects, 1).expect_err("one too many").to_string();
+        assert_eq!(refused, "`split.target_size` of 1 B divides the source into more than 10000000 shards: raise it");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The kinds of work that the manifest tells apart, waiting excepted.
-pub(crate) const KINDS: [&str; 11] =
-    ["decode", "copy_in", "guest", "copy_out", "check", "sort", "spill", "merge", "write", "commit", "other"];
+/// The kinds of work that the manifest tells apart, but waiting for a worker: of files on local disk, reading is work.
+pub(crate) const KINDS: [&str; 12] =
+    ["read", "decode", "copy_in", "guest", "copy_out", "check", "sort", "spill", "merge", "write", "commit", "other"];
 
 /// Microseconds that the attempts of a run worked, by kind.
 #[derive(Debug, Clone, Copy)]
