@@ -2,7 +2,7 @@
 //!
 //! Owns how much is collected, and that rows are combined on the way where their keys have many.
 
-use std::{io::Write, mem, slice};
+use std::{io::Write, mem};
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
@@ -27,13 +27,16 @@ use crate::{
 /// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// The same where chunks are combined: the more rows are combined at once, the fewer are left.
-const COMBINED_CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// How many bytes are combined at once: the more rows, the fewer are left.
+const COMBINED_BYTES: usize = 4 * 1024 * 1024;
+
+/// The same as [`CHUNK_BYTES`], of rows that are combined, and so not kept for long.
+const COMBINED_CHUNK_BYTES: usize = 128 * 1024;
 
 /// So many rows are combined in any case.
 const COMBINED_ROWS: usize = 50_000;
 
-/// A chunk is combined if its keys have at least so many rows on average: what is left is little then.
+/// Rows are combined if their keys have at least so many rows on average: what is left is little then.
 const ROWS_PER_KEY_MIN: usize = 3;
 
 /// The rows collected so far.
@@ -45,7 +48,7 @@ pub(super) struct SortBuffer {
     small_bytes: usize,
     chunks: Vec<Chunk>,
     chunk_bytes: usize,
-    /// Whether chunks are combined as they come.
+    /// Whether rows are combined as they come.
     combines: bool,
 }
 
@@ -67,7 +70,7 @@ impl SortBuffer {
 
     /// Returns whether the rows, their keys and what sorting them takes have reached `memory_bytes`.
     pub(super) fn is_full(&self, memory_bytes: u64) -> bool {
-        // A push adds at most two chunks for every `ROWS_MAX` rows, so the second bound leaves room for one more.
+        // A push adds far fewer chunks than the second bound leaves room for.
         (self.small_bytes + self.chunk_bytes) as u64 >= memory_bytes || self.chunks.len() >= CHUNKS_MAX / 2
     }
 
@@ -76,13 +79,13 @@ impl SortBuffer {
         if batch.schema_ref() != &self.schema.fields {
             return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
         }
-        let chunk_bytes = if self.combines && combiner.is_some() { COMBINED_CHUNK_BYTES } else { CHUNK_BYTES };
+        let bytes_max = if self.combines && combiner.is_some() { COMBINED_BYTES } else { CHUNK_BYTES };
         let bytes = RowSizes::new(&batch).total();
-        if self.small_bytes + bytes >= chunk_bytes {
-            self.join_small(combiner)?;
+        if self.small_bytes + bytes >= bytes_max {
+            self.add_small(combiner)?;
         }
-        if bytes >= chunk_bytes {
-            return self.add_rows(&batch, combiner);
+        if bytes >= bytes_max {
+            return self.add_batches(vec![batch], combiner);
         }
         if batch.num_rows() > 0 {
             self.small_bytes += bytes;
@@ -91,43 +94,60 @@ impl SortBuffer {
         Ok(())
     }
 
-    fn join_small(&mut self, combiner: &mut Option<NewCombiner>) -> Result<()> {
+    fn add_small(&mut self, combiner: &mut Option<NewCombiner>) -> Result<()> {
         self.small_bytes = 0;
-        let rows = join(&self.schema, &mem::take(&mut self.small))?;
-        self.add_rows(&rows, combiner)
+        let small = mem::take(&mut self.small);
+        self.add_batches(small, combiner)
     }
 
-    fn add_rows(&mut self, rows: &RecordBatch, combiner: &mut Option<NewCombiner>) -> Result<()> {
-        for start in (0..rows.num_rows()).step_by(ROWS_MAX) {
-            let batch = rows.slice(start, ROWS_MAX.min(rows.num_rows() - start));
-            let chunk = Chunk::new(batch, &self.encoder)?;
-            match combiner.as_mut().filter(|_| self.combines) {
-                Some(combiner) => self.add_combined(chunk, combiner)?,
-                None => self.add(chunk),
+    fn add_batches(&mut self, batches: Vec<RecordBatch>, combiner: &mut Option<NewCombiner>) -> Result<()> {
+        match combiner.as_mut().filter(|_| self.combines && !batches.is_empty()) {
+            Some(combiner) => self.add_combined(self.chunks_of(batches, COMBINED_CHUNK_BYTES)?, combiner),
+            None => {
+                self.chunks_of(batches, CHUNK_BYTES)?.into_iter().for_each(|chunk| self.add(chunk));
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    /// Combines the rows of a chunk before they are added, if their keys have enough of them. Once they have not, no
-    /// other chunk is looked at.
-    fn add_combined(&mut self, chunk: Chunk, combiner: &mut NewCombiner) -> Result<()> {
-        let groups = Groups::find(slice::from_ref(&chunk), self.partitions);
-        let Some(groups) = groups.filter(|groups| groups.len() * ROWS_PER_KEY_MIN <= chunk.rows()) else {
+    /// Joins neighbouring batches to chunks of at least so many bytes; larger batches are chunks as they are.
+    fn chunks_of(&self, batches: Vec<RecordBatch>, bytes_min: usize) -> Result<Vec<Chunk>> {
+        let (mut chunks, mut small, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let last = batches.len().saturating_sub(1);
+        for (number, batch) in batches.into_iter().enumerate() {
+            bytes += RowSizes::new(&batch).total();
+            small.push(batch);
+            if number < last && bytes < bytes_min {
+                continue;
+            }
+            let rows = join(&self.schema, &mem::take(&mut small))?;
+            bytes = 0;
+            for start in (0..rows.num_rows()).step_by(ROWS_MAX) {
+                let batch = rows.slice(start, ROWS_MAX.min(rows.num_rows() - start));
+                chunks.push(Chunk::new(batch, &self.encoder)?);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Combines rows before they are added, if their keys have enough of them. Once they have not, no others are looked
+    /// at.
+    fn add_combined(&mut self, chunks: Vec<Chunk>, combiner: &mut NewCombiner) -> Result<()> {
+        let rows: usize = chunks.iter().map(Chunk::rows).sum();
+        let groups = Groups::find(&chunks, self.partitions);
+        let Some(groups) = groups.filter(|groups| groups.len() * ROWS_PER_KEY_MIN <= rows) else {
             self.combines = false;
-            self.add(chunk);
+            chunks.into_iter().for_each(|chunk| self.add(chunk));
             return Ok(());
         };
         let (mut combiner, mut combined) = (combiner()?, Vec::new());
-        let chunks = [chunk];
         let mut sorted = Cutter::new(Sorted::groups(&chunks, &groups), &chunks);
         while let Some((_, rows)) = sorted.next(&chunks, true)? {
             combined.extend(combiner.process(&rows.batch, &rows.group_ends, rows.last_group_continues)?);
         }
         combined.extend(combiner.finish()?);
         combined.iter().try_for_each(|batch| check_combined(batch, &self.schema))?;
-        let rows = join(&self.schema, &combined)?;
-        self.add_rows(&rows, &mut None)
+        self.add_batches(combined, &mut None)
     }
 
     fn add(&mut self, chunk: Chunk) {
@@ -138,7 +158,7 @@ impl SortBuffer {
 
     /// Hands all rows to `run`, sorted, and forgets them.
     pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
-        self.join_small(&mut None)?;
+        self.add_small(&mut None)?;
         self.chunk_bytes = 0;
         spend(Work::Sort, || {
             let chunks = mem::take(&mut self.chunks);

@@ -53,11 +53,8 @@ impl Groups {
                     return None;
                 }
             }
-            if groups.too_many() {
-                return None;
-            }
         }
-        Some(groups)
+        (!groups.too_many()).then_some(groups)
     }
 
     /// Returns whether there are too many groups for the rows seen so far.

@@ -193,14 +193,20 @@ fn many_rows_of_which_few_share_a_key_are_not_combined() {
 
 /// A table of batches that together take some 8 MB.
 fn large_table(distinct: usize) -> Table {
+    table_in_batches(distinct, 50_000)
+}
+
+fn table_in_batches(distinct: usize, batch_rows: usize) -> Table {
     let Table { schema, batches } = counting_table("key-", 400_000, distinct);
-    Table { schema, batches: batches[0].chunks(50_000).map(<[Row]>::to_vec).collect() }
+    Table { schema, batches: batches[0].chunks(batch_rows).map(<[Row]>::to_vec).collect() }
 }
 
 #[test]
 fn rows_are_combined_as_they_come_while_keys_have_many() {
-    for (distinct, opened) in [(100, 2), (20_000, 2), (100_000, 1)] {
-        let table = large_table(distinct);
+    for (distinct, batch_rows, opened) in
+        [(100, 50_000, 2), (20_000, 50_000, 2), (20_000, 700, 2), (100_000, 50_000, 1)]
+    {
+        let table = table_in_batches(distinct, batch_rows);
         let (schema, count) = (table.schema.clone(), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&count);
         let new = move || {
@@ -208,7 +214,7 @@ fn rows_are_combined_as_they_come_while_keys_have_many() {
             Ok(Box::new(Sum { schema: schema.clone(), holds: false, sums: vec![], open: false }) as Box<dyn Combiner>)
         };
         let (file, index) = combine(&table, settings(1, PLENTY, 2), Box::new(new)).expect("it combines");
-        assert_eq!(count.load(Ordering::Relaxed), opened, "{distinct} keys");
+        assert_eq!(count.load(Ordering::Relaxed), opened, "{distinct} keys in batches of {batch_rows} rows");
         let rows = read_rows(&table, &file, &index, 0);
         let sums = table.groups(1).into_values().map(|rows| rows.iter().map(arrival).sum::<i64>());
         assert_eq!(rows.iter().map(arrival).collect::<Vec<_>>(), sums.collect::<Vec<_>>());
