@@ -8,9 +8,11 @@ use crate::{
     text,
 };
 
-/// Past either of these the counts are emitted and counting starts anew: with what a table takes on top, some 64 MiB.
+/// Past any of these the counts are emitted and counting starts anew: with what a table takes on top, some 64 MiB.
 const TEXTS_MAX: usize = 512 * 1024;
 const LONG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A slot holds as many more as are queued.
+const COUNT_MAX: u32 = u32::MAX - QUEUE as u32;
 
 /// How many texts are counted together: about as many memory accesses as a processor has under way at a time.
 const QUEUE: usize = 32;
@@ -39,18 +41,16 @@ pub struct Counts {
 struct Slot {
     /// One more than the text's length; 0 means the slot is free.
     length: u32,
-    /// Where a text that does not fit starts in `Counts::long`.
-    start: u32,
-    /// The first words of a [`Short`], or the hash of a longer text.
+    count: u32,
+    /// The words of a [`Short`] pair, or the hash of a longer text and where it starts in `Counts::long`.
     words: [u64; 2],
-    count: i64,
 }
 
 /// A short text and its hash.
 #[derive(Clone, Copy, Debug)]
 struct Queued {
     text: Short,
-    hash: u32,
+    hash: u64,
 }
 
 impl Default for Counts {
@@ -106,7 +106,7 @@ impl Counts {
 
     #[inline]
     fn enqueue(&mut self, text: Short, out: &mut Output) -> Result<(), StepError> {
-        self.queue.push(Queued { text, hash: text.hash() as u32 });
+        self.queue.push(Queued { text, hash: text.hash() });
         if self.queue.len() < QUEUE { Ok(()) } else { self.count_queue(out) }
     }
 
@@ -115,41 +115,43 @@ impl Counts {
         let mask = self.slots.len() - 1;
         // Nobody needs the result, but the slots are on their way when they are needed.
         black_box(self.queue.iter().fold(0, |all, text| all ^ self.slots[text.hash as usize & mask].length));
+        let mut full = false;
         for Queued { text, hash } in self.queue.drain(..) {
             let Self { slots, long, used, .. } = self;
             let (length, [first, second, ..]) = (text.length + 1, text.words);
+            let words = if text.is_pair() { [first, second] } else { [hash, long.len() as u64] };
             let same = |slot: &Slot| {
-                (slot.length, slot.words) == (length, [first, second])
-                    && (text.is_pair() || text.ends_like(slot.long(long)))
+                (slot.length, slot.words[0]) == (length, words[0])
+                    && if text.is_pair() { slot.words[1] == words[1] } else { text.is(slot.long(long)) }
             };
             let slot = find(slots, hash as usize, same);
             if slot.length == 0 {
-                let start = long.len() as u32;
+                *slot = Slot { length, count: 0, words };
                 if !text.is_pair() {
                     text.append_to(long);
                 }
-                *slot = Slot { length, start, words: [first, second], count: 0 };
                 *used += 1;
             }
             slot.count += 1;
+            full |= slot.count > COUNT_MAX;
         }
-        Ok(())
+        if full { self.emit_slots(out) } else { Ok(()) }
     }
 
     fn add_long(&mut self, text: &[u8], out: &mut Output) -> Result<(), StepError> {
         self.make_room(1, text.len(), out)?;
         let hash = short::hash(text);
-        let (length, words) = (text.len() as u32 + 1, [hash, 0]);
+        let length = text.len() as u32 + 1;
         let Self { slots, long, used, .. } = self;
-        let same = |slot: &Slot| (slot.length, slot.words) == (length, words) && short::equal(slot.long(long), text);
+        let same = |slot: &Slot| (slot.length, slot.words[0]) == (length, hash) && short::equal(slot.long(long), text);
         let slot = find(slots, hash as usize, same);
         if slot.length == 0 {
-            *slot = Slot { length, start: long.len() as u32, words, count: 0 };
+            *slot = Slot { length, count: 0, words: [hash, long.len() as u64] };
             long.extend_from_slice(text);
             *used += 1;
         }
         slot.count += 1;
-        Ok(())
+        if slot.count > COUNT_MAX { self.emit_slots(out) } else { Ok(()) }
     }
 
     /// Sees to it that so many more texts, and so many more bytes of long ones, can be held.
@@ -161,7 +163,7 @@ impl Counts {
         if slots > self.slots.len() {
             let before = std::mem::replace(&mut self.slots, vec![Slot::default(); slots]);
             for slot in before.into_iter().filter(|slot| slot.length > 0) {
-                *find(&mut self.slots, slot.hash(&self.long), |_| false) = slot;
+                *find(&mut self.slots, slot.hash(), |_| false) = slot;
             }
         }
         Ok(())
@@ -171,7 +173,7 @@ impl Counts {
         for slot in self.slots.iter_mut().filter(|slot| slot.length > 0) {
             let pair = slot.pair();
             let text = str::from_utf8(slot.text(&pair, &self.long)).expect("only text is counted");
-            out.emit((text, slot.count))?;
+            out.emit((text, i64::from(slot.count)))?;
             *slot = Slot::default();
         }
         self.used = 0;
@@ -192,10 +194,10 @@ fn find(slots: &mut [Slot], hash: usize, same: impl Fn(&Slot) -> bool) -> &mut S
 }
 
 impl Slot {
-    fn hash(&self, long: &[u8]) -> usize {
-        let pair = self.pair();
-        let text = self.text(&pair, long);
-        Short::new(text).map_or_else(|| short::hash(text), Short::hash) as usize
+    fn hash(&self) -> usize {
+        let (length, [first, second]) = (self.length - 1, self.words);
+        let pair = Short { length, words: [first, second, 0, 0] };
+        (if pair.is_pair() { pair.hash() } else { first }) as usize
     }
 
     /// Returns the text, which is in the pair if it fits.
@@ -206,7 +208,7 @@ impl Slot {
     /// Returns the text that does not fit the slot.
     #[inline]
     fn long<'a>(&self, long: &'a [u8]) -> &'a [u8] {
-        let (start, length) = (self.start as usize, self.length as usize - 1);
+        let (start, length) = (self.words[1] as usize, self.length as usize - 1);
         &long[start..start + length]
     }
 
@@ -286,6 +288,42 @@ mod tests {
         let outcome = count([b"\xff".as_slice(), b"a", b"0123456789abcdef\xff", b"a"]);
         assert_eq!(outcome.rows, rows([("a", 2)]));
         assert_eq!(outcome.rejects.len(), 2);
+    }
+
+    /// Counts lines as if there had been nearly as many before as can be held.
+    struct CountOn(CountLines);
+
+    impl LineMapper for CountOn {
+        type Config = NoConfig;
+
+        fn open(config: NoConfig, context: &Context) -> Result<Self, StepError> {
+            CountLines::open(config, context).map(Self)
+        }
+
+        fn schema(&self) -> Schema {
+            self.0.schema()
+        }
+
+        fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+            self.0.map(line, out)?;
+            self.0.0.count_queue(out)?;
+            let new = self.0.0.slots.iter_mut().filter(|slot| slot.count == 1);
+            new.for_each(|slot| slot.count = COUNT_MAX - 1);
+            Ok(())
+        }
+
+        fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+            self.0.finish(out)
+        }
+    }
+
+    #[test]
+    fn more_of_a_text_than_a_slot_holds_are_counted_in_several_rows() -> Result<(), StepError> {
+        for text in ["a", "a text of 24 characters.", "a text of more than thirty-two characters"] {
+            let outcome = map_lines::<CountOn>(json!({}), [text; 4])?;
+            assert_eq!(outcome.rows, rows([(text, i64::from(COUNT_MAX) + 1), (text, i64::from(COUNT_MAX) - 1)]));
+        }
+        Ok(())
     }
 
     #[test]

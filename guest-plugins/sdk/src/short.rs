@@ -52,10 +52,15 @@ impl Short {
         self.length as usize <= Self::PAIR
     }
 
-    /// Returns whether a byte string of its length, longer than a pair, ends like it.
+    /// Returns whether a byte string of its length, longer than a pair, is it.
     #[inline]
-    pub(crate) fn ends_like(self, other: &[u8]) -> bool {
-        other.last_chunk::<{ Self::PAIR }>().is_some_and(|last| [first_word(last), last_word(last)] == self.words[2..])
+    pub(crate) fn is(self, other: &[u8]) -> bool {
+        match (other.first_chunk::<{ Self::PAIR }>(), other.last_chunk::<{ Self::PAIR }>()) {
+            (Some(first), Some(last)) => {
+                [first_word(first), last_word(first), first_word(last), last_word(last)] == self.words
+            }
+            _ => false,
+        }
     }
 
     /// Appends the byte string.
@@ -219,6 +224,19 @@ mod tests {
                 assert!(!equal(&string, &other), "length {}, byte {position}", string.len());
             }
             assert!(!equal(&string, &[&string, &[0][..]].concat()));
+        }
+    }
+
+    #[test]
+    fn a_short_string_is_one_when_every_byte_is() {
+        for string in strings().filter(|string| (Short::PAIR + 1..=Short::BYTES_MAX).contains(&string.len())) {
+            let short = Short::new(&string).expect("it is short");
+            assert!(short.is(&string));
+            for position in 0..string.len() {
+                let mut other = string.clone();
+                other[position] ^= 0x80;
+                assert!(!short.is(&other), "length {}, byte {position}", string.len());
+            }
         }
     }
 

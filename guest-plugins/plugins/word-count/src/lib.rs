@@ -39,8 +39,9 @@ impl LineMapper for WordCount {
     }
 
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
-        if line.is_ascii() {
-            return self.count_ascii(line, out);
+        self.fill_blocks(line);
+        if self.blocks.iter().fold(0, |all, byte| all | byte).is_ascii() {
+            return self.count_ascii(out);
         }
         let Ok(line) = str::from_utf8(line) else {
             return out.reject("the line is not UTF-8");
@@ -57,31 +58,42 @@ impl LineMapper for WordCount {
 }
 
 impl WordCount {
-    /// Counts the words of a line without other characters than ASCII's: most lines, and several times as fast.
-    fn count_ascii(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+    fn fill_blocks(&mut self, line: &[u8]) {
         self.blocks.clear();
         self.blocks.extend_from_slice(line);
+        // The last word ends before the line does, and has as much behind it as `Counts` reads at a time.
+        self.blocks.resize((line.len() + Counts::ROOM).next_multiple_of(BLOCK), b' ');
+    }
+
+    /// Counts the words of a line without other characters than ASCII's: most lines, and several times as fast.
+    fn count_ascii(&mut self, out: &mut Output) -> Result<(), StepError> {
         if self.lowercase {
             self.blocks.make_ascii_lowercase();
         }
-        // The last word ends before the line does, and has as much behind it as `Counts` reads at a time.
-        self.blocks.resize((line.len() + Counts::ROOM).next_multiple_of(BLOCK), b' ');
-        let (mut word_goes_on, mut start) = (0, None);
+        let (mut word_goes_on, mut open) = (0, None);
         for (block, base) in self.blocks.as_chunks().0.iter().zip((0..).step_by(BLOCK)) {
             let in_word = alphanumeric(block);
-            let mut edges = in_word ^ (in_word << 1 | word_goes_on);
+            let behind_word = in_word << 1 | word_goes_on;
             word_goes_on = in_word >> (BLOCK - 1);
-            while edges > 0 {
-                let edge = base + edges.trailing_zeros() as usize;
-                edges &= edges - 1;
-                match start.take() {
-                    None => start = Some(edge),
-                    Some(start) => _ = self.counts.add_part(&self.blocks, start..edge, out)?,
-                }
+            let (mut starts, mut ends) = (in_word & !behind_word, behind_word & !in_word);
+            while ends > 0 {
+                let start = open.take().unwrap_or_else(|| base + take_lowest(&mut starts));
+                let end = base + take_lowest(&mut ends);
+                self.counts.add_part(&self.blocks, start..end, out)?;
+            }
+            if starts > 0 {
+                open = Some(base + take_lowest(&mut starts));
             }
         }
         Ok(())
     }
+}
+
+/// Returns which is the lowest bit that is set, and clears it.
+fn take_lowest(bits: &mut u64) -> usize {
+    let lowest = bits.trailing_zeros() as usize;
+    *bits &= *bits - 1;
+    lowest
 }
 
 /// Returns which bytes are alphanumeric characters of ASCII, a bit each, the first the lowest.
