@@ -21,8 +21,8 @@ const QUEUE: usize = 32;
 /// occurrence.
 ///
 /// Emits rows of a text and its count: `Schema::new().key("type", Text).value("count", Int64)`. When there are too many
-/// different texts to hold, those so far are emitted and counted on from 0, so a text may be emitted more than once;
-/// the reduce step adds its counts up.
+/// different texts to hold, or some four billion of one, those so far are emitted and counted on from 0, so a text may be
+/// emitted more than once; the reduce step adds its counts up.
 ///
 /// The same input gives the same rows in the same order, on every run and every machine.
 #[derive(Debug)]

@@ -55,6 +55,7 @@ impl Short {
     /// Returns whether a byte string of its length, longer than a pair, is it.
     #[inline]
     pub(crate) fn is(self, other: &[u8]) -> bool {
+        // Its length is known, so it is not looked at again as `new` would: counting lines took a sixth longer that way.
         match (other.first_chunk::<{ Self::PAIR }>(), other.last_chunk::<{ Self::PAIR }>()) {
             (Some(first), Some(last)) => {
                 [first_word(first), last_word(first), first_word(last), last_word(last)] == self.words
