@@ -7,7 +7,6 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::Mutex,
-    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -38,11 +37,7 @@ impl Browser {
         command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let driver = command.spawn().expect("the driver starts");
         let mut browser = Self { driver, port, session: String::new(), _temporary: temporary };
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "the driver does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_for_server(&mut browser.driver, port);
         // The browser's own sandbox needs rights that containers and root do not have; the pages are ours.
         let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"];
         let capabilities = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });

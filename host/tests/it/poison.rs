@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, etl_host_command};
+use crate::support::{Ended, NONE, Project, batch_timeout, etl_host_command};
 
 /// Trips over lines with `poison`, and counts the words of the others in its memory.
 const WORDS: &str = r#"
@@ -92,9 +92,10 @@ fn many_poison_records_of_a_batch_are_found_at_once() {
 
 /// Maps three lines, the second of which makes `crimes` fail.
 fn commit(crime: &str, more: &str) -> (Project, Ended) {
+    let batch_timeout = batch_timeout(crime, "500ms");
     let pipeline = format!(
         "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\", on = \"bad\" {more} }}, max_rejects = 1, \
-         limits = {{ memory = \"32MiB\", timeout = \"20s\", batch_timeout = \"500ms\", output = \"8MiB\" }}, \
+         limits = {{ memory = \"32MiB\", timeout = \"2h\", batch_timeout = \"{batch_timeout}\", output = \"8MiB\" }}, \
          retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
     );
     let project = Project::of(&pipeline).file("input/a.txt", "good\nbad\nfine\n");

@@ -1,10 +1,6 @@
 //! The sandbox: a plugin gets nothing of the real world.
 
-use std::{
-    collections::BTreeMap,
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::TcpListener};
 
 use crate::support::{NONE, Project};
 
@@ -74,8 +70,7 @@ fn different_shards_get_different_random_numbers() {
 
 #[test]
 fn sleeping_takes_no_time() {
-    let started = Instant::now();
-    let found = probe(&["sleep 3600000"]);
-    assert!(found["sleep 3600000"].starts_with("ok: "), "{found:?}");
-    assert!(started.elapsed() < Duration::from_secs(600));
+    const TEN_YEARS: &str = "sleep 315360000000";
+    let found = probe(&[TEN_YEARS]);
+    assert!(found[TEN_YEARS].starts_with("ok: "), "{found:?}");
 }

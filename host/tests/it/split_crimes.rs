@@ -1,6 +1,6 @@
 //! What splitters and combiners must not do is named, and nothing comes of it.
 
-use crate::support::{NONE, Project};
+use crate::support::{NONE, Project, batch_timeout};
 
 #[test]
 fn a_splitter_cannot_add_shards_the_source_does_not_have() {
@@ -25,9 +25,10 @@ fn a_splitter_cannot_add_shards_the_source_does_not_have() {
         ("panic", "panicked in `split`"),
     ] {
         let (mode, count) = mode.split_once(" #").unwrap_or((mode, "1000000"));
+        let batch_timeout = batch_timeout(mode, "1s");
         let pipeline = format!(
             "split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"{mode}\", count = {count} }}, retry = {{ attempts = 1 }}, \
-             limits = {{ batch_timeout = \"1s\", output = \"64KiB\" }} }}\n\
+             limits = {{ timeout = \"2h\", batch_timeout = \"{batch_timeout}\", output = \"64KiB\" }} }}\n\
              map = [{{ plugin = \"plugin:count_by_type\" }}]"
         );
         let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");

@@ -7,7 +7,6 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Mutex, OnceLock},
-    time::{Duration, Instant},
 };
 
 use etl_host::{pipeline::Location, store::Store};
@@ -44,12 +43,8 @@ impl S3 {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let mut command = Command::new(python().with_file_name("moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let s3 = Self { server: command.spawn().expect("the server starts"), port };
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "the server does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let mut s3 = Self { server: command.spawn().expect("the server starts"), port };
+        wait_for_server(&mut s3.server, port);
         s3.make_bucket();
         s3
     }

@@ -3,8 +3,9 @@
 use std::{
     ffi::OsStr,
     fs,
+    net::TcpStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::OnceLock,
     thread,
     time::Duration,
@@ -30,6 +31,23 @@ fn build_plugins() -> PathBuf {
     succeed(&mut Command::new(guests.join("wasm-target")));
     succeed(cargo_in_guests().args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--workspace"]));
     guests.join("target/wasm32-wasip2/release")
+}
+
+/// Returns the `limits.batch_timeout` of a plugin that misbehaves: `short` if it spins until it is stopped, and otherwise
+/// one that it reaches on no machine, however slow.
+pub(crate) fn batch_timeout(crime: &str, short: &'static str) -> &'static str {
+    if crime == "spin" { short } else { "1h" }
+}
+
+/// Waits until a server that was just started accepts connections on `port`.
+///
+/// # Panics
+/// When the server ends first.
+pub(crate) fn wait_for_server(server: &mut Child, port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert_eq!(server.try_wait().expect("it can be asked"), None, "the server ended before it answered");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Returns cargo, to be run on the plugins' workspace.

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Project, etl_host_command, plugin};
+use crate::support::{Ended, Project, batch_timeout, etl_host_command, plugin};
 
 /// Five shards of a line each; some trip the mapper.
 const INPUT: &str = "one\nbad\ntwo\nbad\nsix\n";
@@ -101,9 +101,10 @@ fn one_failure_too_many_fails_the_run_which_tries_all_of_them_again() {
 #[test]
 fn what_is_not_the_datas_or_a_plugins_is_not_tolerated() {
     for (crime, code) in [("invalid-config", 2), ("retryable", 75), ("fatal", 3), ("invalid-input", 3), ("spin", 3)] {
+        let batch_timeout = batch_timeout(crime, "1s");
         let project = Project::of(&format!(
             "split.target_size = 4\nsink.format = \"lines\"\nrun.tolerated_failures = 5\nmap = [{{ plugin = \
-             \"plugin:crimes\", config = {{ crime = \"{crime}\", task = 1 }}, limits = {{ batch_timeout = \"1s\" }}, \
+             \"plugin:crimes\", config = {{ crime = \"{crime}\", task = 1 }}, limits = {{ timeout = \"2h\", batch_timeout = \"{batch_timeout}\" }}, \
              retry = {{ interval = \"1ms\" }} }}]"
         ));
         let ended = project.file("input/a.txt", "one\ntwo\nsix\n").run(["--quiet"]);
