@@ -16,7 +16,6 @@ use crate::{
     layout::{AttemptId, RunLayout},
     left_out::LeftOut,
     reject::Rejected,
-    scheduler::Finished,
     shuffle::RunIndex,
     store::{Created, Store},
     times::{Times, micros},
@@ -82,12 +81,6 @@ pub struct Part {
     pub bytes: u64,
     /// The XXH3-128 digest of its bytes, in hexadecimal.
     pub digest: String,
-}
-
-impl Finished for Commit {
-    fn counts(&self) -> &Counts {
-        &self.counts
-    }
 }
 
 impl Commit {

@@ -3,7 +3,7 @@
 //! Owns [`Error`], [`ErrorKind`] and the exit codes. Everything else in the crate returns these; only the CLI turns
 //! them into text and a process exit.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// What the operator does about an error. Decides whether a task is tried again, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -81,6 +81,21 @@ impl Error {
         Self::new(ErrorKind::Internal, anyhow::anyhow!("{message}"))
     }
 
+    /// Classes an error of a writer or of local disk. A writer that classes its errors itself hands them out with
+    /// [`Error::into_io`]; such an error comes back as it was.
+    pub fn from_io(error: io::Error) -> Self {
+        let kind = io_kind(&error);
+        match error.downcast::<Carried>() {
+            Ok(Carried(error)) => error,
+            Err(error) => Self::new(kind, error),
+        }
+    }
+
+    /// Returns an I/O error that [`Error::from_io`] turns back into this one.
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(Carried(self))
+    }
+
     /// Returns what the operator does about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -115,9 +130,33 @@ impl Error {
     }
 }
 
+/// Carries an [`Error`] through an [`io::Error`].
+#[derive(Debug)]
+struct Carried(Error);
+
+impl std::error::Error for Carried {}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.chain)
+    }
+}
+
+/// Classes an error of the local disk: a full disk may be emptied, a missing permission is configuration.
+pub fn io_kind(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidFilename => ErrorKind::Config,
+        _ => ErrorKind::Unavailable,
     }
 }
 
@@ -166,6 +205,14 @@ mod tests {
         let named = Error::input("bad").in_shard(7).context("map of shard 4");
         assert_eq!((named.to_string().as_str(), named.shard()), ("map of shard 4: shard 7: bad", Some(7)));
         assert!(error.cause::<std::io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
+    }
+
+    #[test]
+    fn an_error_passes_through_a_writer_as_it_was() {
+        let error = Error::from_io(Error::config("bad credentials").into_io());
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Config, "bad credentials"));
+        assert_eq!(Error::from_io(io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Unavailable);
+        assert_eq!(Error::from_io(io::ErrorKind::PermissionDenied.into()).kind(), ErrorKind::Config);
     }
 
     #[test]

@@ -322,6 +322,11 @@ pub enum Event {
         /// How long this process worked on it.
         duration_ms: u64,
     },
+    /// The events of this process are in the run store, so the run's history can be read. Not kept there itself.
+    Logged {
+        /// The run's id.
+        run_id: String,
+    },
     /// What happened can be looked at. Comes after the last event, and is not kept in the run store.
     Reported {
         /// Where the report lies.

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     commit::Part,
-    context::RunContext,
     error::Result,
     event::Counts,
     json::from_json,
@@ -59,6 +58,18 @@ pub struct ManifestPart {
     pub part: Part,
 }
 
+/// The run that a manifest is of.
+pub struct Identity {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The run's id.
+    pub run_id: String,
+    /// Where the result lies.
+    pub result: String,
+    /// Number of partitions; 0 in a map-only pipeline.
+    pub partitions: u32,
+}
+
 impl Manifest {
     /// Reads the manifest of a run, if the run is complete.
     ///
@@ -72,17 +83,18 @@ impl Manifest {
         manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
     }
 
-    /// Says what a run made, and lists its parts. `keys` are where they were published, in order.
-    pub fn new(context: &RunContext, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
+    /// Makes the manifest of a run, whose result lies at `result` and has its parts at `keys`, in order.
+    pub fn new(run: Identity, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
+        let Identity { pipeline, run_id, result, partitions } = run;
         let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };
         Self {
-            pipeline: context.pipeline.name.clone(),
-            run_id: context.run_id.clone(),
+            pipeline,
+            run_id,
             redrives: plan.redrives.as_ref().map(|redrives| redrives.run_id.clone()),
-            result: context.sink.locate(context.sink_layout.root()),
+            result,
             objects: plan.objects,
             shards: plan.shards.shards().into(),
-            partitions: context.pipeline.partitions(),
+            partitions,
             mapped: mapped.counts.clone(),
             reduced: reduced.counts.clone(),
             rejected: mapped.rejected.clone(),

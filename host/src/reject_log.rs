@@ -13,7 +13,6 @@ use crate::{
     pipeline::Pipeline,
     reject::{Reject, Rejected},
     source,
-    store::classify_io,
     upload::Upload,
 };
 
@@ -45,7 +44,7 @@ impl RejectLog {
         };
         let mut line = to_json(reject)?;
         line.push(b'\n');
-        upload.write_all(&line).map_err(|error| classify_io(error).context(format!("cannot write `{}`", self.key)))
+        upload.write_all(&line).map_err(|error| Error::from_io(error).context(format!("cannot write `{}`", self.key)))
     }
 
     /// Completes the log, and returns the counts and the key of what was written, if anything was.

@@ -40,10 +40,9 @@ use crate::{
     redrive::{self, Found},
     reduce::reduce_partition,
     reject_log::check_limit,
-    report::html,
     resume,
     run_files::RunFiles,
-    scheduler::{Scheduler, interrupted},
+    scheduler::{Finished, Scheduler, interrupted},
     sink::Gone,
     steps::Steps,
     stores::Stores,
@@ -126,7 +125,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     }
     let logged = log.write().await;
     if logged.is_ok() {
-        run.report().await;
+        run.emit(Event::Logged { run_id: run.context.run_id.clone() });
     }
     // Why the run failed matters more than why its log could not be written.
     let manifest = ended.and_then(|manifest| logged.map(|()| manifest))?;
@@ -354,16 +353,6 @@ impl Run {
         Usage::now(stores.map(|(name, store)| (name, store.traffic())))
     }
 
-    /// Writes the report, from what the run store says by now. A run is as good without.
-    async fn report(&self) {
-        let context = &self.context;
-        let redact = context.pipeline.secrets.redactor();
-        match html::write(&context.run_store, &context.pipeline.name, &context.run_id, redact).await {
-            Ok(report) => self.emit(Event::Reported { report }),
-            Err(error) => self.emit(Event::Warning { message: format!("the report could not be written: {error}") }),
-        }
-    }
-
     fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {
         self.emit(Event::StageStarted { stage, tasks, committed });
         Instant::now()
@@ -375,6 +364,12 @@ impl Run {
 
     fn emit(&self, event: Event) {
         self.context.events.emit(event);
+    }
+}
+
+impl Finished for Commit {
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     blocking,
     error::{Error, ErrorContext, ErrorKind, Result},
     pipeline::Location,
+    source::{Compression, Object},
     usage::Traffic,
 };
 
@@ -82,6 +83,13 @@ pub struct Listed {
     pub size: u64,
     /// What changes when the object does, where the store has such a thing.
     pub e_tag: Option<String>,
+}
+
+impl From<Listed> for Object {
+    fn from(found: Listed) -> Self {
+        let compression = Compression::of(&found.key);
+        Self { name: found.key, size: found.size, e_tag: found.e_tag, compression }
+    }
 }
 
 /// What tells one version of an object from another.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     blocking::wait_on_runtime,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     fail_point,
     store::{Store, UPLOAD_PART_BYTES, classify_io},
 };
@@ -73,8 +73,8 @@ impl Upload {
     /// Returns the writer of an object that is too large for one put.
     fn writer(&mut self) -> io::Result<&mut BufWriter> {
         if self.writer.is_none() {
-            let mut writer = self.store.upload(&self.key).map_err(|error| io::Error::other(error.to_string()))?;
-            wait_on_runtime(writer.write_all(&std::mem::take(&mut self.buffer)))?;
+            let mut writer = self.store.upload(&self.key).map_err(Error::into_io)?;
+            wait_on_runtime(writer.write_all(&std::mem::take(&mut self.buffer))).map_err(classed)?;
             self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
@@ -86,7 +86,7 @@ impl Write for Upload {
         if self.writer.is_none() && self.buffer.len() + bytes.len() <= UPLOAD_PART_BYTES {
             self.buffer.extend_from_slice(bytes);
         } else {
-            wait_on_runtime(self.writer()?.write_all(bytes))?;
+            wait_on_runtime(self.writer()?.write_all(bytes)).map_err(classed)?;
         }
         self.bytes += bytes.len() as u64;
         self.digest.update(bytes);
@@ -96,6 +96,11 @@ impl Write for Upload {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns a writer's error as one that holds the library's, for whom the writer is handed to as [`Write`].
+fn classed(error: io::Error) -> io::Error {
+    classify_io(error).into_io()
 }
 
 impl Drop for Upload {
@@ -123,7 +128,7 @@ mod tests {
         let target = store.clone();
         let work = move || {
             let mut upload = Upload::new(&target, "part");
-            upload.write_all(b"abc").map_err(classify_io)?;
+            upload.write_all(b"abc").map_err(Error::from_io)?;
             upload.finish()
         };
         (store, blocking::run(work).await.expect("no panic"))

@@ -1,9 +1,9 @@
 //! `etl-host completions`
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use super::{args::Cli, print};
+use super::print;
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -12,10 +12,10 @@ pub(super) struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints what a shell needs to complete the command line.
-pub(super) fn completions(args: &CompletionsArgs) {
+/// Prints what a shell needs to complete the command line of `program`.
+pub(super) fn completions(args: &CompletionsArgs, program: &mut Command) {
     // Not straight to standard output: the generator panics when the reader goes away.
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "etl-host", &mut script);
+    generate(args.shell, program, "etl-host", &mut script);
     print(&String::from_utf8_lossy(&script));
 }

@@ -2,9 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use super::{args::Cli, say};
+use super::say;
 use crate::error::{ErrorKind, Result, ResultExt};
 
 #[derive(Debug, Args)]
@@ -14,10 +14,10 @@ pub(super) struct ManArgs {
     pub directory: PathBuf,
 }
 
-/// Writes the manual pages, one for each command.
-pub(super) fn man(args: &ManArgs) -> Result<()> {
+/// Writes the manual pages of `program`, one for each command.
+pub(super) fn man(args: &ManArgs, program: Command) -> Result<()> {
     let written =
-        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
+        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(program, &args.directory));
     written.or_kind(ErrorKind::Config, || format!("cannot write manual pages to `{}`", args.directory.display()))?;
     say(&format!("manual pages are in {} (`man -l etl-host.1` shows the first)", args.directory.display()));
     Ok(())

@@ -9,11 +9,10 @@ use super::{
     which_run::{RunWords, WhichRun},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     history::{self, Account},
     pipeline::Pipeline,
     report::html,
-    store::classify_io,
     stores::Stores,
 };
 
@@ -44,6 +43,6 @@ async fn write(args: &ReportArgs, which: &WhichRun, pipeline: &Pipeline) -> Resu
     let Some(file) = &args.output else { return html::write(&store, &pipeline.name, &run_id, redact).await };
     let page = html::page(&Account::read(&store, &pipeline.name, &run_id).await?, redact)?;
     let place = file.display().to_string();
-    fs::write(file, page).map_err(|error| classify_io(error).context(format!("cannot write `{place}`")))?;
+    fs::write(file, page).map_err(|error| Error::from_io(error).context(format!("cannot write `{place}`")))?;
     Ok(place)
 }

@@ -9,9 +9,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Events, Invocation, Level},
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Summary, command, otlp::Telemetry, text::counted},
+    report::{self, JsonLines, MetricsFile, Summary, command, html, otlp::Telemetry, text::counted},
     run::{self, Outcome, RunOptions, Start},
     shared::Shared,
+    stores::Stores,
 };
 
 // No flattened struct in here: clap would then take a command line without `run` for one without these arguments.
@@ -80,6 +81,10 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     let runtime = runtime(&pipeline)?;
     let telemetry = Telemetry::start(&events, runtime.handle(), redact.clone())?;
     let outcome = runtime.block_on(run_until_interrupted(&pipeline, args, &events));
+    let logged = summary.lock().logged_run().map(str::to_owned);
+    if let Some(run_id) = logged {
+        runtime.block_on(write_report(&pipeline, &run_id, &events));
+    }
     if let Some(message) = telemetry.and_then(Telemetry::finish) {
         events.emit(Event::Warning { message });
     }
@@ -162,6 +167,17 @@ async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Eve
         }
         _ => error,
     })
+}
+
+/// Writes the report of a run, from what the run store says by now. The run is as good without it.
+async fn write_report(pipeline: &Pipeline, run_id: &str, events: &Events) {
+    let write = async {
+        html::write(&Stores::run_store(pipeline)?, &pipeline.name, run_id, pipeline.secrets.redactor()).await
+    };
+    events.emit(match write.await {
+        Ok(report) => Event::Reported { report },
+        Err(error) => Event::Warning { message: format!("the report could not be written: {error}") },
+    });
 }
 
 /// Returns how a run with a plan that ended with such an error can be finished.

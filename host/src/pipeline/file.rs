@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::{
     SinkFormat, Tolerance, bounds,
-    json_schema::{column_types, default_value, grants, object, range, scalars},
+    described::{column_types, default_value, grants, object, range, scalars},
     units::{Period, Size},
 };
 

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod deciding;
+mod described;
 mod document;
 mod file;
 mod grants;

@@ -64,7 +64,7 @@ impl Journal {
 impl Listener for Journal {
     fn on_event(&mut self, event: &Stamped) {
         let can_be_left_out = match event.event {
-            Event::AttemptProgress { .. } | Event::Reported { .. } => return,
+            Event::AttemptProgress { .. } | Event::Logged { .. } | Event::Reported { .. } => return,
             Event::AttemptStarted { .. }
             | Event::AttemptFinished { .. }
             | Event::AttemptFailed { .. }

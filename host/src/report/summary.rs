@@ -33,6 +33,8 @@ pub struct Summary {
     /// The task that ended the run, and the shard of it.
     failed_task: Option<(Stage, u32, Option<u32>)>,
     finished: Option<Finished>,
+    /// The run whose events are in the run store.
+    logged: Option<String>,
     report: Option<String>,
 }
 
@@ -64,6 +66,11 @@ impl Finished {
 }
 
 impl Summary {
+    /// Returns the id of the run whose events this process has written to the run store.
+    pub fn logged_run(&self) -> Option<&str> {
+        self.logged.as_deref()
+    }
+
     /// Returns the task that could not be tried again, if there was one, and the shard it failed at, if it is known to
     /// be one of several.
     pub fn failed_task(&self) -> Option<(Stage, u32, Option<u32>)> {
@@ -142,6 +149,7 @@ impl Listener for Summary {
                 self.finished = Some(Finished { duration_ms: *duration_ms, result, parts });
             }
             Event::LeftOut { shard, shards, error, .. } => self.failed.push(left_out(*shard, *shards, error)),
+            Event::Logged { run_id } => self.logged = Some(run_id.clone()),
             Event::Reported { report } => self.report = Some(report.clone()),
             _ => {}
         }

@@ -15,7 +15,7 @@ use crate::{
     json::to_json,
     layout::LATEST,
     ledger::Ledger,
-    manifest::{Manifest, parts},
+    manifest::{Identity, Manifest, parts},
     plan::Planned,
     resume,
     sink::{self, PublishedPart},
@@ -34,7 +34,7 @@ impl Run {
         let keys = self.within_grace(sink::move_parts(sink, sink_layout, &parts)).await?;
         self.check_not_deleted().await?;
         sink::publish(sink, sink_layout, &keys, failed_shards).await?;
-        let manifest = Manifest::new(context, &planned.plan, mapped, reduced, keys);
+        let manifest = Manifest::new(self.identity(), &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
         self.see_off_attempts().await;
@@ -44,6 +44,12 @@ impl Run {
         fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
+    }
+
+    fn identity(&self) -> Identity {
+        let RunContext { sink, sink_layout, pipeline, run_id, .. } = &*self.context;
+        let result = sink.locate(sink_layout.root());
+        Identity { pipeline: pipeline.name.clone(), run_id: run_id.clone(), result, partitions: pipeline.partitions() }
     }
 
     /// Waits for attempts that were overtaken and are past their last call of a plugin: what they find at their commit

@@ -21,7 +21,6 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
-    store::classify_io,
 };
 
 /// The name, in a run file's schema metadata, of the number of key fields.
@@ -152,7 +151,7 @@ impl<W: Write> RunFileWriter<W> {
 
 fn write_error(error: ArrowError) -> Error {
     match error {
-        ArrowError::IoError(_, error) => classify_io(error),
+        ArrowError::IoError(_, error) => Error::from_io(error),
         error => Error::new(ErrorKind::Internal, error),
     }
     .context("cannot write a run file")

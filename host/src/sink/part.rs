@@ -19,7 +19,6 @@ use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::SinkFormat,
     schema::Schema,
-    store::classify_io,
 };
 
 /// Writes one part to `writer`, batch by batch.
@@ -81,7 +80,7 @@ impl<W: Write + Send> PartWriter<W> {
 }
 
 fn cannot_write(error: std::io::Error) -> Error {
-    classify_io(error).context("cannot write to the sink")
+    Error::from_io(error).context("cannot write to the sink")
 }
 
 fn json(batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<(), ArrowError> {

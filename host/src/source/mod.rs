@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     pipeline::Location,
-    store::{Listed, Store, Version},
+    store::{Store, Version},
 };
 
 mod decode;
@@ -64,13 +64,6 @@ impl Object {
     fn memory_bytes(&self) -> u64 {
         let text = |text: &String| ALLOCATION_BYTES + text.capacity();
         (size_of::<Self>() + text(&self.name) + self.e_tag.as_ref().map_or(0, text)) as u64
-    }
-}
-
-impl From<Listed> for Object {
-    fn from(found: Listed) -> Self {
-        let compression = Compression::of(&found.key);
-        Self { name: found.key, size: found.size, e_tag: found.e_tag, compression }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, io};
 
 use object_store::Error as StoreError;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, io_kind};
 
 /// What a request says when no credentials were found anywhere else and the machine has none to give either.
 const METADATA_SERVICES: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
@@ -20,7 +20,7 @@ const MISSING_BUCKETS: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "The sp
 pub fn classify_io(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<StoreError>()) {
         Some(error) => classify(error),
-        None => Error::new(io_kind(&error), error),
+        None => Error::from_io(error),
     }
 }
 
@@ -78,18 +78,6 @@ fn generic(text: &str) -> (ErrorKind, &'static str) {
         return (ErrorKind::Config, "refused by the store");
     }
     (ErrorKind::Unavailable, "")
-}
-
-/// Classes an error of the local disk: a full disk may be emptied, a missing permission is configuration.
-fn io_kind(error: &io::Error) -> ErrorKind {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::InvalidFilename => ErrorKind::Config,
-        _ => ErrorKind::Unavailable,
-    }
 }
 
 /// Returns the messages of an error's chain, leaving out those that an earlier one already quotes.
