@@ -91,10 +91,10 @@ fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Vec<CheckedStep> {
     let reduce = steps.reduce.iter().map(|_| Some(steps.output.to_string()));
     let outputs = steps.split.iter().map(|_| None).chain(maps).chain(reduce);
     let checked = |((step, plugin), output): ((&Step, &Plugin), Option<String>)| CheckedStep {
-        name: step.name.clone(),
-        plugin: step.plugin.display().to_string(),
+        name: step.plugin.name.clone(),
+        plugin: step.plugin.path.display().to_string(),
         digest: plugin.digest().to_owned(),
-        grants: step.grants.names(),
+        grants: step.plugin.grants.names(),
         grantable: plugin.grantable().to_vec(),
         output,
     };

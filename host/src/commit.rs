@@ -181,8 +181,8 @@ mod tests {
 
     use object_store::{memory::InMemory, path::Path};
 
-    use super::*;
     use crate::{
+        commit::*,
         event::{Listener, Stamped},
         shared::Shared,
     };

@@ -145,7 +145,7 @@ async fn sampled_shards(
             pick(&spread(all, count))
         }
         Split::Plugin(step) => {
-            let plugin = trial::load_step(engine, step, Interface::Splitter)?;
+            let plugin = trial::load_step(engine, step.plugin.clone(), Interface::Splitter)?;
             let (task, records) = (trial::task(0, &Events::default()), pipeline.source.format.schema());
             let mut shards = trial::split(Arc::new(plugin), task, records, source.clone()).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
@@ -186,16 +186,16 @@ struct Versions {
 impl Versions {
     fn load(pipeline: &Pipeline, request: &Request, engine: &Engine) -> Result<Self> {
         let name = request.step.as_deref().unwrap_or("map");
-        let Some(index) = pipeline.maps.iter().position(|step| step.name == name) else {
-            let known = listed(pipeline.maps.iter().map(|step| &step.name));
+        let Some(index) = pipeline.maps.iter().position(|step| step.plugin.name == name) else {
+            let known = listed(pipeline.maps.iter().map(|step| &step.plugin.name));
             return Err(Error::config(format!("the pipeline has no map step `{name}` (it has {known})")));
         };
         let mut new = pipeline.maps[index].clone();
-        new.plugin.clone_from(&request.plugin);
+        new.plugin.path.clone_from(&request.plugin);
         if let Some(config) = &request.config {
-            new.config.clone_from(config);
+            new.plugin.config.clone_from(config);
         }
-        let map = |step: &Step| trial::load_step(engine, step, Interface::Mapper);
+        let map = |step: &Step| trial::load_step(engine, step.plugin.clone(), Interface::Mapper);
         let before = pipeline.maps[..index].iter().map(map).collect::<Result<_>>()?;
         Ok(Self { before, old: map(&pipeline.maps[index])?, new: map(&new)? })
     }

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn chain_is_displayed_outermost_first_and_keeps_its_kind() {
-        let io = std::io::Error::other("disk on fire");
+        let io = io::Error::other("disk on fire");
         let error = Err::<(), _>(io).or_kind(ErrorKind::Unavailable, || "cannot write `a`").context(|| "shard 3");
         let error = error.expect_err("it was an error");
         assert_eq!(error.to_string(), "shard 3: cannot write `a`: disk on fire");
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(error.shard(), None);
         let named = Error::input("bad").in_shard(7).context("map of shard 4");
         assert_eq!((named.to_string().as_str(), named.shard()), ("map of shard 4: shard 7: bad", Some(7)));
-        assert!(error.cause::<std::io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
+        assert!(error.cause::<io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
     }
 
     #[test]

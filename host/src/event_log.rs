@@ -64,8 +64,7 @@ impl EventLog {
 mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
-    use super::*;
-    use crate::{event::Event, store::counting::counting};
+    use crate::{event::Event, event_log::*, store::counting::counting};
 
     #[tokio::test(start_paused = true)]
     async fn a_log_is_written_as_it_grows_and_no_more_once_it_is_closed() {

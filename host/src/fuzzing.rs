@@ -265,8 +265,8 @@ mod tests {
     use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
     use proptest::{collection::vec, prelude::*, sample::Index};
 
-    use super::*;
     use crate::{
+        fuzzing::*,
         scratch::Scratch,
         shuffle::{ShuffleSettings, ShuffleWriter},
     };

@@ -100,8 +100,7 @@ impl Ledger {
 mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
-    use super::*;
-    use crate::{event::Events, scratch::Scratch, store::counting::counting, times::Times};
+    use crate::{event::Events, ledger::*, scratch::Scratch, store::counting::counting, times::Times};
 
     fn commit(task: u32) -> Commit {
         let counts = Counts { records_in: 1, bytes_in: task.into(), ..Counts::default() };

@@ -121,19 +121,19 @@ impl<'a> Attempt<'a> {
 
     /// Returns what it takes when the plugin with the largest limit takes it all.
     fn bytes_max(&self) -> u64 {
-        self.bytes() + self.largest().map_or(0, |step| step.limits.memory_bytes - counted(step))
+        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - counted(step))
     }
 
     fn largest(&self) -> Option<&Step> {
-        self.steps.iter().copied().max_by_key(|step| step.limits.memory_bytes)
+        self.steps.iter().copied().max_by_key(|step| step.plugin.limits.memory_bytes)
     }
 
     fn too_large(&self, memory: u64) -> Error {
         let mut parts: Vec<String> =
             self.parts.iter().map(|(bytes, what)| format!("{} {what}", size(*bytes))).collect();
         if let Some(step) = self.largest() {
-            let limit = size(step.limits.memory_bytes);
-            parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.name));
+            let limit = size(step.plugin.limits.memory_bytes);
+            parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.plugin.name));
         }
         if self.steps.len() > 1 {
             parts.push(format!("{} for each of its other instances", size(INSTANCE_BYTES)));
@@ -151,7 +151,7 @@ impl<'a> Attempt<'a> {
 }
 
 fn counted(step: &Step) -> u64 {
-    step.limits.memory_bytes.min(INSTANCE_BYTES)
+    step.plugin.limits.memory_bytes.min(INSTANCE_BYTES)
 }
 
 fn upload() -> (u64, String) {

@@ -73,7 +73,7 @@ pub fn count(pipeline: &Pipeline, rejected: &mut Rejected, reject: &Reject) -> R
 /// # Errors
 /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the limit.
 pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
-    let (max, setting) = match pipeline.maps.iter().find(|map| map.name == step) {
+    let (max, setting) = match pipeline.maps.iter().find(|map| map.plugin.name == step) {
         Some(map) => (map.max_rejects, format!("`max_rejects` of `{step}`")),
         None => (pipeline.run.max_rejects, "`[run] max_rejects`".to_owned()),
     };

@@ -4,6 +4,7 @@
 //! an attempt does: it is handed a function that makes futures. Called by the run, once per stage.
 
 mod peers;
+mod retry;
 mod under_way;
 
 use std::time::Duration;
@@ -11,11 +12,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::retry::Retry;
 use self::under_way::UnderWay;
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Events, Stage},
-    pipeline::Retry,
 };
 
 /// How the tasks of one stage are run.
@@ -140,9 +141,9 @@ mod tests {
         atomic::{AtomicUsize, Ordering::SeqCst},
     };
 
-    use super::*;
     use crate::{
         event::{Event, Listener, Stamped},
+        scheduler::*,
         shared::Shared,
     };
 

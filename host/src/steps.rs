@@ -88,8 +88,9 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
     let reduce = pipeline.reduce.as_ref().map(|_| Interface::Reducer);
     let interfaces = split.into_iter().chain(maps).chain(reduce);
     thread::scope(|threads| {
-        let load = |(step, interface)| threads.spawn(move || engine.load(step, interface));
-        let loading: Vec<_> = pipeline.steps().zip(interfaces).map(load).collect();
+        let plugins = pipeline.steps().map(|step| &step.plugin);
+        let load = |(plugin, interface)| threads.spawn(move || engine.load(plugin, interface));
+        let loading: Vec<_> = plugins.zip(interfaces).map(load).collect();
         loading.into_iter().map(|plugin| plugin.join().unwrap_or_else(|panic| panic::resume_unwind(panic))).collect()
     })
 }

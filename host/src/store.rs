@@ -26,7 +26,6 @@ use object_store::{
 use crate::{
     blocking,
     error::{Error, ErrorContext, ErrorKind, Result},
-    pipeline::Location,
     source::{Compression, Object},
     usage::Traffic,
 };
@@ -36,6 +35,7 @@ pub(crate) mod counting;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faulty;
+mod location;
 mod metered;
 mod open;
 mod probe;
@@ -45,6 +45,7 @@ mod tests;
 
 use self::metered::{Meter, metered};
 pub use failure::classify_io;
+pub use location::Location;
 pub use probe::Creates;
 
 /// The size of the parts of a multipart upload; a smaller object is one put. 10,000 parts, the most S3 takes, make

@@ -4,9 +4,9 @@
 
 use crate::{
     error::Result,
-    pipeline::{Location, Pipeline},
+    pipeline::Pipeline,
     source::SourceStore,
-    store::Store,
+    store::{Location, Store},
 };
 
 /// Where a run reads, works and writes.

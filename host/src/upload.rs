@@ -116,10 +116,10 @@ impl Drop for Upload {
 mod tests {
     use object_store::Error as StoreError;
 
-    use super::*;
     use crate::{
         blocking,
         store::faulty::{Puts, faulty, server},
+        upload::*,
     };
 
     /// Uploads three bytes as a worker does.

@@ -38,7 +38,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
     for step in pipeline.steps() {
-        let inspection = plugin::inspect(&step.plugin).map_err(|error| redacted(&error, &pipeline.secrets))?;
+        let inspection = plugin::inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
         print(&pipeline.secrets.redact(&built(step, &inspection)));
     }
     Ok(())
@@ -48,8 +48,8 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
 fn built(step: &Step, inspection: &Inspection) -> String {
     let Inspection { interface, wit_version, digest, size_bytes, .. } = inspection;
     let kind = interface.step();
-    let mut text = format!("{:8}  {}\n", step.name, printable(&step.plugin.display().to_string()));
-    if step.build.is_none() {
+    let mut text = format!("{:8}  {}\n", step.plugin.name, printable(&step.plugin.path.display().to_string()));
+    if step.plugin.build.is_none() {
         _ = writeln!(text, "{:8}  not built here: the step has no `build` command", "");
     }
     _ = writeln!(text, "{:8}  etl:plugin/{kind}-plugin@{wit_version}, {}, sha256:{digest}", "", bytes(*size_bytes));
@@ -64,14 +64,14 @@ fn built(step: &Step, inspection: &Inspection) -> String {
 /// [`ErrorKind::Config`], naming step and command, when one cannot be started or fails; later ones are not run.
 pub(super) fn build_plugins(pipeline: &Pipeline, file: &Path) -> Result<()> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if pipeline.steps().any(|step| step.build.as_ref().is_some_and(|command| command.contains(TARGET))) {
+    if pipeline.steps().any(|step| step.plugin.build.as_ref().is_some_and(|command| command.contains(TARGET))) {
         get_target(directory)?;
     }
     let mut done: Vec<&str> = Vec::new();
     for step in pipeline.steps() {
-        let Some(command) = step.build.as_deref().filter(|command| !done.contains(command)) else { continue };
-        say(&pipeline.secrets.redact(&format!("build {}: {command}", step.name)));
-        build_step(&step.name, command, directory)?;
+        let Some(command) = step.plugin.build.as_deref().filter(|command| !done.contains(command)) else { continue };
+        say(&pipeline.secrets.redact(&format!("build {}: {command}", step.plugin.name)));
+        build_step(&step.plugin.name, command, directory)?;
         done.push(command);
     }
     Ok(())

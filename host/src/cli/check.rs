@@ -68,8 +68,7 @@ fn or_nothing(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::check::CheckedStep;
+    use crate::{check::CheckedStep, cli::check::*};
 
     fn pipeline() -> Pipeline {
         let directory = tempfile::tempdir().expect("a directory");

@@ -154,8 +154,7 @@ fn choices() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::error::ErrorKind;
+    use crate::{cli::explain::*, error::ErrorKind};
 
     #[test]
     fn every_kind_of_error_is_explained_with_its_exit_code() {

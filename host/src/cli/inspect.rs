@@ -75,8 +75,7 @@ fn fields(config: &ConfigSchema) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::plugin::Interface;
+    use crate::{cli::inspect::*, plugin::Interface};
 
     #[test]
     fn a_plugin_is_shown_in_aligned_lines() {

@@ -16,8 +16,7 @@ pub(super) struct ManArgs {
 
 /// Writes the manual pages of `program`, one for each command.
 pub(super) fn man(args: &ManArgs, program: Command) -> Result<()> {
-    let written =
-        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(program, &args.directory));
+    let written = fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(program, &args.directory));
     written.or_kind(ErrorKind::Config, || format!("cannot write manual pages to `{}`", args.directory.display()))?;
     say(&format!("manual pages are in {} (`man -l etl-host.1` shows the first)", args.directory.display()));
     Ok(())

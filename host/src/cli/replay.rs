@@ -108,15 +108,15 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
         Some(_) => pipeline.maps.iter_mut().collect(),
         None => reduce.into_iter().collect(),
     };
-    let choices = listed(steps.iter().map(|step| &step.name));
+    let choices = listed(steps.iter().map(|step| &step.plugin.name));
     let wanted = args.step.as_ref();
-    let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.name));
+    let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.plugin.name));
     let step = step.ok_or_else(|| {
         let wanted = wanted.map_or("", String::as_str);
         Error::config(format!("this replays no step `{wanted}` (choices: {choices})"))
     })?;
-    step.plugin.clone_from(plugin);
-    Ok(Some(step.name.clone()))
+    step.plugin.path.clone_from(plugin);
+    Ok(Some(step.plugin.name.clone()))
 }
 
 fn only(args: &ReplayArgs) -> Option<Only> {

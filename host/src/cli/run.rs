@@ -171,9 +171,8 @@ async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Eve
 
 /// Writes the report of a run, from what the run store says by now. The run is as good without it.
 async fn write_report(pipeline: &Pipeline, run_id: &str, events: &Events) {
-    let write = async {
-        html::write(&Stores::run_store(pipeline)?, &pipeline.name, run_id, pipeline.secrets.redactor()).await
-    };
+    let write =
+        async { html::write(&Stores::run_store(pipeline)?, &pipeline.name, run_id, pipeline.secrets.redactor()).await };
     events.emit(match write.await {
         Ok(report) => Event::Reported { report },
         Err(error) => Event::Warning { message: format!("the report could not be written: {error}") },

@@ -81,8 +81,7 @@ fn text(pipeline: &str, runs: &[Overview], more: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::history::State;
+    use crate::{cli::runs::*, history::State};
 
     #[test]
     fn runs_are_a_table() {

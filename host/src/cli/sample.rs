@@ -13,7 +13,7 @@ use super::say;
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
     event::{Events, Level},
-    pipeline::{Location, Sandbox, SourceFormat},
+    pipeline::{Sandbox, SourceFormat},
     plugin::{Cache, Engine, Interface, Plugin},
     reject::Reject,
     report::{
@@ -22,6 +22,7 @@ use crate::{
     },
     schema::Schema,
     source::SourceStore,
+    store::Location,
     trial::{self, Sample},
 };
 

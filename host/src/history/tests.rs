@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 
-use super::*;
 use crate::{
     commit::{Commit, Output, Part},
     error::ErrorKind,
     event::{Counts, Event, Events, Level, Stage, Stamped},
+    history::*,
     layout::AttemptId,
     plan::{Draft, Planned, Recipe},
     shards::ShardTable,

@@ -38,8 +38,7 @@ pub(super) fn shrink(sample: &Sample, breaks: impl Fn(&Sample) -> bool) -> Resul
 mod tests {
     use std::cell::Cell;
 
-    use super::*;
-    use crate::{pipeline::SourceFormat, trial::Sample};
+    use crate::{laws::shrink::*, pipeline::SourceFormat, trial::Sample};
 
     fn sample(lines: usize) -> Sample {
         let text: String = (0..lines).map(|number| format!("{number}\n")).collect();

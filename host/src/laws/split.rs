@@ -72,8 +72,7 @@ fn told(shard: &DraftShard) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::source::Slice;
+    use crate::{laws::split::*, source::Slice};
 
     fn shard(slices: &[(&str, u64, u64)]) -> DraftShard {
         let slice = |(object, offset, length): &(&str, u64, u64)| Slice {

@@ -2,10 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{
-    Limits, Retry,
-    units::{Period, Size},
-};
+use super::units::{Period, Size};
 
 /// The value of a key that is left out, and the range of one that is not.
 #[derive(Clone, Copy)]
@@ -55,24 +52,4 @@ const fn size(default: u64, min: u64, max: u64) -> Bounds<Size> {
 
 const fn period(default: Duration, min: Duration, max: Duration) -> Bounds<Period> {
     Bounds { default: Period(default), min: Period(min), max: Period(max) }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: MEMORY.default.0,
-            timeout: TIMEOUT.default.0,
-            batch_timeout: BATCH_TIMEOUT.default.0,
-            output_bytes: OUTPUT.default.0,
-            compile_timeout: COMPILE_TIMEOUT.default.0,
-            log_bytes: LOG.default.0,
-        }
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        let attempts = u32::try_from(ATTEMPTS.default).expect("a default is small");
-        Self { attempts, interval: INTERVAL.default.0, multiplier: MULTIPLIER.default }
-    }
 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::{
     Tolerance,
     bounds::Bounds,
-    grants::CHOICES,
     units::{Period, Size},
 };
+use crate::plugin::grants::CHOICES;
 
 /// A value with a default and a range.
 pub(super) trait Bounded: Copy {

@@ -7,7 +7,6 @@ mod deciding;
 mod described;
 mod document;
 mod file;
-mod grants;
 mod json_schema;
 mod key;
 mod location;
@@ -28,7 +27,6 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use url::Url;
 
 pub(crate) use self::document::PIPELINE_FILE;
 use self::{
@@ -38,13 +36,14 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
-pub use self::{
-    grants::Grants, json_schema::json_schema, secrets::Secrets, tolerance::Tolerance, variables::names as variables_in,
-};
+pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance, variables::names as variables_in};
 use crate::{
     config_schema::{Place, WrongConfig},
     error::{Error, ErrorKind, Result, ResultExt},
+    plugin::{Grants, Limits, PluginSettings},
+    scheduler::Retry,
     schema::Schema,
+    store::Location,
 };
 
 /// A pipeline, ready to be planned.
@@ -125,7 +124,7 @@ impl Pipeline {
         let (document, written) = (written, Arc::new(document));
         let mut pipeline =
             Self { name, source, split, maps, reduce, sink, run, store_options, document, secrets, marks, written };
-        let granted: Vec<_> = pipeline.steps().flat_map(|step| step.grants.variables.clone()).collect();
+        let granted: Vec<_> = pipeline.steps().flat_map(|step| step.plugin.grants.variables.clone()).collect();
         for (variable, value) in granted {
             pipeline.secrets.add(&variable, &value);
             pipeline.marks.insert(variable.clone(), variables::mark(&variable, &value));
@@ -211,28 +210,6 @@ fn directory(file: &Path) -> Result<PathBuf> {
     parent.canonicalize().or_kind(ErrorKind::Config, || format!("cannot find directory `{}`", parent.display()))
 }
 
-/// Where a store or a prefix in one is: a URL, local paths already made absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// As written, `${NAME}` left in place, and a local path as it can be opened: for messages.
-    pub written: String,
-    /// The URL, with a scheme: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
-    pub url: String,
-}
-
-impl Location {
-    /// Returns where a file or a directory on local disk is.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`] when there is none.
-    pub fn local(path: &Path) -> Result<Self> {
-        let found = path.canonicalize().or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))?;
-        let url = if found.is_dir() { Url::from_directory_path(&found) } else { Url::from_file_path(&found) };
-        let url = url.map_err(|()| Error::internal("a canonical path is absolute"))?;
-        Ok(Self { written: path.display().to_string(), url: url.into() })
-    }
-}
-
 /// `[source]`
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -275,24 +252,14 @@ pub enum Split {
     Plugin(Box<Step>),
 }
 
-/// A plugin and how it is run: `[split]`, one `[[map]]`, or `[reduce]`.
+/// A plugin and how its tasks are run: `[split]`, one `[[map]]`, or `[reduce]`.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// What messages call it: `split`, `map`, `map 2`, `reduce`.
-    pub name: String,
-    /// The component file, absolute.
-    pub plugin: PathBuf,
-    /// The shell command that builds it, run by `--build` in `pipeline.toml`'s directory.
-    pub build: Option<String>,
-    /// Its configuration, a JSON object as text.
-    pub config: String,
-    /// What it is given of the real world.
-    pub grants: Grants,
-    /// What it may use.
-    pub limits: Limits,
+    /// The plugin and what it is given.
+    pub plugin: PluginSettings,
     /// How its tasks are tried again.
     pub retry: Retry,
-    /// How many records it may set aside in a run.
+    /// The most records it may set aside in a run.
     pub max_rejects: u64,
 }
 
@@ -305,34 +272,6 @@ pub struct Reduce {
     pub combine: bool,
     /// How many reduce tasks, and result parts.
     pub partitions: u32,
-}
-
-/// What one instance of a step may use. Going past a limit fails the attempt and names the limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// `memory`: bytes of linear memory.
-    pub memory_bytes: u64,
-    /// `timeout`: time inside the plugin, per attempt.
-    pub timeout: Duration,
-    /// `batch_timeout`: time inside the plugin, per call.
-    pub batch_timeout: Duration,
-    /// `output`: bytes emitted per attempt.
-    pub output_bytes: u64,
-    /// `compile_timeout`: time to compile the plugin.
-    pub compile_timeout: Duration,
-    /// `log`: bytes of messages and standard output per attempt; more are dropped.
-    pub log_bytes: u64,
-}
-
-/// How the tasks of a step are tried again after passing trouble.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// `attempts`: how many in all, at least 1.
-    pub attempts: u32,
-    /// `interval`: the wait before the second.
-    pub interval: Duration,
-    /// `multiplier`: how much longer each further wait is.
-    pub multiplier: f64,
 }
 
 /// `[sink]`

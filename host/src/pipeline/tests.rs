@@ -66,8 +66,8 @@ fn what_is_left_out_takes_its_default() {
     assert!(pipeline.run.fsync && !pipeline.run.shared && !pipeline.run.speculative);
 
     let step = &pipeline.maps[0];
-    assert_eq!((step.name.as_str(), step.config.as_str(), step.max_rejects), ("map", "{}", 0));
-    assert_eq!(step.plugin, directory.join("map.wasm"));
+    assert_eq!((step.plugin.name.as_str(), step.plugin.config.as_str(), step.max_rejects), ("map", "{}", 0));
+    assert_eq!(step.plugin.path, directory.join("map.wasm"));
     let limits = Limits {
         memory_bytes: 256 << 20,
         timeout: Duration::from_secs(300),
@@ -76,7 +76,7 @@ fn what_is_left_out_takes_its_default() {
         log_bytes: 1 << 20,
         compile_timeout: Duration::from_secs(300),
     };
-    assert_eq!(step.limits, limits);
+    assert_eq!(step.plugin.limits, limits);
     assert_eq!(step.retry, Retry { attempts: 3, interval: Duration::from_secs(1), multiplier: 2.0 });
 }
 
@@ -134,22 +134,22 @@ fn every_key_is_read() {
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");
     assert_eq!(pipeline.source.location.written, "s3://${BUCKET}/in/");
 
-    let steps: Vec<(&str, u64)> = pipeline.steps().map(|step| (step.name.as_str(), step.max_rejects)).collect();
+    let steps: Vec<(&str, u64)> = pipeline.steps().map(|step| (step.plugin.name.as_str(), step.max_rejects)).collect();
     assert_eq!(steps, [("split", 100), ("map", 7), ("map 2", 100), ("reduce", 100)]);
     let Split::Plugin(split) = &pipeline.split else { panic!("not a plugin") };
-    assert_eq!(split.config, r#"{"min":3,"nested":{"day":"2026-01-02","list":[1,2.5,"x"]}}"#);
-    assert_eq!(split.build.as_deref(), Some("make split"));
+    assert_eq!(split.plugin.config, r#"{"min":3,"nested":{"day":"2026-01-02","list":[1,2.5,"x"]}}"#);
+    assert_eq!(split.plugin.build.as_deref(), Some("make split"));
 
     let map = &pipeline.maps[0];
-    assert!(map.plugin.ends_with("plugins/a.wasm") && !map.plugin.to_string_lossy().contains(".."));
-    assert_eq!(map.limits.batch_timeout, Duration::from_millis(500));
-    assert_eq!((map.limits.output_bytes, map.limits.log_bytes), (1_000_000_000, 4096));
-    assert_eq!(map.limits.compile_timeout, Duration::from_secs(9));
+    assert!(map.plugin.path.ends_with("plugins/a.wasm") && !map.plugin.path.to_string_lossy().contains(".."));
+    assert_eq!(map.plugin.limits.batch_timeout, Duration::from_millis(500));
+    assert_eq!((map.plugin.limits.output_bytes, map.plugin.limits.log_bytes), (1_000_000_000, 4096));
+    assert_eq!(map.plugin.limits.compile_timeout, Duration::from_secs(9));
     let granted = Grants { clock: true, random: true, variables: vec![("BUCKET".to_owned(), "lake-7".to_owned())] };
-    assert_eq!((&map.grants, &pipeline.maps[1].grants), (&granted, &Grants::default()));
+    assert_eq!((&map.plugin.grants, &pipeline.maps[1].plugin.grants), (&granted, &Grants::default()));
     assert_eq!(pipeline.secrets.redact("in lake-7"), "in ${BUCKET}");
     assert_eq!(map.retry, Retry { attempts: 5, interval: Duration::from_secs(2), multiplier: 3.0 });
-    assert_eq!(pipeline.maps[1].plugin, Path::new("/opt/b.wasm"));
+    assert_eq!(pipeline.maps[1].plugin.path, Path::new("/opt/b.wasm"));
     let reduce = pipeline.reduce.as_ref().expect("a reduce step");
     assert!(reduce.combine);
     assert_eq!(reduce.partitions, 2);
@@ -481,8 +481,8 @@ fn set_replaces_adds_and_indexes() {
     ];
     let pipeline = loaded(LEAST, &set);
     assert_eq!(pipeline.name, "other");
-    assert_eq!(pipeline.maps[0].limits.memory_bytes, 1 << 20);
-    assert_eq!(pipeline.maps[0].config, r#"{"deep":{"list":[1,2]}}"#);
+    assert_eq!(pipeline.maps[0].plugin.limits.memory_bytes, 1 << 20);
+    assert_eq!(pipeline.maps[0].plugin.config, r#"{"deep":{"list":[1,2]}}"#);
     assert_eq!(pipeline.run.concurrency, 3);
     assert_eq!(pipeline.source.include, ["*.txt"]);
     assert_eq!(pipeline.sink.location.url, "s3://bucket/a=b");

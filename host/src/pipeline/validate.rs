@@ -11,11 +11,10 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Grants, Limits, Location, Reduce, Retry, RunSettings, Sandbox, Sink, SinkFormat, Source, SourceFormat, Split, Step,
+    Reduce, RunSettings, Sandbox, Sink, SinkFormat, Source, SourceFormat, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
-    grants::CHOICES,
     key::KeyPath,
     location,
     secrets::is_variable,
@@ -23,7 +22,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     layout,
+    plugin::{Grants, Limits, PluginSettings, grants::CHOICES},
+    scheduler::Retry,
     schema::{Schema, data_type_of},
+    store::Location,
 };
 
 /// Turns the tables of a document into what they mean.
@@ -156,12 +158,14 @@ impl Validator<'_> {
             return Err(self.wrong(&at.key("plugin"), "is empty (write the path of a component)"));
         }
         Ok(Step {
-            name: name.to_owned(),
-            plugin: self.path(&table.plugin),
-            build: table.build,
-            config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
-            grants: self.grants(&at.key("grants"), table.grants.unwrap_or_default())?,
-            limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
+            plugin: PluginSettings {
+                name: name.to_owned(),
+                path: self.path(&table.plugin),
+                build: table.build,
+                config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
+                grants: self.grants(&at.key("grants"), table.grants.unwrap_or_default())?,
+                limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
+            },
             retry: self.retry(&at.key("retry"), &table.retry.unwrap_or_default())?,
             max_rejects: self.max_rejects(at, table.max_rejects, max_rejects)?,
         })

@@ -19,13 +19,14 @@ use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::{Cache, Miss},
     component::{self, Found, Interface},
+    grants::Grants,
+    settings::{Limits, PluginSettings},
     state::{self, State},
 };
 use crate::{
     config_schema::{ConfigSchema, WrongConfig},
     error::{Error, ErrorKind, Result},
     event::Event,
-    pipeline::{Grants, Limits, Step},
     times::millis,
 };
 
@@ -78,21 +79,21 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, or imports
     /// what the step is not given.
-    pub fn load(&self, step: &Step, interface: Interface) -> Result<Plugin> {
+    pub fn load(&self, step: &PluginSettings, interface: Interface) -> Result<Plugin> {
         let started = Instant::now();
         check_built(step)?;
-        let bytes = component::read(&step.plugin)?;
-        let found = Found::in_component(&step.plugin, &bytes)?;
-        found.check_use(&step.plugin, &step.name, interface)?;
+        let bytes = component::read(&step.path)?;
+        let found = Found::in_component(&step.path, &bytes)?;
+        found.check_use(&step.path, &step.name, interface)?;
         let invalid = |error: wasmtime::Error| {
-            let what = format!("plugin `{}` cannot be compiled: {error:#}", step.plugin.display());
+            let what = format!("plugin `{}` cannot be compiled: {error:#}", step.path.display());
             Error::config(what)
         };
         let digest = component::digest(&bytes);
         let compile = || compile(&self.engine, bytes, step.limits.compile_timeout);
         let (component, miss) = self.cache.component(&self.engine, &digest, compile).map_err(invalid)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            let path = step.plugin.display();
+            let path = step.path.display();
             Error::config(format!("plugin `{path}` imports functions of other types than `wit` gives them: {error:#}"))
         })?;
         let exports = match interface {
@@ -102,7 +103,7 @@ impl Engine {
         };
         Ok(Plugin {
             step: step.name.clone(),
-            path: step.plugin.clone(),
+            path: step.path.clone(),
             digest,
             grantable: found.grantable(),
             loading: Loading { compiled: miss, duration: started.elapsed() },
@@ -175,11 +176,11 @@ impl Plugin {
 }
 
 /// Checks that a plugin is there, if the step knows how to make it.
-fn check_built(step: &Step) -> Result<()> {
+fn check_built(step: &PluginSettings) -> Result<()> {
     match &step.build {
-        Some(command) if !step.plugin.exists() => Err(Error::config(format!(
+        Some(command) if !step.path.exists() => Err(Error::config(format!(
             "plugin `{}` is not there: build it with `etl-host build`, or `--build`, which run `{command}`",
-            step.plugin.display()
+            step.path.display()
         ))),
         _ => Ok(()),
     }

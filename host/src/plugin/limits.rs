@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
-use crate::{
-    error::{Error, ErrorKind, Result},
-    pipeline::Limits,
-};
+use super::settings::Limits;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The most elements an instance's tables may have, in all.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;

@@ -13,10 +13,11 @@ use wasmtime_wasi::{
 };
 
 use super::{
+    grants::Grants,
     state::State,
     stdio::{Log, Stdio},
 };
-use crate::{event::Level, pipeline::Grants};
+use crate::event::Level;
 
 /// Makes the world of one instance. Equal seeds give equal worlds, but for what is granted.
 pub(super) fn world(seed: u128, clock_ms: u64, log: &Log, grants: &Grants) -> WasiCtx {

@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     event::{Event, Events},
     pipeline::Step,
-    plugin::{Failure, Task},
+    plugin::{Failure, PluginSettings, Task},
     records::Records,
     reject::Reject,
 };
@@ -48,7 +48,9 @@ impl<'a> Search<'a> {
     /// what keeps an instance from being made.
     pub fn new(context: &'a RunContext, task: &Task, shard: u32, known: &'a Found, error: Error) -> Result<Self> {
         let Some(failure) = error.cause::<Failure>().cloned() else { return Err(error) };
-        let Some(step) = context.pipeline.maps.iter().find(|step| step.name == failure.step) else { return Err(error) };
+        let Some(step) = context.pipeline.maps.iter().find(|step| step.plugin.name == failure.step) else {
+            return Err(error);
+        };
         // Would another try fail, too? That is the question, so it is what they are told. What they say was said before.
         let replayed = Task { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
         let (task, started) = (task.task, Instant::now());
@@ -75,7 +77,7 @@ impl<'a> Search<'a> {
     /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), with the record, when the shard has more of them than
     /// `max_rejects` allows for; what keeps an instance from being made.
     pub fn in_batch(&self, records: &Records) -> Result<bool> {
-        let known = self.known.values().filter(|known| known.step == self.step.name).count() as u64;
+        let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;
         let allowed = self.step.max_rejects.saturating_sub(known);
         let found = self.find(records, usize::try_from(allowed).unwrap_or(usize::MAX).saturating_add(1))?;
         let reject = |number, failure: &Failure| records.reject(records.row(number), &failure.step, &failure.what);
@@ -95,7 +97,7 @@ impl<'a> Search<'a> {
 
     /// Returns whether the search has taken as long as it may.
     pub fn is_over(&self) -> bool {
-        self.started.elapsed() >= self.step.limits.timeout
+        self.started.elapsed() >= self.step.plugin.limits.timeout
     }
 
     /// Ends a search that found nothing: it is a failure of the attempt.
@@ -104,7 +106,7 @@ impl<'a> Search<'a> {
     }
 
     fn too_many(&self, reject: &Reject, failure: &Failure) -> Error {
-        let Step { name, max_rejects, .. } = self.step;
+        let Step { plugin: PluginSettings { name, .. }, max_rejects, .. } = self.step;
         let (record, place) = (reject.shown_record(), reject.place().unwrap_or_default());
         Error::input(failure).context(format!(
             "{record} ({place}) makes `{name}` fail each time, and its `max_rejects` lets it set aside no more (limit \
@@ -164,7 +166,7 @@ impl<'a> Search<'a> {
     /// Returns a record that makes the first mapper fail only after those before it in the batch, if it does so again.
     /// A later mapper does not say which record it was at.
     fn late(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
-        if self.context.pipeline.maps.first().is_none_or(|first| first.name != self.step.name) {
+        if self.context.pipeline.maps.first().is_none_or(|first| first.plugin.name != self.step.plugin.name) {
             return Ok(None);
         }
         let failed = self.replay(records, 0..row + 1, 1)?.filter(|(failed, _)| *failed == row);

@@ -84,8 +84,10 @@ fn style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::{Counts, Stage};
+    use crate::{
+        event::{Counts, Stage},
+        report::bars::*,
+    };
 
     #[test]
     fn a_bar_lives_as_long_as_its_stage() {

@@ -76,8 +76,7 @@ impl Flood {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{error::ErrorKind, event::Stage};
+    use crate::{error::ErrorKind, event::Stage, report::flood::*};
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());

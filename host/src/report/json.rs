@@ -116,8 +116,10 @@ pub(super) fn redact_texts(value: &mut Value, redact: &Redact) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::{Counts, Level, Stage};
+    use crate::{
+        event::{Counts, Level, Stage},
+        report::json::*,
+    };
 
     fn redact(text: &str) -> String {
         text.replace("pass\"word", "${KEY}")

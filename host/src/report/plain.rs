@@ -81,10 +81,10 @@ fn started_line(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         error::ErrorKind,
         event::{Counts, Invocation},
+        report::plain::*,
         shared::Shared,
     };
 

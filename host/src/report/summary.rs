@@ -230,8 +230,7 @@ pub(crate) fn signed(number: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{error::ErrorKind, event::Invocation};
+    use crate::{error::ErrorKind, event::Invocation, report::summary::*};
 
     fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
         let mut summary = Summary::default();

@@ -94,8 +94,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{error::ErrorKind, event::Counts};
+    use crate::{error::ErrorKind, event::Counts, report::tally::*};
 
     #[test]
     fn how_far_a_stage_is_and_how_long_the_rest_takes() {

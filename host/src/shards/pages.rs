@@ -202,9 +202,9 @@ impl TaskShards {
 mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
-    use super::*;
     use crate::{
         blocking,
+        shards::pages::*,
         source::{Compression, Slice},
         store::counting::{Requests, counting},
     };

@@ -130,8 +130,7 @@ mod tests {
 
     use object_store::{memory::InMemory, path::Path};
 
-    use super::*;
-    use crate::pipeline::Location;
+    use crate::{sink::publish::*, store::Location};
 
     fn stores(directory: &std::path::Path) -> [Store; 2] {
         let memory = Store::from_object_store(Arc::new(InMemory::new()), Path::from("sink"), "memory");

@@ -17,8 +17,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{Error, ErrorKind, Result, ResultExt},
-    pipeline::Location,
-    store::{Store, Version},
+    store::{Location, Store, Version},
 };
 
 mod decode;

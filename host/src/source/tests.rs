@@ -12,8 +12,7 @@ use object_store::{memory::InMemory, path::Path};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use super::*;
-use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema, store::counting::counting};
+use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema, source::*, store::counting::counting};
 
 /// What fetches while the test's own thread decodes, as a worker does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));

@@ -159,8 +159,7 @@ mod tests {
     use futures::TryStreamExt;
     use tokio::io::AsyncWriteExt;
 
-    use super::*;
-    use crate::store::{Store, UPLOAD_PART_BYTES};
+    use crate::store::{Store, UPLOAD_PART_BYTES, metered::*};
 
     #[tokio::test]
     async fn every_request_and_its_bytes_are_counted_on_all_handles() {

@@ -21,8 +21,8 @@ pub use self::{
 use crate::{
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
-    pipeline::{Retry, Sandbox, Step},
-    plugin::{self, Emit, Engine, Interface, Plugin, Task, Usage},
+    pipeline::Sandbox,
+    plugin::{self, Emit, Engine, Interface, Plugin, PluginSettings, Task, Usage},
     records::record_of,
     reject::Reject,
     schema::Schema,
@@ -58,27 +58,24 @@ pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Re
     let interface = plugin::inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
-    let step = Step {
+    let settings = PluginSettings {
         name: interface.step().to_owned(),
-        plugin: path.to_owned(),
+        path: path.to_owned(),
         build: None,
         config: serde_json::Value::Object(config).to_string(),
         grants: sandbox.grants.clone(),
         limits: sandbox.limits.clone(),
-        retry: Retry::default(),
-        max_rejects: u64::MAX,
     };
-    Ok((interface, load_step(engine, &step, interface)?))
+    Ok((interface, load_step(engine, settings, interface)?))
 }
 
 /// Loads the plugin of a step for trials.
 ///
 /// # Errors
 /// As [`Engine::load`]; [`ErrorKind::Config`] when the plugin says that it takes another configuration.
-pub fn load_step(engine: &Engine, step: &Step, interface: Interface) -> Result<Plugin> {
-    let mut step = step.clone();
-    step.limits.output_bytes = step.limits.output_bytes.min(OUTPUT_BYTES_MAX);
-    let plugin = engine.load(&step, interface)?;
+pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Interface) -> Result<Plugin> {
+    settings.limits.output_bytes = settings.limits.output_bytes.min(OUTPUT_BYTES_MAX);
+    let plugin = engine.load(&settings, interface)?;
     plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
     Ok(plugin)
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use etl_host::{pipeline::Location, store::Store};
+use etl_host::store::{Location, Store};
 
 use crate::support::{NONE, Project, repository, succeed};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{
+use x::x::x::x::x::x::x::x::{
     count::trim,
     json::integer,
     pieces::{Blocks, lines, on_threads, pieces, text},

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{
+use x::x::x::x::x::x::x::x::{
     part::Part,
     pieces::on_threads,
     table::{Table, hash},

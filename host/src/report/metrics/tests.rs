@@ -1,7 +1,6 @@
 use std::fs;
 
-use super::*;
-use crate::{error::ErrorKind, event::Invocation, shared::Shared, usage::Traffic};
+use crate::{error::ErrorKind, event::Invocation, report::metrics::*, shared::Shared, usage::Traffic};
 
 fn started() -> Event {
     let (invocation, run_store) = (Invocation::default(), "runs/".into());

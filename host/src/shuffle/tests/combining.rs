@@ -3,10 +3,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::*;
 use crate::{
     error::{Error, ErrorKind, Result},
-    shuffle::{Combiner, NewCombiner},
+    shuffle::{Combiner, NewCombiner, tests::*},
 };
 
 /// Adds up the arrivals of each key. Hands on what is complete, or holds everything back to the end.

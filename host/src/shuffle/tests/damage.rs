@@ -1,7 +1,6 @@
-use super::*;
 use crate::{
     error::{ErrorKind, Result},
-    shuffle::decode::decode_block,
+    shuffle::{decode::decode_block, tests::*},
 };
 
 type Place = prop::sample::Index;

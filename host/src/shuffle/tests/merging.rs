@@ -1,9 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::*;
 use crate::{
     error::{Error, ErrorKind, Result},
-    shuffle::merge_all,
+    shuffle::{merge_all, tests::*},
 };
 
 /// Returns one sorted run per batch of the table.

@@ -3,8 +3,10 @@ use std::{io::Cursor, path::Path};
 use arrow_ipc::reader::FileReader;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::*;
-use crate::{error::ErrorKind, shuffle::PARTITIONS_MAX};
+use crate::{
+    error::ErrorKind,
+    shuffle::{PARTITIONS_MAX, tests::*},
+};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]

@@ -311,8 +311,7 @@ fn special_bytes(word: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::schema::Schema;
+    use crate::{schema::Schema, source::json::walk::*};
 
     fn columns() -> JsonColumns {
         let types = [("t", DataType::Utf8), ("i", DataType::Int64), ("f", DataType::Float64), ("b", DataType::Boolean)];

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What may be granted, as messages list it.
-pub(super) const CHOICES: &str = "`clock`, `random`, `env:NAME`";
+pub(crate) const CHOICES: &str = "`clock`, `random`, `env:NAME`";
 
 /// What a step is given of the real world; nothing, unless the pipeline says otherwise. In the place of what is not
 /// granted stands something that is the same in every attempt.
