@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::succeed;
+use crate::support::{succeed, wait_for_server};
 
 /// What starts the driver, and what a Debian system installs to have it and the browser.
 const DRIVER: &str = "chromedriver";

@@ -11,7 +11,7 @@ use std::{
 
 use etl_host::store::{Location, Store};
 
-use crate::support::{NONE, Project, repository, succeed};
+use crate::support::{NONE, Project, repository, succeed, wait_for_server};
 
 /// Returns the Python of a virtual environment with the tools the tests need, made once per checkout.
 pub(crate) fn python() -> PathBuf {
