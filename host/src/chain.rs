@@ -30,7 +30,7 @@ impl Chain {
     /// aside go to `rejects`.
     ///
     /// # Errors
-    /// The error that an `open` returned, or the way it failed; as [`check_planned`].
+    /// The error that an `open` returned, the way it failed, or the error of [`check_planned`].
     pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
         let rejects = Shared::new(rejects);
         let given = Shared::new(Reject::new("", ""));
