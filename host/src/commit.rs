@@ -30,9 +30,9 @@ const READS_MAX: usize = 32;
 pub struct Commit {
     /// The winning attempt.
     pub attempt: AttemptId,
-    /// What the winning attempt did.
+    /// Counts and times of the winning attempt.
     pub counts: Counts,
-    /// What the winning attempt made.
+    /// Output of the winning attempt.
     pub output: Output,
     /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,7 +50,7 @@ pub enum Output {
     RunFile {
         /// Key of the file, below the run store.
         key: String,
-        /// Where each partition's batches lie in the file.
+        /// Index of the places where each partition's batches lie in the file.
         index: RunIndex,
     },
     /// A part of the result.

@@ -30,11 +30,11 @@ pub struct RunContext {
     pub pipeline: Pipeline,
     /// The pipeline's steps, with their plugins loaded.
     pub steps: Steps,
-    /// Where records come from.
+    /// The source, from which the run reads its records.
     pub source: SourceStore,
-    /// Where the run keeps its plan, intermediates and log.
+    /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
-    /// Where results go.
+    /// The sink, to which the run writes its result.
     pub sink: Store,
     /// The run's id.
     pub run_id: String,
@@ -50,7 +50,7 @@ pub struct RunContext {
     pub poison: Poison,
     /// Tracks the work of attempts, including attempts that were given up.
     at_work: TaskTracker,
-    /// Where events are reported.
+    /// The handle through which events are reported.
     pub events: Events,
     /// Name of this process, unique among all processes that work on the run.
     pub process: String,

@@ -127,7 +127,7 @@ pub trait ResultExt<T> {
     /// Turns a foreign error into an [`Error`].
     ///
     /// # Errors
-    /// The same error, with the kind `kind`, and `what` was being done in front.
+    /// The same error, with the kind `kind`. Its message begins with `what` was being done.
     fn or_kind<C: fmt::Display + Send + Sync + 'static>(self, kind: ErrorKind, what: impl FnOnce() -> C) -> Result<T>;
 }
 

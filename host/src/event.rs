@@ -210,7 +210,7 @@ pub enum Event {
         attempt: u32,
         /// Milliseconds from the start of the attempt to its commit.
         duration_ms: u64,
-        /// What the attempt did.
+        /// Counts and times of the attempt.
         counts: Counts,
     },
     /// An attempt failed.

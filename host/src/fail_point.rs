@@ -44,7 +44,7 @@ pub fn reach(point: &'static str) {
         atomic::{AtomicI64, Ordering},
     };
 
-    /// The point asked for, and how many more times it is reached until it kills the process.
+    /// The point asked for, and the number of times it is still to be reached, the last of which kills the process.
     static ASKED_FOR: LazyLock<Option<(String, AtomicI64)>> = LazyLock::new(|| {
         let asked = std::env::var("ETL_HOST_FAIL_POINT").ok()?;
         let (point, count) = asked.split_once(':').unwrap_or((&asked, "1"));

@@ -99,7 +99,7 @@ impl<'a> Attempt<'a> {
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
-        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} runs"));
+        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} sorted runs"));
         Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
     }
 

@@ -54,17 +54,17 @@ pub struct Account {
     pub manifest: Option<Manifest>,
     /// The processes that worked on the run, oldest first.
     pub processes: Vec<Process>,
-    /// What each stage did.
+    /// The account of each stage.
     pub stages: BTreeMap<Stage, StageAccount>,
     /// The attempts, in the order of their processes and then of their ends.
     pub attempts: Vec<Attempt>,
-    /// How many more there were.
+    /// Number of attempts that are not kept.
     pub attempts_left_out: u64,
     /// What the processes used, with their places in [`Account::processes`]. A process that was killed has left none.
     pub usages: Vec<(usize, Usage)>,
     /// Warnings of the host, and messages of plugins.
     pub messages: Vec<Message>,
-    /// How many more there were.
+    /// Number of messages that are not kept.
     pub messages_left_out: u64,
     /// Number of records that were set aside, by who set them aside; empty until the run is complete.
     pub rejected: Rejected,

@@ -68,7 +68,7 @@ pub(super) struct Log {
     pub started_at_ms: u64,
 }
 
-/// Returns the logs of a run, oldest first.
+/// Returns the logs of the newest [`PROCESSES_MAX`] processes of a run, oldest first.
 pub(super) async fn logs(store: &Store, layout: &RunLayout) -> Result<Vec<Log>> {
     let of = |Listed { key, size, .. }: Listed| {
         let (started_at_ms, process) = layout.parse_events(&key)?;

@@ -10,7 +10,7 @@ use super::Numbers;
 /// run keeps per task, in memory and in its run store, is bounded for any number of shards.
 const TASKS_MAX: usize = 4096;
 
-/// The most map tasks of a run in which a task has [`LITTLE_BYTES`] or less to read on average. In more tasks than
+/// The most map tasks of a run in which a task has [`LITTLE_BYTES`] or less to read on average. With more tasks than
 /// that, commits would cost more than the work.
 const LITTLE_TASKS_MAX: usize = 128;
 
