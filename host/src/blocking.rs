@@ -1,8 +1,9 @@
-//! Threads that may wait: attempts run on them.
+//! Threads that may block: attempts run on them.
 //!
-//! They are outside of the runtime on purpose. On a thread of the runtime, a store on local disk hands each request to
-//! yet another thread and is woken when it is done; here it does it at once, which for small files is several times
-//! cheaper. Knows nothing of what runs. How many run at a time is the scheduler's business.
+//! The threads are outside the runtime on purpose. On a thread of the runtime, a store on local disk hands each request
+//! to another thread and is woken when the request is done. On a thread of this module, the store serves the request at
+//! once, which is several times cheaper for small files. This module knows nothing of the work it runs; the scheduler
+//! decides how much of it runs at a time.
 
 use std::{
     cell::RefCell,
@@ -22,7 +23,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
-/// How long a thread without work stays.
+/// Time that a thread without work stays alive.
 const IDLE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -32,7 +33,8 @@ thread_local! {
     static RUNTIME: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
-/// The threads of the process, and the work that waits for one. There are as many as were ever needed lately.
+/// The threads of the process, and the jobs that wait for one. A job that no idle thread can take starts a new thread;
+/// a thread ends after [`IDLE`] without work.
 static THREADS: Threads = Threads {
     state: Mutex::new(State { jobs: VecDeque::new(), idle: 0 }),
     more: Condvar::new(),
@@ -55,8 +57,8 @@ pub fn need_stack(bytes: usize) {
     THREADS.stack_bytes.fetch_max(bytes, Ordering::Relaxed);
 }
 
-/// Runs `work` on a thread that may wait, and returns what it does. Goes on there when nobody waits for it any more.
-/// Call on the runtime.
+/// Runs `work` on a thread that may block, and returns its result. Work that has started continues even when the
+/// returned future is dropped. Call this on the runtime.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when the work panics, [`ErrorKind::Unavailable`] when the system has no more threads.
@@ -65,15 +67,15 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     let runtime = Handle::current();
     let job = move || {
         RUNTIME.set(Some(runtime));
-        // The work may have been given up.
+        // The receiver is gone if the caller has dropped the future; the result is then of no interest.
         drop(sender.send(work()));
     };
     THREADS.take_on(Box::new(job)).or_kind(ErrorKind::Unavailable, || "cannot start a thread")?;
     done.await.map_err(|_| Error::internal("an attempt panicked"))
 }
 
-/// Waits for a future that needs the runtime: one that talks to a server, or starts tasks. Not for threads of the
-/// runtime.
+/// Waits for a future that needs the runtime, such as one that talks to a server or starts tasks. Do not call this on a
+/// thread of the runtime.
 pub fn wait_on_runtime<F: Future>(future: F) -> F::Output {
     runtime().block_on(future)
 }
@@ -83,7 +85,7 @@ pub fn runtime() -> Handle {
     RUNTIME.with_borrow(Clone::clone).unwrap_or_else(Handle::current)
 }
 
-/// Waits for a future that needs no runtime: one that waits for other threads, or for the local disk.
+/// Waits for a future that needs no runtime, such as one that waits for other threads or for the local disk.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
@@ -96,7 +98,7 @@ pub fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Wakes a thread that is parked.
+/// A waker that unparks a thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -119,13 +121,13 @@ impl Threads {
         thread.spawn(|| self.work()).map(drop)
     }
 
-    /// Does what there is to do, until there has been nothing for a while.
+    /// Runs jobs until there has been none for [`IDLE`].
     fn work(&self) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // Whoever waits for the work hears of a panic: the answer never comes.
+                // A panic drops the sender of the job's result, so the caller of `run` gets an error.
                 drop(catch_unwind(AssertUnwindSafe(job)));
                 state = self.lock();
                 continue;
@@ -141,7 +143,7 @@ impl Threads {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // Nothing panics while this lock is held, so its state is sound even if it is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

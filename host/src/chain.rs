@@ -1,4 +1,4 @@
-//! The chain of mappers of one attempt: what one emits is the next one's input, in memory.
+//! The chain of mappers for one shard in one attempt: each mapper's output is the input of the next, in memory.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -13,23 +13,24 @@ use crate::{
     steps::Steps,
 };
 
-/// Where the records go that a chain sets aside. An error ends the attempt.
+/// Receives the records that a chain sets aside. An error it returns ends the attempt.
 pub type SetAside = Box<dyn FnMut(&Reject) -> Result<()> + Send>;
 
-/// Opened mappers, in order.
+/// The opened mappers of one shard, in order.
 pub struct Chain {
     mappers: Vec<Shared<Mapper>>,
     first: String,
     rejects: Shared<SetAside>,
-    /// A reject that says where the batch is from that the first mapper was given last.
+    /// A reject that locates the batch that the first mapper was given last.
     given: Shared<Reject>,
 }
 
 impl Chain {
-    /// Opens an instance of each mapper. What the last one emits goes to `emit`, what any sets aside to `rejects`.
+    /// Opens an instance of each mapper. The output of the last one goes to `emit`; the records that any of them sets
+    /// aside go to `rejects`.
     ///
     /// # Errors
-    /// What an `open` returned, or how it failed.
+    /// The error that an `open` returned, the way it failed, or the error of [`check_planned`].
     pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
         let rejects = Shared::new(rejects);
         let given = Shared::new(Reject::new("", ""));
@@ -47,18 +48,18 @@ impl Chain {
         Ok(Self { mappers, first, rejects, given })
     }
 
-    /// Sets records aside.
+    /// Sets the given records aside.
     ///
     /// # Errors
-    /// When there are too many, or they cannot be kept.
+    /// When more records are set aside than the pipeline allows, or they cannot be stored.
     pub fn set_aside(&mut self, rejects: &[Reject]) -> Result<()> {
         rejects.iter().try_for_each(|reject| (self.rejects.lock())(reject))
     }
 
-    /// Maps some rows of a batch. None are no call.
+    /// Maps the given rows of a batch. Does nothing if there are none.
     ///
     /// # Errors
-    /// What a plugin returned or how it failed, too many rejects, or what the output said.
+    /// The error that a plugin returned, or the way it failed; too many rejects; an error of the output.
     pub fn process(&mut self, records: &Records, rows: Range<usize>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -74,7 +75,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Lets every mapper emit what is left, in order, and returns the sums of their counters.
+    /// Lets every mapper, in order, emit the rest of its output, and returns the sums of their counters.
     ///
     /// # Errors
     /// As [`Chain::process`].
@@ -87,23 +88,23 @@ impl Chain {
     }
 }
 
-/// Checks that an instance emits what the plan was made for.
+/// Checks that an instance emits the schema that the run was planned with.
 ///
 /// # Errors
-/// [`ErrorKind::Plugin`], with both schemas.
+/// [`ErrorKind::Plugin`], naming both schemas.
 pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
     if now == then {
         return Ok(());
     }
     let what = format!(
-        "{} returned another schema from `open` than when the run was planned (`{now}`, was `{then}`): it must depend \
-         on the configuration and the input's schema only",
+        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`): the schema \
+         may depend only on the configuration and on the input's schema",
         plugin.name()
     );
     Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
 }
 
-/// Returns the output callback of the mapper before `mapper`.
+/// Returns the output callback of the mapper that precedes `mapper` in the chain.
 fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>, given: &Shared<Reject>) -> Emit {
     let (mapper, step) = (mapper.clone(), step.to_owned());
     let (rejects, given) = (rejects.clone(), given.clone());

@@ -1,4 +1,4 @@
-//! Check: everything about a pipeline that can be known before data is read.
+//! The check of a pipeline: everything about it that can be known before data is read.
 
 use crate::{
     error::{Error, Result},
@@ -11,42 +11,42 @@ use crate::{
     stores::Stores,
 };
 
-/// What a check found.
+/// The findings of a check.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// The steps, in order.
     pub steps: Vec<CheckedStep>,
-    /// What the source's records look like.
+    /// Schema of the source's records.
     pub source_schema: String,
-    /// Source objects.
+    /// Number of source objects.
     pub objects: u64,
-    /// Their bytes, as stored.
+    /// Total size of the source objects in bytes, as stored.
     pub bytes: u64,
-    /// How many shards there will be, if that is known before a splitter runs.
+    /// Number of shards that a run would have; absent when a splitter decides it.
     pub shards: Option<u64>,
 }
 
 /// A step that was checked.
 #[derive(Debug, Clone)]
 pub struct CheckedStep {
-    /// What messages call it: `map 2`.
+    /// Name of the step in messages, such as `map 2`.
     pub name: String,
-    /// The component file.
+    /// Path of the component file.
     pub plugin: String,
-    /// Its SHA-256 digest.
+    /// SHA-256 digest of the component file.
     pub digest: String,
-    /// What it is granted, by name.
+    /// Names of what the step is granted.
     pub grants: Vec<String>,
-    /// What its plugin imports that can be granted.
+    /// Names of the plugin's imports that can be granted.
     pub grantable: Vec<&'static str>,
-    /// What it emits; absent for a splitter.
+    /// Schema of the rows that the step emits; absent for a splitter.
     pub output: Option<String>,
 }
 
 /// Loads the plugins, chains their schemas, opens the stores and lists the source.
 ///
 /// # Errors
-/// The first thing that would keep the pipeline from running.
+/// The first problem that would keep the pipeline from running.
 pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     let engine = Engine::new(1, Cache::of_user())?;
     let steps = Steps::load(pipeline, &engine)?;
@@ -69,10 +69,10 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     })
 }
 
-/// Lists the source's objects, by name.
+/// Returns the source's objects, sorted by name.
 ///
 /// # Errors
-/// When the source does not exist, cannot be reached, or has no object at all.
+/// When the source does not exist, cannot be reached, or has no objects.
 pub async fn list_source(pipeline: &Pipeline, source: &SourceStore) -> Result<Vec<Object>> {
     let objects = source.list().await?;
     if objects.is_empty() {

@@ -1,6 +1,6 @@
-//! Cleaning up: what a run left behind and nobody needs any more.
+//! Cleaning up: deletes what a run left behind and no longer needs.
 //!
-//! Owns what may be deleted of a run, and in which order. Called by `etl-host clean`.
+//! Owns which objects of a run may be deleted, and in which order. Called by `etl-host clean`.
 
 use std::{collections::BTreeSet, time::SystemTime};
 
@@ -18,43 +18,43 @@ use crate::{
     store::{Listed, Store},
 };
 
-/// How many objects are deleted at the same time.
+/// Number of objects that are deleted at the same time.
 const DELETES_IN_FLIGHT: usize = 16;
 
-/// What is deleted of runs.
+/// Deletes what runs of a pipeline left behind.
 #[derive(Debug, Clone, Copy)]
 pub struct Cleaner<'a> {
-    /// The pipeline.
+    /// The pipeline whose runs are cleaned up.
     pub pipeline: &'a Pipeline,
-    /// Its run store.
+    /// The pipeline's run store.
     pub run_store: &'a Store,
-    /// Its sink.
+    /// The pipeline's sink.
     pub sink: &'a Store,
-    /// Whether results are deleted too, and with them all that the run store says of their runs.
+    /// Whether results are deleted too, and with them everything that the run store holds of their runs.
     pub results: bool,
-    /// Whether to delete nothing, and only say what would be.
+    /// Whether to delete nothing and only report what would be deleted.
     pub dry_run: bool,
 }
 
-/// What was deleted of one run, or would be.
+/// The objects of one run that were deleted, or that a dry run would have deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cleaned {
     /// The run's id.
     pub run_id: String,
-    /// How far the run is.
+    /// State of the run before its objects were deleted.
     pub state: State,
-    /// Objects below the run store.
+    /// Objects deleted from the run store.
     pub intermediates: Amount,
-    /// Objects below the sink: parts of results, and what attempts left.
+    /// Objects deleted from the sink: parts of results, and parts that attempts left there.
     pub results: Amount,
 }
 
-/// Some objects.
+/// A number of objects and their total size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Amount {
-    /// How many.
+    /// Number of objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Total size in bytes.
     pub bytes: u64,
 }
 
@@ -63,7 +63,7 @@ impl Amount {
         Self { objects: objects.len() as u64, bytes: objects.iter().map(|object| object.size).sum() }
     }
 
-    /// Adds objects to these.
+    /// Adds another amount to this one.
     pub fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.bytes += other.bytes;
@@ -71,18 +71,20 @@ impl Amount {
 }
 
 impl Cleaner<'_> {
-    /// Deletes what a run left behind. Of a complete one: shards, run files and commits; plan, manifest, events,
-    /// rejects and report stay, so that the run can still be looked at. Of another: everything, so it cannot be
-    /// finished any more. What attempts left in the sink goes too, and parts of a result that is not complete; a result
-    /// only if asked for.
+    /// Deletes what a run left behind. If the run is complete, that is its shards, shuffle files and commits; its plan,
+    /// manifest, events, rejects and report stay, so that the run can still be looked at. If it is not complete,
+    /// everything in the run store is deleted, so the run cannot be finished any more. In the sink, the parts that
+    /// attempts left are deleted, and so are the parts of a result that is not complete. A complete result is deleted
+    /// only if `results` is set.
     ///
-    /// Can be repeated when it was interrupted. A run that is taken up after that starts over, by its plan or a new one; it
-    /// is refused when it has no plan any more, but parts in the sink. A process that is at work on the run notices before
-    /// it says that the result is complete.
+    /// Cleaning can be repeated after an interruption. An incomplete run that is resumed after its cleaning, or after a
+    /// part of it, starts over, with its plan if that is still there, or else with a new one. It is refused if its plan
+    /// is gone but parts are still in the sink. A process that is working on the run notices the cleaning before it
+    /// declares the result complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when a result is to go that `latest.json` points to; when
-    /// a store fails.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when `results` is set and `latest.json` points to the
+    /// run's result; when a store fails.
     pub async fn clean(&self, run: &Overview) -> Result<Cleaned> {
         let layout = RunLayout::new(&self.pipeline.name, &run.run_id);
         let sink_layout = SinkLayout::new(&run.run_id, sink::extension(self.pipeline.sink.format));
@@ -116,10 +118,11 @@ impl Cleaner<'_> {
         Ok(cleaned)
     }
 
-    /// Deletes objects of a run in the run store and of its result, in an order that whoever reads them meanwhile, or
-    /// takes up the run after half of it, is not misled by: a result is not complete any more before a part is missing;
-    /// no commit outlives the plan it belongs to, nor the plan its shards and parts; partitions go before the map tasks
-    /// whose rows they have or lack; and last what says that the run was complete.
+    /// Deletes the given objects of a run from the run store, and those of its result from the sink. The order protects
+    /// readers that look meanwhile, and a process that resumes the run after an interruption. A result stops being
+    /// complete before one of its parts is missing. No commit outlives the plan it belongs to, and no plan outlives its
+    /// shards and parts. The commits of partitions are deleted before those of the map tasks whose rows they have or
+    /// lack. The run's `_SUCCESS` is deleted last.
     async fn delete(
         &self,
         layout: &RunLayout,
@@ -140,7 +143,7 @@ impl Cleaner<'_> {
             delete(store, keys).await?;
         }
         if !self.results && sink.exists(&sink_layout.success()).await? {
-            // A process that was at work on the run has published it meanwhile.
+            // A process that was working on the run has published its result meanwhile, so the result's parts stay.
             parts.retain(|key| key.starts_with(&sink_layout.attempts()));
         }
         for (store, keys) in [(sink, parts), (run_store, others), (run_store, success)] {
@@ -173,7 +176,7 @@ fn keys(objects: &[Listed]) -> Vec<String> {
     objects.iter().map(|object| object.key.clone()).collect()
 }
 
-/// Takes those keys out that are `which`.
+/// Removes the keys for which `which` returns true, and returns them.
 fn take(keys: &mut Vec<String>, which: impl Fn(&str) -> bool) -> Vec<String> {
     keys.extract_if(.., |key| which(key)).collect()
 }
@@ -184,7 +187,7 @@ async fn delete(store: &Store, keys: Vec<String>) -> Result<()> {
     deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect().await
 }
 
-/// Removes the directories that are empty without these objects.
+/// Removes the directories that are empty now that these objects are deleted.
 async fn remove_empty_directories(store: &Store, objects: &[Listed]) {
     let mut directories = BTreeSet::new();
     for object in objects {
@@ -194,7 +197,7 @@ async fn remove_empty_directories(store: &Store, objects: &[Listed]) {
             key = directory;
         }
     }
-    // A directory sorts before what is in it.
+    // A directory sorts before its contents, so the reverse order visits the contents first.
     for directory in directories.into_iter().rev() {
         store.remove_empty_directory(directory).await;
     }

@@ -18,10 +18,10 @@ pub struct PluginCombiner {
 }
 
 impl PluginCombiner {
-    /// Opens an instance of a reducer for rows of the schema `input`, of one shard.
+    /// Opens a reducer instance that combines rows of the schema `input`, all of one map attempt.
     ///
     /// # Errors
-    /// What its `open` returned, or how it failed.
+    /// The error that `open` returned, or the way it failed.
     pub fn open(plugin: &Plugin, input: &Schema, task: &Task) -> Result<Self> {
         let emitted = Arc::new(Mutex::new(Vec::new()));
         let receiver = Arc::clone(&emitted);
@@ -49,7 +49,7 @@ impl Combiner for PluginCombiner {
     }
 
     fn finish(&mut self) -> Result<Vec<RecordBatch>> {
-        // What a combiner counts, the reducer counts again.
+        // The combiner's counters are dropped, because the reducer counts the same things again.
         self.reducer.finish()?;
         Ok(self.take())
     }

@@ -1,7 +1,7 @@
 //! Commits: the small objects that name the winning attempt of each task.
 //!
-//! Owns what they hold and the rule that the first one counts. An attempt writes its files under keys of its own,
-//! then commits; whatever no commit names is garbage.
+//! Owns the contents of commits, and the rule that the first commit of a task counts. An attempt writes its files under
+//! keys of its own and then commits; a file that no commit names is garbage.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -21,7 +21,7 @@ use crate::{
     times::{Times, micros},
 };
 
-/// How many commits are read at the same time when a run is resumed.
+/// Number of commits that are read at the same time.
 const READS_MAX: usize = 32;
 
 /// The commit of one task.
@@ -29,38 +29,38 @@ const READS_MAX: usize = 32;
 pub struct Commit {
     /// The winning attempt.
     pub attempt: AttemptId,
-    /// What it did.
+    /// Counts and times of the winning attempt.
     pub counts: Counts,
-    /// What it made.
+    /// Output of the winning attempt.
     pub output: Output,
-    /// The records it set aside, by who did: `source`, or a step's name.
+    /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected: Rejected,
-    /// The key of the records it set aside, below the run store; absent when there are none.
+    /// Key of the records that were set aside, below the run store; absent when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
 }
 
-/// What a task makes.
+/// The output of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// A run file for the shuffle.
+    /// A shuffle file.
     RunFile {
-        /// Its key, below the run store.
+        /// Key of the file, below the run store.
         key: String,
-        /// Where each partition's batches lie in it.
+        /// Index of the places where each partition's batches lie in the file.
         index: RunIndex,
     },
     /// A part of the result.
     Part(Part),
-    /// Nothing: the task failed for good, and the run goes on without it.
+    /// No output: the task failed for good, and its shards are left out of the result.
     #[serde(rename = "failure")]
     LeftOut(LeftOut),
 }
 
 impl Output {
-    /// Returns the digest of what was made, if anything was.
+    /// Returns the digest of the output; `None` when the task was left out.
     fn digest(&self) -> Option<&str> {
         match self {
             Self::RunFile { index, .. } => Some(&index.digest),
@@ -73,23 +73,24 @@ impl Output {
 /// A part of the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its number: the shard's or partition's.
+    /// Number of the part, which is the number of its map task or partition.
     pub part: u32,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// The XXH3-128 digest of its bytes, in hexadecimal.
+    /// XXH3-128 digest of the part's bytes, in hexadecimal.
     pub digest: String,
 }
 
 impl Commit {
-    /// Commits a task whose attempt took `times`, and returns the commit that counts: this one, or an earlier one of
-    /// another attempt. How long committing took is in what is returned, not in what is stored. When both made an output
-    /// and they differ, `events` gets a warning: the same plan ought to give the same bytes.
+    /// Commits a task whose attempt took `times`, and returns the commit that counts: this one, or the earlier one of
+    /// another attempt. The time that committing took is in the returned commit, but not in the stored one. When both
+    /// attempts made an output and the outputs differ, a warning goes to `events`, because the same plan ought to give
+    /// the same bytes.
     ///
     /// # Errors
-    /// When the store fails; whether the commit landed is then found out by trying again.
+    /// When the store fails. The commit may have landed nevertheless; trying again finds out.
     pub async fn write(
         mut self,
         times: Times,
@@ -116,13 +117,13 @@ impl Commit {
         Ok(commit)
     }
 
-    /// Warns when this attempt made another output than the one that was faster.
+    /// Warns when this attempt's output differs from that of the attempt that won.
     fn compare(&self, winner: &Self, stage: Stage, task: u32, events: &Events) {
         let (Some(ours), Some(theirs)) = (self.output.digest(), winner.output.digest()) else { return };
         if ours != theirs {
             let message = format!(
-                "{}: attempt {} made another output than attempt {}, which counts: a plugin is not deterministic, so \
-                 the result depends on which attempt is first",
+                "{}: attempt {} made a different output from attempt {}, which counts: a plugin is not deterministic, \
+                 so the result depends on which attempt commits first",
                 stage.task(task),
                 self.attempt,
                 winner.attempt
@@ -131,12 +132,13 @@ impl Commit {
         }
     }
 
-    /// Takes back the commit of a task whose output is damaged or gone, so that the task is run again. Leaves it alone
-    /// unless it `is_it`: by now it may be another attempt's, and what that wrote is there. Leaves a note of a map task,
-    /// because one that was committed cannot be left out any more.
+    /// Takes back the commit of a task whose output is damaged or gone, so that the task is run again. Does nothing
+    /// unless `is_it` accepts the stored commit: another attempt may have committed the task meanwhile, and its output
+    /// is intact. For a map task, a note of this is left in the run store, because a map task that was once committed
+    /// cannot be left out any more.
     ///
     /// # Errors
-    /// When the store fails, or the commit is not one.
+    /// When the store fails, or the stored commit is damaged.
     pub async fn take_back(
         store: &Store,
         layout: &RunLayout,
@@ -158,7 +160,7 @@ impl Commit {
     /// Reads all commits of a stage, with their tasks, in no particular order.
     ///
     /// # Errors
-    /// When the store fails, or a commit is not one, as the last item.
+    /// When the store fails, or a commit is damaged; the error is the last item.
     pub fn read_all<'a>(
         store: &'a Store,
         layout: &'a RunLayout,
@@ -215,7 +217,7 @@ mod tests {
             assert_eq!(written.expect("writes").attempt, AttemptId::new(1, "a"));
             assert_eq!(warnings.lock().0.len(), warned, "attempt {number}");
         }
-        let expected = "map of shard 3: attempt 3-a made another output than attempt 1-a, which counts: ";
+        let expected = "map of shard 3: attempt 3-a made a different output from attempt 1-a, which counts: ";
         assert!(warnings.lock().0[0].starts_with(expected), "{:?}", warnings.lock().0);
     }
 }

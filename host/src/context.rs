@@ -1,4 +1,4 @@
-//! What every task of a run shares.
+//! The context of a run: everything that its tasks share.
 
 use std::sync::{
     Arc,
@@ -26,15 +26,15 @@ use crate::{
 
 /// The pipeline, its stores and plugins, and the run's place in them.
 pub struct RunContext {
-    /// The pipeline.
+    /// The pipeline of the run.
     pub pipeline: Pipeline,
-    /// Its plugins.
+    /// The pipeline's steps, with their plugins loaded.
     pub steps: Steps,
-    /// Where records come from.
+    /// The source, from which the run reads its records.
     pub source: SourceStore,
-    /// Where the run keeps its plan, intermediates and log.
+    /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
-    /// Where results go.
+    /// The sink, to which the run writes its result.
     pub sink: Store,
     /// The run's id.
     pub run_id: String,
@@ -42,24 +42,24 @@ pub struct RunContext {
     pub layout: RunLayout,
     /// The result's keys in the sink.
     pub sink_layout: SinkLayout,
-    /// Who computes.
+    /// The workers, which limit how many threads compute at the same time.
     pub workers: Workers,
-    /// Local space.
+    /// Local scratch space.
     pub scratch: Scratch,
-    /// The records found that make a mapper fail.
+    /// The poison records found so far: records that make a mapper fail.
     pub poison: Poison,
-    /// The threads of attempts, those that were given up included.
+    /// Tracks the work of attempts, including attempts that were given up.
     at_work: TaskTracker,
-    /// Where things are reported.
+    /// The handle through which events are reported.
     pub events: Events,
-    /// This process's name among all that work on the run.
+    /// Name of this process, unique among all processes that work on the run.
     pub process: String,
-    /// How often it has taken back commits.
+    /// Number of times that this process has taken back commits.
     rounds: AtomicU32,
 }
 
 impl RunContext {
-    /// Makes the context of a run whose plugins are loaded, for the process of this name.
+    /// Creates the context of a run whose plugins are loaded, for the process named `process`.
     pub fn new(
         pipeline: Pipeline,
         steps: Steps,
@@ -70,7 +70,7 @@ impl RunContext {
     ) -> Self {
         let Stores { source, run_store, sink } = stores;
         let at_work = TaskTracker::new();
-        // It goes on to hand out tokens. As long as it is open, whoever waits would wait for that.
+        // A closed tracker still hands out tokens; an open one would make `at_rest` wait for `close`.
         at_work.close();
         Self {
             steps,
@@ -99,14 +99,14 @@ impl RunContext {
         }
     }
 
-    /// Gives attempts other ids from now on: tasks that were committed are run again, from try 1, and earlier attempts
-    /// may still be at work.
+    /// Gives attempts new ids from now on. Tasks that were committed are run again from try 1, while earlier attempts
+    /// with the same numbers may still be at work.
     pub fn attempt_again(&self) {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Runs what an attempt has to do on a thread that may wait, and returns what it does. When the attempt is given up,
-    /// it goes on there: to the next call of a plugin, which is stopped, or else to its commit.
+    /// Runs the work of an attempt on a thread that may block, and returns its result. If the attempt is given up, its
+    /// work continues on that thread until a call of a plugin, which is stopped, or else through its commit.
     ///
     /// # Errors
     /// As [`blocking::run`].
@@ -122,13 +122,13 @@ impl RunContext {
         .await
     }
 
-    /// Waits until no attempt is at work any more, not even one that was given up.
+    /// Waits until no attempt is at work any more, including those that were given up.
     pub async fn at_rest(&self) {
         self.at_work.wait().await;
     }
 
-    /// Returns what a plugin is told of an attempt. `clock_ms` is the plan's. Whoever waits for the attempt stops it by
-    /// `stop` when it does so no longer.
+    /// Returns the description of an attempt that its plugins are given. `clock_ms` is the time the plan was made, in
+    /// milliseconds since the Unix epoch. The caller must cancel `stop` when it no longer waits for the attempt.
     pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Task {
         let (run_id, events) = (self.run_id.clone(), self.events.clone());
         Task { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }

@@ -1,6 +1,7 @@
-//! Diff: the old and the new version of a map step, run on some shards of a pipeline's source.
+//! The diff of two versions of a map step, made by running both on some shards of the pipeline's source.
 //!
-//! Owns which shards these are, and what differs. Reads the source; writes nothing to a store. Called by `etl-host diff`.
+//! Owns the choice of the shards, and what counts as a difference. Reads the source; writes nothing to a store. Called
+//! by `etl-host diff`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,53 +29,53 @@ use crate::{
     trial::{self, Sample, Trial},
 };
 
-/// How many rows and rejects that only one version made are kept, of a shard.
+/// The most rows, and the most rejects, that are kept per shard of those that only one version made.
 const KEPT_MAX: usize = 10;
 
-/// What is compared.
+/// A request to compare two versions of a map step.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The new version's component.
+    /// Path of the new version's component.
     pub plugin: PathBuf,
-    /// Its configuration, if it is another one.
+    /// Configuration of the new version; absent when it is that of the old one.
     pub config: Option<String>,
-    /// The map step; without it, the first.
+    /// Name of the map step; absent for the first.
     pub step: Option<String>,
-    /// On how many shards, spread over the source.
+    /// Number of shards to compare, spread over the source.
     pub shards: usize,
 }
 
-/// What differs between two versions of a step.
+/// The differences between two versions of a step.
 pub struct Comparison {
-    /// The step.
+    /// Name of the step.
     pub step: String,
-    /// The old and the new version's digest.
+    /// Digests of the old and the new version.
     pub digests: [String; 2],
-    /// How many shards the source has.
+    /// Number of shards of the whole source.
     pub shards_in_all: usize,
     /// The shards compared, in order.
     pub shards: Vec<ShardComparison>,
 }
 
-/// What differs on one shard.
+/// The differences on one shard.
 pub struct ShardComparison {
-    /// The shard's number.
+    /// Number of the shard.
     pub number: usize,
-    /// How many records the step was given.
+    /// Number of records that the step was given.
     pub records: u64,
-    /// What the old and the new version did, or how they failed.
+    /// What the old and the new version did, or the error each failed with.
     pub sides: [Result<Side>; 2],
 }
 
 /// What one version did with a shard.
 pub struct Side {
-    /// All of it.
+    /// Everything that the version did.
     pub trial: Trial,
-    /// How many rows the other version did not make.
+    /// Number of rows that the other version did not make.
     pub only_here: usize,
-    /// The first of them.
+    /// The first of these rows.
     pub rows: RecordBatch,
-    /// The first rejects the other version did not make, each as its place and reason.
+    /// The first rejects that the other version did not make, each as its place and reason.
     pub rejects: Vec<String>,
 }
 
@@ -93,11 +94,11 @@ impl Comparison {
     }
 }
 
-/// Runs both versions of a step on some shards and compares what they make. Call on the runtime.
+/// Runs both versions of a step on some shards and compares their outputs. Call this on the runtime.
 ///
 /// # Errors
-/// What is wrong with the pipeline, the new plugin or the source, or how a step before this one failed. How one of the two
-/// versions fails is a part of the comparison.
+/// An error of the pipeline, the new plugin or the source, or the failure of an earlier step. If one of the two
+/// versions fails, that is part of the comparison and not an error.
 pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Result<Comparison> {
     let engine = Engine::new(8, Cache::of_user())?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
@@ -114,13 +115,13 @@ pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Re
     Ok(Comparison { step: versions.old.step().to_owned(), digests, shards_in_all: all, shards: compared })
 }
 
-/// Returns `count` of the numbers below `all`, spread evenly, or all of them if they are not more.
+/// Returns `count` of the numbers below `all`, spread evenly, or all of them if there are not more than `count`.
 fn spread(all: usize, count: usize) -> Vec<usize> {
     let count = count.min(all);
     (0..count).map(|i| i * all / count).collect()
 }
 
-/// Divides the source as a run would, and returns how many shards that makes, and `count` of them with their numbers.
+/// Divides the source as a run would. Returns the number of shards, and `count` of them with their numbers.
 async fn sampled_shards(
     pipeline: &Pipeline,
     engine: &Engine,
@@ -157,7 +158,7 @@ async fn sampled_shards(
     }
 }
 
-/// Starts to read a shard, and returns its records, or why they cannot be read.
+/// Reads a shard. The inner result holds its records, or the reason why they cannot be read.
 async fn read(
     pipeline: &Pipeline,
     source: &SourceStore,
@@ -227,7 +228,7 @@ fn compared(sides: [Result<Trial>; 2]) -> Result<[Result<Side>; 2]> {
 }
 
 impl Side {
-    /// Finds what the other version did not do. Without one there is nothing to compare with.
+    /// Finds the rows and rejects that the other version did not make. Without an `other`, nothing counts as different.
     fn new(trial: Trial, other: Option<&Trial>) -> Result<Self> {
         let only = match other {
             Some(other) if other.rows != trial.rows || other.schema != trial.schema => only_in(&trial, other),
@@ -242,7 +243,8 @@ impl Side {
     }
 }
 
-/// Returns the rows that the other version has fewer of, in order. Rows of other columns are other rows.
+/// Returns the numbers of the rows that the other version made fewer of, in order. Rows of different schemas are
+/// different.
 fn only_in(trial: &Trial, other: &Trial) -> Vec<u64> {
     let text = |schema: &Schema, rows: &RecordBatch, row: usize| format!("{schema}\0{:?}", values(rows, row));
     let mut left: HashMap<String, usize> = HashMap::new();

@@ -5,7 +5,7 @@
 
 use std::{fmt, io};
 
-/// What the operator does about an error. Decides whether a task is tried again, and the exit code.
+/// What the operator does about an error. The kind decides whether a task is tried again, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -13,15 +13,16 @@ pub enum ErrorKind {
     Config,
     /// The data is wrong: fix it, or allow for it. Never tried again.
     Input,
-    /// The run file of this map task is not the one its commit names, or not there. The task is run again, once.
+    /// The shuffle file of this map task is missing, or is not the one that its commit names. The task is run again,
+    /// once.
     Damaged(u32),
-    /// A step said it cannot go on. Never tried again.
+    /// A step reported an error that it cannot recover from, or broke the plugin interface. Never tried again.
     Plugin,
-    /// A step trapped, hit one of its limits, or failed in a way it could not class. Tried again once.
+    /// A step trapped, hit one of its limits, or returned an error that it could not class. Tried again once.
     Sandbox,
-    /// A store or a step reported trouble that may pass. Tried again, as `retry` says.
+    /// A store or a step reported trouble that may pass. Tried again as the `retry` settings say.
     Unavailable,
-    /// The operator stopped the run. The signal's number.
+    /// The operator stopped the run with a signal of this number.
     Interrupted(i32),
     /// A bug of ours: report it.
     Internal,
@@ -47,7 +48,7 @@ pub struct Error {
     chain: anyhow::Error,
 }
 
-/// In an error's chain: in which shard of a map task that has several it came up.
+/// The link of an error's chain that names the shard where the error came up, in a map task that has several.
 #[derive(Debug)]
 struct InShard(u32);
 
@@ -61,22 +62,22 @@ impl fmt::Display for InShard {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Makes an error of `kind` from a message or another error.
+    /// Creates an error of `kind` from a message or another error.
     pub fn new(kind: ErrorKind, cause: impl Into<anyhow::Error>) -> Self {
         Self { kind, chain: cause.into() }
     }
 
-    /// Makes an error of kind [`ErrorKind::Config`] with this message.
+    /// Creates an error of kind [`ErrorKind::Config`] with this message.
     pub fn config(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Config, anyhow::anyhow!("{message}"))
     }
 
-    /// Makes an error of kind [`ErrorKind::Input`] with this message.
+    /// Creates an error of kind [`ErrorKind::Input`] with this message.
     pub fn input(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Input, anyhow::anyhow!("{message}"))
     }
 
-    /// Makes an error of kind [`ErrorKind::Internal`] with this message.
+    /// Creates an error of kind [`ErrorKind::Internal`] with this message.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Internal, anyhow::anyhow!("{message}"))
     }
@@ -96,34 +97,34 @@ impl Error {
         io::Error::other(Carried(self))
     }
 
-    /// Returns what the operator does about it.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Classes the error anew.
+    /// Returns the same error with another kind.
     #[must_use]
     pub fn with_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// Returns the cause of this type, if there is one in the chain.
+    /// Returns the cause of type `C`, if there is one in the chain.
     pub fn cause<C: std::error::Error + Send + Sync + 'static>(&self) -> Option<&C> {
         self.chain.downcast_ref()
     }
 
-    /// Says in which shard of a map task that has several the error came up.
+    /// Adds the shard in which the error came up, in a map task that has several.
     #[must_use]
     pub fn in_shard(self, shard: u32) -> Self {
         self.context(InShard(shard))
     }
 
-    /// Returns the shard it came up in, if it is known to be one of several.
+    /// Returns the shard that [`Error::in_shard`] added, if any.
     pub fn shard(&self) -> Option<u32> {
         self.chain.downcast_ref::<InShard>().map(|shard| shard.0)
     }
 
-    /// Says what was being done when the error came up.
+    /// Adds what was being done when the error came up.
     #[must_use]
     pub fn context(self, what: impl fmt::Display + Send + Sync + 'static) -> Self {
         Self { kind: self.kind, chain: self.chain.context(what) }
@@ -160,12 +161,12 @@ pub fn io_kind(error: &io::Error) -> ErrorKind {
     }
 }
 
-/// `kind` and `context` on results, so that errors are classed where they come up.
+/// Gives the error of a result its kind and its context where it comes up.
 pub trait ResultExt<T> {
-    /// Classes a foreign error.
+    /// Turns a foreign error into an [`Error`].
     ///
     /// # Errors
-    /// The same error, with `kind` and `what` was being done.
+    /// The same error, with the kind `kind`. Its message begins with `what` was being done.
     fn or_kind<C: fmt::Display + Send + Sync + 'static>(self, kind: ErrorKind, what: impl FnOnce() -> C) -> Result<T>;
 }
 
@@ -175,9 +176,9 @@ impl<T, E: Into<anyhow::Error>> ResultExt<T> for Result<T, E> {
     }
 }
 
-/// `context` on results that already carry an [`Error`].
+/// Adds context to results that already carry an [`Error`].
 pub trait ErrorContext<T> {
-    /// Says what was being done when the error came up; the kind stays.
+    /// Adds what was being done when the error came up; the kind stays.
     ///
     /// # Errors
     /// The same error with the context in front.

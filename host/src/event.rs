@@ -1,6 +1,6 @@
-//! What happens in a run, as data.
+//! Events: what happens in a run, as data.
 //!
-//! Owns [`Event`] and [`Events`], the handle everything reports through. Knows nothing of who listens: progress on
+//! Owns [`Event`] and [`Events`], the handle through which everything reports. Does not know its listeners: progress on
 //! the terminal, the run store's `events/` and `--events json` are [`Listener`]s.
 
 use std::{
@@ -18,22 +18,22 @@ use crate::{
     usage::Usage,
 };
 
-/// A part of a run, in the order they happen.
+/// A stage of a run. Stages are ordered as they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Listing the source and dividing it into shards.
     Split,
-    /// One task per shard.
+    /// Mapping the shards: one task per shard, or per several neighbouring ones.
     Map,
-    /// One task per partition.
+    /// Reducing the partitions: one task per partition.
     Reduce,
     /// Publishing parts, manifest and `_SUCCESS`.
     Finalize,
 }
 
 impl Stage {
-    /// Returns its name, as in events and messages.
+    /// Returns its name as it appears in events and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Split => "split",
@@ -43,7 +43,7 @@ impl Stage {
         }
     }
 
-    /// Returns what a task of it is called in messages: `map of shard 7`.
+    /// Returns the name of a task of this stage in messages, such as `map of shard 7`.
     pub fn task(self, task: u32) -> String {
         match self {
             Self::Map => format!("map of shard {task}"),
@@ -53,23 +53,23 @@ impl Stage {
     }
 }
 
-/// What an attempt did: summed over a stage's committed tasks they are the stage's totals.
+/// What an attempt did, in numbers. The counts of a stage are the sums over its committed tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Records read: from the source in a map, from the shuffle in a reduce.
+    /// Number of records read: from the source in a map, from the shuffle in a reduce.
     pub records_in: u64,
-    /// Bytes of those records.
+    /// Size of those records in bytes.
     pub bytes_in: u64,
-    /// Records handed on: to the shuffle or the sink.
+    /// Number of records handed on to the shuffle or the sink.
     pub records_out: u64,
-    /// Bytes written, as stored.
+    /// Number of bytes written, as stored.
     pub bytes_out: u64,
-    /// Records set aside.
+    /// Number of records set aside.
     pub rejects: u64,
-    /// Where the time went.
+    /// Time spent, by kind of work.
     #[serde(default)]
     pub times: Times,
-    /// What the steps counted, by counter name.
+    /// Values that the steps counted, by counter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, i64>,
 }
@@ -87,7 +87,7 @@ impl Counts {
     }
 }
 
-/// Adds what steps counted to what they counted before.
+/// Adds the counters of steps to their totals. A sum that would overflow stays at its limit.
 pub fn add_counters(totals: &mut BTreeMap<String, i64>, counters: &BTreeMap<String, i64>) {
     for (name, delta) in counters {
         let total = totals.entry(name.clone()).or_default();
@@ -95,10 +95,10 @@ pub fn add_counters(totals: &mut BTreeMap<String, i64>, counters: &BTreeMap<Stri
     }
 }
 
-/// How loud a log message is.
+/// The severity of a log message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names of the levels say all there is to say")]
 pub enum Level {
     Debug,
     Info,
@@ -107,7 +107,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Returns its name, as in events and messages.
+    /// Returns its name as it appears in events and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -118,13 +118,14 @@ impl Level {
     }
 }
 
-/// How a process was told which pipeline to run: what a command that looks at the run has to say as well.
+/// The words of a command line that say which pipeline a process runs. A command that looks at the run needs the same
+/// words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
-    /// The pipeline file, as it was named; absent when it was not named on a command line.
+    /// The pipeline file as it was written on the command line; absent when none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// What `--set` set: `key.path=value`.
+    /// The values of `--set`, each as `key.path=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
 }
@@ -135,126 +136,127 @@ pub struct Invocation {
 pub enum Event {
     /// The first event of a process that works on a run.
     RunStarted {
-        /// How the process was told which pipeline that is.
+        /// The words of the command line that say which pipeline that is.
         #[serde(flatten)]
         invocation: Invocation,
-        /// The pipeline's name.
+        /// Name of the pipeline.
         pipeline: String,
-        /// The run's id.
+        /// Id of the run.
         run_id: String,
-        /// Where the run's plan, intermediates and log lie.
+        /// Location of the run's plan, intermediates and log.
         run_store: String,
-        /// Whether the run's plan was there already.
+        /// Whether the run had a plan already.
         resumed: bool,
     },
     /// A step's plugin is ready.
     PluginLoaded {
         /// The step, as in messages: `map 2`.
         step: String,
-        /// The plugin's SHA-256 digest, in hexadecimal.
+        /// SHA-256 digest of the plugin, in hexadecimal.
         digest: String,
-        /// Why it was compiled; absent when compiled code was there from an earlier run.
+        /// Why the plugin was compiled; absent when compiled code of an earlier run was used.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         compiled: Option<String>,
-        /// How long reading, checking and compiling it took.
+        /// Milliseconds that reading, checking and compiling the plugin took.
         duration_ms: u64,
     },
     /// The plan is frozen.
     Planned {
-        /// Source objects.
+        /// Number of source objects.
         objects: u64,
-        /// Their bytes, as stored.
+        /// Total size of the source objects in bytes, as stored.
         bytes: u64,
-        /// Shards: the map tasks.
+        /// Number of shards.
         shards: u64,
-        /// Partitions: the reduce tasks, 0 in a map-only pipeline.
+        /// Number of partitions, each of which is one reduce task; 0 in a map-only pipeline.
         partitions: u64,
     },
     /// A stage begins.
     StageStarted {
-        /// Which one.
+        /// The stage.
         stage: Stage,
-        /// Its tasks, those already committed included.
+        /// Number of tasks, including those that are already committed.
         tasks: u64,
-        /// How many of them were committed before.
+        /// Number of tasks that are already committed.
         committed: u64,
     },
     /// An attempt begins.
     AttemptStarted {
-        /// The task's stage.
+        /// Stage of the task.
         stage: Stage,
-        /// The shard's or partition's number.
+        /// Number of the task, which is that of its first shard or of its partition.
         task: u32,
-        /// Which try, from 1.
+        /// Number of the try, from 1.
         attempt: u32,
     },
     /// An attempt is under way; sent at most a few times a second, and not kept in the run store.
     AttemptProgress {
-        /// The task's stage.
+        /// Stage of the task.
         stage: Stage,
-        /// The shard's or partition's number.
+        /// Number of the task, which is that of its first shard or of its partition.
         task: u32,
-        /// Records read since the attempt's last progress.
+        /// Number of records read since the attempt's last progress.
         records: u64,
-        /// Bytes read since the attempt's last progress.
+        /// Number of bytes read since the attempt's last progress.
         bytes: u64,
     },
     /// A task is committed.
     AttemptFinished {
-        /// The task's stage.
+        /// Stage of the task.
         stage: Stage,
-        /// The shard's or partition's number.
+        /// Number of the task, which is that of its first shard or of its partition.
         task: u32,
-        /// Which try, from 1.
+        /// Number of the try, from 1.
         attempt: u32,
-        /// From its start to its commit.
+        /// Milliseconds from the start of the attempt to its commit.
         duration_ms: u64,
-        /// What it did.
+        /// Counts and times of the attempt.
         counts: Counts,
     },
     /// An attempt failed.
     AttemptFailed {
-        /// The task's stage.
+        /// Stage of the task.
         stage: Stage,
-        /// The shard's or partition's number.
+        /// Number of the task, which is that of its first shard or of its partition.
         task: u32,
-        /// Which try, from 1.
+        /// Number of the try, from 1.
         attempt: u32,
-        /// The shard it failed at, of a map task that has several; absent when that is not known.
+        /// The shard at which the attempt failed, if its map task has several; absent when it is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shard: Option<u32>,
-        /// What the operator can do.
+        /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong.
         error: String,
-        /// When the next attempt starts; absent when none does.
+        /// Milliseconds until the next attempt starts; absent when there is none.
         retry_in_ms: Option<u64>,
-        /// Whether another attempt at the task is under way, which may still succeed.
+        /// Whether another attempt at the task is under way and may still succeed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         another_under_way: bool,
     },
-    /// An attempt is given up, because another one at its task, which was started later, has committed it.
+    /// An attempt is given up, because another attempt at its task, which was started later, has committed the task.
     AttemptOvertaken {
-        /// The task's stage.
+        /// Stage of the task.
         stage: Stage,
-        /// The shard's or partition's number.
+        /// Number of the task, which is that of its first shard or of its partition.
         task: u32,
-        /// Which try, from 1.
+        /// Number of the try, from 1.
         attempt: u32,
-        /// Which try was faster.
+        /// Number of the try that was faster.
         by: u32,
-        /// How long it was under way.
+        /// Milliseconds that the attempt was under way.
         duration_ms: u64,
     },
-    /// A record makes a mapper fail whenever it is given it, and is set aside. The task starts over without it.
+    /// A poison record was found, one that makes a mapper fail each time. It is set aside, and the task starts over
+    /// without it.
     PoisonRecord {
-        /// The step that fails.
+        /// The step that fails on the record.
         step: String,
-        /// The map task.
+        /// Number of the map task.
         task: u32,
-        /// The shard.
+        /// Number of the shard.
         shard: u32,
-        /// The number of the record in the shard, from 0.
+        /// Number of the record in the shard, from 0.
         record: u64,
         /// The object the record is from; absent when a splitter made it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,64 +264,64 @@ pub enum Event {
         /// Where the record starts in the object, in bytes after decompression.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
-        /// How the step fails, and where in its source.
+        /// How the step fails, and where in its source code.
         reason: String,
     },
     /// A stage is complete.
     StageFinished {
-        /// Which one.
+        /// The stage.
         stage: Stage,
-        /// How long it took in this process.
+        /// Milliseconds that the stage took in this process.
         duration_ms: u64,
-        /// The sums over all its committed tasks.
+        /// The sums over all committed tasks of the stage.
         counts: Counts,
     },
     /// A message from a plugin: `diagnostics.log`, or a line it wrote to standard output or error.
     Log {
         /// The step, as in messages: `map 2`.
         step: String,
-        /// The shard's or partition's number.
+        /// Number of the shard or partition.
         task: u32,
-        /// How loud.
+        /// Severity of the message.
         level: Level,
-        /// The text.
+        /// Text of the message.
         message: String,
     },
     /// A map task failed for good, and its shards are left out of the result, as `run.tolerated_failures` allows. Sent
     /// when the run is complete.
     LeftOut {
-        /// The first of the shards.
+        /// Number of the first shard.
         shard: u32,
-        /// How many they are.
+        /// Number of shards, from the first one on.
         shards: u32,
-        /// What the operator can do.
+        /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong.
         error: String,
     },
-    /// Something the operator should know that fails nothing.
+    /// Something that the operator should know, but that makes nothing fail.
     Warning {
-        /// The text.
+        /// Text of the message.
         message: String,
     },
-    /// What this process used; sent once, before its last event.
+    /// The resources that this process used; sent once, before its last event.
     Usage(Usage),
-    /// The run is complete: its last event.
+    /// The run is complete. The last event of the process.
     RunFinished {
-        /// How long this process worked on it.
+        /// Milliseconds that this process worked on the run.
         duration_ms: u64,
-        /// Where the result lies.
+        /// Location of the result.
         result: String,
-        /// The result's parts, in order.
+        /// Locations of the result's parts, in order.
         parts: Vec<String>,
     },
-    /// The run ended early: its last event.
+    /// The run ended early. The last event of the process.
     RunFailed {
-        /// What the operator can do.
+        /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong.
         error: String,
-        /// How long this process worked on it.
+        /// Milliseconds that this process worked on the run.
         duration_ms: u64,
     },
     /// The events of this process are in the run store, so the run's history can be read. Not kept there itself.
@@ -327,15 +329,15 @@ pub enum Event {
         /// The run's id.
         run_id: String,
     },
-    /// What happened can be looked at. Comes after the last event, and is not kept in the run store.
+    /// The report of the run is written. Comes after the last event, and is not kept in the run store.
     Reported {
-        /// Where the report lies.
+        /// Location of the report.
         report: String,
     },
 }
 
 impl Event {
-    /// Returns the stage of the task that this happened to, if it happened to one.
+    /// Returns the stage of the task that the event is about, if it is an event of a task.
     pub fn stage_of_task(&self) -> Option<Stage> {
         match self {
             Self::AttemptStarted { stage, .. }
@@ -359,32 +361,32 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// Someone who wants to know what happens.
+/// A receiver of events.
 pub trait Listener: Send {
-    /// Called for each event, in order, one at a time. Must not block for long: the run waits.
+    /// Takes an event. Called for each event, in order, one at a time. Must not block for long, because the run waits.
     fn on_event(&mut self, event: &Stamped);
 }
 
-/// A listener that can be asked while events, or after they, come in.
+/// A listener whose owner can read it while events come in and afterwards.
 impl<L: Listener> Listener for Shared<L> {
     fn on_event(&mut self, event: &Stamped) {
         self.lock().on_event(event);
     }
 }
 
-/// The handle everything reports through. Clones report to the same listeners.
+/// The handle through which everything reports. Clones report to the same listeners.
 #[derive(Clone, Default)]
 pub struct Events {
     listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
 }
 
 impl Events {
-    /// Adds a listener; it gets every event from now on.
+    /// Adds a listener, which gets every event from now on.
     pub fn listen(&self, listener: impl Listener + 'static) {
         self.lock().push(Box::new(listener));
     }
 
-    /// Tells every listener, and returns when all have heard.
+    /// Hands an event to every listener, and returns when all have handled it.
     pub fn emit(&self, event: Event) {
         let stamped = Stamped { at_ms: unix_ms(), event };
         for listener in self.lock().iter_mut() {
@@ -393,12 +395,12 @@ impl Events {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Listener>>> {
-        // A listener that panicked has lost its own state only.
+        // A listener that panicked has spoiled only its own state, so the others still get events.
         self.listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Returns the time as milliseconds since the Unix epoch.
+/// Returns the current time in milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

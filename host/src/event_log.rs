@@ -1,9 +1,9 @@
-//! `events/<process>.jsonl`: what happened in a run as one process saw it, kept in the run store.
+//! The event log of a process: what it saw happen in a run, kept in the run store as `events/<time>-<process>.jsonl`.
 //!
-//! Each process that works on a run, at the same time or later, has a log of its own, so none writes over another's.
-//! Object stores cannot append, so the log is kept in memory and written as a whole: again each time it has grown by
-//! half, and at the end. What is written stays within twice the log's size, and a process that is killed leaves
-//! most of what it did.
+//! Each process that works on a run, at the same time or later, has a log of its own, so no process overwrites the log
+//! of another. Object stores cannot append, so the log is kept in memory and written as a whole: each time it has grown
+//! by half, and at the end. The writes before the end add up to at most three times the log's size, and a process that
+//! is killed leaves most of its log behind.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{error::Result, event::Events, report::Journal, shared::Shared, store::Store};
 
-/// How often the log is looked at.
+/// Time between two checks of how much the log has grown.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The log of one process.
@@ -23,14 +23,14 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Keeps every event from now on, without what `redact` takes out, to be written at `key`.
+    /// Opens a log that keeps every event from now on and is written at `key`. `redact` takes secrets out of its texts.
     pub fn open(store: &Store, key: String, events: &Events, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         let journal = Shared::new(Journal::new(redact));
         events.listen(journal.clone());
         Self { store: store.clone(), key, journal, closed: CancellationToken::new() }
     }
 
-    /// Writes the log whenever it has grown enough, until it is closed.
+    /// Writes the log each time it has grown by half, until it is closed.
     pub async fn keep(&self) {
         let mut written = 0;
         while self.closed.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
@@ -42,12 +42,13 @@ impl EventLog {
         }
     }
 
-    /// Ends [`EventLog::keep`], once it has written what it is at: a write that is given up may land later, over the last.
+    /// Ends [`EventLog::keep`], after the write that is under way: a write that is abandoned may land later and replace
+    /// the last one.
     pub fn close(&self) {
         self.closed.cancel();
     }
 
-    /// Writes the log.
+    /// Writes the whole log as it is now.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,9 +1,10 @@
 //! Fail points: named places in a run at which a test can kill the process.
 //!
-//! In a release build there are none, and [`reach`] is empty. Otherwise `ETL_HOST_FAIL_POINT=upload.finish` kills the
-//! process, as `kill -9` does, when that point is reached for the first time, and `upload.finish:3` for the third.
+//! A release build has no fail points, and [`reach`] is empty in it. In a debug build on Unix,
+//! `ETL_HOST_FAIL_POINT=upload.finish` kills the process, as `kill -9` does, when that point is reached for the first
+//! time; `upload.finish:3` kills it when the point is reached for the third time.
 
-/// All fail points, about in the order in which a run reaches them.
+/// All fail points, roughly in the order in which a run reaches them.
 pub const ALL: [&str; 23] = [
     "plan.listed",
     "plan.page",
@@ -30,7 +31,7 @@ pub const ALL: [&str; 23] = [
     "finalize.done",
 ];
 
-/// Marks a fail point. Does nothing in a release build.
+/// Marks a fail point. Does nothing in a release build, or on a system that is not Unix.
 #[cfg(not(all(unix, debug_assertions)))]
 #[inline]
 pub fn reach(_point: &'static str) {}
@@ -43,7 +44,7 @@ pub fn reach(point: &'static str) {
         atomic::{AtomicI64, Ordering},
     };
 
-    /// The point asked for, and how often it is passed before it is the last.
+    /// The point asked for, and the number of times it is still to be reached, the last of which kills the process.
     static ASKED_FOR: LazyLock<Option<(String, AtomicI64)>> = LazyLock::new(|| {
         let asked = std::env::var("ETL_HOST_FAIL_POINT").ok()?;
         let (point, count) = asked.split_once(':').unwrap_or((&asked, "1"));
@@ -59,9 +60,9 @@ pub fn reach(point: &'static str) {
     }
 }
 
-/// Ends the process as nothing in it can notice.
+/// Ends the process in a way that no code in it can notice.
 #[cfg(all(unix, debug_assertions))]
-#[expect(unsafe_code, reason = "the standard library can abort, but not kill without notice")]
+#[expect(unsafe_code, reason = "the standard library can abort a process, but not kill it without notice")]
 fn kill() {
     unsafe extern "C" {
         fn kill(pid: i32, signal: i32) -> i32;

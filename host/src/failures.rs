@@ -1,9 +1,9 @@
 //! Map tasks that failed for good, and whether a run may end without them.
 //!
 //! Owns `run.tolerated_failures`: which failures can be tolerated, how many, and when that is settled. A failure is
-//! settled by the commit of its task, which then names no output; so all processes, and those that come later, leave
-//! out the same shards. It is committed only when all other tasks are: a run that fails with too many failures tries
-//! all of them again when it is taken up. Called by the run.
+//! settled by a commit of its task that names no output, so all processes, including later ones, leave out the same
+//! shards. Failures are committed only when all other tasks are committed: a run that ends because of too many failures
+//! tries all of the failed tasks again when it is resumed. Called by the run.
 
 use std::collections::BTreeMap;
 
@@ -23,30 +23,32 @@ use crate::{
 /// The most shards an error names.
 const NAMED_MAX: usize = 10;
 
-/// The tasks of a stage that failed for good in this process, and are not committed as such yet.
+/// The tasks of a stage that failed for good in this process and whose failures are not committed yet.
 pub struct Failures<'a> {
     tolerance: Option<Tolerance<'a>>,
     failed: BTreeMap<u32, Error>,
 }
 
-/// What failures are tolerated by.
+/// The limit up to which failures are tolerated, and the run it applies to.
 struct Tolerance<'a> {
     context: &'a RunContext,
     planned: &'a Planned,
-    /// How many shards.
+    /// Number of shards that may fail.
     limit: u32,
 }
 
 impl<'a> Failures<'a> {
-    /// Tolerates no failure of any task.
+    /// Creates an empty set of failures that tolerates none.
     pub fn none() -> Self {
         Self { tolerance: None, failed: BTreeMap::new() }
     }
 
-    /// Tolerates failures of map tasks, as `run.tolerated_failures` says. Those that `ledger` has count.
+    /// Creates an empty set of failures of map tasks that tolerates as many as `run.tolerated_failures` says. The
+    /// failures that `ledger` has count towards the limit.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when those are too many by themselves: the setting was lowered since.
+    /// [`ErrorKind::Input`] when the failures in `ledger` alone are too many, because the setting has been lowered
+    /// since.
     pub fn tolerated(context: &'a RunContext, planned: &'a Planned, ledger: &Ledger) -> Result<Self> {
         let limit = context.pipeline.run.tolerated_failures.of(planned.plan.shards.shards());
         let failed = ledger.failed_shards();
@@ -60,10 +62,11 @@ impl<'a> Failures<'a> {
         Ok(Self { tolerance: Some(Tolerance { context, planned, limit }), failed: BTreeMap::new() })
     }
 
-    /// Takes in that a task failed for good.
+    /// Adds a task that failed for good.
     ///
     /// # Errors
-    /// That error, when it is not the data's or a plugin's, or when the failures are now too many.
+    /// The task's error, when it is not an error of the data or of a plugin, or when too many shards have failed with
+    /// it.
     pub fn add(&mut self, task: u32, error: Error, ledger: &Ledger) -> Result<()> {
         let tolerable = matches!(error.kind(), ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
         let tolerance = self.tolerance.as_ref().filter(|tolerance| tolerable && tolerance.limit > 0);
@@ -77,7 +80,7 @@ impl<'a> Failures<'a> {
         Ok(())
     }
 
-    /// Returns how many shards have failed, if they are not more than `limit`.
+    /// Returns the number of shards that have failed, if it is not above `limit`.
     fn check(&mut self, planned: &Planned, limit: u32, ledger: &Ledger) -> Result<usize> {
         let tasks = || self.failed.keys().chain(ledger.failed.keys());
         let shards = tasks().map(|task| planned.plan.shards.of_task(*task).len()).sum();
@@ -93,15 +96,15 @@ impl<'a> Failures<'a> {
         })
     }
 
-    /// Commits the failures, now that every other task is committed. Where another attempt was faster, and did not
-    /// fail, its commit counts.
+    /// Commits the failures, now that every other task is committed. If another attempt at a failed task succeeded and
+    /// was committed first, its commit counts.
     ///
     /// # Errors
-    /// When they are too many by now, or a store fails; or with the task's own error, when it was committed with an
-    /// output before, which proved to be damaged: partitions may have been reduced from it.
+    /// When the failures are too many by now, or a store fails. The task's own error, when the task was committed with
+    /// an output before and that output proved to be damaged, because partitions may have been reduced from it.
     pub async fn commit(mut self, ledger: &mut Ledger) -> Result<()> {
         let Some(Tolerance { context, planned, limit }) = self.tolerance.take() else { return Ok(()) };
-        // Other processes may have left out others by now.
+        // Other processes may have left out further shards since the last check.
         self.check(planned, limit, ledger)?;
         for (task, error) in self.failed {
             if context.run_store.exists(&context.layout.taken_back(task)).await? {
@@ -125,7 +128,7 @@ impl<'a> Failures<'a> {
     }
 }
 
-/// Returns the first of these shards, and how many more there are.
+/// Returns the numbers of the first of these shards, and the number of those that follow, as text.
 fn named<'a>(shards: impl Iterator<Item = &'a u32>) -> String {
     let mut shards: Vec<u32> = shards.copied().collect();
     shards.sort_unstable();

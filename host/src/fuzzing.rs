@@ -1,7 +1,9 @@
-//! What may come from outside, as arbitrary bytes: pipelines, source data, batches of guests, and the files of a run.
+//! Fuzz targets for everything that may come from outside: pipelines, source data, batches of guests, and the files of
+//! a run.
 //!
-//! Each function takes bytes, and panics when a promise is broken. The targets in `host/fuzz` call them with bytes made
-//! to reach every branch; the tests here with the seeds of those targets, and changes of them. Not part of the program.
+//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call the
+//! functions with bytes that are made to reach every branch. The tests in this module call them with the seeds of those
+//! targets, and with changed seeds. This module is not part of the program.
 
 use std::{path::Path, sync::Arc, sync::LazyLock};
 
@@ -30,20 +32,20 @@ use crate::{
     store::Store,
 };
 
-/// What `${SECRET}` stands for in a fuzzed pipeline.
+/// The value of `${SECRET}` in a fuzzed pipeline.
 const SECRET: &str = "correct-horse-battery";
 
 /// The most slices an object is cut into.
 const SLICES_MAX: usize = 8;
 
-/// The most rows a fuzzed batch claims to have.
+/// The most rows that a fuzzed batch claims to have.
 const ROWS_MAX: u32 = 64;
 
-/// What fetches while this thread decodes.
+/// The runtime that fetches while this thread decodes.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
 
-/// `pipeline.toml`: whatever it says, it is a pipeline or an error of the configuration, and neither what is kept of it
-/// nor the error holds a value of `${NAME}`.
+/// Checks `pipeline.toml`: every text is either a pipeline or an error of the configuration, and neither the document
+/// that is kept nor the error holds the value of a `${NAME}`.
 pub fn pipeline(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if text.contains(SECRET) {
@@ -57,13 +59,13 @@ pub fn pipeline(data: &[u8]) {
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(!error.to_string().contains(SECRET), "a secret is told");
+            assert!(!error.to_string().contains(SECRET), "a secret is shown");
         }
     }
 }
 
-/// Slices of an object: however it is cut, its records are read once each and in order. Compressed data is read or
-/// refused.
+/// Checks slices of an object: its records are read once each and in order, wherever the object is cut. Compressed data
+/// is read or refused.
 pub fn slices(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((kind, cuts)) = <(u8, [u8; SLICES_MAX - 1])>::arbitrary(&mut input) else { return };
@@ -85,9 +87,9 @@ fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
     batches.iter().flat_map(of_batch).collect()
 }
 
-/// Returns the documents of an object and its rejects, as text.
+/// Returns the documents of an object as text, and its rejects.
 fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::reject::Reject>) {
-    let batches = decode(&SourceFormat::Json(fields()), "a", object, cuts).expect("what is no document is a reject");
+    let batches = decode(&SourceFormat::Json(fields()), "a", object, cuts).expect("a malformed document is a reject");
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
         check(&batch.batch);
@@ -98,7 +100,7 @@ fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::reject::Rej
     (rows, rejects)
 }
 
-/// Reads an object as a map task does, cut at these 255ths of it.
+/// Reads an object as a map task does, in slices that end at these 255ths of its size.
 fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<crate::source::SourceBatch>> {
     let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
     let (size, compression) = (data.len() as u64, Compression::of(name));
@@ -118,7 +120,7 @@ fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result
     std::iter::from_fn(|| decoder.next_batch().transpose()).collect()
 }
 
-/// A field of each type, two of them the key.
+/// Returns a schema with a field of each type, of which the first two are the key.
 fn fields() -> Schema {
     let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
     let fields = vec![
@@ -130,7 +132,7 @@ fn fields() -> Schema {
     Schema::new(fields, 2).expect("a schema")
 }
 
-/// Batches of a guest: what is taken over is sound, and goes back as it came; all else is refused.
+/// Checks batches of a guest: a batch that is accepted is sound and comes back unchanged; every other batch is refused.
 pub fn guest_batch(data: &[u8]) {
     let mut fields = fields().fields.fields().to_vec();
     fields.push(Arc::new(Field::new("binary", DataType::Binary, false)));
@@ -142,7 +144,7 @@ pub fn guest_batch(data: &[u8]) {
     assert_eq!(again, lifted);
 }
 
-/// Makes a batch of five columns, mostly of the types that are expected.
+/// Makes a batch of five columns, mostly of the expected types.
 fn batch_of(input: &mut Unstructured<'_>) -> Taken<wit::BatchResult> {
     let rows = input.int_in_range(0..=ROWS_MAX)?;
     let columns: Taken<Vec<_>> = (0..5).map(|column| column_of(input, column, rows as usize)).collect();
@@ -162,7 +164,7 @@ fn column_of(input: &mut Unstructured<'_>, column: u8, rows: usize) -> Taken<wit
     Ok(wit::ColumnResult { values, validity })
 }
 
-/// Makes values with offsets that mostly rise to their end.
+/// Makes values of variable length, with offsets that mostly rise.
 fn variable_of(input: &mut Unstructured<'_>, rows: usize) -> Taken<wit::VariableResult> {
     let mut offsets: Vec<u32> = vec![0];
     for _ in 0..rows {
@@ -176,13 +178,13 @@ fn variable_of(input: &mut Unstructured<'_>, rows: usize) -> Taken<wit::Variable
     Ok(wit::VariableResult { offsets, bytes: input.bytes(bytes)?.to_vec() })
 }
 
-/// Takes so many items, or now and then one fewer.
+/// Takes `count` items, or now and then one fewer.
 fn items<'a, T: Arbitrary<'a>>(input: &mut Unstructured<'a>, count: usize) -> Taken<Vec<T>> {
     let count = if input.ratio(1, 32)? { count.saturating_sub(1) } else { count };
     (0..count).map(|_| input.arbitrary()).collect()
 }
 
-/// Returns a batch the host hands out as if a guest had handed it back.
+/// Returns a batch that the host hands out in the form in which a guest would hand it back.
 fn returned(batch: &wit::BatchParam<'_>) -> wit::BatchResult {
     let variable = |values: &wit::VariableParam<'_>| wit::VariableResult {
         offsets: values.offsets.to_vec(),
@@ -201,13 +203,13 @@ fn returned(batch: &wit::BatchParam<'_>) -> wit::BatchResult {
     wit::BatchResult { rows: batch.rows, columns: batch.columns.iter().map(column).collect() }
 }
 
-/// Run files: a block, or the blocks an index names, is read or refused.
+/// Checks shuffle files: a block, or the blocks that an index names, are read or refused.
 pub fn run_file(data: &[u8]) {
     let schema = fields();
     if let Ok(batch) = decode_block(&Bytes::copy_from_slice(data), &schema.fields) {
         check(&batch);
     }
-    // An index on the first line, the file behind it.
+    // The data also stands for an index on its first line, with the shuffle file behind it.
     let Some(end) = memchr::memchr(b'\n', data) else { return };
     let (Ok(index), file) = (from_json::<RunIndex>("index", &data[..end]), &data[end + 1..]) else { return };
     for partition in &index.partitions {
@@ -224,14 +226,14 @@ pub fn run_file(data: &[u8]) {
     }
 }
 
-/// Commits: one that is read is written as it was read.
+/// Checks commits: a commit that can be read is still the same after it is written and read again.
 pub fn commit(data: &[u8]) {
     let Ok(commit) = from_json::<Commit>("commit.json", data) else { return };
     let written = to_json(&commit).expect("a commit is JSON");
     assert_eq!(from_json::<Commit>("commit.json", &written).expect("as written"), commit);
 }
 
-/// Plans and pages of shards: the tasks of one that is read are all its shards, once.
+/// Checks plans and pages of shards: the tasks of a plan that can be read cover all of its shards, each once.
 pub fn plan(data: &[u8]) {
     if let Ok(page) = from_json::<ShardPage>("page", data) {
         let written = to_json(&page).expect("a page is JSON");
@@ -248,7 +250,7 @@ pub fn plan(data: &[u8]) {
     assert_eq!(covered, plan.shards.shards());
 }
 
-/// Checks every value of a batch, as Arrow can.
+/// Checks every value of a batch with Arrow's full validation.
 fn check(batch: &RecordBatch) {
     for column in batch.columns() {
         column.to_data().validate_full().expect("a sound column");
@@ -271,8 +273,9 @@ mod tests {
         shuffle::{ShuffleSettings, ShuffleWriter},
     };
 
-    /// Calls `target` with each of its seeds, those that lie in a directory and those that are `made`, and with seeds
-    /// that were changed here and there. Writes all of them for the fuzzer, if asked to.
+    /// Calls `target` with each of its seeds, which are the files in its directory and those `made`, with seeds that
+    /// were changed here and there, and with random bytes. Writes the seeds to the fuzzer's corpus if
+    /// `ETL_HOST_WRITE_SEEDS` is set.
     fn check_target(name: &str, made: Vec<Vec<u8>>, target: fn(&[u8])) {
         let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
         let entries = fs::read_dir(fuzz.join("seeds").join(name)).into_iter().flatten();
@@ -299,7 +302,7 @@ mod tests {
         proptest!(ProptestConfig::with_cases(100), |(bytes in vec(any::<u8>(), 0..300))| target(&bytes));
     }
 
-    /// Makes run files behind their indexes, and the first block of each.
+    /// Makes shuffle files, each behind its index, and the first block of each.
     fn shuffled() -> Vec<Vec<u8>> {
         let schema = fields();
         let columns: Vec<ArrayRef> = vec![

@@ -1,4 +1,4 @@
-//! Bytes as text.
+//! Bytes as hexadecimal text.
 
 /// Returns bytes in hexadecimal: two digits each, in lower case.
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,7 @@
-//! What the shards of a map task hold: read on a worker, and handed on in batches.
+//! The input of a map task: the records of its shards, read on a worker and handed on in batches.
 //!
-//! Owns the way from slices, or from a file of records that the splitter made, to batches. Knows no plugin. Used by the
-//! map stage, and to replay what it did.
+//! Owns the way to batches from slices, or from a file of records that the splitter made. Knows no plugin. Used by the
+//! map stage and by replays.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ use crate::{
     workers::Worker,
 };
 
-/// Starts to fetch what these shards of a task have in the source. Call on the runtime.
+/// Starts to fetch the slices of those shards of a task whose numbers `wanted` accepts. Call this on the runtime.
 ///
 /// # Errors
 /// As [`source::fetch`].
@@ -28,7 +28,7 @@ pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> 
     source::fetch(context.source.store(), slices)
 }
 
-/// Shards that are read one after the other, and the worker that takes them in.
+/// A reader of shards, one after the other, with the worker it reads them on.
 pub struct Input<'a> {
     context: &'a RunContext,
     worker: Worker,
@@ -36,15 +36,15 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Takes a worker on this thread, which may wait, to read shards from their chunks.
+    /// Takes a worker on this thread, which must be one that may block, to read the shards of these chunks.
     pub fn new(context: &'a RunContext, chunks: Chunks) -> Self {
         Self { context, worker: context.workers.take(), chunks }
     }
 
-    /// Hands the records of the next shard to `take`, until it has enough.
+    /// Hands the records of the next shard to `take`, until the shard ends or `take` breaks off.
     ///
     /// # Errors
-    /// What is wrong with the data, which store failed, or what `take` said.
+    /// What is wrong with the data, which store failed, or the error of `take`.
     pub fn feed<E: From<Error>>(
         &mut self,
         shard: &Shard,

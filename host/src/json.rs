@@ -12,7 +12,7 @@ pub fn to_json(document: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(document).or_kind(ErrorKind::Internal, || "cannot write a document as JSON")
 }
 
-/// Returns a document as JSON for people, indented, with a line end.
+/// Returns a document as indented JSON for people, ending with a line end.
 ///
 /// # Errors
 /// As [`to_json`].
@@ -24,7 +24,7 @@ pub fn to_json_pretty(document: &impl Serialize) -> Result<String> {
 /// Reads the document at `key`.
 ///
 /// # Errors
-/// [`ErrorKind::Input`], naming the key, when it is not one.
+/// [`ErrorKind::Input`], naming the key, when the bytes are not such a document.
 pub fn from_json<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).or_kind(ErrorKind::Input, || format!("`{key}` in the run store is damaged"))
 }

@@ -5,20 +5,21 @@
 //!   plan.json                        put-if-absent; names the attempt whose shard pages count
 //!   shards/<attempt>/00000.json …    the shards, in pages
 //!   shards/<attempt>/<shard>.arrow   records made by the splitter
-//!   map/<shard>/<attempt>.arrow      one run file per attempt
+//!   map/<shard>/<attempt>.arrow      one shuffle file per attempt
 //!   map/<shard>/commit.json          put-if-absent: names the winning attempt
-//!   map/<shard>/taken-back           there was a commit before, of a run file that was damaged
+//!   map/<shard>/taken-back           a commit of the task was taken back, because its output was damaged or gone
 //!   reduce/<partition>/commit.json
 //!   rejects/<stage>/<task>/<attempt>.jsonl
-//!   events/<time>-<process>.jsonl    what each process that worked on the run saw
-//!   report.html                      the same, to look at
+//!   events/<time>-<process>.jsonl    what each process that worked on the run saw happen
+//!   report.html                      the same, as a page to look at
 //!   manifest.json, _SUCCESS
-//! <sink>/<run-id>/_attempts/…        parts before their commit
+//! <sink>/<run-id>/_attempts/…        parts until they are published
 //! <sink>/<run-id>/part-00000.json …  the result
 //! <sink>/<run-id>/_SUCCESS
 //! <sink>/latest.json                 points to the newest complete result
 //! ```
-//! Numbers are zero-padded, so keys sort as numbers do.
+//! Below `map/`, `<shard>` is the number of a task's first shard. Numbers are zero-padded, so keys sort in the order of
+//! numbers.
 
 use std::fmt;
 
@@ -29,13 +30,13 @@ use crate::{
     event::Stage,
 };
 
-/// Names one attempt among all processes that work on a run: `1-5f3a90c2`.
+/// The id of one attempt, unique among all processes that work on a run: `1-5f3a90c2`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptId(String);
 
 impl AttemptId {
-    /// Makes the id of try `number` (from 1) in the process called `process`.
+    /// Creates the id of try `number` (from 1) in the process named `process`.
     pub fn new(number: u32, process: &str) -> Self {
         Self(format!("{number}-{process}"))
     }
@@ -47,10 +48,10 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// The name of the object that says a run or a result is complete.
+/// Name of the object that says that a run or a result is complete.
 pub const SUCCESS: &str = "_SUCCESS";
 
-/// The key, below the sink, of the pointer to the newest complete result.
+/// Key, below the sink, of the pointer to the newest complete result.
 pub const LATEST: &str = "latest.json";
 
 /// The keys of one run, relative to the run store's prefix.
@@ -60,7 +61,7 @@ pub struct RunLayout {
 }
 
 impl RunLayout {
-    /// Makes the layout of run `run_id` of `pipeline`.
+    /// Creates the layout of run `run_id` of `pipeline`.
     pub fn new(pipeline: &str, run_id: &str) -> Self {
         Self { root: format!("{pipeline}/{run_id}") }
     }
@@ -72,7 +73,7 @@ impl RunLayout {
         Self::new(pipeline, run_id)
     }
 
-    /// Returns the prefix that all runs of `pipeline` lie below, each under its id.
+    /// Returns the prefix below which all runs of `pipeline` lie, each under its id.
     pub fn runs(pipeline: &str) -> &str {
         pipeline
     }
@@ -87,27 +88,27 @@ impl RunLayout {
         format!("{}/plan.json", self.root)
     }
 
-    /// Returns the key of one page of shards.
+    /// Returns the key of a page of the shards that an attempt at the plan made.
     pub fn shard_page(&self, attempt: &AttemptId, page: usize) -> String {
         format!("{}/shards/{attempt}/{page:05}.json", self.root)
     }
 
-    /// Returns the key of the records the splitter made for a shard.
+    /// Returns the key of the records that the splitter made for a shard.
     pub fn shard_records(&self, attempt: &AttemptId, shard: u32) -> String {
         format!("{}/shards/{attempt}/{shard:06}.arrow", self.root)
     }
 
-    /// Returns the key of the run file an attempt at a shard writes.
+    /// Returns the key of the shuffle file that an attempt at a map task writes. `shard` is the task's number.
     pub fn run_file(&self, shard: u32, attempt: &AttemptId) -> String {
         format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
     }
 
-    /// Returns the key that says that a map task was committed before, and its commit taken back.
+    /// Returns the key of the note that a commit of a map task was taken back. `shard` is the task's number.
     pub fn taken_back(&self, shard: u32) -> String {
         format!("{}/map/{shard:06}/taken-back", self.root)
     }
 
-    /// Returns the prefix all commits of a stage lie below.
+    /// Returns the prefix below which all commits of a stage lie.
     pub fn commits(&self, stage: Stage) -> String {
         format!("{}/{}", self.root, stage.name())
     }
@@ -118,57 +119,58 @@ impl RunLayout {
         format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
     }
 
-    /// Returns the task a key is the commit of, if it is one of this run.
+    /// Returns the task whose commit has this key, if it is the key of a commit of this run and stage.
     pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<u32> {
         let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
         (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
     }
 
-    /// Returns the key of the records an attempt set aside.
+    /// Returns the key of the records that an attempt set aside.
     pub fn rejects(&self, stage: Stage, task: u32, attempt: &AttemptId) -> String {
         let width = width(stage);
         format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
     }
 
-    /// Returns the prefix all records that were set aside lie below.
+    /// Returns the prefix below which all records lie that were set aside.
     pub fn all_rejects(&self) -> String {
         format!("{}/rejects", self.root)
     }
 
-    /// Returns the prefixes of what a run needs to go on, and nobody once it is complete: shards, run files, commits.
+    /// Returns the prefixes of the objects that a run needs only until it is complete: shards, shuffle files, commits.
     pub fn intermediates(&self) -> [String; 3] {
         ["shards", "map", "reduce"].map(|name| format!("{}/{name}", self.root))
     }
 
-    /// Returns the key of the events of one process, which started at `at_ms`. Keys sort by time.
+    /// Returns the key of the events of one process, which started `at_ms` milliseconds after the Unix epoch. Keys sort
+    /// by time.
     pub fn events(&self, at_ms: u64, process: &str) -> String {
         format!("{}/{at_ms:013}-{process}.jsonl", self.all_events())
     }
 
-    /// Returns the prefix the events of all processes lie below.
+    /// Returns the prefix below which the events of all processes lie.
     pub fn all_events(&self) -> String {
         format!("{}/events", self.root)
     }
 
-    /// Returns when a process started, in milliseconds since the Unix epoch, and what it is called, if a key is that of
-    /// its events.
+    /// Returns the start of a process, in milliseconds since the Unix epoch, and its name, if `key` is the key of the
+    /// events of a process of this run.
     pub fn parse_events<'k>(&self, key: &'k str) -> Option<(u64, &'k str)> {
         let name = key.strip_prefix(&self.all_events())?.strip_prefix('/')?.strip_suffix(".jsonl")?;
         let (at_ms, process) = name.split_once('-')?;
         Some((at_ms.parse().ok()?, process))
     }
 
-    /// Returns the key of the list of what the run made.
+    /// Returns the key of the manifest, which lists what the run made.
     pub fn manifest(&self) -> String {
         format!("{}/manifest.json", self.root)
     }
 
-    /// Returns the key of the page that shows what happened.
+    /// Returns the key of the report, the page that shows what happened.
     pub fn report(&self) -> String {
         format!("{}/report.html", self.root)
     }
 
-    /// Returns the key that says the run is complete.
+    /// Returns the key of the object that says that the run is complete.
     pub fn success(&self) -> String {
         format!("{}/{SUCCESS}", self.root)
     }
@@ -186,7 +188,7 @@ pub struct SinkLayout {
 }
 
 impl SinkLayout {
-    /// Makes the layout of a result whose parts have this extension.
+    /// Creates the layout of a result whose parts have this extension.
     pub fn new(run_id: &str, extension: &'static str) -> Self {
         Self { run_id: run_id.to_owned(), extension }
     }
@@ -202,22 +204,23 @@ impl SinkLayout {
         &self.run_id
     }
 
-    /// Returns the key an attempt writes its part under before it is committed.
+    /// Returns the key under which an attempt writes its part, and under which the part lies until it is published.
     pub fn attempt(&self, part: u32, attempt: &AttemptId) -> String {
         format!("{}/_attempts/part-{part:05}-{attempt}.{}", self.run_id, self.extension)
     }
 
-    /// Returns the prefix of everything that is not committed, or lost.
+    /// Returns the prefix of the parts that are not published: those that still may be, and those of attempts that
+    /// lost.
     pub fn attempts(&self) -> String {
         format!("{}/_attempts", self.run_id)
     }
 
-    /// Returns the key of a committed, published part.
+    /// Returns the key of a part that is committed and published.
     pub fn part(&self, part: u32) -> String {
         format!("{}/part-{part:05}.{}", self.run_id, self.extension)
     }
 
-    /// Returns the key that says the result is complete.
+    /// Returns the key of the object that says that the result is complete.
     pub fn success(&self) -> String {
         format!("{}/{SUCCESS}", self.run_id)
     }
@@ -226,7 +229,7 @@ impl SinkLayout {
 /// Checks that a pipeline's name or a run's id can be one part of a key on every store.
 ///
 /// # Errors
-/// Names `what` and the characters allowed.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming `what` and the allowed characters.
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(allowed) {

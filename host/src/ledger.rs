@@ -1,8 +1,8 @@
-//! What the commits of a stage say, in all.
+//! The ledger of a stage: its commits, added up.
 //!
-//! Owns what a run remembers of its commits: sums, the parts of the result, and where the run files are. A stage has
-//! a bounded number of tasks, and what grows with the data goes to scratch. Kept by the run, read by reduce tasks and
-//! the manifest.
+//! Owns what a run remembers of its commits: sums, the parts of the result, and where the shuffle files are. Its memory
+//! is bounded, because a stage has a bounded number of tasks, and what grows with the data goes to scratch. Kept by the
+//! run, read by reduce tasks and the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,22 +23,22 @@ use crate::{
 pub struct Ledger {
     /// The tasks that are committed.
     done: BTreeSet<u32>,
-    /// What the tasks did, in all.
+    /// The sums of what the tasks did.
     pub counts: Counts,
-    /// The records set aside, by who did.
+    /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
     pub rejected: Rejected,
-    /// The keys of those records, by task, below the run store.
+    /// Keys of the records that were set aside, below the run store, by task.
     pub rejects: BTreeMap<u32, String>,
-    /// The parts of the result and whose they are, by task.
+    /// The parts of the result and the attempts that wrote them, by task.
     pub parts: BTreeMap<u32, (AttemptId, Part)>,
-    /// The run files.
+    /// The shuffle files of the map tasks.
     pub run_files: RunFiles,
-    /// The tasks that failed for good, and are left out.
+    /// The tasks that failed for good and are left out, by number.
     pub failed: BTreeMap<u32, LeftOut>,
 }
 
 impl Ledger {
-    /// Makes an empty ledger.
+    /// Creates an empty ledger.
     pub fn new(run_files: RunFiles) -> Self {
         Self {
             done: BTreeSet::new(),
@@ -51,10 +51,10 @@ impl Ledger {
         }
     }
 
-    /// Adds all commits of a stage: lists them once, and reads each once.
+    /// Adds all commits of a stage. Lists them once, and reads each of them once.
     ///
     /// # Errors
-    /// When the store fails, a commit is not one, or scratch is not available.
+    /// When the store fails, a commit is damaged, or scratch is not available.
     pub async fn read(&mut self, store: &Store, layout: &RunLayout, stage: Stage) -> Result<()> {
         let commits = Commit::read_all(store, layout, stage);
         commits.try_for_each(|(task, commit)| future::ready(self.add(task, commit))).await
@@ -85,12 +85,12 @@ impl Ledger {
         self.done.contains(&task)
     }
 
-    /// Returns how many shards are left out, because their tasks failed.
+    /// Returns the number of shards that are left out because their tasks failed.
     pub fn failed_shards(&self) -> u64 {
         self.failed.values().map(|left_out| u64::from(left_out.shards)).sum()
     }
 
-    /// Returns how many tasks are committed.
+    /// Returns the number of committed tasks.
     pub fn committed(&self) -> u64 {
         self.done.len() as u64
     }

@@ -1,7 +1,7 @@
-//! What a run leaves out of its result, because a map task failed for good, and why.
+//! Shards that a run leaves out of its result because their map task failed for good, and the reason.
 //!
-//! Owns what is kept of it. Whether the failure is tolerated is [`crate::failures`]'. It lies in the commit of the task
-//! and in the manifest.
+//! Owns the description of such a failure, which is stored in the commit of the task and in the manifest.
+//! [`crate::failures`] decides whether a failure is tolerated.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,27 +12,27 @@ use crate::{
     source::Slice,
 };
 
-/// The most slices that are named; there may be thousands in a shard, and thousands of shards in a task.
+/// The most slices that are named. A shard may have thousands of slices, and a task thousands of shards.
 const SLICES_MAX: usize = 16;
 
 /// The shards of a map task that failed for good, and what is left out with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The first shard.
+    /// Number of the first shard.
     pub shard: u32,
-    /// How many shards, from the first one on.
+    /// Number of shards, from the first one on.
     pub shards: u32,
-    /// The one that failed, if they are several and it is known.
+    /// Number of the shard that failed; absent when there is only one shard, or when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_shard: Option<u32>,
-    /// The first of their slices, up to 16; none of shards whose records a splitter made.
+    /// The first slices of the shards, up to 16. Shards whose records a splitter made have none.
     pub slices: Vec<Slice>,
-    /// How many slices there are besides.
+    /// Number of further slices.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_slices: u64,
-    /// What kind of error the last attempt ended with.
+    /// Kind of the error that the last attempt ended with.
     pub kind: ErrorKind,
-    /// That error, cut like the reason of a reject.
+    /// Text of that error, cut to the length of a reject's reason.
     pub error: String,
 }
 
@@ -53,7 +53,7 @@ impl LeftOut {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

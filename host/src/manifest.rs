@@ -1,4 +1,4 @@
-//! The manifest: what a complete run made. Written once, last but for `_SUCCESS`.
+//! The manifest: the list of what a complete run made. Written once, as the last object before `_SUCCESS`.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,45 +15,45 @@ use crate::{
     store::Store,
 };
 
-/// `manifest.json`
+/// The document `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The pipeline's name.
+    /// Name of the pipeline.
     pub pipeline: String,
-    /// The run's id.
+    /// Id of the run.
     pub run_id: String,
-    /// The run that this one completes, if it is a redrive.
+    /// Id of the run that this one completes, if this one is a redrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrives: Option<String>,
-    /// Where the result lies.
+    /// Location of the result.
     pub result: String,
-    /// Source objects.
+    /// Number of source objects.
     pub objects: u64,
-    /// Shards mapped.
+    /// Number of shards, including those that failed.
     pub shards: u64,
-    /// Partitions reduced; 0 in a map-only pipeline.
+    /// Number of partitions; 0 in a map-only pipeline.
     pub partitions: u32,
-    /// What the map tasks did, in all.
+    /// The sums of what the map tasks did.
     pub mapped: Counts,
-    /// What the reduce tasks did, in all.
+    /// The sums of what the reduce tasks did.
     pub reduced: Counts,
-    /// The records set aside, by who did.
+    /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
     pub rejected: Rejected,
-    /// Where they are, below the run store.
+    /// Keys of the records that were set aside, below the run store.
     pub rejects: Vec<String>,
-    /// The result's parts, in order: exactly the committed ones.
+    /// The parts of the result, in order: exactly the committed ones.
     pub parts: Vec<ManifestPart>,
-    /// The shards that failed and are left out of the result, which `run.tolerated_failures` allowed.
+    /// The failed shards that are left out of the result, as `run.tolerated_failures` allowed.
     #[serde(default)]
     pub failed: Vec<LeftOut>,
 }
 
-/// A part of the result and where it is.
+/// A part of the result and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestPart {
-    /// Its key, below the sink.
+    /// Key of the part, below the sink.
     pub key: String,
-    /// What it is.
+    /// The part as its commit describes it.
     #[serde(flatten)]
     pub part: Part,
 }
@@ -83,7 +83,7 @@ impl Manifest {
         manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
     }
 
-    /// Makes the manifest of a run, whose result lies at `result` and has its parts at `keys`, in order.
+    /// Creates the manifest of a run. `keys` are the keys under which its parts were published, in order.
     pub fn new(run: Identity, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
         let Identity { pipeline, run_id, result, partitions } = run;
         let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };
@@ -104,14 +104,14 @@ impl Manifest {
         }
     }
 
-    /// Returns how many shards are left out of the result.
+    /// Returns the number of shards that are left out of the result.
     pub fn failed_shards(&self) -> u64 {
         self.failed.iter().map(|failure| u64::from(failure.shards)).sum()
     }
 }
 
-/// Returns the parts that the commits of a run name, in order, and whose they are. They are of one stage: where there
-/// is a reducer, map tasks make run files only.
+/// Returns the parts that the commits of a run name, in order, with the attempts that wrote them. All parts are of one
+/// stage: in a pipeline with a reducer, map tasks make only shuffle files.
 pub fn parts<'a>(mapped: &'a Ledger, reduced: &'a Ledger) -> impl Iterator<Item = (&'a AttemptId, &'a Part)> {
     mapped.parts.values().chain(reduced.parts.values()).map(|(attempt, part)| (attempt, part))
 }

@@ -1,8 +1,8 @@
-//! Map: one attempt at a map task, from the slices of its shards to its commit.
+//! The map stage: one attempt at a map task, from the slices of its shards to its commit.
 //!
-//! Owns the order of things in an attempt. The input is decoded, the chain computes, the output writes. A task is one
-//! shard, or several neighbouring ones in a run of very many: each shard has instances of its own, and all go into one
-//! output. Called by the run, once per attempt.
+//! Owns the order of things in an attempt: the input is decoded, the chain computes, the output writes. A task is one
+//! shard, or several neighbouring ones in a run of very many. Each shard has plugin instances of its own, and all
+//! shards of a task go into one output. Called by the run, once per attempt.
 
 use std::{
     collections::BTreeMap,
@@ -33,14 +33,14 @@ use crate::{
     times::measure,
 };
 
-/// How often an attempt reports progress.
+/// The least time between two progress reports of an attempt.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's. Starts
-/// over without the poison records it comes upon.
+/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's. If a
+/// mapper fails on poison records, maps the shards again without them.
 ///
 /// # Errors
-/// What a plugin returned or how it failed, what is wrong with the data, or which store failed.
+/// The error that a plugin returned, or the way it failed; what is wrong with the data; which store failed.
 pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
     let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
@@ -48,7 +48,7 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
     let attempt = context.attempt(number);
     loop {
         let mut chunks = fetch(&context, &shards, |_| true)?;
-        // So that no worker has to.
+        // Wait for the first chunk here, on the runtime, so that no worker thread is held while it is fetched.
         chunks.ready().await;
         fail_point::reach("map.begin");
         let (guest_task, attempt, shards) = (guest_task.clone(), attempt.clone(), Arc::clone(&shards));
@@ -70,20 +70,20 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
     }
 }
 
-/// Why an attempt ends early.
+/// The reason why an attempt ends early.
 pub enum Stop {
-    /// For good.
+    /// An error that ends the attempt.
     Failed(Error),
-    /// A mapper failed, and there may be a poison record.
+    /// A mapper failed with [`ErrorKind::Sandbox`], and a poison record may be the cause.
     Stumbled(Box<Stumble>),
 }
 
-/// How the chain of a shard failed.
+/// A failure of a shard's chain.
 pub struct Stumble {
     shard: u32,
-    /// The records it was given last, unless it failed at the end.
+    /// The records that the chain was given last; absent when it failed at the end of the shard.
     records: Option<Records>,
-    /// The poison records it was not given.
+    /// The poison records that were known before, which the chain was not given.
     known: Arc<Found>,
     error: Error,
 }
@@ -94,12 +94,12 @@ impl From<Error> for Stop {
     }
 }
 
-/// Looks for poison records of a shard whose chain failed, in its last batch, and otherwise in all of it: a mapper may
-/// keep records, or rows for the next one, for a while. The shard can be mapped again then. Only for threads that may
-/// wait.
+/// Looks for poison records of a shard whose chain failed: first in its last batch, then in the whole shard, because a
+/// mapper may keep records, or rows for the next mapper, for a while. If some are found, the shard can be mapped again
+/// without them. Call this only on a thread that may block.
 ///
 /// # Errors
-/// As [`Search::in_batch`]; what the chain said, when there are none.
+/// As [`Search::in_batch`]; the error of the chain when no poison record is found.
 pub fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let shard = stumble.shard;
     search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))
@@ -108,7 +108,7 @@ pub fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumb
 fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let Stumble { shard: number, records, known, error } = stumble;
     if context.poison.of_shard(number).len() > known.len() {
-        // Another attempt at the task has found some meanwhile.
+        // Another attempt at the task has found further poison records meanwhile.
         return Ok(());
     }
     let Some((_, shard, _)) = shards.iter().find(|(other, ..)| *other == number) else { return Err(error) };
@@ -133,7 +133,7 @@ fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumb
     if found { Ok(()) } else { Err(search.vain()) }
 }
 
-/// Maps the shards of a task on a worker thread, one after the other, up to the commit.
+/// Maps the shards of a task on a worker thread, one after the other, and returns the commit to be written.
 fn run(
     context: &Arc<RunContext>,
     task: &Task,
@@ -156,7 +156,8 @@ fn run(
     Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
 }
 
-/// Maps shards, whose chunks these are, on a thread that may wait, and returns what was read and counted. What a shard emits and sets aside goes to what `outlet` makes.
+/// Maps shards, whose chunks are `chunks`, on a thread that may block. Returns counts of what was read and of what the
+/// steps counted. `outlet` makes the receivers of the rows that a shard emits and of the records that it sets aside.
 pub fn map_shards(
     context: &RunContext,
     task: &Task,
@@ -191,18 +192,18 @@ fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> R
     }
 }
 
-/// A shard on its way through its chain.
+/// The mapping of one shard by its chain.
 struct Mapping<'a, 'b> {
     chain: Chain,
     shard: u32,
-    /// How many records it has mapped.
+    /// Number of records mapped so far.
     mapped: u64,
     poison: Arc<Found>,
     progress: &'b mut Progress<'a>,
 }
 
 impl Mapping<'_, '_> {
-    /// Maps the next records of the shard.
+    /// Maps the next batch of the shard's records.
     fn map(&mut self, batch: Batch) -> Result<(), Stop> {
         let records = Records { shard: self.shard, first: self.mapped, batch };
         self.chain.set_aside(records.malformed())?;
@@ -214,7 +215,7 @@ impl Mapping<'_, '_> {
         Ok(())
     }
 
-    /// Ends the shard, and returns what its steps counted.
+    /// Ends the shard, and returns the counters of its steps.
     fn finish(mut self) -> Result<BTreeMap<String, i64>, Stop> {
         self.chain.finish().map_err(|error| self.stop(None, error))
     }
@@ -228,7 +229,7 @@ impl Mapping<'_, '_> {
     }
 }
 
-/// What an attempt has read, told now and then.
+/// The amounts that an attempt has read, which it reports now and then.
 struct Progress<'a> {
     context: &'a RunContext,
     task: &'a Task,

@@ -1,8 +1,8 @@
-//! How `run.memory` is shared out: what an attempt may hold, and so how many may be in flight.
+//! The division of `run.memory`: how much an attempt may hold, and so how many attempts may be in flight.
 //!
-//! Owns the sum. What is in it is bounded where it is used: read-ahead by the source, rows by the shuffle, parts of an
-//! upload by the store. Memory decides how many attempts there are at a time, never what one of them does: the result
-//! has to be the same bytes on any machine. Asked by `check` and when a run starts.
+//! Owns the sum. Its terms are bounded where they are used: read-ahead by the source, rows by the shuffle, parts of an
+//! upload by the store. Memory decides how many attempts there are at a time, never what one of them does, because the
+//! result must be the same bytes on any machine. Asked by `check` and when a run starts.
 
 use bytesize::ByteSize;
 
@@ -19,51 +19,51 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-/// What the process holds besides its attempts: code, threads, the log of events, pages of shards, commits.
+/// Bytes that the process holds besides its attempts: code, threads, the log of events, pages of shards, commits.
 const BASE_BYTES: u64 = 128 * MIB;
 
-/// What an instance is counted with, if it may have that much: few plugins take more, and to count each with all it may
-/// have would leave most processors idle.
+/// Bytes that a plugin instance is counted with, or its memory limit if that is less. Few plugins take more, and
+/// counting each of them with its whole limit would leave most processors idle.
 const INSTANCE_BYTES: u64 = 32 * MIB;
 
-/// The batches on their way between source, plugins and output.
+/// Bytes of the batches on their way between source, plugins and output.
 const BATCHES_BYTES: u64 = 8 * MIB;
 
-/// What merging [`FAN_IN`] runs holds of each: a batch and its keys, and the bytes they come from.
+/// Bytes that merging [`FAN_IN`] sorted runs holds: for each of them a batch, its keys, and the bytes they come from.
 const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
 const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
 
-/// What the host's own code has of a thread's stack, besides its instances; only what is used takes memory.
+/// Bytes of a thread's stack for the host's own code, besides its plugin instances; only what is used takes memory.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
-/// Returns how large the stack of a thread is that runs the plugins of a pipeline, one inside the other.
+/// Returns the size in bytes of the stack of a thread that runs a pipeline's plugins, one inside the other.
 pub fn stack_bytes(pipeline: &Pipeline) -> usize {
     let nested = pipeline.maps.len() + 1;
     HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4)
 }
 
-/// How many attempts may be in flight at a time.
+/// Numbers of attempts that may be in flight at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
-    /// Of map tasks.
+    /// Number of map attempts that may be in flight.
     pub map: usize,
-    /// Of reduce tasks.
+    /// Number of reduce attempts that may be in flight.
     pub reduce: usize,
 }
 
 impl Slots {
-    /// Shares out the memory of a pipeline: enough attempts that all workers have one ready while others wait for a
+    /// Divides the memory of a pipeline. Allows enough attempts that every worker has one ready while others wait for a
     /// store, as far as they fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when not even one attempt fits, with what it takes.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
         let map = Attempt::map(pipeline).slots(pipeline)?;
         let reduce = Attempt::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
         Ok(Self { map, reduce })
     }
 
-    /// Says so when fewer attempts fit than the pipeline asks for.
+    /// Returns a warning when fewer attempts fit than the pipeline's `concurrency` asks for.
     pub fn shortage(self, pipeline: &Pipeline) -> Option<String> {
         let (slots, concurrency) = (self.map.min(self.reduce), pipeline.run.concurrency);
         (slots < concurrency).then(|| {
@@ -75,12 +75,12 @@ impl Slots {
     }
 }
 
-/// What one attempt may hold.
+/// The memory that one attempt may hold.
 struct Attempt<'a> {
     stage: &'static str,
-    /// Bytes, by what they are for.
+    /// Bytes, and what they are for.
     parts: Vec<(u64, String)>,
-    /// The steps it has instances of, the combiner included.
+    /// The steps of which the attempt has instances, including the combiner.
     steps: Vec<&'a Step>,
 }
 
@@ -99,11 +99,11 @@ impl<'a> Attempt<'a> {
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
-        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} runs"));
+        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} sorted runs"));
         Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
     }
 
-    /// Returns how many fit, up to twice as many as compute at a time.
+    /// Returns the number of attempts that fit, up to twice the number that compute at a time.
     fn slots(&self, pipeline: &Pipeline) -> Result<usize> {
         let memory = pipeline.run.memory_bytes;
         if BASE_BYTES + self.bytes_max() > memory {
@@ -113,13 +113,13 @@ impl<'a> Attempt<'a> {
         Ok((pipeline.run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
     }
 
-    /// Returns what it is counted with.
+    /// Returns the number of bytes that the attempt is counted with.
     fn bytes(&self) -> u64 {
         self.parts.iter().map(|(bytes, _)| bytes).sum::<u64>()
             + self.steps.iter().map(|step| counted(step)).sum::<u64>()
     }
 
-    /// Returns what it takes when the plugin with the largest limit takes it all.
+    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it.
     fn bytes_max(&self) -> u64 {
         self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - counted(step))
     }
@@ -140,7 +140,7 @@ impl<'a> Attempt<'a> {
         }
         Error::config(format!(
             "`run.memory` is {}, but one {} attempt may take {} besides the {} of the process: {}; raise `run.memory`, \
-             or lower what it is made of",
+             or lower one of these",
             size(memory),
             self.stage,
             size(self.bytes_max()),
@@ -155,7 +155,7 @@ fn counted(step: &Step) -> u64 {
 }
 
 fn upload() -> (u64, String) {
-    (UPLOAD_BYTES as u64, "of output on its way".to_owned())
+    (UPLOAD_BYTES as u64, "of output being uploaded".to_owned())
 }
 
 fn size(bytes: u64) -> String {

@@ -1,7 +1,7 @@
 //! The shards of a run: what they are, which of them make a task, and the pages they are kept in.
 //!
-//! A run may have millions of shards, so they are written to pages as they are made, and read back a page at a time.
-//! What is held in memory is a page or a few, and a number for each task. Written by the split, read by map tasks.
+//! A run may have millions of shards, so shards are written to pages as they are made, and read back a page at a time.
+//! Memory holds only a few pages at most, and a number for each task. Written by the split, read by map tasks.
 
 mod pages;
 mod table;
@@ -22,19 +22,19 @@ use crate::source::{Object, Slice};
 pub enum Shard {
     /// Slices of source objects, in order.
     Slices(Vec<Slice>),
-    /// Records the splitter made.
+    /// Records that the splitter made.
     Records {
-        /// The key of the Arrow IPC file that holds them, below the run store.
+        /// Key of the Arrow IPC file that holds the records, below the run store.
         key: String,
-        /// How many.
+        /// Number of records.
         rows: u64,
-        /// The file's size.
+        /// Size of the file in bytes.
         bytes: u64,
     },
 }
 
 impl Shard {
-    /// Returns how many bytes it has to read.
+    /// Returns the number of bytes that mapping the shard reads.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Slices(slices) => slices.iter().map(|slice| slice.length).sum(),
@@ -42,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Returns the slices it is made of; none if the splitter made its records.
+    /// Returns the slices that the shard is made of; empty if the splitter made its records.
     pub fn slices(&self) -> &[Slice] {
         match self {
             Self::Slices(slices) => slices,
@@ -51,14 +51,14 @@ impl Shard {
     }
 }
 
-/// Some neighbouring shards, and the source objects they are slices of.
+/// A page: some neighbouring shards, and the source objects that their slices are of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardPage {
-    /// Sorted by name.
+    /// The source objects, sorted by name.
     pub objects: Vec<Object>,
-    /// In order.
+    /// The shards, in order.
     pub shards: Vec<Shard>,
 }
 
-/// Shards by number.
+/// A range of shards by number.
 type Numbers = Range<u32>;

@@ -1,7 +1,8 @@
-//! All that is known of a run: what `show` prints and the report draws.
+//! The account of a run: everything that is known of it, which `show` prints and the report draws.
 //!
-//! Reads the events of every process, and those commits that no event tells of because a process was killed. What is
-//! kept is bounded, whatever the run: what is left out is counted. Counts of a complete run are its manifest's.
+//! Reads the events of every process, and those commits that no event reports because a process was killed. The amount
+//! that is kept is bounded for any run, and what is left out is counted. The counts of a complete run are taken from
+//! its manifest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -30,102 +31,102 @@ use crate::{
 /// The most attempts that are kept.
 const ATTEMPTS_MAX: usize = 100_000;
 
-/// The most failures, and the most messages of each level, that are kept.
+/// The most failures whose texts are kept, and the most messages of each level.
 const TEXTS_MAX: usize = 300;
 
 /// The most characters of an error or a message that are kept.
 const CHARACTERS_MAX: usize = 2000;
 
-/// A run, in full.
+/// Everything that is known of a run.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// The pipeline's name.
+    /// Name of the pipeline.
     pub pipeline: String,
-    /// How the newest process that worked on it was told which pipeline to run.
+    /// The words of the command line that told the newest process which pipeline to run.
     pub invocation: Invocation,
     /// The run at a glance.
     pub overview: Overview,
-    /// Where the run store keeps it.
+    /// Location of the run in the run store.
     pub run_store: String,
-    /// What was to be done; absent when it was interrupted before.
+    /// The plan; absent when the run ended before it had one, or when this version cannot read it.
     pub plan: Option<Plan>,
-    /// What was made, when it is complete.
+    /// The manifest; absent when the run is not complete.
     pub manifest: Option<Manifest>,
-    /// Who worked on it, oldest first.
+    /// The processes that worked on the run, oldest first.
     pub processes: Vec<Process>,
-    /// What each stage did.
+    /// The account of each stage.
     pub stages: BTreeMap<Stage, StageAccount>,
-    /// Every attempt, in order of process and end.
+    /// The attempts, in the order of their processes and then of their ends.
     pub attempts: Vec<Attempt>,
-    /// How many more there were.
+    /// Number of attempts that are not kept.
     pub attempts_left_out: u64,
-    /// What the processes used that ended by themselves, with their places in [`Account::processes`].
+    /// What the processes used, with their places in [`Account::processes`]. A process that was killed has left none.
     pub usages: Vec<(usize, Usage)>,
-    /// Warnings, and messages of plugins.
+    /// Warnings of the host, and messages of plugins.
     pub messages: Vec<Message>,
-    /// How many more there were.
+    /// Number of messages that are not kept.
     pub messages_left_out: u64,
-    /// The records set aside, by who did; known when it is complete.
+    /// Number of records that were set aside, by who set them aside; empty until the run is complete.
     pub rejected: Rejected,
     /// Some of these records.
     pub reject_samples: RejectSamples,
 }
 
-/// What a stage did, over all processes.
+/// What a stage did, summed over all processes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageAccount {
-    /// Its tasks.
+    /// Number of tasks.
     pub tasks: u64,
-    /// How many of them are committed.
+    /// Number of committed tasks.
     pub committed: u64,
-    /// How long processes were at it, in milliseconds.
+    /// Milliseconds that processes spent on the stage, summed over processes.
     pub duration_ms: u64,
     /// The sums over all committed tasks.
     pub counts: Counts,
-    /// Attempts that failed and were followed by another.
+    /// Number of attempts that failed and were followed by another.
     pub retries: u64,
 }
 
 /// An attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
-    /// Whose, as a place in [`Account::processes`].
+    /// The attempt's process, as a place in [`Account::processes`].
     pub process: usize,
-    /// The task's stage.
+    /// Stage of the task.
     pub stage: Stage,
-    /// The shard's or partition's number.
+    /// Number of the task, which is that of its first shard or of its partition.
     pub task: u32,
-    /// Which try, from 1.
+    /// Number of the try, from 1.
     pub number: u32,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// Start of the attempt in milliseconds since the Unix epoch.
     pub started_at_ms: u64,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// Records and bytes it read, and its time in plugins in microseconds.
+    /// Number of records read, number of bytes read, and microseconds spent in plugins.
     pub read: (u64, u64, u64),
-    /// How it ended.
+    /// How the attempt ended.
     pub end: AttemptEnd,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptEnd {
-    /// Its task is committed.
+    /// The attempt ended with the commit of its task.
     Committed,
-    /// With an error.
+    /// The attempt ended with an error.
     Failed {
-        /// What the operator can do.
+        /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong; empty for failures beyond the first few hundred.
         error: String,
-        /// What came then.
+        /// What came after the attempt.
         then: Then,
-        /// The shard it failed at, if the task has several and it is known.
+        /// The shard at which the attempt failed, if its task has several and it is known.
         shard: Option<u32>,
     },
-    /// It was given up, because another attempt at its task was faster.
+    /// The attempt was given up, because another attempt at its task was faster.
     Overtaken,
-    /// With its process, or nobody knows.
+    /// No event tells how the attempt ended. Its process may have been killed, or may still be at work.
     Open,
 }
 
@@ -144,18 +145,18 @@ pub enum Then {
 /// A warning of the host, or a message of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Message {
-    /// When, in milliseconds since the Unix epoch.
+    /// Time of the message in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// How loud.
+    /// Severity of the message.
     pub level: Level,
-    /// The step and the shard or partition; absent for the host.
+    /// The step, and the number of the shard or partition; absent for a warning of the host.
     pub from: Option<(String, u32)>,
-    /// The text.
+    /// Text of the message.
     pub text: String,
 }
 
 impl Account {
-    /// Reads all that the run store says of a run.
+    /// Reads everything that the run store holds about a run.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when there is no such run; when the store fails, or the manifest is damaged.
@@ -200,7 +201,7 @@ impl Account {
         Ok(account)
     }
 
-    /// Takes the counts of the manifest for those of the events.
+    /// Replaces the counts of the events by those of the manifest.
     fn take_manifest(&mut self) {
         let Some(manifest) = &self.manifest else { return };
         self.rejected.clone_from(&manifest.rejected);
@@ -233,14 +234,14 @@ impl Account {
         self.manifest.as_ref().map(|manifest| manifest.partitions.into()).or(planned).unwrap_or_default()
     }
 
-    /// Returns the sums over all stages.
+    /// Returns the sums of the counts of all stages.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();
         self.stages.values().for_each(|stage| totals.add(&stage.counts));
         totals
     }
 
-    /// Returns the error the run ended with, if it did.
+    /// Returns the error that the run ended with, if it failed.
     pub fn error(&self) -> Option<&str> {
         let last = self.processes.iter().max_by_key(|process| process.last_at_ms)?;
         match &last.ending {
@@ -250,7 +251,7 @@ impl Account {
     }
 }
 
-/// Reads event logs, one after the other.
+/// A reader of event logs, one after the other.
 #[derive(Default)]
 struct Reader {
     invocation: Invocation,
@@ -263,11 +264,11 @@ struct Reader {
     messages: Vec<Message>,
     messages_left_out: u64,
     messages_of: HashMap<&'static str, usize>,
-    /// The tasks that events say are committed.
+    /// The tasks whose counts are already added.
     committed: BTreeSet<(Stage, u32)>,
-    /// When the attempts under way in the log that is read began.
+    /// The start times of the attempts that are under way in the log being read.
     under_way: HashMap<(Stage, u32, u32), u64>,
-    /// The stage under way in it, and since when.
+    /// The stage that is under way in the log being read, and its start time.
     stage: Option<(Stage, u64)>,
 }
 
@@ -275,7 +276,7 @@ impl Reader {
     fn read(&mut self, log: &Log, text: &[u8]) {
         let (name, started_at_ms) = (log.process.clone(), log.started_at_ms);
         self.processes.push(Process { name, started_at_ms, last_at_ms: started_at_ms, ending: None });
-        // A line that is not an event is a later version's; what the others say still counts.
+        // A line that is not an event was written by a later version; the other lines still count.
         let lines = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
         let mut last_at_ms = started_at_ms;
         for event in lines {
@@ -286,7 +287,7 @@ impl Reader {
         self.end_log(last_at_ms);
     }
 
-    /// Closes what the log leaves open.
+    /// Closes the stage and the attempts that the log leaves open.
     fn end_log(&mut self, last_at_ms: u64) {
         let process = self.processes.last_mut().expect("a log is read");
         process.last_at_ms = last_at_ms;
@@ -370,7 +371,8 @@ impl Reader {
     ) {
         let (stage, task, number) = which;
         let began = self.under_way.remove(&which);
-        // What it took lies between its events, so that those which follow each other in a place do not overlap.
+        // The duration is at most the time between the attempt's own events, so that attempts that follow each other in
+        // one slot do not overlap.
         let between = began.map(|began| at_ms.saturating_sub(began));
         let duration_ms = duration_ms.into_iter().chain(between).min().unwrap_or_default();
         let started_at_ms = began.unwrap_or_else(|| at_ms.saturating_sub(duration_ms));
@@ -385,7 +387,7 @@ impl Reader {
         }
     }
 
-    /// Adds what a committed task did, once: several processes may have seen it.
+    /// Adds the counts of a committed task, unless they are added already: several processes may have seen the commit.
     fn commit(&mut self, stage: Stage, task: u32, counts: &Counts) {
         if self.committed.insert((stage, task)) {
             let account = self.stages.entry(stage).or_default();
@@ -404,7 +406,7 @@ impl Reader {
         }
     }
 
-    /// Reads the commits that no event tells of, and ends the attempts that made them.
+    /// Reads the commits that no event reports, and marks the attempts that made them as committed.
     async fn fill_in(&mut self, store: &Store, layout: &RunLayout) -> Result<()> {
         let open = self.attempts.iter().enumerate().filter(|(_, attempt)| attempt.end == AttemptEnd::Open);
         let open: HashMap<(Stage, u32, AttemptId), usize> = open

@@ -1,7 +1,7 @@
-//! What the run store says of the runs of a pipeline.
+//! The history of a pipeline's runs, as the run store holds it.
 //!
 //! Owns how a run's past is read back: at a glance ([`Overview`]), and in full ([`Account`]). Reads plans, manifests,
-//! commits and events, writes nothing. Called by `runs`, `show`, `clean` and `report`, and by a run that ends.
+//! commits and events, and writes nothing. Called by `runs`, `show`, `clean` and `report`, and by a run that ends.
 
 mod account;
 mod overview;
@@ -29,20 +29,20 @@ use crate::{
     store::Store,
 };
 
-/// How many runs, or commits of one, are looked at at the same time.
+/// Number of runs, or commits of one run, that are read at the same time.
 const READS_IN_FLIGHT: usize = 16;
 
-/// A run and when it was planned.
+/// A run, and the time it was planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunId {
-    /// Its id.
+    /// Id of the run.
     pub id: String,
-    /// When it began, in milliseconds since the Unix epoch; absent when it never got a plan.
+    /// Start of the run in milliseconds since the Unix epoch; absent when it never got a plan.
     pub planned_at_ms: Option<u64>,
 }
 
-/// Returns all runs of a pipeline, newest first. One listing, and a read for each run that was named by hand: the ids
-/// of others begin with the time.
+/// Returns all runs of a pipeline, newest first. Takes one listing, and one read for each run whose id was chosen by
+/// hand; all other ids begin with the time.
 ///
 /// # Errors
 /// When the store fails.
@@ -62,10 +62,10 @@ pub async fn run_ids(store: &Store, pipeline: &str) -> Result<Vec<RunId>> {
     Ok(runs)
 }
 
-/// Returns the id of the run that is meant: the one of this id, or the newest.
+/// Returns the id of the run that `run_id` names, or without a `run_id` that of the newest run.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, naming some there are.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, naming some that there are.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result<String> {
     let runs = run_ids(store, pipeline).await?;
     let Some(newest) = runs.first() else {
@@ -83,7 +83,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result
     )))
 }
 
-/// Returns these runs at a glance, in the same order.
+/// Returns the overviews of these runs, in the same order.
 ///
 /// # Errors
 /// When the store fails, or a manifest is damaged.
@@ -92,13 +92,13 @@ pub async fn overviews(store: &Store, pipeline: &str, runs: &[RunId]) -> Result<
     futures::stream::iter(read).buffered(READS_IN_FLIGHT).try_collect().await
 }
 
-/// Reads the plan of a run, if it has one that this version reads.
+/// Reads the plan of a run. Returns `None` if the run has no plan, or one that this version cannot read.
 async fn read_plan(store: &Store, layout: &RunLayout) -> Result<Option<Plan>> {
     let plan = store.get(&layout.plan()).await?;
     Ok(plan.and_then(|plan| from_json(&layout.plan(), &plan).ok()))
 }
 
-/// Returns the time a run's id begins with: `20261122T163000Z-5f3a90c2`.
+/// Returns the time that a run's id begins with, in milliseconds since the Unix epoch: `20261122T163000Z-5f3a90c2`.
 fn time_of_id(id: &str) -> Option<u64> {
     let (time, _) = id.split_once('-')?;
     let (date, time) = time.split_once('T')?;

@@ -1,4 +1,4 @@
-//! A run at a glance: what a line of `etl-host runs` says.
+//! The overview of a run, which a line of `etl-host runs` shows.
 
 use serde::Serialize;
 
@@ -9,25 +9,25 @@ use super::{
 };
 use crate::{error::Result, layout::RunLayout, manifest::Manifest, store::Store};
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Its result is complete.
+    /// The result is complete.
     Complete,
-    /// Its result is complete but for shards that failed, as `run.tolerated_failures` allows.
+    /// The result is complete except for shards that failed, as `run.tolerated_failures` allows.
     CompleteWithFailures,
-    /// It is under way, or was killed: nobody wrote down how it ended.
+    /// The run is under way, or its last process was killed before it could write down how it ended.
     #[default]
     Unfinished,
-    /// It ended with an error.
+    /// The run ended with an error.
     Failed,
-    /// It was stopped by a signal.
+    /// The run was stopped by a signal.
     Interrupted,
 }
 
 impl State {
-    /// Returns its name, as it is shown.
+    /// Returns the name of the state as it is shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -43,8 +43,8 @@ impl State {
         matches!(self, Self::Complete | Self::CompleteWithFailures)
     }
 
-    /// Returns the state of a run with this manifest, if it is complete, and these processes: the last one to say
-    /// something knows.
+    /// Returns the state of a run from its manifest, if it has one, and otherwise from the process that wrote the last
+    /// event.
     pub(super) fn of(manifest: Option<&Manifest>, processes: &[Process]) -> Self {
         if let Some(manifest) = manifest {
             return if manifest.failed.is_empty() { Self::Complete } else { Self::CompleteWithFailures };
@@ -58,31 +58,31 @@ impl State {
     }
 }
 
-/// A run at a glance. What is absent is not known.
+/// A run at a glance. A value that is absent is not known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Overview {
-    /// Its id.
+    /// Id of the run.
     pub run_id: String,
-    /// How far it is.
+    /// State of the run.
     pub state: State,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// Start of the run in milliseconds since the Unix epoch.
     pub started_at_ms: Option<u64>,
-    /// When the last thing happened, likewise.
+    /// Time of the last event in milliseconds since the Unix epoch.
     pub ended_at_ms: Option<u64>,
-    /// How long a process was at it, in milliseconds.
+    /// Milliseconds during which at least one process was at work on the run.
     pub duration_ms: Option<u64>,
-    /// Its shards.
+    /// Number of shards.
     pub shards: Option<u64>,
-    /// The shards that failed and are left out of its result; known when it is complete.
+    /// Number of failed shards that are left out of the result; known when the run is complete.
     pub failed_shards: Option<u64>,
-    /// The records it set aside; known when it is complete.
+    /// Number of records that were set aside; known when the run is complete.
     pub rejects: Option<u64>,
-    /// Where its result lies; known when it is complete.
+    /// Location of the result; known when the run is complete.
     pub result: Option<String>,
 }
 
 impl Overview {
-    /// Reads a run at a glance: a few requests, and of each event log its end only.
+    /// Reads the overview of a run. Takes a few requests, and reads only the end of each event log.
     ///
     /// # Errors
     /// When the store fails, or the manifest is damaged.
@@ -98,7 +98,7 @@ impl Overview {
         Ok(overview)
     }
 
-    /// Puts together what is known. Shards are those of the manifest.
+    /// Creates an overview from what is known. The number of shards is that of the manifest.
     pub(super) fn of(run_id: &str, manifest: Option<&Manifest>, processes: &[Process]) -> Self {
         Self {
             run_id: run_id.to_owned(),
@@ -114,7 +114,7 @@ impl Overview {
     }
 }
 
-/// Returns how long at least one process was at work.
+/// Returns the milliseconds during which at least one process was at work.
 fn worked_ms(processes: &[Process]) -> Option<u64> {
     let mut spans: Vec<(u64, u64)> =
         processes.iter().map(|process| (process.started_at_ms, process.last_at_ms)).collect();

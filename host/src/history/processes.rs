@@ -1,4 +1,4 @@
-//! The processes that worked on a run, as their event logs begin and end.
+//! The processes that worked on a run, as the starts and ends of their event logs show them.
 
 use futures::TryStreamExt;
 use serde::Serialize;
@@ -10,23 +10,23 @@ use crate::{
     store::{Listed, Store},
 };
 
-/// How much of the end of a log is read to find its last event, and how much if that was not enough: the last event
-/// names the parts of the result, of which there may be thousands.
+/// Bytes at the end of a log that are read to find its last event, and bytes that are read if those were not enough.
+/// The last event names the parts of the result, of which there may be thousands.
 const TAILS_BYTES: [u64; 2] = [64 << 10, 4 << 20];
 
-/// How many processes of a run are looked at: the newest.
+/// The most processes of a run that are looked at, which are the newest.
 const PROCESSES_MAX: usize = 100;
 
 /// A process that worked on a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Process {
-    /// What attempts of it are called by.
+    /// Name of the process, which the ids of its attempts contain.
     pub name: String,
-    /// When it started, in milliseconds since the Unix epoch.
+    /// Start of the process in milliseconds since the Unix epoch.
     pub started_at_ms: u64,
-    /// The time of the last event it wrote down, likewise.
+    /// Time of the last event that the process wrote down, in milliseconds since the Unix epoch.
     pub last_at_ms: u64,
-    /// How it ended; absent when it is at work, or was killed.
+    /// How the process ended; absent when it is at work, or was killed.
     pub ending: Option<Ending>,
 }
 
@@ -34,13 +34,13 @@ pub struct Process {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Ending {
-    /// With the run complete.
+    /// The process completed the run.
     Finished,
-    /// By a signal.
+    /// The process was stopped by a signal.
     Interrupted,
-    /// With this error.
+    /// The process ended with this error.
     Failed {
-        /// What the operator can do.
+        /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong.
         error: String,
@@ -48,7 +48,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Returns how a process ended whose last event this is.
+    /// Returns how a process ended, if its last event is `event`.
     pub(super) fn of(event: &Event) -> Option<Self> {
         match event {
             Event::RunFinished { .. } => Some(Self::Finished),
@@ -68,7 +68,7 @@ pub(super) struct Log {
     pub started_at_ms: u64,
 }
 
-/// Returns the logs of a run, oldest first.
+/// Returns the logs of the newest [`PROCESSES_MAX`] processes of a run, oldest first.
 pub(super) async fn logs(store: &Store, layout: &RunLayout) -> Result<Vec<Log>> {
     let of = |Listed { key, size, .. }: Listed| {
         let (started_at_ms, process) = layout.parse_events(&key)?;
@@ -81,7 +81,7 @@ pub(super) async fn logs(store: &Store, layout: &RunLayout) -> Result<Vec<Log>> 
     Ok(logs.split_off(logs.len().saturating_sub(PROCESSES_MAX)))
 }
 
-/// Returns the processes of a run, oldest first, by the ends of their logs.
+/// Returns the processes of a run, oldest first. Reads only the ends of their logs.
 pub(super) async fn processes(store: &Store, layout: &RunLayout) -> Result<Vec<Process>> {
     let mut processes = Vec::new();
     for log in logs(store, layout).await? {
@@ -96,7 +96,7 @@ pub(super) async fn processes(store: &Store, layout: &RunLayout) -> Result<Vec<P
     Ok(processes)
 }
 
-/// Returns the last event of a log, but for warnings: what was left out is noted after the end.
+/// Returns the last event of a log that is not a warning: a warning about events left out may follow the end.
 async fn last_event(store: &Store, log: &Log) -> Result<Option<Stamped>> {
     for tail_bytes in TAILS_BYTES {
         let start = log.size.saturating_sub(tail_bytes);

@@ -1,4 +1,4 @@
-//! Some of the records a run has set aside.
+//! Samples of the records that a run has set aside.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use crate::{
     store::{Listed, Store},
 };
 
-/// The most samples in all, and of one step and reason.
+/// The most samples in all, and the most of one step and reason.
 const SAMPLES_MAX: (usize, usize) = (40, 5);
 
-/// The most files that are looked into, and how much of each.
+/// The most files that are read, and the most bytes of each that are read.
 const FILES_MAX: usize = 8;
 const FILE_BYTES_MAX: u64 = 256 << 10;
 
@@ -25,7 +25,8 @@ const RECORD_CHARACTERS_MAX: usize = 500;
 /// Records that were set aside, a few of each kind.
 pub type RejectSamples = Vec<Reject>;
 
-/// Reads a few rejects: of a complete run those that count, of another all there are.
+/// Reads a few rejects of a run. If the run is complete, only the rejects that its commits name count; if not, those of
+/// all attempts do.
 ///
 /// # Errors
 /// When the store fails.

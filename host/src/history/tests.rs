@@ -56,7 +56,7 @@ async fn runs_are_newest_first_whatever_they_are_called_and_few_are_read() {
     let runs = run_ids(&store, "p").await.expect("listed");
     assert_eq!(runs.len(), 3001);
     assert_eq!(requests.gets.load(SeqCst), 1, "only the one that was named is read");
-    // It was planned now.
+    // The plan of the run that was named by hand was made just now.
     let at = runs.iter().position(|run| run.id == "a-name").expect("listed");
     let by_hand = runs[at].planned_at_ms.expect("it has a plan");
     assert!(runs[..at].iter().all(|run| run.planned_at_ms > Some(by_hand)));
@@ -92,7 +92,7 @@ async fn a_run_is_in_the_state_that_the_last_process_left_it_in() {
     assert_eq!(state("a").await, (State::Interrupted, Some(600)));
     write_log(&store, "a", 3000, [(3000, stage_started(3)), (3100, failed(ErrorKind::Input))]).await;
     assert_eq!(state("a").await, (State::Failed, Some(700)));
-    // What was left out of a log is noted after its end.
+    // A warning about events that were left out of a log follows its end.
     let left_out = Event::Warning { message: "some were left out".to_owned() };
     write_log(&store, "a", 3000, [(3100, failed(ErrorKind::Input)), (3100, left_out)]).await;
     assert_eq!(state("a").await, (State::Failed, Some(700)));

@@ -1,4 +1,4 @@
-//! Shards written to pages and read back.
+//! Pages: how shards are written to them and read back.
 
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
@@ -14,13 +14,13 @@ use crate::{
     store::Store,
 };
 
-/// The most shards a page holds.
+/// The most shards that a page holds.
 const PAGE_SHARDS: usize = 1024;
 
 /// A page that holds this many slices takes no more shards.
 const PAGE_SLICES: usize = 8192;
 
-/// How many pages are kept for the tasks that follow.
+/// Number of pages that are kept in memory for the tasks that follow.
 const PAGES_KEPT: usize = 16;
 
 /// Writes the shards of one attempt at the plan, in order.
@@ -34,18 +34,18 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Makes a writer whose pages lie below `attempt`.
+    /// Creates a writer whose pages lie below `attempt`.
     pub fn new(store: &Store, layout: &RunLayout, attempt: AttemptId) -> Self {
         let (table, page) = (ShardTable::default(), ShardPage::default());
         Self { store: store.clone(), layout: layout.clone(), attempt, table, page, slices: 0 }
     }
 
-    /// Returns how many shards there are so far: the number of the next one.
+    /// Returns the number of shards so far, which is the number of the next one.
     pub fn count(&self) -> u32 {
         self.table.shards()
     }
 
-    /// Adds a shard, and the objects its slices are of. Only for threads that may wait.
+    /// Adds a shard, and the objects that its slices are of. Call this only on a thread that may block.
     ///
     /// # Errors
     /// When the store fails.
@@ -59,7 +59,7 @@ impl ShardWriter {
         self.table.add(work(&shard));
         self.slices += shard.slices().len();
         for object in objects {
-            // Slices of one object mostly come one after the other.
+            // Slices of one object mostly follow each other, so comparing with the last object drops most duplicates.
             if self.page.objects.last() != Some(&object) {
                 self.page.objects.push(object);
             }
@@ -68,7 +68,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes what is left, and returns what there is.
+    /// Writes the last page, and returns the table of all shards.
     ///
     /// # Errors
     /// When the store fails.
@@ -91,8 +91,8 @@ impl ShardWriter {
     }
 }
 
-/// Returns what a shard is taken for: its bytes to read, unless the splitter made its records. What those make a plugin do
-/// may be any amount of work, so it is not taken for little.
+/// Returns the work that a shard is counted with: its bytes to read, or more if the splitter made its records. Such
+/// records may make a plugin do any amount of work, so a shard of them never counts as small.
 fn work(shard: &Shard) -> u64 {
     match shard {
         Shard::Slices(_) => shard.bytes(),
@@ -106,12 +106,12 @@ pub struct ShardReader {
     layout: RunLayout,
     attempt: AttemptId,
     table: ShardTable,
-    /// The pages read last. Locked while one is read, since the tasks that wait mostly want the same one.
+    /// The pages read last. Locked while a page is read, because the tasks that wait mostly want the same page.
     kept: Mutex<VecDeque<(usize, Arc<ShardPage>)>>,
 }
 
 impl ShardReader {
-    /// Makes a reader of the pages below `attempt`.
+    /// Creates a reader of the pages below `attempt`.
     pub fn new(store: &Store, layout: &RunLayout, attempt: AttemptId, table: ShardTable) -> Self {
         Self { store: store.clone(), layout: layout.clone(), attempt, table, kept: Mutex::default() }
     }
@@ -124,7 +124,7 @@ impl ShardReader {
         self.read(self.table.of_task(task)).await
     }
 
-    /// Returns a shard alone.
+    /// Returns a single shard.
     ///
     /// # Errors
     /// As [`ShardReader::of_task`].
@@ -178,12 +178,12 @@ impl ShardReader {
 
 /// The shards of one task.
 pub struct TaskShards {
-    /// The number of the first shard of each piece, the page that holds it, and where in the page.
+    /// For each piece, the number of its first shard, the page that holds it, and its range in the page.
     pieces: Vec<(u32, Arc<ShardPage>, Range<usize>)>,
 }
 
 impl TaskShards {
-    /// Returns the shards in order: number, shard, and the objects its slices are of, sorted by name.
+    /// Returns the shards in order: the number, the shard, and the objects of its page, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Shard, &[Object])> {
         self.pieces.iter().flat_map(|(first, page, places)| {
             let shards = page.shards[places.clone()].iter();
@@ -191,7 +191,7 @@ impl TaskShards {
         })
     }
 
-    /// Says in which shard an error came up, where the task has several.
+    /// Adds the shard in which an error came up, if the task has several shards.
     pub fn name(&self, shard: u32, error: Error) -> Error {
         let alone = self.iter().nth(1).is_none();
         if alone { error } else { error.in_shard(shard) }
@@ -209,7 +209,7 @@ mod tests {
         store::counting::{Requests, counting},
     };
 
-    /// Writes a plan of `shards` shards of so many objects each, and returns a reader of it.
+    /// Writes a plan of `shards` shards of `objects` objects each, and returns a reader of it.
     async fn written(shards: u32, objects: u32) -> (ShardReader, Arc<Requests>) {
         let (store, requests) = counting();
         let (layout, attempt) = (RunLayout::new("p", "r"), AttemptId::new(1, "a"));
@@ -233,7 +233,7 @@ mod tests {
         Slice { object: object.name.clone(), offset: 0, length: object.size }
     }
 
-    /// Reads all tasks in this order, and checks what is in them.
+    /// Reads the tasks in this order, checks their contents, and returns the numbers of their shards.
     async fn check(reader: &ShardReader, tasks: impl IntoIterator<Item = u32>, objects: u32) -> Vec<u32> {
         let mut seen = Vec::new();
         for task in tasks {

@@ -1,4 +1,4 @@
-//! Which shards make a task, and which page holds them.
+//! The table of shards: which shards make a task, and which page holds them.
 
 use std::cmp::Reverse;
 
@@ -6,30 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::Numbers;
 
-/// The most map tasks a run has. With more shards than that, a task takes several neighbouring ones: what a run keeps
-/// per task, in memory and in its run store, is bounded whatever the number of shards.
+/// The most map tasks that a run has. In a run of more shards, a task takes several neighbouring ones, so that what a
+/// run keeps per task, in memory and in its run store, is bounded for any number of shards.
 const TASKS_MAX: usize = 4096;
 
-/// The most map tasks a run has that are [`LITTLE_BYTES`] or less on average: for those, commits cost more than work.
+/// The most map tasks of a run in which a task has [`LITTLE_BYTES`] or less to read on average. With more tasks than
+/// that, commits would cost more than the work.
 const LITTLE_TASKS_MAX: usize = 128;
 
-/// What is little for a task.
+/// A task with at most this many bytes to read counts as small.
 pub(super) const LITTLE_BYTES: u64 = 1 << 20;
 
-/// How many leading bits of a task's size count when tasks are put in order: sizes within a quarter of each other
-/// are the same, so that tasks of one page mostly stay together.
+/// Number of leading bits of a task's size that count when tasks are put in order. Sizes that count as the same differ
+/// by less than a quarter. This mostly keeps the tasks of one page together.
 const SIZE_BITS: u32 = 3;
 
-/// How many shards there are, how they make tasks, and where their pages begin. A part of the plan.
+/// The number of shards, the tasks they make, and where their pages begin. A part of the plan.
 ///
-/// A task is called by the number of its first shard.
+/// The number of a task is that of its first shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardTable {
-    /// How many shards.
+    /// Number of shards.
     shards: u32,
-    /// How many neighbouring shards make a task; the last task may have fewer.
+    /// Number of neighbouring shards that make a task; the last task may have fewer.
     shards_per_task: u32,
-    /// How much work each task is taken for, in order: bytes to read.
+    /// The work that each task is counted with, in bytes to read, in the order of tasks.
     task_bytes: Vec<u64>,
     /// The first shard of each page.
     pages: Vec<u32>,
@@ -57,7 +58,7 @@ impl ShardTable {
         self.pages.len()
     }
 
-    /// Returns whether tasks and pages cover the shards, each once: a table that was read back may be damaged.
+    /// Returns whether tasks and pages cover the shards, each once. A table that was read back may be damaged.
     pub fn is_sound(&self) -> bool {
         let tasks_fit = self.shards_per_task > 0
             && self.tasks() == self.shards.div_ceil(self.shards_per_task) as usize
@@ -68,7 +69,7 @@ impl ShardTable {
         tasks_fit && pages_fit
     }
 
-    /// Adds a shard that is taken for as much work as reading this many bytes.
+    /// Adds a shard that is counted with as much work as reading `bytes` bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         if self.shards.is_multiple_of(self.shards_per_task) {
             if self.has_too_many_tasks() {
@@ -94,7 +95,7 @@ impl ShardTable {
         self.pages.push(self.shards);
     }
 
-    /// Returns the tasks, those with the most to read first: a long one that is started last would run alone.
+    /// Returns the tasks, those with the most to read first, because a long task that is started last would run alone.
     pub fn longest_first(&self) -> Vec<u32> {
         let mut tasks: Vec<(usize, u64)> = self.task_bytes.iter().copied().enumerate().collect();
         tasks.sort_by_key(|&(_, bytes)| Reverse(size_class(bytes)));
@@ -118,7 +119,7 @@ impl ShardTable {
     }
 }
 
-/// Returns a number that grows with `bytes`, but not for differences that hardly matter.
+/// Returns a pair that grows with `bytes`, but is the same for sizes whose difference hardly matters.
 fn size_class(bytes: u64) -> (u32, u64) {
     let shift = (u64::BITS - bytes.leading_zeros()).saturating_sub(SIZE_BITS);
     (shift, bytes >> shift)
@@ -134,7 +135,7 @@ mod tests {
         table
     }
 
-    /// Checks that the tasks are all shards, once and in order, and returns how many shards a task has.
+    /// Checks that the tasks cover all shards, once and in order, and returns the number of shards of a task.
     fn check(shards: u32, bytes: u64) -> u32 {
         let table = table((0..shards).map(|_| bytes));
         let mut tasks = table.longest_first();
@@ -158,7 +159,8 @@ mod tests {
         for (shards, per_task) in [(128, 1), (129, 2), (10_000, 128), (1_000_000, 2048)] {
             assert_eq!(check(shards, 1000), per_task, "{shards} shards");
         }
-        // Large ones that follow do not undo it, and are not joined because little ones came before.
+        // Large shards that follow small ones do not undo the joining, and they are not joined further because of the
+        // small ones.
         assert_eq!(table((0..200).map(|_| 1000).chain((0..200).map(|_| 64 << 20))).shards_per_task, 2);
     }
 
