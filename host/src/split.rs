@@ -272,8 +272,8 @@ impl Draft {
         Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
     }
 
-    /// Returns a message that says how many bytes of the source are in no shard; `None` when all are. Returns `None`
-    /// also when the splitter made records of its own, since these may hold the rest of the source.
+    /// Returns a message that says how many bytes of the source are in no shard; `None` when all are in shards. Returns
+    /// `None` also when the splitter made records of its own, since these may hold the rest of the source.
     pub(crate) fn left_out(&self, objects: &[Object]) -> Option<String> {
         let source_bytes: u64 = objects.iter().map(|object| object.size).sum();
         let left_out = source_bytes.saturating_sub(self.covered_bytes);
