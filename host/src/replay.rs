@@ -57,7 +57,7 @@ pub enum Only {
     },
 }
 
-/// What a replayed task did.
+/// The outcome of a replayed task.
 #[derive(Debug, Default)]
 pub struct Replayed {
     /// The first rows that the task emitted, up to the limit.

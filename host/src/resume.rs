@@ -90,7 +90,7 @@ fn texts(changes: Vec<Change>) -> Vec<String> {
 pub struct Unfinished {
     /// The run's id.
     pub run_id: String,
-    /// Its plan.
+    /// The run's plan.
     pub plan: Plan,
 }
 

@@ -62,7 +62,7 @@ impl RunFiles {
             index.write_all(&bytes)?;
             Ok::<_, io::Error>(start)
         };
-        let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the index of run files to scratch")?;
+        let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the shuffle index to scratch")?;
         self.files.insert(task, (key, start));
         Ok(())
     }
@@ -80,7 +80,7 @@ impl RunFiles {
     pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(u32, &str, PartitionIndex)>> {
         self.files.iter().flat_map(move |(task, (key, start))| {
             let found = self.read(*start, partition);
-            let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the index of run files from scratch");
+            let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the shuffle index from scratch");
             let (runs, failed) = match found {
                 Ok(runs) => (runs, None),
                 Err(error) => (Vec::new(), Some(Err(error))),

@@ -80,8 +80,8 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {
-                    // Their results are of no further use here, nor is whether they end in time: the process that
-                    // resumes the run reads the commits.
+                    // The results of these attempts are of no further use here, nor is whether they end in time: the
+                    // process that resumes the run reads the commits.
                     let finish = under_way.finish(|task, result| _ = done(task, result));
                     _ = tokio::time::timeout(self.grace, finish).await;
                     return Err(interrupted());

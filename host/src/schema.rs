@@ -51,7 +51,8 @@ impl Schema {
     /// Names a field that is not of that form or has an unknown type; fails otherwise as [`Schema::new`] does.
     pub fn parse(fields: &[String], key_fields: usize) -> Result<Self> {
         let field = |written: &String| {
-            let wrong = || Error::config(format!("`{written}` is no field (write `name=type`, with {TYPES} as type)"));
+            let wrong =
+                || Error::config(format!("`{written}` is not a field (write `name=type`, with {TYPES} as type)"));
             let (name, data_type) = written.split_once('=').ok_or_else(wrong)?;
             Ok(Field::new(name.trim(), data_type_of(data_type.trim()).ok_or_else(wrong)?, true))
         };
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(parse(&["a=text", " n = int64"]).expect("valid").to_string(), "a text, n int64 (key: a)");
         for wrong in ["a", "a=string", "=", "a=binary"] {
             let error = parse(&[wrong]).expect_err(wrong).to_string();
-            assert!(error.contains(&format!("`{wrong}` is no field")), "{error}");
+            assert!(error.contains(&format!("`{wrong}` is not a field")), "{error}");
         }
     }
 

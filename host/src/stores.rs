@@ -12,11 +12,11 @@ use crate::{
 /// The opened stores of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Stores {
-    /// Where records come from.
+    /// The source, with the objects that hold the records.
     pub source: SourceStore,
-    /// Where the run keeps its plan, intermediates and log.
+    /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
-    /// Where results go.
+    /// The sink, which receives the result.
     pub sink: Store,
 }
 

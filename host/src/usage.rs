@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use serde::{Deserialize, Serialize};
 
-/// What a process used, from its start until now.
+/// The usage of a process, from its start until now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The requests to each store, by its role: `source`, `run store`, `sink`.
