@@ -1,16 +1,16 @@
-//! Names in messages: those there are, and the one that a wrong one was meant to be.
+//! Names in messages: lists of the known names, and the known name that a misspelt one probably means.
 
 use std::fmt::Display;
 
-/// A name that is at least this similar to a known one (1 less the share of letters to change) is taken for a slip.
+/// Similarity from which on a name is taken for a misspelt known one: 1 minus the share of letters to change.
 const SIMILARITY_MIN: f64 = 0.6;
 
-/// Returns names as messages list them: `` `a`, `b` ``.
+/// Returns the names in backticks, separated by commas, as messages list them: `` `a`, `b` ``.
 pub fn listed<N: Display>(names: impl IntoIterator<Item = N>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the question for a name close to a known one, and nothing for any other: ``did you mean `url`? ``.
+/// Returns ``did you mean `url`? `` with the known name nearest to `name`, or an empty string when none is close.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     let similar = known.iter().map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
     let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));

@@ -1,4 +1,4 @@
-//! What a task makes: a run file for the shuffle, or a part of the result.
+//! The output of a task: a shuffle file, or a part of the result.
 
 use std::sync::Arc;
 
@@ -18,10 +18,11 @@ use crate::{
     upload::Upload,
 };
 
-/// How many spilled or fetched runs are merged at once.
+/// The most sorted runs, spilled or fetched, that are merged at once.
 pub const FAN_IN: usize = 64;
 
-/// Writes what an attempt makes, under keys of its own. Only for threads that may wait.
+/// Writes the output of one attempt under keys that no other attempt uses. Blocks, so it must not be used on a thread
+/// of the async runtime.
 pub struct OutputWriter {
     target: Target,
     rows: u64,
@@ -32,41 +33,41 @@ enum Target {
     Part { writer: Box<PartWriter<Upload>>, part: u32 },
 }
 
-/// What was written.
+/// The completed output of an attempt.
 pub struct Written {
-    /// As its commit names it.
+    /// The output in the form that the attempt's commit stores.
     pub output: Output,
-    /// Its rows.
+    /// Number of rows that were written to the [`OutputWriter`], before any combining.
     pub rows: u64,
-    /// Its size.
+    /// Size of the written object, in bytes.
     pub bytes: u64,
 }
 
 impl OutputWriter {
-    /// Begins a run file of the map output `schema`, combined if the pipeline says so.
+    /// Begins a shuffle file for what the map task emits. Its rows are combined if the pipeline asks for that.
     ///
     /// # Errors
-    /// When the schema has no key.
+    /// Fails when the schema of the map output has no key.
     pub fn run_file(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId, partitions: u32) -> Result<Self> {
         let shuffle = shuffle(context, task, partitions)?;
         let key = context.layout.run_file(task.task, attempt);
         Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
     }
 
-    /// Begins a part of the result.
+    /// Begins part number `part` of the result.
     ///
     /// # Errors
-    /// When the sink cannot be written.
+    /// Fails when the sink cannot be written.
     pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
         let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt));
         let writer = PartWriter::new(context.pipeline.sink.format, schema, upload)?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 
-    /// Adds rows.
+    /// Adds the rows of a batch to the output.
     ///
     /// # Errors
-    /// When the rows cannot be written in the sink's format, the combiner fails, or there is no space.
+    /// Fails when the rows cannot be written in the sink's format, the combiner fails, or there is no space left.
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         match &mut self.target {
@@ -75,10 +76,10 @@ impl OutputWriter {
         }
     }
 
-    /// Completes what was written. It is garbage until a commit names it.
+    /// Completes the written object. The object is garbage until a commit names it.
     ///
     /// # Errors
-    /// As [`OutputWriter::write`], and when the store fails.
+    /// Fails as [`OutputWriter::write`] does, and when the store fails.
     pub fn finish(self, context: &RunContext) -> Result<Written> {
         match self.target {
             Target::RunFile { shuffle, key } => {
@@ -96,10 +97,10 @@ impl OutputWriter {
     }
 }
 
-/// Begins the shuffle of what a map task emits, combined if the pipeline says so.
+/// Begins the shuffle of what a map task emits. Its rows are combined if the pipeline asks for that.
 ///
 /// # Errors
-/// When the schema has no key.
+/// Fails when the schema of the map output has no key.
 pub fn shuffle(context: &Arc<RunContext>, task: &Task, partitions: u32) -> Result<ShuffleWriter> {
     let settings = ShuffleSettings {
         partitions,

@@ -1,8 +1,8 @@
-//! The plan: what a run will do, frozen before it starts, so that it can be taken up again.
+//! The plan: what a run will do, frozen before the run starts, so that the run can be resumed.
 //!
-//! Owns `plan.json`. The plan is created once; a process that comes later, or loses the race to create it, works by
-//! the plan that is there. Whether it may is [`crate::resume`]'s. The shards are in pages of their own, which the plan
-//! names.
+//! Owns `plan.json`. The plan is created once; a process that comes later, or loses the race to create the plan, works
+//! by the existing one. [`crate::resume`] decides whether it may. The shards are stored in pages of their own, which
+//! the plan names.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,54 +22,55 @@ use crate::{
 /// The version of `plan.json`'s shape.
 const FORMAT: u32 = 1;
 
-/// What a run will do.
+/// The content of `plan.json`: what a run will do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
     /// The version of this document's shape.
     pub format: u32,
-    /// The version of the host that made it.
+    /// The version of the host that made the plan.
     pub host: String,
-    /// When it was made, in milliseconds since the Unix epoch: what plugins take for the time.
+    /// When the plan was made, in milliseconds since the Unix epoch. The wall clock of plugins stands at this time.
     pub planned_at_ms: u64,
     /// `pipeline.toml`, with `--set` applied and `${NAME}` left in place.
     pub pipeline: serde_json::Value,
-    /// What decides the result, besides the source's objects.
+    /// The inputs that decide the result, besides the source's objects.
     pub recipe: Recipe,
     /// The digest of the source's listing.
     pub listing: String,
-    /// Source objects.
+    /// Number of source objects.
     pub objects: u64,
-    /// Their bytes, as stored.
+    /// Total size of the source objects in bytes, as stored.
     pub bytes: u64,
     /// The attempt at the plan whose pages hold the shards.
     pub attempt: AttemptId,
-    /// What goes into the shuffle, or to the sink when there is no reducer.
+    /// The schema of the rows that go into the shuffle, or to the sink when there is no reducer, as text.
     #[serde(default)]
     pub emits: String,
-    /// What the run completes, if it is a redrive.
+    /// The run that this run completes, if this run is a redrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrives: Option<Redrives>,
-    /// The shards, as tasks and pages.
+    /// How the shards are grouped into tasks and pages.
     #[serde(flatten)]
     pub shards: ShardTable,
 }
 
-/// Which run a redrive completes.
+/// The run that a redrive completes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redrives {
-    /// The run's id.
+    /// The id of the completed run.
     pub run_id: String,
-    /// The run that made the shards: that one, or, if it is a redrive itself, the first of them.
+    /// The id of the run that made the shards: the completed run or, if that is a redrive itself, the run with which
+    /// the chain of redrives began.
     pub shards_of: String,
 }
 
 impl Plan {
-    /// Returns whether this is the plan of a redrive that completes the run of this id.
+    /// Returns whether this is the plan of a redrive that completes the run `run_id`.
     pub fn completes(&self, run_id: &str) -> bool {
         self.redrives.as_ref().is_some_and(|redrives| redrives.run_id == run_id)
     }
 
-    /// Returns the plan of a redrive that completes the run `run_id`, whose plan this is.
+    /// Returns the plan of a redrive of the run `run_id`, given that `self` is that run's plan.
     #[must_use]
     pub fn redrive(&self, run_id: &str, pipeline: serde_json::Value, recipe: Recipe) -> Self {
         let shards_of = self.redrives.as_ref().map_or(run_id, |redrives| &redrives.shards_of).to_owned();
@@ -79,30 +80,31 @@ impl Plan {
     }
 }
 
-/// What decides the bytes of a result, besides the source's objects.
+/// The inputs that decide the bytes of a result, besides the source's objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The keys of `pipeline.toml` that do, by name: [`crate::pipeline::Pipeline::deciding`].
+    /// The deciding keys of `pipeline.toml` and their values, by name: [`crate::pipeline::Pipeline::deciding`].
     pub keys: BTreeMap<String, serde_json::Value>,
-    /// What tells the values of the environment variables in them from others, by name; no value can be found by it.
+    /// A mark of the value of each environment variable in these keys, by the variable's name. Equal values have equal
+    /// marks; a mark is too short to find the value by it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
-    /// The steps and their plugins, in order.
+    /// The steps and their plugins, in the order data flows.
     pub steps: Vec<PlannedStep>,
-    /// What the source's records look like.
+    /// The schema of the source's records, as text.
     pub records: String,
 }
 
-/// A step as it was planned.
+/// A step of the pipeline, with the plugin it was planned with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
-    /// What messages call it: `map 2`.
+    /// The step's name in messages, such as `map 2`.
     pub step: String,
-    /// Its plugin's SHA-256 digest.
+    /// The SHA-256 digest of the step's plugin.
     pub digest: String,
 }
 
-/// A plan and its shards. Clones share them.
+/// A plan and access to its shards. Clones share both.
 #[derive(Clone)]
 pub struct Planned {
     /// The plan.
@@ -120,33 +122,33 @@ impl Planned {
     /// Returns the shards of a map task.
     ///
     /// # Errors
-    /// When the store fails, or a page of shards is gone or damaged.
+    /// Fails when the store fails, or a page of shards is gone or damaged.
     pub async fn shards_of(&self, task: u32) -> Result<TaskShards> {
         self.shards.of_task(task).await
     }
 
-    /// Returns a shard alone, as if it were a task.
+    /// Returns a single shard as if it were a task of its own.
     ///
     /// # Errors
-    /// As [`Planned::shards_of`].
+    /// Fails as [`Planned::shards_of`] does.
     pub async fn shard(&self, shard: u32) -> Result<TaskShards> {
         self.shards.shard(shard).await
     }
 
-    /// Reads the plan of a run, if it has one.
+    /// Reads the plan of a run; returns `None` when the run has no plan.
     ///
     /// # Errors
-    /// When the store fails, or the plan is damaged or of a later version.
+    /// Fails when the store fails, or the plan is damaged or of another format.
     pub async fn load(store: &Store, layout: &RunLayout) -> Result<Option<Self>> {
         let plan = store.get(&layout.plan()).await?;
         plan.map(|plan| Ok(Self::new(store, layout, read(layout, &plan)?))).transpose()
     }
 
-    /// Creates the plan; the pages of its shards are written already. Returns the plan that counts: this one, or that
-    /// of another process.
+    /// Creates the plan in the run store, after the pages of its shards have been written. Returns the plan that
+    /// counts: `plan`, or that of another process that was faster.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails, or the other process's plan cannot be read.
     pub async fn freeze(store: &Store, layout: &RunLayout, plan: Plan) -> Result<Self> {
         fail_point::reach("plan.freeze");
         let plan = match store.create(&layout.plan(), to_json(&plan)?).await? {
@@ -157,19 +159,19 @@ impl Planned {
         Ok(Self::new(store, layout, plan))
     }
 
-    /// Returns the objects that the shards of a page are slices of. One may be on several pages.
+    /// Returns the source objects that the shards of a page are slices of. One object may be on several pages.
     ///
     /// # Errors
-    /// When the store fails, or the page is gone or damaged.
+    /// Fails when the store fails, or the page is gone or damaged.
     pub async fn objects_of(&self, page: usize) -> Result<Vec<Object>> {
         Ok(self.shards.read_page(page).await?.objects)
     }
 }
 
-/// Reads `plan.json`.
+/// Parses and checks the bytes of `plan.json`.
 ///
 /// # Errors
-/// When it is damaged or of another format.
+/// Fails when the plan is damaged or of another format.
 pub(crate) fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
     let plan: Plan = from_json(&layout.plan(), plan)?;
     if plan.format != FORMAT {
@@ -185,23 +187,23 @@ pub(crate) fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
     Ok(plan)
 }
 
-/// What a plan is made of.
+/// The parts of a new [`Plan`] that depend on the pipeline and the source.
 pub struct Draft {
     /// `pipeline.toml` as planned.
     pub pipeline: serde_json::Value,
-    /// What decides the result, besides the source's objects.
+    /// The inputs that decide the result, besides the source's objects.
     pub recipe: Recipe,
     /// The digest of the source's listing.
     pub listing: String,
-    /// How many objects the source has.
+    /// Number of source objects.
     pub objects: u64,
-    /// Their bytes, as stored.
+    /// Total size of the source objects in bytes, as stored.
     pub bytes: u64,
-    /// The shards.
+    /// How the shards are grouped into tasks and pages.
     pub shards: ShardTable,
     /// The attempt at the plan that wrote the shards.
     pub attempt: AttemptId,
-    /// What goes into the shuffle, or to the sink.
+    /// The schema of the rows that go into the shuffle, or to the sink when there is no reducer, as text.
     pub emits: String,
 }
 

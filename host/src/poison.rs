@@ -1,6 +1,7 @@
-//! Poison records: records that make a mapper fail whenever it is given them.
+//! Poison records: records that make a mapper fail each time it is given them.
 //!
-//! Owns what a process has found so far, and that a chain is not given it. How it is found is [`Search`]'s.
+//! Owns the poison records that this process has found so far, and keeps them away from the chain of mappers.
+//! [`Search`] finds them.
 
 mod search;
 
@@ -13,22 +14,23 @@ use std::{
 pub use self::search::Search;
 use crate::{chain::Chain, error::Result, plugin::Failure, records::Records};
 
-/// The poison records of a shard, by number: how a step fails on each.
+/// The poison records of a shard: how a step fails on each, by the record's number.
 pub type Found = BTreeMap<u64, Failure>;
 
-/// The poison records that a process has found in a run.
+/// The poison records that this process has found in a run, by shard.
 #[derive(Default)]
 pub struct Poison {
     shards: Mutex<BTreeMap<u32, Arc<Found>>>,
 }
 
 impl Poison {
-    /// Returns what was found in a shard so far.
+    /// Returns the poison records found in a shard so far.
     pub fn of_shard(&self, shard: u32) -> Arc<Found> {
         self.lock().get(&shard).map(Arc::clone).unwrap_or_default()
     }
 
-    /// Adds what was found in a shard, and returns what another attempt has not found before.
+    /// Adds poison records of a shard, and returns those that were not known before. Another attempt may have added
+    /// the rest.
     pub fn add(&self, shard: u32, mut found: Found) -> Found {
         let mut shards = self.lock();
         let known = Arc::make_mut(shards.entry(shard).or_default());
@@ -38,15 +40,15 @@ impl Poison {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Found>>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock, so the map is intact even if the lock says otherwise.
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Hands rows of a batch to a chain, but for the poison records among them: those are set aside.
+/// Hands the given rows of a batch to a chain, except for the known poison records among them, which are set aside.
 ///
 /// # Errors
-/// As [`Chain::process`].
+/// Fails as [`Chain::process`] does.
 pub fn process(chain: &mut Chain, records: &Records, rows: Range<usize>, poison: &Found) -> Result<()> {
     let mut next = rows.start;
     for (number, failure) in poison.range(records.number(rows.start)..records.number(rows.end)) {

@@ -1,4 +1,4 @@
-//! A new project: the directory in which a plugin is written, with everything it takes to build, test and run it.
+//! A new project: a directory with everything it takes to write, build, test and run a plugin.
 //!
 //! Owns the templates, which are the files in `host/templates`. Called by `etl-host new`.
 
@@ -13,13 +13,13 @@ use crate::{
     plugin::Interface,
 };
 
-/// The longest name a project may have.
+/// The longest name a project may have, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Names of crates that the project's own would be mistaken for.
+/// Names of crates that a plugin uses, which the project's own crate therefore must not have.
 const NAMES_TAKEN: [&str; 6] = ["alloc", "core", "etl-plugin", "serde", "std", "test"];
 
-/// The plugin interface, as files of a project.
+/// The files of the plugin interface that each project gets: their names in the project and their text.
 const WIT: [(&str, &str); 9] = [
     ("wit/diagnostics.wit", include_str!("../../wit/diagnostics.wit")),
     ("wit/mapper.wit", include_str!("../../wit/mapper.wit")),
@@ -32,37 +32,37 @@ const WIT: [(&str, &str); 9] = [
     ("wit/worlds.wit", include_str!("../../wit/worlds.wit")),
 ];
 
-/// A project to be made.
+/// A project that is to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// The name of its crate and its pipeline.
+    /// The name of the project's crate and of its pipeline.
     pub name: String,
-    /// The step its plugin implements.
+    /// The step that the project's plugin implements.
     pub step: Interface,
-    /// Where it takes the SDK from.
+    /// Where the project takes the SDK from.
     pub sdk: Sdk,
 }
 
 /// Where a project takes the SDK from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sdk {
-    /// A directory.
+    /// The directory of the SDK's crate.
     Path(PathBuf),
-    /// The crate registry.
+    /// The crate registry, by the major and minor version of this host.
     Version,
 }
 
 impl Sdk {
-    /// Returns the SDK of the checkout this program was built in, if that is still there, or else the published one.
+    /// Returns the SDK in the checkout that this program was built in, or the published one if the checkout is gone.
     pub fn of_this_build() -> Self {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("guest-plugins").join("sdk");
         if sdk.join("Cargo.toml").is_file() { Self::Path(sdk) } else { Self::Version }
     }
 
-    /// Returns the line of `Cargo.toml` that names it.
+    /// Returns the lines of `Cargo.toml` that name the SDK as a dependency.
     fn dependency(&self) -> String {
         match self {
-            // Its text form is one that TOML takes, too: quoted, with backslashes and control characters escaped.
+            // A TOML value displays as TOML: quoted, with backslashes and control characters escaped.
             Self::Path(path) => format!("etl-plugin = {{ path = {} }}", toml::Value::from(path.display().to_string())),
             Self::Version => format!(
                 "# Not published yet. Until it is, use a checkout of etl-host: {{ path = \"…/guest-plugins/sdk\" }}\n\
@@ -74,14 +74,14 @@ impl Sdk {
     }
 }
 
-/// What is particular to a kind of step.
+/// The parts of a project that depend on the kind of step.
 struct Template {
     lib: &'static str,
-    /// A mapper that goes with the step, as an example of its crate: its name and its source.
+    /// The name and source of a mapper for trying out a step that is not one; it becomes an example of the crate.
     example: Option<(&'static str, &'static str)>,
     pipeline: &'static str,
     input: &'static [&'static str],
-    /// How the step is tried alone.
+    /// Arguments of `etl-host` that try the step alone.
     attempt: &'static str,
 }
 
@@ -117,10 +117,10 @@ impl Template {
 }
 
 impl Project {
-    /// Makes a project that will be called `name`.
+    /// Creates the description of a project called `name`; writes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when a crate cannot have that name.
+    /// [`ErrorKind::Config`] when a crate cannot have that name, or another crate that a plugin uses has it.
     pub fn new(name: &str, step: Interface, sdk: Sdk) -> Result<Self> {
         let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -139,11 +139,11 @@ impl Project {
         Ok(Self { name: name.to_owned(), step, sdk })
     }
 
-    /// Writes the project to a directory, which is made if it is not there, and returns the names of the files.
+    /// Writes the project to a directory, which is created if it does not exist, and returns the names of the files.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the directory is not empty; nothing is written then. When a file cannot be written,
-    /// those before it stay.
+    /// [`ErrorKind::Config`] when the directory is not empty, before anything is written, or when a file cannot be
+    /// written; the files written before that one stay.
     pub fn write(&self, directory: &Path) -> Result<Vec<String>> {
         check_empty(directory)?;
         let files = self.files();
@@ -156,7 +156,7 @@ impl Project {
         Ok(files.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Returns the files of the project, by name.
+    /// Returns the name and the content of each file of the project.
     fn files(&self) -> Vec<(String, String)> {
         let Template { lib, example, pipeline, input, attempt } = Template::of(self.step);
         let target = example.map(|(example, _)| {
@@ -193,7 +193,7 @@ fn check_empty(directory: &Path) -> Result<()> {
     match fs::read_dir(directory).map(|mut entries| entries.next().is_some()) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::config(format!(
-            "`{}` is not empty: name a directory that is, or a new one",
+            "`{}` is not empty: name a directory that is empty, or a new one",
             directory.display()
         ))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,7 +1,7 @@
-//! Records on their way into the mappers of a shard: a batch, and what is known of each record in it.
+//! Records on their way into the mappers of a shard: a batch, and where each record in it came from.
 //!
-//! Owns how a record is named when it is set aside: where it came from, and what it was. Made by the map stage, taken
-//! by its chain.
+//! Owns how a reject names its record: by its origin and its content. The map stage makes [`Records`]; its chain of
+//! mappers takes them.
 
 use std::ops::Range;
 
@@ -14,28 +14,29 @@ use crate::{
     source::SourceBatch,
 };
 
-/// A batch of a shard's records. They have numbers, from 0, in the order in which the first mapper is given them.
+/// A batch of a shard's records. The records of a shard are numbered from 0, in the order in which the first mapper is
+/// given them.
 #[derive(Debug)]
 pub struct Records {
-    /// The number of their shard.
+    /// The number of the shard.
     pub shard: u32,
-    /// The number of the first of them.
+    /// The number of the first record in the batch.
     pub first: u64,
-    /// The records.
+    /// The records and their origin.
     pub batch: Batch,
 }
 
-/// Where a batch is from.
+/// The rows of a batch, by their origin.
 #[derive(Debug)]
 pub enum Batch {
-    /// The source.
+    /// Records read from the source.
     Source(Box<SourceBatch>),
-    /// Records the splitter made.
+    /// Records made by the splitter.
     Splitter(RecordBatch),
 }
 
 impl Records {
-    /// Returns the records as the mapper takes them.
+    /// Returns the records as the first mapper is given them.
     pub fn rows(&self) -> &RecordBatch {
         match &self.batch {
             Batch::Source(batch) => &batch.batch,
@@ -48,17 +49,17 @@ impl Records {
         self.first + row as u64
     }
 
-    /// Returns the row of the record of this number, which has to be one of them.
+    /// Returns the row of the record with this number, which must be in the batch.
     pub fn row(&self, number: u64) -> usize {
         usize::try_from(number - self.first).expect("a row of a batch in memory")
     }
 
-    /// Returns the numbers of all records.
+    /// Returns the numbers of all records in the batch.
     pub fn numbers(&self) -> Range<u64> {
         self.first..self.number(self.rows().num_rows())
     }
 
-    /// Returns how many records were read for the batch, malformed ones included, and how many bytes.
+    /// Returns how many records, malformed ones included, and how many bytes were read for the batch.
     pub fn read(&self) -> (u64, u64) {
         match &self.batch {
             Batch::Source(batch) => (batch.records(), batch.bytes),
@@ -66,7 +67,7 @@ impl Records {
         }
     }
 
-    /// Returns the records that are not in the batch because they are malformed.
+    /// Returns the rejects of malformed records, which are not in the batch.
     pub fn malformed(&self) -> &[Reject] {
         match &self.batch {
             Batch::Source(batch) => &batch.rejects,
@@ -74,7 +75,8 @@ impl Records {
         }
     }
 
-    /// Returns the row of the record that starts at byte `offset`, of this object if one is given.
+    /// Returns the row of the record that starts at byte `offset` of `object`, or of any object if none is given.
+    /// Returns `None` when the batch has no such record, or was made by the splitter.
     pub fn row_at(&self, object: Option<&str>, offset: u64) -> Option<usize> {
         let Batch::Source(batch) = &self.batch else { return None };
         let is_it = |row: &usize| {
@@ -84,13 +86,13 @@ impl Records {
         (0..batch.batch.num_rows()).find(is_it)
     }
 
-    /// Returns the reject of a row by `step`.
+    /// Returns a reject of the row's record by `step`, with the record's origin and content.
     ///
     /// # Errors
-    /// When the record cannot be written as JSON.
+    /// Fails when the record cannot be written as JSON.
     ///
     /// # Panics
-    /// When the batch has no such row.
+    /// Panics when the batch has no such row.
     pub fn reject(&self, row: usize, step: &str, reason: &str) -> Result<Reject> {
         let reject = self.locate(row, Reject::new(step, reason));
         Ok(match &self.batch {
@@ -99,10 +101,10 @@ impl Records {
         })
     }
 
-    /// Says in a reject where a row's record is from.
+    /// Returns `reject` with the origin of the row's record: object and offset, or shard and number.
     ///
     /// # Panics
-    /// When the batch has no such row.
+    /// Panics when the batch has no such row.
     pub fn locate(&self, row: usize, reject: Reject) -> Reject {
         match &self.batch {
             Batch::Source(batch) => {
@@ -114,11 +116,11 @@ impl Records {
     }
 }
 
-/// Returns what a reject keeps of a row that does not come straight from the source: the value of its only column, or
-/// a JSON object.
+/// Returns the content that a reject keeps of a row that does not come straight from the source: the value of its only
+/// column if that is text or bytes, otherwise the row as a JSON object.
 ///
 /// # Errors
-/// When the row cannot be written as JSON.
+/// Fails when the row cannot be written as JSON.
 pub fn record_of(row: &RecordBatch) -> Result<Vec<u8>> {
     let column = row.column(0);
     match column.data_type() {

@@ -1,9 +1,9 @@
-//! Redriving: a run that completes another one, which left out shards that failed.
+//! Redriving: a run that completes another run, which left out shards that failed.
 //!
-//! A redrive is a run of its own, `<run-id>-redrive-1`, with a plan and a result of its own, so that nobody ever sees
-//! half of either result. Its plan has the shards of the run it completes. It takes over what that one mapped, maps
-//! what failed, and reduces all partitions. Owns which run is completed, under which id, and the taking over. Called by
-//! the run.
+//! A redrive is a run of its own, `<run-id>-redrive-1`, with a plan and a result of its own, so neither result is ever
+//! seen half done. Its plan has the shards of the run it completes. A redrive takes over the map commits of that run,
+//! maps the shards that failed, and reduces all partitions. Owns which run is completed, the id of the redrive, and
+//! taking over commits. Called by the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,30 +23,31 @@ use crate::{
     store::Store,
 };
 
-/// How many runs are looked at, or commits taken over, at the same time.
+/// The most runs that are looked at, or commits that are taken over, at the same time.
 const REQUESTS_IN_FLIGHT: usize = 32;
 
-/// What there is to redrive.
+/// The outcome of looking for a run to redrive.
 pub enum Found {
-    /// Nothing: this run left out no shards.
+    /// The run with this id left out no shards, so there is nothing to redrive.
     Nothing(String),
-    /// A run that did, to be completed by the run `redrive`, which may have begun already.
+    /// A run left out shards. The run `redrive`, which may have begun already, completes it.
     Incomplete {
         /// The id of the redrive.
         redrive: String,
-        /// The id of the run it completes.
+        /// The id of the run that the redrive completes.
         run_id: String,
-        /// Its plan.
+        /// The plan of the run that the redrive completes.
         base: Planned,
     },
 }
 
-/// Finds the run to complete: the one called `run_id`, or the newest that has ended. The redrive is the first one of it
-/// that was planned with the same recipe, or else a new one: so a redrive that did not help does not stand in the way
-/// of the next one.
+/// Finds the run to complete: `run_id`, or the newest run that has ended. The redrive is that run's first existing
+/// redrive planned with the same recipe, or otherwise a new one; so a redrive that did not help does not block the
+/// next one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, or it has not ended.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, or the run has not ended; or when
+/// the store fails.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Found> {
     let run_id = match run_id {
         Some(run_id) => run_id.to_owned(),
@@ -74,15 +75,16 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
     }
 }
 
-/// Returns the run whose shards a run has, and how many redrives of it there were up to this one.
+/// Returns the id of the run that made this run's shards, and this run's number among the redrives of that run; 0 when
+/// this run is no redrive.
 fn lineage<'a>(run_id: &'a str, plan: &'a Plan) -> (&'a str, u32) {
     let Some(Redrives { shards_of, .. }) = &plan.redrives else { return (run_id, 0) };
     let number = run_id.strip_prefix(shards_of.as_str()).and_then(|rest| rest.strip_prefix("-redrive-")?.parse().ok());
     (shards_of, number.unwrap_or_default())
 }
 
-/// Returns the id of the run of a pipeline that was planned last, among those that have ended; of a run and its
-/// redrives, which share the time, the last redrive.
+/// Returns the id of the pipeline's run that was planned last, among the runs that have ended. A run and its redrives
+/// share the time of the plan; among these, the last redrive counts.
 async fn newest_ended(store: &Store, pipeline: &str) -> Result<Option<String>> {
     let look = |run_id: String| async move {
         let layout = RunLayout::new(pipeline, &run_id);
@@ -99,16 +101,16 @@ async fn newest_ended(store: &Store, pipeline: &str) -> Result<Option<String>> {
     Ok(ended.into_iter().max().map(|(_, run_id)| run_id))
 }
 
-/// Returns the runs whose shards, commits, run files or parts redrives read that are not complete, each with one that
-/// does.
+/// Returns the runs whose shards, commits, shuffle files or parts are still read by unfinished redrives. The keys are
+/// the ids of these runs; each value is the id of one redrive that reads the run.
 ///
 /// # Errors
-/// When the store fails.
+/// Fails when the store fails.
 pub async fn still_read(store: &Store, pipeline: &str) -> Result<BTreeMap<String, String>> {
     let mut read = BTreeMap::new();
     for Unfinished { run_id, plan } in unfinished(store, pipeline, usize::MAX).await? {
         let mut next = plan.redrives;
-        // What a redrive took over may lie in any of the runs before it.
+        // The files that a redrive took over may lie in any run of the chain before it.
         while let Some(Redrives { run_id: theirs, shards_of }) = next {
             let before = Planned::load(store, &RunLayout::new(pipeline, &theirs)).await?;
             next = before.and_then(|before| before.plan.redrives.clone());
@@ -118,17 +120,17 @@ pub async fn still_read(store: &Store, pipeline: &str) -> Result<BTreeMap<String
     Ok(read)
 }
 
-/// Takes over what the run that is completed has mapped, as commits of this run. Run files stay where they are; parts
-/// of a map-only pipeline are copied. What was taken over before is left alone, so this may be done again, and by
-/// several processes.
+/// Takes over the map commits of the run that is completed, as commits of this run. Shuffle files stay where they are;
+/// parts of a map-only pipeline are copied. Commits that were taken over before are left alone, so taking over may be
+/// repeated, and done by several processes.
 ///
 /// # Errors
-/// When a store fails, or a part of the other run's result is gone.
+/// Fails when a store fails, or a part of the other run's result is gone.
 pub async fn take_over(context: &RunContext, of: &Redrives) -> Result<()> {
     let theirs = context.layout.of_run(&of.run_id);
     let ours = context.run_store.list_keys(&context.layout.commits(Stage::Map)).await?;
     let ours: BTreeSet<String> = ours.into_iter().collect();
-    // A run file that proved to be damaged is not taken over again.
+    // A shuffle file that proved to be damaged is not taken over again.
     let is_new = |task| {
         !ours.contains(&context.layout.commit(Stage::Map, task)) && !ours.contains(&context.layout.taken_back(task))
     };
@@ -146,6 +148,6 @@ async fn take_one(context: &RunContext, of: &Redrives, task: u32, commit: Commit
         context.sink.copy(&theirs, &context.sink_layout.attempt(part.part, &commit.attempt)).await?;
     }
     fail_point::reach("redrive.take");
-    // Whoever else has created it took over the same.
+    // If another process created it first, it copied the same commit.
     context.run_store.create(&context.layout.commit(Stage::Map, task), to_json(&commit)?).await.map(drop)
 }

@@ -1,7 +1,7 @@
-//! Reduce: one attempt at a partition, from the run files of all shards to its commit.
+//! Reduce: one attempt at a partition, from the shuffle files of all map tasks to its commit.
 //!
-//! Owns how a partition is fetched and fed to the reducer. The shuffle reads and merges, the plugin computes, the
-//! output writes. Called by the run, once per attempt.
+//! Owns how a partition is fetched and fed to the reducer. The shuffle module reads and merges, the plugin computes,
+//! and the output module writes. Called by the run, once per attempt.
 
 use std::{ops::Range, sync::Arc};
 
@@ -31,13 +31,13 @@ use crate::{
     workers::Worker,
 };
 
-/// How many bytes of a run file are asked for at once. Two such pieces are held per run that is merged.
+/// The most bytes of a shuffle file that one request asks for. Two such pieces are held per sorted run that is merged.
 pub const PIECE_BYTES: u64 = 512 * 1024;
 
 /// Reduces a partition and commits it. Returns the commit that counts, which may be another attempt's.
 ///
 /// # Errors
-/// What the plugin returned or how it failed, what is wrong with the run files, or which store failed.
+/// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
 pub async fn reduce_partition(
     context: Arc<RunContext>,
     mapped: Arc<Ledger>,
@@ -73,11 +73,11 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
     Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
 }
 
-/// Reduces a partition on a thread that may wait, and returns what was read and counted. What the reducer emits goes to
-/// `emit`.
+/// Reduces a partition, hands what the reducer emits to `emit`, and returns how much was read and what was counted.
+/// Blocks, so it must not run on a thread of the async runtime.
 ///
 /// # Errors
-/// What the plugin returned or how it failed, what is wrong with the run files, or which store failed.
+/// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
 pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit: Emit) -> Result<Counts> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
@@ -95,7 +95,7 @@ pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit
         let groups = groups?;
         counts.records_in += groups.batch.num_rows() as u64;
         if let Err(error) = reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues) {
-            // Makes room for the next instance.
+            // `name_key` makes another instance; free the memory and the pool slot of this one first.
             drop(reducer);
             return Err(name_key(plugin, task, schema, &groups, error)?);
         }
@@ -105,12 +105,13 @@ pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit
     Ok(counts)
 }
 
-/// Names the key at which a fresh reducer fails in the same way, when it is given the groups of the batch one by one; if
-/// there is none, the keys of the batch.
+/// Returns `error` with the key at which the reducer failed. A fresh reducer is given the groups of the batch one by
+/// one; if it fails in the same way, the key of that group is named, and otherwise the first and the last key of the
+/// batch.
 fn name_key(plugin: &Plugin, task: &Task, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
     let Some(failure) = error.cause::<Failure>() else { return Ok(error) };
     let keys: Vec<usize> = (0..schema.key_fields).collect();
-    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "the keys of a batch")?;
+    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
     let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
     let replayed = Task { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
     let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
@@ -133,7 +134,7 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
     Box::new(move |batch| output.lock().write(batch))
 }
 
-/// Begins to read a partition of the run file of one map task.
+/// Begins to read one sorted run of a partition from the shuffle file of the map task `mapped`.
 fn open_run(
     context: &Arc<RunContext>,
     mapped: u32,
@@ -146,8 +147,8 @@ fn open_run(
     Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
 }
 
-/// Reads a range of a run file in pieces: a little ahead of the merge, or, from a local disk, when they are taken, which
-/// takes less time than to hand them from thread to thread.
+/// Reads a range of a shuffle file in pieces. From a remote store the pieces are fetched a little ahead of the merge;
+/// from a local disk each is read when it is taken, which is faster than handing it from thread to thread.
 fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: &Shared<Worker>) -> Pieces {
     let (store, key) = (context.run_store.clone(), key.to_owned());
     if store.is_local() {
@@ -165,15 +166,15 @@ fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: 
     }))
 }
 
-/// The bytes of a range, one piece after the other.
+/// The bytes of a range, as consecutive pieces.
 type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
-/// Whatever is wrong with what a run file holds, the map task that wrote it can write it again.
+/// Turns an error about the content of a shuffle file into one that names the map task that has to write it again.
 fn damaged(error: Error, mapped: u32) -> Error {
     if error.kind() == ErrorKind::Input { error.with_kind(ErrorKind::Damaged(mapped)) } else { error }
 }
 
-/// Sends a range of a run file in pieces, until nobody takes them any more.
+/// Sends a range of a shuffle file in pieces, until it is sent, a read fails, or the receiver is gone.
 async fn fetch(store: Store, key: String, range: Range<u64>, pieces: mpsc::Sender<Result<Bytes>>) {
     for piece in ranges(range) {
         let piece = store.get_range(&key, piece, None).await;
@@ -184,7 +185,7 @@ async fn fetch(store: Store, key: String, range: Range<u64>, pieces: mpsc::Sende
     }
 }
 
-/// Cuts a range into pieces.
+/// Cuts a range into pieces of at most [`PIECE_BYTES`].
 fn ranges(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
     let starts = range.clone().step_by(PIECE_BYTES as usize);
     starts.map(move |start| start..range.end.min(start + PIECE_BYTES))

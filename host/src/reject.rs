@@ -1,7 +1,7 @@
-//! A record set aside with its reason instead of failing the run.
+//! Rejects: records set aside with their reason instead of failing the run.
 //!
-//! Owns the shape of a line in `rejects/…jsonl`. The source makes rejects of malformed records, the plugin layer of
-//! those a step rejects or traps on; the commit of the attempt decides which of them count.
+//! Owns the shape of a line in `rejects/…jsonl`. The source makes rejects of malformed records; the plugin layer makes
+//! rejects of records that a step rejects or traps on. The commit of the attempt decides which rejects count.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,45 +9,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::hex::hex;
 
-/// How much of a record a reject keeps.
+/// The most bytes of a record that a reject keeps.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// How much of a reason a reject keeps: what a plugin says, and where in its source.
+/// The most bytes of a reason that a reject keeps. A reason is the plugin's message and the place in its source code.
 pub const REASON_BYTES_MAX: usize = 8 << 10;
 
-/// How much of a record a message shows.
+/// The most bytes of a record that a message shows.
 const SHOWN_BYTES_MAX: usize = 200;
 
-/// How many records were set aside, by who did: `source`, or a step's name.
+/// Number of rejects, by who set the record aside: `source`, or a step's name.
 pub type Rejected = BTreeMap<String, u64>;
 
-/// A record that was set aside: one line of JSON, absent fields left out.
+/// A record that was set aside. Serialized as one line of JSON without the absent fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The object the record came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// Where the record starts in the object, in bytes after decompression.
+    /// Offset of the record in the object, in bytes after decompression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// The shard of a record that the splitter made.
+    /// The shard, if the splitter made the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u32>,
-    /// The number of such a record in its shard, from 0.
+    /// The number of the record in its shard, from 0, if the splitter made the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    /// Of a record that came from another step: where the batch starts, as offset or number, that the first step was
-    /// given when the record was made, of this batch or of what a step has held back of earlier ones.
+    /// Offset or number at which the first step's batch starts, if another step made the record. The record was made
+    /// while the first step processed that batch, from rows of it or from rows that a step held back of earlier
+    /// batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_start: Option<u64>,
-    /// Who set it aside: `source`, or a step's name.
+    /// Who set the record aside: `source`, or a step's name.
     pub step: String,
-    /// Why, cut to [`REASON_BYTES_MAX`].
+    /// Why the record was set aside, cut to [`REASON_BYTES_MAX`].
     pub reason: String,
     /// The record, if it is UTF-8, cut to [`RECORD_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The record, if it is not UTF-8, in hexadecimal, cut likewise.
+    /// The record in hexadecimal digits, if it is not UTF-8, cut to [`RECORD_BYTES_MAX`] before encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_hex: Option<String>,
     /// Whether the record was cut.
@@ -56,7 +57,7 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// Makes a reject of `step`, not yet saying which record it is about.
+    /// Creates a reject by `step` that does not name its record yet. Cuts the reason to [`REASON_BYTES_MAX`].
     pub fn new(step: &str, reason: &str) -> Self {
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
         let step = step.to_owned();
@@ -65,14 +66,14 @@ impl Reject {
         Self { object, offset, shard, number, batch_start, step, reason, record, record_hex, truncated }
     }
 
-    /// Returns it as one of another step, for another reason.
+    /// Returns the reject with another step and another reason, and the same record.
     #[must_use]
     pub fn by(self, step: &str, reason: &str) -> Self {
         let Self { step, reason, .. } = Self::new(step, reason);
         Self { step, reason, ..self }
     }
 
-    /// Says where the record starts.
+    /// Returns the reject with the object and the offset of its record.
     #[must_use]
     pub fn at(mut self, object: &str, offset: u64) -> Self {
         self.object = Some(object.to_owned());
@@ -80,7 +81,8 @@ impl Reject {
         self
     }
 
-    /// Says which of the records it is that the splitter made.
+    /// Returns the reject with the shard of its record, and the record's number there. For records that the splitter
+    /// made.
     #[must_use]
     pub fn of_shard(mut self, shard: u32, number: u64) -> Self {
         self.shard = Some(shard);
@@ -88,13 +90,14 @@ impl Reject {
         self
     }
 
-    /// Says that it came from another step, and that its place is that of the first record in the batch it was made of.
+    /// Returns the reject as one of a record that another step made, and turns its place into that of the first record
+    /// in the batch it was made from.
     #[must_use]
     pub fn made_of_batch(self) -> Self {
         Self { batch_start: self.offset.or(self.number), offset: None, number: None, ..self }
     }
 
-    /// Returns where the record is from, as in messages, if that is known: `` `a.csv` at byte 59``.
+    /// Returns where the record came from, in the words of messages, if that is known: `` `a.csv` at byte 59``.
     pub fn place(&self) -> Option<String> {
         match (&self.object, self.offset, self.shard, self.number) {
             (Some(object), Some(offset), ..) => Some(format!("`{object}` at byte {offset}")),
@@ -105,7 +108,7 @@ impl Reject {
         }
     }
 
-    /// Returns the beginning of the record, as in messages.
+    /// Returns the beginning of the record in the words of messages: ``record `1099,Bern` ``.
     pub fn shown_record(&self) -> String {
         match (&self.record, &self.record_hex) {
             (Some(text), _) if text.is_empty() => "an empty record".to_owned(),
@@ -115,14 +118,14 @@ impl Reject {
         }
     }
 
-    /// Keeps the record itself.
+    /// Returns the reject with the content of its record, cut to [`RECORD_BYTES_MAX`].
     #[must_use]
     pub fn with_record(mut self, record: &[u8]) -> Self {
         self.truncated = record.len() > RECORD_BYTES_MAX;
         let kept = &record[..record.len().min(RECORD_BYTES_MAX)];
         match std::str::from_utf8(kept) {
             Ok(text) => self.record = Some(text.to_owned()),
-            // The cut went through a character: `error_len` is absent only for what the end of the bytes cut short.
+            // `error_len` is absent only when the bytes end in the middle of a character, which is where they were cut.
             Err(error) if self.truncated && error.error_len().is_none() => {
                 self.record = Some(String::from_utf8_lossy(&kept[..error.valid_up_to()]).into_owned());
             }
@@ -132,7 +135,7 @@ impl Reject {
     }
 }
 
-/// As in messages, but for who set it aside: `` `a.csv` at byte 59: it lacks a city: record `1099,Bern` ``.
+/// Writes place, reason and record, without the step: `` `a.csv` at byte 59: it lacks a city: record `1099,Bern` ``.
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place() {
@@ -142,7 +145,7 @@ impl fmt::Display for Reject {
     }
 }
 
-/// Returns the beginning of foreign text, as in messages: in backticks.
+/// Returns the beginning of foreign text in backticks, as messages show it.
 pub fn shown(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
     let more = if cut.len() < text.len() { "…" } else { "" };

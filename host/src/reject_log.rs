@@ -1,6 +1,6 @@
-//! The records a task sets aside, as they are written to the run store.
+//! The reject log: the records that an attempt sets aside, written to the run store.
 //!
-//! Owns the count against `max_rejects`. What a reject looks like is [`crate::reject`]'s.
+//! Owns the check of the count against `max_rejects`. [`crate::reject`] owns the shape of a reject.
 
 use std::{io::Write, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     upload::Upload,
 };
 
-/// Collects the rejects of one attempt. Without any, nothing is written.
+/// Collects the rejects of one attempt. An attempt without rejects writes nothing.
 pub struct RejectLog {
     context: Arc<RunContext>,
     key: String,
@@ -25,13 +25,13 @@ pub struct RejectLog {
 }
 
 impl RejectLog {
-    /// Makes an empty log for an attempt.
+    /// Creates an empty log for an attempt.
     pub fn new(context: &Arc<RunContext>, stage: Stage, task: u32, attempt: &AttemptId) -> Self {
         let key = context.layout.rejects(stage, task, attempt);
         Self { context: Arc::clone(context), key, upload: None, rejected: Rejected::new() }
     }
 
-    /// Keeps a reject. Only for threads that may wait.
+    /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
@@ -47,10 +47,10 @@ impl RejectLog {
         upload.write_all(&line).map_err(|error| Error::from_io(error).context(format!("cannot write `{}`", self.key)))
     }
 
-    /// Completes the log, and returns the counts and the key of what was written, if anything was.
+    /// Completes the log, and returns the counts and the key of the written object, if there is one.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub fn finish(self) -> Result<(Rejected, Option<String>)> {
         let Some(upload) = self.upload else { return Ok((self.rejected, None)) };
         upload.finish()?;
@@ -58,17 +58,18 @@ impl RejectLog {
     }
 }
 
-/// Adds a reject to those of an attempt, and checks their count.
+/// Adds a reject to the counts of an attempt, and checks the count of its step against the limit.
 ///
 /// # Errors
-/// As [`check_limit`], naming the record.
+/// Fails as [`check_limit`] does, and names the record.
 pub fn count(pipeline: &Pipeline, rejected: &mut Rejected, reject: &Reject) -> Result<()> {
     let count = rejected.entry(reject.step.clone()).or_default();
     *count += 1;
     check_limit(pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))
 }
 
-/// Checks a count of rejects against `max_rejects` of who made them.
+/// Checks a count of rejects by `step` against its `max_rejects`. Rejects by any step but a mapper, such as the source,
+/// count against `[run] max_rejects`.
 ///
 /// # Errors
 /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), naming the limit.

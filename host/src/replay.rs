@@ -1,7 +1,7 @@
-//! Replays: an attempt at a task of an earlier run, once more, as it was.
+//! Replays: repeats a task of an earlier run as it was.
 //!
 //! Plan, plugins, configuration, records, random numbers and clock are those of the run; nothing is written to a store.
-//! Owns what is checked before, so that it is the same, and what is kept of what the steps do. Called by
+//! Owns the check that the plugins are the same, and how much of what the steps emit and set aside is kept. Called by
 //! `etl-host replay`.
 
 use std::{io, ops::ControlFlow, sync::Arc};
@@ -34,7 +34,7 @@ use crate::{
     stores::Stores,
 };
 
-/// The most rejects that are kept; further ones are counted.
+/// The most rejects that are kept; further rejects are only counted.
 const REJECTS_MAX: usize = 1000;
 
 /// A run whose tasks can be replayed.
@@ -43,40 +43,40 @@ pub struct Replay {
     planned: Planned,
 }
 
-/// One record of a shard.
+/// Names one record of a shard.
 #[derive(Debug, Clone)]
 pub enum Only {
-    /// By its number in the shard, from 0, in the order in which the first mapper is given them.
+    /// The record's number in the shard, from 0, in the order in which the first mapper is given the records.
     Number(u64),
-    /// By where it starts.
+    /// The place where the record starts.
     At {
-        /// In which object, where the shard has several.
+        /// The object's name. `None` finds the record in any object of the shard.
         object: Option<String>,
-        /// At which byte, after decompression.
+        /// The offset in the object, in bytes after decompression.
         offset: u64,
     },
 }
 
-/// What a task did.
+/// The outcome of a replayed task.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// The first rows it emitted.
+    /// The first rows that the task emitted, up to the limit.
     pub rows: Vec<RecordBatch>,
-    /// The first records it set aside.
+    /// The first 1,000 records that were set aside.
     pub rejects: Vec<Reject>,
-    /// How many records it set aside, by who did.
+    /// Number of records that were set aside, by who did so.
     pub rejected: Rejected,
-    /// What it was given, how many rows it emitted, and what its steps counted.
+    /// Numbers of records read, rows emitted and records set aside, and the steps' own counters.
     pub counts: Counts,
 }
 
 impl Replay {
-    /// Loads the plugins of a run by its plan, and checks that they are the same; but for that of the step `replaced`,
-    /// which is meant to be another.
+    /// Loads the plugins of a run, and checks that they are the ones its plan names, except for the plugin of the step
+    /// `replaced`, which may differ.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the plugin, when one has changed; whatever keeps
-    /// plugins from being loaded, or a store from being opened.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the plugin, when a plugin has changed; fails also
+    /// when a plugin cannot be loaded, or a store cannot be opened.
     pub async fn open(
         pipeline: Pipeline,
         run_id: String,
@@ -86,7 +86,8 @@ impl Replay {
     ) -> Result<Self> {
         let stores = Stores::open(&pipeline).await?;
         blocking::need_stack(stack_bytes(&pipeline));
-        // Those of the attempt, its combiner, and those of a search for poison records.
+        // Two instances for each mapper and one further step: those of the attempt, with its reducer or combiner, and
+        // those of a search for poison records.
         let instances = 2 * (pipeline.maps.len() + 1);
         let steps = Steps::load(&pipeline, &Engine::new(instances, Cache::of_user())?)?;
         for plugin in steps.maps.iter().chain(&steps.reduce).filter(|plugin| replaced != Some(plugin.step())) {
@@ -96,7 +97,7 @@ impl Replay {
             if then != digest {
                 return Err(Error::config(format!(
                     "the plugin of `{step}` is not the one of run `{run_id}` (was {then:.12}, is {digest:.12}): bring \
-                     that one back, or replay with another by `--plugin`"
+                     the old file back, or name the new one with `--plugin`"
                 )));
             }
         }
@@ -104,11 +105,11 @@ impl Replay {
         Ok(Self { context: Arc::new(context), planned })
     }
 
-    /// Maps a shard, and keeps `limit` rows of what it emits. Sets its poison records aside as the run does.
+    /// Maps a shard, and keeps the first `limit` rows that are emitted. Sets poison records aside as the run does.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard; else as
-    /// [`map_task`](crate::map::map_task).
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard; fails otherwise as
+    /// [`map_task`](crate::map::map_task) does.
     pub async fn shard(&self, number: u32, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         loop {
@@ -129,18 +130,18 @@ impl Replay {
         }
     }
 
-    /// Maps one record of a shard, as if it had no others.
+    /// Maps one record of a shard as if it were the only one, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard, or that no such record;
-    /// what a step returned or how it failed.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such shard, or the shard no such
+    /// record; says otherwise what a step returned or how it failed, or which store failed.
     pub async fn record(&self, number: u32, only: Only, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         let mut chunks = fetch(&self.context, &shards, |_| true)?;
         chunks.ready().await;
         let context = Arc::clone(&self.context);
         let replay = move || {
-            let (_, shard, _) = shards.iter().next().ok_or_else(|| Error::internal("a task without its shard"))?;
+            let (_, shard, _) = shards.iter().next().ok_or_else(|| Error::internal("the task has no shard"))?;
             let (records, row) = find(&mut Input::new(&context, chunks), number, shard, &only)?;
             let collector = Collector::shuffling(&context, &task, limit)?;
             let (emit, set_aside) = collector.outlet();
@@ -154,11 +155,11 @@ impl Replay {
         blocking::run(replay).await?
     }
 
-    /// Reduces a partition, and keeps `limit` rows of what it emits.
+    /// Reduces a partition, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the run has no such partition, or not all of its map
-    /// tasks are committed; else as [`reduce_partition`](crate::reduce::reduce_partition).
+    /// tasks are committed; fails otherwise as [`reduce_partition`](crate::reduce::reduce_partition) does.
     pub async fn partition(&self, number: u32, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number, context.pipeline.partitions())?;
@@ -181,7 +182,7 @@ impl Replay {
         blocking::run(replay).await?.context(|| format!("{} failed", Stage::Reduce.task(number)))
     }
 
-    /// Returns a shard, and what its instances are told.
+    /// Returns a shard as a task of its own, and the context that its plugin instances are given.
     async fn shards(&self, number: u32) -> Result<(Arc<TaskShards>, Task)> {
         check_number("shard", number, self.planned.plan.shards.shards())?;
         let task = self.context.task(number, 1, self.planned.plan.planned_at_ms);
@@ -198,7 +199,7 @@ fn check_number(what: &str, number: u32, count: u32) -> Result<()> {
     }
 }
 
-/// Reads a shard up to a record, and returns its batch and its row there.
+/// Reads a shard up to the given record, and returns the record's batch and its row in that batch.
 fn find(input: &mut Input<'_>, number: u32, shard: &Shard, only: &Only) -> Result<(Records, usize)> {
     let (mut first, mut found) = (0, None);
     input.feed(shard, |batch| {
@@ -222,10 +223,10 @@ fn find(input: &mut Input<'_>, number: u32, shard: &Shard, only: &Only) -> Resul
     })
 }
 
-/// Takes what an attempt emits and sets aside.
+/// Collects what an attempt emits and sets aside.
 struct Collector {
     kept: Shared<Kept>,
-    /// Where rows go on to in a run: that may fail, too.
+    /// The shuffle that a run would hand the rows to. The replay does so too, since the shuffle may be what fails.
     shuffle: Option<Shared<ShuffleWriter>>,
 }
 
@@ -235,14 +236,14 @@ impl Collector {
         Self { kept: Shared::new(kept), shuffle: None }
     }
 
-    /// As [`Collector::new`], for what a map task emits.
+    /// Creates a collector for a map task, whose rows go through the shuffle as well if the pipeline has a reducer.
     fn shuffling(context: &Arc<RunContext>, task: &Task, limit: usize) -> Result<Self> {
         let partitions = context.pipeline.reduce.as_ref().map(|reduce| reduce.partitions);
         let shuffle = partitions.map(|partitions| shuffle(context, task, partitions)).transpose()?;
         Ok(Self { shuffle: shuffle.map(Shared::new), ..Self::new(context, limit) })
     }
 
-    /// Returns where the attempt's output goes.
+    /// Returns the callbacks that take what the attempt emits and what it sets aside.
     fn outlet(&self) -> (Emit, SetAside) {
         let (kept, rejects, shuffle) = (self.kept.clone(), self.kept.clone(), self.shuffle.clone());
         let emit = move |batch: RecordBatch| {
@@ -252,7 +253,7 @@ impl Collector {
         (Box::new(emit), Box::new(move |reject| rejects.lock().set_aside(reject)))
     }
 
-    /// Returns what was taken, when all instances are gone.
+    /// Completes the shuffle, if there is one, and returns what was collected. All instances must be dropped before.
     fn finish(self, counts: Counts) -> Result<Replayed> {
         if let Some(shuffle) = self.shuffle {
             shuffle.take()?.finish(io::sink())?;

@@ -1,7 +1,7 @@
-//! Taking up a run that ended early: whether it can go on, and which of several it is.
+//! Resuming a run that ended early: whether that is possible, and which of several runs it is.
 //!
-//! Owns the rule that a run goes on only by the plan it was made with. What decides the result must be the same;
-//! everything else may differ. Asked by the run before it takes up a plan.
+//! Owns the rule that a run is resumed only by the plan it was made with. The inputs that decide the result must be the
+//! same; everything else may differ. Called by the run before it resumes by an existing plan.
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
@@ -16,18 +16,19 @@ use crate::{
     store::Store,
 };
 
-/// How many runs are looked at at the same time.
+/// The most runs that are looked at at the same time.
 const READS_IN_FLIGHT: usize = 32;
 
-/// The most source objects a message names.
+/// The most source objects that a message names.
 const OBJECTS_NAMED_MAX: usize = 3;
 
-/// The most characters of a value a message shows.
+/// The most characters of a value that a message shows.
 const VALUE_CHARACTERS_MAX: usize = 60;
 
-/// Checks that a run can go on: same keys that decide its result, same plugins, same source objects.
+/// Checks that a run can be resumed: the keys that decide its result, the plugins and the source objects must be the
+/// same.
 ///
-/// The plan is frozen: an object that has come to the source since is a change as well.
+/// The plan is frozen, so an object that was added to the source since is a change as well.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed.
@@ -39,12 +40,12 @@ pub async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Obje
     if changed.is_empty() { Ok(()) } else { Err(cannot_go_on(&changed)) }
 }
 
-/// Checks that a run that has ended can be completed by a redrive: same keys that decide its result, same plugins, same
-/// source objects, but for the plugins of the mappers and their configuration, which may have been mended. Returns what
-/// of those differs, in words.
+/// Checks that a run that has ended can be completed by a redrive: the keys that decide its result, the plugins and the
+/// source objects must be the same. Only the plugins of the mappers and their configuration may differ, since they may
+/// have been mended. Returns these differences in words.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what else changed.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the other changes.
 pub async fn check_redrivable(base: &Planned, recipe: &Recipe, emits: &str, objects: &[Object]) -> Result<Vec<String>> {
     let (mended, mut others): (Vec<Change>, Vec<Change>) =
         changes(&base.plan.recipe, recipe).into_iter().partition(|change| change.of_mapper);
@@ -67,9 +68,9 @@ pub async fn check_redrivable(base: &Planned, recipe: &Recipe, emits: &str, obje
     )))
 }
 
-/// Something a run was planned with that is different now.
+/// Something the run was planned with that is different now.
 struct Change {
-    /// Whether it is the plugin of a mapper, or its configuration.
+    /// Whether the change is one of a mapper's plugin or configuration.
     of_mapper: bool,
     text: String,
 }
@@ -84,25 +85,25 @@ fn texts(changes: Vec<Change>) -> Vec<String> {
     changes.into_iter().map(|change| change.text).collect()
 }
 
-/// A run that has a plan and is not complete. It may be under way in another process.
+/// A run that has a plan and is not complete. Another process may be working on it.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
     /// The run's id.
     pub run_id: String,
-    /// Its plan.
+    /// The run's plan.
     pub plan: Plan,
 }
 
-/// Returns the unfinished runs of a pipeline, newest plan first, among the `max` whose ids sort last. Leaves out
-/// those that another version of the host has planned.
+/// Returns the unfinished runs of a pipeline, newest plan first, among the `max` runs whose ids sort last. Leaves out
+/// runs whose plan this version of the host cannot parse.
 ///
 /// # Errors
-/// When the store fails.
+/// Fails when the store fails.
 pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec<Unfinished>> {
     let ids = store.list_prefixes(RunLayout::runs(pipeline)).await?;
     let look = |run_id: String| async move {
         let layout = RunLayout::new(pipeline, &run_id);
-        // First what most runs have: that leaves one request for each of them.
+        // Most runs are complete, so ask for `_SUCCESS` first: that makes it one request for each of them.
         if store.exists(&layout.success()).await? {
             return Ok(None);
         }
@@ -118,8 +119,8 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
 /// Returns the id of the newest unfinished run of a pipeline that `recipe` can finish; `None` when all are complete.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what changed since the newest one, when there are
-/// unfinished runs but none of this recipe; or when the store fails.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there are unfinished runs but none of this recipe,
+/// naming what has changed since the newest of them was planned; or when the store fails.
 pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
     let runs = unfinished(store, pipeline, usize::MAX).await?;
     if let Some(run) = runs.iter().find(|run| is_same(&run.plan.recipe, recipe)) {
@@ -131,7 +132,7 @@ pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Op
     }
 }
 
-/// Returns whether two recipes make the same result, as far as the plans tell.
+/// Returns whether two recipes make the same result, as far as plans can tell.
 pub fn is_same(then: &Recipe, now: &Recipe) -> bool {
     changes(then, now).is_empty()
 }
@@ -149,7 +150,7 @@ fn cannot_go_on(changed: &[String]) -> Error {
     ))
 }
 
-/// Returns what differs.
+/// Returns what differs between two recipes.
 fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
     let mut changed = Vec::new();
     let names: Vec<&String> =
@@ -170,7 +171,7 @@ fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
     for step in steps.map(|planned| planned.step.as_str()) {
         let (was, is) = (digest(then, step), digest(now, step));
         if was != is {
-            // A mapper more or less is another pipeline.
+            // A mapper that was added or removed makes another pipeline, which no redrive can complete.
             let of_mapper = step.starts_with("map") && was.is_some() && is.is_some();
             let text = format!("the plugin of `{step}` ({})", was_is(was.as_deref(), is.as_deref()));
             changed.push(Change { of_mapper, text });
@@ -182,7 +183,8 @@ fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
     changed
 }
 
-/// Returns the variables that have other values. A plan that was written before marks were kept has none to compare.
+/// Returns the environment variables whose values have changed. A plan that was written before plans kept marks of
+/// variables has none to compare.
 fn changed_variables(then: &Recipe, now: &Recipe) -> Vec<Change> {
     let differ = then.variables.iter().filter(|(name, mark)| now.variables.get(*name).is_some_and(|now| now != *mark));
     let change = |(name, _): (&String, &String)| {
@@ -195,7 +197,7 @@ fn changed_variables(then: &Recipe, now: &Recipe) -> Vec<Change> {
     differ.map(change).collect()
 }
 
-/// Returns whether a key is configuration of a mapper.
+/// Returns whether a key belongs to the configuration of a mapper.
 fn is_of_mapper(key: &str) -> bool {
     key.starts_with("map[") && key.contains("].config")
 }
@@ -213,7 +215,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns the first objects that are changed, gone or new, and how many more there are.
+/// Returns the first source objects that are changed, gone or new, and how many more there are, in words.
 async fn changed_objects(planned: &Planned, objects: &[Object]) -> Result<Vec<String>> {
     let mut changed = Named::default();
     let mut known = vec![false; objects.len()];
@@ -231,7 +233,7 @@ async fn changed_objects(planned: &Planned, objects: &[Object]) -> Result<Vec<St
         }
     }
     if changed.names.is_empty() {
-        // Objects without bytes are in no shard, so nobody knows whether they are new.
+        // Empty objects are in no shard, so the plan does not tell whether they are new.
         let unknown = objects.iter().zip(known).filter(|(now, known)| now.size > 0 && !known);
         unknown.for_each(|(now, _)| {
             changed.add(format!("source object `{}` (is in no shard of the plan)", now.name));
@@ -240,7 +242,7 @@ async fn changed_objects(planned: &Planned, objects: &[Object]) -> Result<Vec<St
     Ok(changed.list())
 }
 
-/// The first things of a kind, and how many more there are.
+/// The first few changed source objects in words, and how many more there are.
 #[derive(Default)]
 struct Named {
     names: Vec<String>,
@@ -248,7 +250,7 @@ struct Named {
 }
 
 impl Named {
-    /// Adds a thing, unless it was the last one to be named.
+    /// Adds an object, unless it is the one added last: an object may be on several pages in a row.
     fn add(&mut self, name: String) {
         if self.names.last() == Some(&name) {
             return;

@@ -1,6 +1,6 @@
-//! Rows as people and programs read them: aligned columns, or a JSON object a line.
+//! Rows as text for people and programs: aligned columns, or one JSON object per line.
 //!
-//! Owns how a value looks. What rows are shown, and where, is for the callers: `try`, `laws` and `diff`.
+//! Owns how a value is written. The callers, such as `try`, `laws` and `diff`, decide which rows are shown, and where.
 
 use std::fmt::Write;
 
@@ -17,11 +17,11 @@ use crate::{
     report::{table, text::printable},
 };
 
-/// The widest a column is shown.
+/// The most characters of a value that a table shows.
 const WIDTH_MAX: usize = 60;
 
-/// Returns rows under a header, in aligned columns: numbers to the right, long values cut, control characters shown.
-/// `marks` are put before the rows, such as `-` and `+`.
+/// Returns rows as a table with a header and aligned columns: numbers are aligned to the right, long values are cut,
+/// and control characters are escaped. `marks` has a mark for each row, such as `-` or `+`, which is put before it.
 pub fn table(rows: &RecordBatch, marks: Option<&[&str]>) -> String {
     let mut columns: Vec<Column> = (0..rows.num_columns()).map(|column| Column::new(rows, column)).collect();
     if let Some(marks) = marks {
@@ -34,8 +34,8 @@ pub fn table(rows: &RecordBatch, marks: Option<&[&str]>) -> String {
     table::table(&lines, 0, &right)
 }
 
-/// Returns rows as JSON Lines, columns in their order. Bytes that are text are a string, others one of hexadecimal
-/// digits; numbers JSON does not have are `null`.
+/// Returns rows as JSON Lines, with the columns in their order. Binary values that are UTF-8 become a string, others a
+/// string of hexadecimal digits; numbers that JSON does not have become `null`.
 pub fn json_lines(rows: &RecordBatch) -> String {
     let mut text = String::new();
     for row in 0..rows.num_rows() {
@@ -52,9 +52,11 @@ pub fn values(rows: &RecordBatch, row: usize) -> Vec<Value> {
     rows.columns().iter().map(|column| json(column, row)).collect()
 }
 
-/// A column as text, its name first.
+/// A column of a table as text.
 struct Column {
+    /// The column's name, followed by its values.
     cells: Vec<String>,
+    /// Whether the cells are aligned to the right.
     right: bool,
 }
 
@@ -74,7 +76,7 @@ impl Column {
     }
 }
 
-/// Returns a value in one line, cut to [`WIDTH_MAX`].
+/// Returns a value on one line, cut to [`WIDTH_MAX`] characters.
 fn shown(cell: &str) -> String {
     let line = cell.replace('\n', "\\n").replace('\t', "\\t");
     let safe = printable(&line);

@@ -5,8 +5,8 @@
 //!              │             │                          │                            │
 //!          plan.json   map/…/commit.json        reduce/…/commit.json      parts, manifest.json, _SUCCESS
 //! ```
-//! Every stage reads what the one before it committed and nothing else, so a run that ended early goes on where it
-//! stopped. A pipeline without a reducer has no reduce stage: the map tasks write the parts.
+//! Every stage reads what the stage before it committed and nothing else, so a run that ended early can be resumed
+//! where it stopped. A pipeline without a reducer has no reduce stage: its map tasks write the parts.
 
 mod finalizing;
 mod planning;
@@ -50,30 +50,31 @@ use crate::{
     usage::Usage,
 };
 
-/// Which run a process works on. Ids of new runs are made from the time.
+/// The run that a process works on. The id of a new run begins with the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Start {
-    /// A new one. When an unfinished one has the same plan, a warning says so.
+    /// A new run. A warning names an unfinished run with the same plan, if there is one.
     #[default]
     Default,
-    /// A new one.
+    /// A new run, without that warning.
     New,
-    /// The newest unfinished one of the same keys and plugins; a new one if all are complete.
+    /// The newest unfinished run of the same keys and plugins, or a new run if all are complete.
     Resume,
-    /// The one of this id, new or not.
+    /// The run with this id, whether it exists or not.
     Id(String),
-    /// One that completes the run of this id, or else the newest that has ended, if that left out shards that failed.
+    /// A run that completes the run with this id, or the newest that has ended if no id is given. If that run left out
+    /// no shards, there is nothing to complete, and the process works on that run.
     Redrive(Option<String>),
 }
 
 /// How a run is started.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// Which run it is.
+    /// The run to work on.
     pub start: Start,
-    /// Ends the run early, resumable.
+    /// Ends the run early when cancelled; it can be resumed afterwards.
     pub cancel: CancellationToken,
-    /// How the pipeline was named, for whoever looks at the run.
+    /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
     pub invocation: Invocation,
 }
 
@@ -82,17 +83,17 @@ pub struct RunOptions {
 pub struct Outcome {
     /// The run's id.
     pub run_id: String,
-    /// Whether it was complete before.
+    /// Whether the run was complete before this process began.
     pub already_done: bool,
-    /// How many shards failed and are left out of the result, as `run.tolerated_failures` allows.
+    /// Number of shards that failed and are left out of the result, as `run.tolerated_failures` allows.
     pub failed_shards: u64,
 }
 
-/// Runs a pipeline to its result, or takes up a run that ended early.
+/// Runs a pipeline to its result, or resumes a run that ended early.
 ///
 /// # Errors
-/// What is wrong with the pipeline, its data or its stores. Nothing of a result is visible then; what was committed
-/// is kept, and the same id goes on from there.
+/// Says what is wrong with the pipeline, its data or its stores. A run that fails before its last stage publishes
+/// nothing of its result; what it committed is kept, and a run started again with the same id continues from there.
 pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     run_on(Stores::open(pipeline).await?, pipeline, options, events).await
 }
@@ -100,7 +101,7 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
 /// Does what [`run`] does, on stores that are open already.
 ///
 /// # Errors
-/// As [`run`].
+/// Fails as [`run`] does.
 pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     let started = Instant::now();
     let run = Run::open(stores, pipeline, options, events).await?;
@@ -127,7 +128,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     if logged.is_ok() {
         run.emit(Event::Logged { run_id: run.context.run_id.clone() });
     }
-    // Why the run failed matters more than why its log could not be written.
+    // If both the run and its log failed, report the run's error: it matters more.
     let manifest = ended.and_then(|manifest| logged.map(|()| manifest))?;
     Ok(run.outcome(&manifest, false))
 }
@@ -137,12 +138,12 @@ struct Run {
     options: RunOptions,
     slots: Slots,
     started_at: SystemTime,
-    /// The run that is to be completed, and its plan.
+    /// The id and the plan of the run that this run completes, if this run is a redrive.
     redrives: Option<(String, Planned)>,
 }
 
 impl Run {
-    /// Loads the plugins, and finds out which run it is.
+    /// Loads the plugins, and determines the run's id.
     async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
         let Stores { source, run_store, sink } = stores;
         let slots = Slots::new(pipeline)?;
@@ -180,7 +181,8 @@ impl Run {
         Ok(Self { context: Arc::new(context), options, slots, started_at: SystemTime::now(), redrives })
     }
 
-    /// The whole run, stage by stage.
+    /// Executes the whole run, stage by stage. Maps or reduces a task again, once, when its committed output turns out
+    /// to be damaged or gone.
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
         if let Some(redrives) = &planned.plan.redrives {
@@ -193,7 +195,8 @@ impl Run {
                 Ok(manifest) => return Ok(manifest),
                 Err(error) => error,
             };
-            // Only once: what is lost again will be once more.
+            // Make each shuffle file again only once, and lost parts only once: output that is lost a second time would
+            // be lost again.
             match (error.kind(), error.cause::<Gone>()) {
                 (ErrorKind::Damaged(task), _) if mapped_again.insert(task) => {
                     self.take_back_run_file(&mapped, task, &error).await?;
@@ -213,8 +216,8 @@ impl Run {
         self.finalize(planned, mapped, &reduced).await
     }
 
-    /// Takes back the commit of a map task whose run file is damaged. Partitions that are reduced already stay so: the
-    /// same plan gives the same rows.
+    /// Takes back the commit of a map task whose shuffle file is damaged. Partitions that are already reduced keep
+    /// their commits, because the same plan gives the same rows.
     async fn take_back_run_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
         let Some(damaged) = mapped.run_files.key(task) else { return Ok(()) };
         let is_damaged = |commit: &Commit| matches!(&commit.output, Output::RunFile { key, .. } if key == damaged);
@@ -223,9 +226,9 @@ impl Run {
         Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
     }
 
-    /// Maps every shard that is not committed yet. Leaves out those that fail, as far as that is tolerated.
+    /// Runs every map task that is not committed yet. Leaves out shards that fail, as far as that is tolerated.
     async fn map(&self, planned: &Planned) -> Result<Arc<Ledger>> {
-        // Steps that are chained in one task are tried again together, as the first one says.
+        // The mappers of a chain run in one task and are retried together, so the settings of the first one apply.
         let retry = self.context.pipeline.maps[0].retry.clone();
         let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
         let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
@@ -245,11 +248,12 @@ impl Run {
         };
         let (tasks, retry) = ((0..reduce.partitions).collect(), reduce.step.retry.clone());
         let ledger = self.read_ledger(Stage::Reduce).await?;
-        // A partition that is left out would take all rows of its keys with it, whatever shard they come from.
+        // No failure is tolerated here: leaving out a partition would lose all rows of its keys, from every shard.
         self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
     }
 
-    /// Runs the tasks of a stage that `ledger` does not have yet, in this order, and returns what all commits say.
+    /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
+    /// commits of all tasks.
     async fn stage<F, A>(
         &self,
         stage: Stage,
@@ -280,10 +284,11 @@ impl Run {
         Ok(ledger)
     }
 
-    /// Does something that a run which is interrupted may leave in the middle: it goes on for `run.grace`.
+    /// Does work that is safe to break off in the middle. When the run is cancelled, the work may continue for
+    /// `run.grace` and is then dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] after that; those of the work.
+    /// [`ErrorKind::Interrupted`] when the grace is over, and the errors of the work.
     async fn within_grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let over = async {
             self.options.cancel.cancelled().await;
@@ -296,7 +301,7 @@ impl Run {
         }
     }
 
-    /// Returns what the commits of a stage say so far.
+    /// Returns a ledger of all commits that a stage has so far.
     async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
         let mut ledger = self.ledger();
         ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
@@ -373,12 +378,12 @@ impl Finished for Commit {
     }
 }
 
-/// Checks what a stage's commits have set aside so far.
+/// Checks the rejects of all commits of a stage so far against `max_rejects`.
 fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
 }
 
-/// Returns an id that sorts by time: `20261122T163000Z-5f3a90c2`.
+/// Returns a new run id. Ids sort by time: `20261122T163000Z-5f3a90c2`.
 fn new_run_id() -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
     format!("{time}-{:08x}", random() & 0xffff_ffff)

@@ -1,7 +1,7 @@
-//! Where each partition lies in the run files of a run.
+//! The index of all shuffle files of a run: where each partition lies in them.
 //!
-//! Owns the index of all run files, turned so that a reduce task reads its partition's part of it and no more. The
-//! index grows with the data that is shuffled, so past a few MiB it is in a scratch file. Filled as map tasks are
+//! Owns this index, which is laid out so that a reduce task reads only the entries of its own partition. The index
+//! grows with the shuffled data, so beyond 4 MiB it moves from memory to a scratch file. Filled as map tasks are
 //! committed.
 
 use std::{
@@ -18,30 +18,31 @@ use crate::{
     shuffle::{Block, PartitionIndex, RunIndex},
 };
 
-/// How much of the index is held in memory.
+/// The size up to which the index is held in memory, in bytes.
 const MEMORY_BYTES: usize = 4 << 20;
 
-/// Numbers of the index are little-endian and of one size.
+/// Size of a number in the index, in bytes. All numbers are little-endian `u64`.
 const NUMBER_BYTES: usize = size_of::<u64>();
 
-/// The run files of all map tasks.
+/// The shuffle files of all map tasks, with an index by partition.
 pub struct RunFiles {
     partitions: u32,
-    /// By task, the file's key and where its index starts.
+    /// The key of each task's shuffle file, and the offset in `index` at which the file's entries start.
     files: BTreeMap<u32, (String, u64)>,
-    /// For each file: where the entry of each partition ends, counted in numbers behind these; then the entries: for each
-    /// sorted run, rows, offset, number of blocks, and length and checksum of each.
+    /// For each file: first the end of each partition's entry, counted in numbers from the end of this list; then the
+    /// entries. An entry has, for each sorted run, the rows, the offset, the number of blocks, and the length and the
+    /// checksum of each block.
     index: Mutex<SpooledTempFile>,
 }
 
 impl RunFiles {
-    /// Makes an empty index.
+    /// Creates an empty index.
     pub fn new(partitions: u32, scratch: &Scratch) -> Self {
         let index = Mutex::new(scratch.spooled(MEMORY_BYTES));
         Self { partitions, files: BTreeMap::new(), index }
     }
 
-    /// Adds the run file of a task.
+    /// Adds the shuffle file of a task, with the index that its commit has.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when scratch is missing or full.
@@ -61,25 +62,25 @@ impl RunFiles {
             index.write_all(&bytes)?;
             Ok::<_, io::Error>(start)
         };
-        let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the index of run files to scratch")?;
+        let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the shuffle index to scratch")?;
         self.files.insert(task, (key, start));
         Ok(())
     }
 
-    /// Returns the key of the run file of a task.
+    /// Returns the key of a task's shuffle file.
     pub fn key(&self, task: u32) -> Option<&str> {
         self.files.get(&task).map(|(key, _)| key.as_str())
     }
 
-    /// Returns the sorted runs that hold rows of a partition, in order of their tasks: task, file, and where. Reads one
-    /// file's after the other.
+    /// Returns the sorted runs that hold rows of a partition, in the order of their tasks: the task, the key of its
+    /// shuffle file, and the place in it. The entries of one file are read at a time, as the iterator advances.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when scratch cannot be read, as an item.
+    /// Yields [`ErrorKind::Unavailable`] as an item when scratch cannot be read.
     pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(u32, &str, PartitionIndex)>> {
         self.files.iter().flat_map(move |(task, (key, start))| {
             let found = self.read(*start, partition);
-            let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the index of run files from scratch");
+            let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the shuffle index from scratch");
             let (runs, failed) = match found {
                 Ok(runs) => (runs, None),
                 Err(error) => (Vec::new(), Some(Err(error))),
@@ -118,7 +119,7 @@ fn read_numbers(file: &mut SpooledTempFile, start: u64, count: u64) -> io::Resul
 }
 
 fn lock(file: &Mutex<SpooledTempFile>) -> MutexGuard<'_, SpooledTempFile> {
-    // Every use seeks first, so a use that panicked leaves nothing behind that matters.
+    // Every use of the file seeks first, so a use that panicked leaves no state behind that matters.
     file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -126,7 +127,7 @@ fn lock(file: &Mutex<SpooledTempFile>) -> MutexGuard<'_, SpooledTempFile> {
 mod tests {
     use super::*;
 
-    /// Returns an index of partitions of this many blocks each.
+    /// Returns an index whose partitions have the given numbers of blocks.
     fn index(seed: u64, blocks: &[u64]) -> RunIndex {
         let mut at = 8;
         let partition = |(partition, count): (usize, &u64)| {

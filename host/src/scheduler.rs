@@ -1,7 +1,7 @@
-//! The scheduler: runs the tasks of a stage in slots, tries them again, and stops when asked to.
+//! The scheduler: runs the tasks of a stage in slots, retries them, and stops when the run is cancelled.
 //!
-//! Owns slots, retries, second attempts at stragglers and cancellation, and the events of attempts. Knows nothing of what
-//! an attempt does: it is handed a function that makes futures. Called by the run, once per stage.
+//! Owns slots, retries, second attempts at stragglers, cancellation, and the events of attempts. Knows nothing of what
+//! an attempt does: it is given a function that returns the attempt's future. Called by the run, once per stage.
 
 mod peers;
 mod retry;
@@ -22,40 +22,42 @@ use crate::{
 /// How the tasks of one stage are run.
 #[derive(Clone)]
 pub struct Scheduler {
-    /// The stage, for events.
+    /// The stage, for events and errors.
     pub stage: Stage,
-    /// How many attempts are under way at the same time, at most.
+    /// The most attempts that are under way at the same time.
     pub slots: usize,
-    /// How tasks are tried again.
+    /// How often and after which wait a task is retried.
     pub retry: Retry,
     /// Whether tasks that are far slower than others get a second attempt.
     pub speculative: bool,
     /// Ends the stage with [`ErrorKind::Interrupted`] when cancelled.
     pub cancel: CancellationToken,
-    /// How long attempts under way may go on when it is cancelled.
+    /// How long attempts under way may continue after `cancel` is cancelled.
     pub grace: Duration,
-    /// Where attempts are reported.
+    /// Receives the events of attempts.
     pub events: Events,
 }
 
-/// What a scheduler can say about a task's result.
+/// The result of a successful attempt, as far as the scheduler reports it.
 pub trait Finished {
-    /// Returns what the attempt did.
+    /// Returns the counts of the attempt, for its event.
     fn counts(&self) -> &Counts;
 }
 
 impl Scheduler {
-    /// Runs `attempt(task, number)` for every task, in order of `tasks` as slots come free, and hands what each ends
-    /// with to `done` in the order they do. Numbers count from 1; failed attempts are tried again as their error's
-    /// kind and the retry settings say, so an error is the last one of its task.
+    /// Runs `attempt(task, number)` for every task. Tasks start in the order of `tasks` as slots become free, and the
+    /// result of each is passed to `done` in the order in which the tasks end. The number of an attempt counts from 1.
+    /// Failed attempts are retried depending on the kind of their error and the retry settings, so an error passed to
+    /// `done` is the last one of its task.
     ///
-    /// When `speculative`, a slot that no task waits for goes to a second attempt at a task whose first takes far
-    /// longer than others took. The first to succeed counts, and the other is dropped; the task fails when both have.
+    /// When `speculative` is set, a slot that no task waits for is used for a second attempt at a task whose first
+    /// attempt takes far longer than others took. The attempt that succeeds first counts, and the other is dropped; the
+    /// task fails when both have failed.
     ///
     /// # Errors
-    /// That of `done`, which decides whether a task may fail; attempts under way are dropped.
-    /// [`ErrorKind::Interrupted`] when cancelled: no attempt starts any more, and those under way that end within
-    /// `grace` count; the others are dropped.
+    /// Returns the error of `done`, which decides whether a task may fail; attempts under way are dropped. Returns
+    /// [`ErrorKind::Interrupted`] when cancelled: no further attempt starts, attempts under way that end within `grace`
+    /// count, and the others are dropped.
     pub async fn run<T, F, A>(
         &self,
         tasks: impl IntoIterator<Item = u32>,
@@ -79,7 +81,8 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {
-                    // What they end with, and whether in time, decides nothing: the next process reads the commits.
+                    // The results of these attempts are of no further use here, nor is whether they end in time: the
+                    // process that resumes the run reads the commits.
                     let finish = under_way.finish(|task, result| _ = done(task, result));
                     _ = tokio::time::timeout(self.grace, finish).await;
                     return Err(interrupted());
@@ -96,7 +99,7 @@ impl Scheduler {
     }
 }
 
-/// Waits until a task is due, and returns it; never, if there is none.
+/// Waits until a task is due, and returns it. Waits forever if there is no task.
 async fn due(task: Option<(u32, Instant)>) -> u32 {
     match task {
         Some((task, due)) => {
@@ -107,13 +110,13 @@ async fn due(task: Option<(u32, Instant)>) -> u32 {
     }
 }
 
-/// Returns the error of a run that was cancelled; the CLI knows by which signal.
+/// Returns the error of a run that was cancelled. It names signal 2; the CLI knows which signal it really was.
 pub fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted(2), anyhow::anyhow!("interrupted"))
 }
 
-/// Returns how long to wait before the next attempt, when so many have `failed`, the last with an error of `kind`; `None`
-/// when there is none.
+/// Returns how long to wait before the next attempt at a task of which `failed` attempts have failed, the last with an
+/// error of `kind`. Returns `None` when there is no further attempt.
 fn retry_after(retry: &Retry, kind: ErrorKind, failed: u32) -> Option<Duration> {
     let attempts_max = match kind {
         ErrorKind::Unavailable => retry.attempts,
@@ -131,7 +134,7 @@ fn retry_after(retry: &Retry, kind: ErrorKind, failed: u32) -> Option<Duration> 
     (failed < attempts_max).then(|| Duration::from_secs_f64(wait.min(WAIT_SECONDS_MAX)))
 }
 
-/// The longest wait before an attempt.
+/// The longest wait before an attempt, in seconds.
 const WAIT_SECONDS_MAX: f64 = 300.0;
 
 #[cfg(test)]
@@ -159,7 +162,7 @@ mod tests {
         Nothing(Counts::default())
     }
 
-    /// What to do with a result where no task may fail.
+    /// A `done` callback for tests in which no task may fail.
     fn all_succeed(_: u32, result: Result<Nothing>) -> Result<()> {
         result.map(drop)
     }
@@ -276,8 +279,8 @@ mod tests {
         assert_eq!((succeeded, failed), (vec![1, 3, 5], vec![0, 2, 4]));
     }
 
-    /// Runs tasks on two slots, each as long as `seconds` says, and cancels after five seconds. Returns the tasks
-    /// that ended, and how long it took in all.
+    /// Runs ten tasks in two slots, each for as long as `seconds` returns, and cancels after five seconds. Returns the
+    /// tasks that ended, and how long the stage took.
     async fn cancelled_after_5_seconds(seconds: impl Fn(u32) -> u64 + Send + Sync + 'static) -> (Vec<u32>, Duration) {
         let (scheduler, started) = (scheduler(2), Instant::now());
         let cancel = scheduler.cancel.clone();
@@ -347,9 +350,9 @@ mod tests {
         assert_eq!(retry_after(&retry, ErrorKind::Unavailable, 5), None);
     }
 
-    /// Runs five tasks on two slots, all but the last a second long. What attempt `number` at the last one does, and
-    /// after how many seconds, `last` says. Returns how the stage ended, after how long, and what was said of attempts
-    /// at the last task.
+    /// Runs five tasks in two slots. Each takes one second, except for the last: for attempt `number` at it, `last`
+    /// returns after how many seconds it ends, and the kind of its error if it fails. Returns the result of the stage,
+    /// its duration in seconds, and the events of attempts at the last task.
     async fn with_straggler(
         speculative: bool,
         last: impl Fn(u32) -> (u64, Option<ErrorKind>) + Send + Sync + 'static,
@@ -403,7 +406,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_straggler_gets_a_second_attempt_and_the_first_to_succeed_counts() {
-        // It begins after two seconds, and three seconds are three times what the others took.
+        // The first attempt at the last task begins after two seconds, and is far slower than the others after three
+        // seconds, which is three times the second that they took.
         let (result, seconds, said) =
             with_straggler(true, |number| if number == 1 { (100, None) } else { (1, None) }).await;
         result.expect("the second attempt succeeds");
@@ -444,7 +448,7 @@ mod tests {
         let (scheduler, started) = (Scheduler { speculative: true, ..scheduler(2) }, Instant::now());
         let cancel = scheduler.cancel.clone();
         tokio::spawn(async move {
-            // The second attempt begins after five seconds.
+            // The second attempt begins after five seconds, so cancel when both are under way.
             tokio::time::sleep(Duration::from_secs(6)).await;
             cancel.cancel();
         });

@@ -1,6 +1,6 @@
-//! The columns of a batch: Arrow fields, the first of which may be the key.
+//! Schemas: the columns of a batch as Arrow fields, the first of which may be the key.
 //!
-//! Owns [`Schema`] and the five column types a batch can have. Batches themselves are Arrow's `RecordBatch`.
+//! Owns [`Schema`] and the five column types that a batch can have. Batches themselves are Arrow's `RecordBatch`.
 
 use std::{fmt, sync::Arc};
 
@@ -8,24 +8,24 @@ use arrow_schema::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
 
-/// The most fields a schema may have.
+/// The most fields that a schema may have.
 pub const FIELDS_MAX: usize = 1024;
 
-/// The columns of a batch. Two schemas are equal when names, types, nullability and key are.
+/// The columns of a batch. Two schemas are equal when their names, types, nullability and key are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
-    /// The fields, in order, as Arrow knows them.
+    /// The fields in order, as an Arrow schema.
     pub fields: SchemaRef,
-    /// How many of the first fields are the key; 0 means unkeyed.
+    /// Number of leading fields that are the key; 0 means that there is no key.
     pub key_fields: usize,
 }
 
 impl Schema {
-    /// Makes a schema of `fields`, the first `key_fields` of which are the key.
+    /// Creates a schema of `fields`, the first `key_fields` of which are the key.
     ///
     /// # Errors
-    /// Says what is wrong when there are no fields or too many, a name is empty or given twice, or the key is longer
-    /// than the schema.
+    /// Says what is wrong when there are no fields or more than [`FIELDS_MAX`], a name is empty or given twice, or the
+    /// key has more fields than the schema.
     pub fn new(fields: Vec<Field>, key_fields: usize) -> Result<Self> {
         if fields.is_empty() || fields.len() > FIELDS_MAX {
             return Err(Error::config(format!("a schema has 1 to {FIELDS_MAX} fields, this one has {}", fields.len())));
@@ -45,13 +45,14 @@ impl Schema {
         Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
     }
 
-    /// Makes a schema of fields written as `name=type`, which may hold nulls.
+    /// Creates a schema of nullable fields, each written as `name=type`.
     ///
     /// # Errors
-    /// Names what is not of that form, or has no such type; and as [`Schema::new`].
+    /// Names a field that is not of that form or has an unknown type; fails otherwise as [`Schema::new`] does.
     pub fn parse(fields: &[String], key_fields: usize) -> Result<Self> {
         let field = |written: &String| {
-            let wrong = || Error::config(format!("`{written}` is no field (write `name=type`, with {TYPES} as type)"));
+            let wrong =
+                || Error::config(format!("`{written}` is not a field (write `name=type`, with {TYPES} as type)"));
             let (name, data_type) = written.split_once('=').ok_or_else(wrong)?;
             Ok(Field::new(name.trim(), data_type_of(data_type.trim()).ok_or_else(wrong)?, true))
         };
@@ -65,10 +66,10 @@ impl Schema {
     }
 }
 
-/// The types a field of a JSON record may have.
+/// The types that a field of a JSON record may have, as messages list them.
 const TYPES: &str = "boolean, int64, float64 or text";
 
-/// Returns the column type of that name, among those a JSON record may have.
+/// Returns the column type called `name`, or `None` when a field of a JSON record cannot have it.
 pub fn data_type_of(name: &str) -> Option<DataType> {
     match name {
         "boolean" => Some(DataType::Boolean),
@@ -79,7 +80,7 @@ pub fn data_type_of(name: &str) -> Option<DataType> {
     }
 }
 
-/// Returns the name `pipeline.toml`, WIT and messages use for a column type.
+/// Returns the name that `pipeline.toml`, WIT and messages use for a column type.
 pub fn type_name(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "boolean",
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(parse(&["a=text", " n = int64"]).expect("valid").to_string(), "a text, n int64 (key: a)");
         for wrong in ["a", "a=string", "=", "a=binary"] {
             let error = parse(&[wrong]).expect_err(wrong).to_string();
-            assert!(error.contains(&format!("`{wrong}` is no field")), "{error}");
+            assert!(error.contains(&format!("`{wrong}` is not a field")), "{error}");
         }
     }
 

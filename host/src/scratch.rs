@@ -1,6 +1,6 @@
-//! Local scratch space: files without a name, which end with the process, however it ends.
+//! Local scratch space: files without a name, which vanish when the process ends, even if it is killed.
 //!
-//! Owns where scratch lies and how much of it there is. The shuffle spills to it.
+//! Owns where scratch lies and how much of it may be used. The shuffle spills to scratch.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use tempfile::SpooledTempFile;
 
 use crate::error::{ErrorKind, Result, ResultExt};
 
-/// A directory to make scratch files in. Clones share its space.
+/// A directory in which scratch files are created. Clones share one limit on the space.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     directory: PathBuf,
@@ -24,15 +24,15 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Uses `directory`, or the system's temporary directory, for files of up to `space_bytes` in all.
+    /// Creates scratch in `directory`, or in the system's temporary directory, for files of up to `space_bytes` in all.
     pub fn new(directory: Option<&Path>, space_bytes: u64) -> Self {
         let directory = directory.map_or_else(std::env::temp_dir, Path::to_owned);
         let space = Space { directory: directory.clone(), bytes_max: space_bytes, bytes: AtomicU64::new(0) };
         Self { directory, space: Arc::new(space) }
     }
 
-    /// Returns an empty file open for reading and writing that no other process can find, and that is gone when the
-    /// process is, even if it is killed.
+    /// Creates an empty file for reading and writing. No other process can find it, and it is gone when this process
+    /// ends, even if it is killed.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the directory is missing, not writable or full.
@@ -46,17 +46,17 @@ impl Scratch {
         Ok(ScratchFile { file, bytes: 0, space: Arc::clone(&self.space) })
     }
 
-    /// Returns an empty file as [`Scratch::file`] does, but in memory until it is larger than `memory_bytes`, and not
-    /// counted as space.
+    /// Returns an empty file that is held in memory until it is larger than `memory_bytes`, and is then a nameless file
+    /// as those of [`Scratch::file`]. Its bytes do not count against the limit on the space.
     pub fn spooled(&self, memory_bytes: usize) -> SpooledTempFile {
         tempfile::spooled_tempfile_in(memory_bytes, &self.directory)
     }
 }
 
-/// How much scratch there may be, and is.
+/// The limit on scratch space, and how much of it is in use.
 #[derive(Debug)]
 struct Space {
-    /// Where it is, for messages.
+    /// Where scratch lies, for messages.
     directory: PathBuf,
     bytes_max: u64,
     bytes: AtomicU64,
@@ -76,7 +76,8 @@ impl Space {
         ))
     }
 
-    /// Says where scratch is: whoever writes to it does not know. Keeps the error's kind.
+    /// Returns the error with the directory of scratch in its message, since code that writes to a file of it does not
+    /// know the directory. Keeps the error's kind.
     fn name(&self, error: &io::Error) -> io::Error {
         let directory = self.directory.display();
         io::Error::new(error.kind(), format!("scratch in `{directory}` (`[run] scratch` names another place): {error}"))
@@ -87,7 +88,7 @@ impl Space {
     }
 }
 
-/// A scratch file. Bytes are only ever added at its end; its space is free again when it is dropped.
+/// A scratch file. Bytes are only ever added at its end; dropping it gives its space back.
 #[derive(Debug)]
 pub struct ScratchFile {
     file: File,

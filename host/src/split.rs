@@ -1,7 +1,7 @@
-//! Split: divides the source into shards, with the host's own rule or a splitter plugin.
+//! Split: divides the source into shards, by the host's own rule or with a splitter plugin.
 //!
-//! Owns which shards are valid: slices inside their objects that do not overlap. Which records belong to a slice is
-//! the source's business. Called once per run, when it is planned.
+//! Owns which shards are valid: their slices lie inside their objects and do not overlap. The source module owns which
+//! records belong to a slice. Called when a run is planned, once per attempt at the split.
 
 use std::{collections::BTreeMap, io::Cursor, ops::Range, sync::Arc};
 
@@ -27,19 +27,19 @@ use crate::{
     store::Store,
 };
 
-/// How much is shown of the name of an object that does not exist.
+/// The most bytes that a message shows of the name of an object that does not exist.
 const SHOWN_NAME_BYTES_MAX: usize = 1024;
-/// The most shards a run may have.
+/// The most shards that a run may have.
 const SHARDS_MAX: u32 = 10_000_000;
 
-/// The most small objects that are packed into one shard, however small they are.
+/// The most small objects that are packed into one shard, regardless of their size.
 const PACKED_MAX: usize = 10_000;
 
-/// The shards an attempt at the split made.
+/// The shards that an attempt at the split made.
 pub struct SplitSource {
-    /// The attempt, below whose keys the records of shards lie.
+    /// The attempt. The pages of shards, and records that a splitter made, lie under its keys.
     pub attempt: AttemptId,
-    /// The shards, which are written.
+    /// The shards, whose pages are already written.
     pub shards: ShardTable,
     counts: Counts,
 }
@@ -50,10 +50,11 @@ impl Finished for SplitSource {
     }
 }
 
-/// Divides the objects of the source, sorted by name, into shards, and writes them: try `number` of it.
+/// Divides the objects of the source, which are sorted by name, into shards, and writes these to the run store. This is
+/// attempt `number` at the split.
 ///
 /// # Errors
-/// What the splitter returned, how it failed, or which of its shards is not valid; when the run store fails.
+/// Says what the splitter returned, how it failed, or which of its shards is not valid; fails also when a store fails.
 pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
     let attempt = context.attempt(number);
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
@@ -78,7 +79,7 @@ fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter)
 /// Returns how many shards [`split_by_size`] makes.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when they are more than a run may have.
+/// [`ErrorKind::Config`] when there are more shards than a run may have.
 pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
     let mut shards = 0;
     split_by_size(objects, target_size, |_, _| {
@@ -94,12 +95,13 @@ pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
     Ok(shards)
 }
 
-/// Cuts large objects into equal slices of at most `target_size` bytes, one a shard, and packs neighbouring small ones
-/// together, up to 10,000 of them. The shards keep the order of the source, and `add` gets them with their objects.
-/// Empty objects have no records and no shard.
+/// Cuts each large object into equal slices of at most `target_size` bytes, one per shard, and packs up to 10,000
+/// neighbouring small objects of at most `target_size` bytes in all into one shard. A compressed object is not cut. The
+/// shards keep the order of the source; `add` is called with the slices and the objects of each. Empty objects have no
+/// records and get no shard.
 ///
 /// # Errors
-/// That of `add`.
+/// Returns the error of `add`.
 pub fn split_by_size(
     objects: &[Object],
     target_size: u64,
@@ -122,7 +124,7 @@ pub fn split_by_size(
     ship(&mut packed, &mut add)
 }
 
-/// Adds the packed objects as one shard, if there are any, and forgets them.
+/// Adds the packed objects as one shard, if there are any, and clears the list.
 fn ship(packed: &mut Vec<&Object>, add: &mut impl FnMut(Vec<Slice>, &[&Object]) -> Result<()>) -> Result<()> {
     if packed.is_empty() {
         return Ok(());
@@ -138,7 +140,7 @@ fn whole(object: &Object) -> Slice {
 /// Cuts an object into equal slices of at most `target_size` bytes.
 fn cut(object: &Object, target_size: u64) -> impl Iterator<Item = Slice> {
     let count = object.size.div_ceil(target_size);
-    // In 128 bits, so that the product cannot overflow; the quotient is at most the size.
+    // Multiply in 128 bits, so that the product cannot overflow; the quotient is at most the size.
     let start = move |i: u64| (u128::from(object.size) * u128::from(i) / u128::from(count)) as u64;
     (0..count).map(move |i| Slice { object: object.name.clone(), offset: start(i), length: start(i + 1) - start(i) })
 }
@@ -168,15 +170,15 @@ fn split_by_plugin(
     draft.shards.finish()
 }
 
-/// Checks that a splitter accepts its configuration.
+/// Checks that a splitter accepts its configuration, by opening it.
 ///
 /// # Errors
-/// What it returned, or how it failed.
+/// Says what the splitter returned, or how it failed.
 pub fn check_splitter(plugin: &Plugin, records: &Schema) -> Result<()> {
     plugin.split(&rehearsal(), records, Box::new(NoSource)).map(|_| ())
 }
 
-/// The source of a splitter that is only opened.
+/// An empty source, for a splitter that is only opened.
 struct NoSource;
 
 impl SourceView for NoSource {
@@ -193,29 +195,29 @@ impl SourceView for NoSource {
     }
 }
 
-/// The shards a splitter has added.
+/// The shards that a splitter has added so far.
 pub(crate) struct Draft {
     shards: ShardWriter,
-    /// What of each object is taken: by the object's position and where it starts, where it ends. Neighbours are
-    /// joined, so that slices in order take no memory.
+    /// The byte ranges that shards have taken: the key is the position of the object and the start of the range, the
+    /// value is its end. Adjacent ranges are joined, so slices added in order take no memory.
     taken: BTreeMap<(usize, u64), u64>,
     covered_bytes: u64,
     has_records: bool,
 }
 
-/// What a splitter sees of the source.
+/// The source as a splitter sees it, and where its shards go.
 pub(crate) struct View {
-    /// Where the objects are.
+    /// The store with the source's objects.
     pub(crate) source: Store,
-    /// Where records the splitter makes are kept.
+    /// The store for records that the splitter makes.
     pub(crate) run_store: Store,
-    /// Their keys there.
+    /// The keys of these records in the run store.
     pub(crate) layout: RunLayout,
-    /// The attempt below whose keys they lie.
+    /// The attempt under whose keys these records lie.
     pub(crate) attempt: AttemptId,
     /// The source's objects, sorted by name.
     pub(crate) objects: Arc<Vec<Object>>,
-    /// Takes the shards.
+    /// The draft that takes the shards.
     pub(crate) draft: Shared<Draft>,
 }
 
@@ -265,20 +267,22 @@ impl SourceView for View {
 }
 
 impl Draft {
-    /// Makes an empty draft, which writes its shards with `shards`.
+    /// Creates an empty draft that writes its shards with `shards`.
     pub(crate) fn new(shards: ShardWriter) -> Self {
         Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
     }
 
-    /// Says how much of the source no shard has, if the splitter made none of its own records of it.
+    /// Returns a message that says how many bytes of the source are in no shard; `None` when all are in shards. Returns
+    /// `None` also when the splitter made records of its own, since these may hold the rest of the source.
     pub(crate) fn left_out(&self, objects: &[Object]) -> Option<String> {
         let source_bytes: u64 = objects.iter().map(|object| object.size).sum();
         let left_out = source_bytes.saturating_sub(self.covered_bytes);
         (left_out > 0 && !self.has_records)
-            .then(|| format!("the splitter left {left_out} of the source's {source_bytes} bytes out"))
+            .then(|| format!("the splitter left out {left_out} of the source's {source_bytes} bytes"))
     }
 
-    /// Takes a slice, if it lies inside its object and overlaps no other. Returns the object.
+    /// Takes a slice and returns its object. Refuses a slice that lies outside its object, overlaps another, or is a
+    /// part of a compressed object.
     fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
         let Slice { object: name, offset, length } = slice;
         let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
@@ -300,14 +304,16 @@ impl Draft {
         }
         self.take(position, *offset..end).map_err(|Range { start, end: other_end }| {
             refused(format!(
-                "added the slice of `{name}` from {offset} to {end}, which overlaps what is taken from {start} to {other_end}"
+                "added the slice of `{name}` from {offset} to {end}, which overlaps what is taken from {start} to \
+                 {other_end}"
             ))
         })?;
         self.covered_bytes += length;
         Ok(object.clone())
     }
 
-    /// Takes bytes of the object at this position, or returns what of them, and around them, is taken already.
+    /// Takes a range of bytes of the object at position `object`. If a range that was taken before overlaps it, that
+    /// range is returned as the error.
     fn take(&mut self, object: usize, bytes: Range<u64>) -> Result<(), Range<u64>> {
         let Range { mut start, mut end } = bytes;
         let before = self.taken.range((object, 0)..(object, end)).next_back();
@@ -327,16 +333,16 @@ impl Draft {
     }
 }
 
-/// The records a splitter made for one shard, as batches.
+/// The records that a splitter made for one shard, as batches.
 pub type SplitRecords = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
-/// About how many bytes of a splitter's records go into one batch.
+/// The approximate size of a batch of a splitter's records, in bytes.
 const RECORDS_BATCH_BYTES: usize = 256 * 1024;
 
-/// Reads the records a splitter made for a shard, and cuts them into batches.
+/// Reads the records that a splitter made for a shard, and cuts them into batches.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] when the file is damaged, or not of the source's schema.
+/// [`ErrorKind::Input`] when the file is damaged or does not have the source's schema. Damage found later is an item.
 pub fn read_records(key: &str, file: Bytes, schema: &Schema) -> Result<SplitRecords> {
     let damaged = format!("`{key}` in the run store is damaged");
     let reader = FileReader::try_new(Cursor::new(file), None).or_kind(ErrorKind::Input, || damaged.clone())?;

@@ -1,7 +1,7 @@
-//! The steps of a pipeline: their plugins, loaded, and the schemas that chain them.
+//! The steps of a pipeline: their loaded plugins, and the schemas that chain them.
 //!
-//! Owns the check that what one step emits is what the next one takes. Reads no data. Used by `check`, when a run is
-//! planned, and when it is taken up again.
+//! Owns the check that each step accepts the schema that the step before it emits. Reads no data. Used by `check`, by
+//! runs, new or resumed, and by replays.
 
 use std::{panic, thread};
 
@@ -21,24 +21,24 @@ use crate::{
 pub struct Steps {
     /// The splitter; absent with the built-in split.
     pub split: Option<Plugin>,
-    /// The mappers, chained, at least one.
+    /// The mappers in the order of their chain; at least one.
     pub maps: Vec<Plugin>,
     /// The reducer; absent in a map-only pipeline.
     pub reduce: Option<Plugin>,
-    /// What the source's records look like.
+    /// The schema of the source's records.
     pub source: Schema,
-    /// What each mapper emits.
+    /// The schema of what each mapper emits, in the order of `maps`.
     pub mapped: Vec<Schema>,
-    /// What goes to the sink.
+    /// The schema of the rows that go to the sink.
     pub output: Schema,
 }
 
 impl Steps {
-    /// Loads every plugin and opens each once, to chain the schemas from the source to the sink.
+    /// Loads every plugin, and opens each mapper and the reducer once to chain the schemas from the source to the sink.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a plugin cannot be loaded, does not accept its configuration or its input, emits
-    /// what the next step or the sink cannot take, or breaks.
+    /// what the next step or the sink cannot take, or fails.
     pub fn load(pipeline: &Pipeline, engine: &Engine) -> Result<Self> {
         let mut maps = load_plugins(pipeline, engine)?;
         for (step, plugin) in maps.iter().enumerate() {
@@ -60,18 +60,18 @@ impl Steps {
         Ok(Self { split, maps, reduce, source, mapped, output })
     }
 
-    /// Returns what goes into the shuffle, or to the sink when there is no reducer.
+    /// Returns the schema of the rows that go into the shuffle, or to the sink when there is no reducer.
     pub fn shuffled(&self) -> &Schema {
         // `load` refuses a pipeline without mappers.
         self.mapped.last().expect("at least one mapper")
     }
 
-    /// Returns the plugins, in the order data flows.
+    /// Returns the plugins in the order data flows.
     pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
         self.split.iter().chain(&self.maps).chain(&self.reduce)
     }
 
-    /// Returns what decides the result of these steps in `pipeline`, as a plan keeps it.
+    /// Returns the inputs that decide the result of these steps in `pipeline`, in the form that a plan keeps.
     pub fn recipe(&self, pipeline: &Pipeline) -> Recipe {
         let planned =
             |plugin: &Plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() };
@@ -80,8 +80,8 @@ impl Steps {
     }
 }
 
-/// Loads the plugins of all steps, in the order data flows, each on a thread of its own: a start waits for the slowest
-/// one only.
+/// Loads the plugins of all steps, in the order data flows. Each is loaded on a thread of its own, so that a start
+/// takes only as long as the slowest plugin.
 fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
     let split = matches!(pipeline.split, Split::Plugin(_)).then_some(Interface::Splitter);
     let maps = pipeline.maps.iter().map(|_| Interface::Mapper);
@@ -95,7 +95,7 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
     })
 }
 
-/// The task plugins are opened for when only their schema is asked for.
+/// Returns the task for which a plugin is opened when only its schema or its answer to the configuration is wanted.
 pub fn rehearsal() -> Task {
     let (events, stop) = (Events::default(), CancellationToken::new());
     Task { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events, stop }
@@ -124,7 +124,8 @@ fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<
     Ok(output)
 }
 
-/// Whatever goes wrong before data is read is the pipeline's fault.
+/// Returns the error of a plugin that was opened for `input`. Before any data is read, an error is the pipeline's
+/// fault, so its kind becomes [`ErrorKind::Config`], unless a store or the host failed.
 fn given(input: &Schema, error: Error) -> Error {
     let kind = match error.kind() {
         ErrorKind::Unavailable | ErrorKind::Internal => error.kind(),

@@ -1,6 +1,6 @@
-//! The three stores of a pipeline, opened.
+//! The three stores of a pipeline: source, run store and sink.
 //!
-//! Owns how they are opened; a program that has stores of its own hands them to [`crate::run::run_on`] instead.
+//! Owns how these stores are opened. A program that has stores of its own hands them to [`crate::run::run_on`] instead.
 
 use crate::{
     error::Result,
@@ -9,22 +9,22 @@ use crate::{
     store::{Location, Store},
 };
 
-/// Where a run reads, works and writes.
+/// The opened stores of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Stores {
-    /// Where records come from.
+    /// The source, with the objects that hold the records.
     pub source: SourceStore,
-    /// Where the run keeps its plan, intermediates and log.
+    /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
-    /// Where results go.
+    /// The sink, which receives the result.
     pub sink: Store,
 }
 
 impl Stores {
-    /// Opens the stores a pipeline names.
+    /// Opens the stores that a pipeline names.
     ///
     /// # Errors
-    /// As [`Store::open`] and [`SourceStore::open`].
+    /// Fails as [`Store::open`] and [`SourceStore::open`] do.
     pub async fn open(pipeline: &Pipeline) -> Result<Self> {
         Ok(Self {
             source: Self::source(pipeline).await?,
@@ -33,28 +33,28 @@ impl Stores {
         })
     }
 
-    /// Opens the source a pipeline names, whose listing may take half of `run.memory`.
+    /// Opens the source that a pipeline names. The listing of the source may take up to half of `run.memory`.
     ///
     /// # Errors
-    /// As [`SourceStore::open`].
+    /// Fails as [`SourceStore::open`] does.
     pub async fn source(pipeline: &Pipeline) -> Result<SourceStore> {
         let (source, options) = (&pipeline.source, &pipeline.store_options);
         let opened = SourceStore::open(&source.location, &source.include, options).await?;
         Ok(opened.within(pipeline.run.memory_bytes / 2))
     }
 
-    /// Opens the run store a pipeline names.
+    /// Opens the run store that a pipeline names.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// Fails as [`Store::open`] does.
     pub fn run_store(pipeline: &Pipeline) -> Result<Store> {
         open(pipeline, &pipeline.run.store)
     }
 
-    /// Opens the sink a pipeline names.
+    /// Opens the sink that a pipeline names.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// Fails as [`Store::open`] does.
     pub fn sink(pipeline: &Pipeline) -> Result<Store> {
         open(pipeline, &pipeline.sink.location)
     }

@@ -1,8 +1,8 @@
-//! Where the time of attempts goes.
+//! Times: how long attempts spend on each kind of work.
 //!
-//! Owns the clock of the thread an attempt runs on. An attempt is measured as a whole ([`measure`]); whoever does a
-//! kind of work says so ([`spend`]), and what is nested counts for the inner kind only. So the times of an attempt add
-//! up to its duration, and nobody has to hand a clock around.
+//! Owns the clock of the thread on which an attempt runs. [`measure`] measures an attempt as a whole; code that does a
+//! kind of work wraps it in [`spend`]. Nested work counts for the inner kind only, so the times of an attempt add up to
+//! its duration, and no clock has to be passed around.
 
 use std::{
     cell::RefCell,
@@ -11,38 +11,38 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What an attempt does, most of the time.
+/// The kinds of work that an attempt does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Waits for a worker.
+    /// Waiting for a worker.
     Wait,
-    /// Waits for data, or reads it from the local disk.
+    /// Waiting for data, or reading it from the local disk.
     Read,
-    /// Finds records and parses them.
+    /// Finding records and parsing them.
     Decode,
-    /// Copies what a plugin is given into its memory.
+    /// Copying the input of a plugin into its memory.
     CopyIn,
-    /// Runs a plugin.
+    /// Running a plugin.
     Guest,
-    /// Copies what a plugin emits out of its memory.
+    /// Copying the output of a plugin out of its memory.
     CopyOut,
-    /// Checks what a plugin emitted.
+    /// Checking the output of a plugin.
     Check,
-    /// Collects rows and sorts them.
+    /// Collecting rows and sorting them.
     Sort,
-    /// Writes sorted runs to scratch.
+    /// Writing sorted runs to scratch.
     Spill,
-    /// Merges sorted runs.
+    /// Merging sorted runs.
     Merge,
-    /// Formats, compresses and uploads.
+    /// Formatting, compressing and uploading output.
     Write,
     /// Everything else.
     Other,
 }
 
-/// How long attempts spent, in microseconds, by what they did.
+/// How long attempts spent on each kind of work, in microseconds.
 ///
-/// What runs beside an attempt, such as reading ahead, is not in here.
+/// Work on other threads beside an attempt, such as reading ahead, is not included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Times {
@@ -52,13 +52,13 @@ pub struct Times {
     pub read_us: u64,
     /// Finding records and parsing them.
     pub decode_us: u64,
-    /// Copying into plugins' memory.
+    /// Copying the input of plugins into their memory.
     pub copy_in_us: u64,
-    /// In plugins.
+    /// Running plugins.
     pub guest_us: u64,
-    /// Copying out of plugins' memory.
+    /// Copying the output of plugins out of their memory.
     pub copy_out_us: u64,
-    /// Checking what plugins emitted.
+    /// Checking the output of plugins.
     pub check_us: u64,
     /// Collecting rows and sorting them.
     pub sort_us: u64,
@@ -66,7 +66,7 @@ pub struct Times {
     pub spill_us: u64,
     /// Merging sorted runs.
     pub merge_us: u64,
-    /// Formatting, compressing and uploading.
+    /// Formatting, compressing and uploading output.
     pub write_us: u64,
     /// Creating the commit.
     pub commit_us: u64,
@@ -110,12 +110,12 @@ impl Times {
     }
 }
 
-/// Returns a time in whole milliseconds, as events have it.
+/// Returns a duration in whole milliseconds, the unit of events.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns a time in whole microseconds, as [`Times`] has it.
+/// Returns a duration in whole microseconds, the unit of [`Times`].
 pub fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -124,7 +124,7 @@ pub fn micros(time: Duration) -> u64 {
 struct Clock {
     work: Work,
     since: Instant,
-    /// What is less than a microsecond is kept for the next time.
+    /// The part of a microsecond that was not counted yet; it is added to the next time span.
     rest: Duration,
     times: Times,
 }
@@ -134,7 +134,7 @@ impl Clock {
         Self { work: Work::Other, since: Instant::now(), rest: Duration::ZERO, times: Times::default() }
     }
 
-    /// Goes to another kind, and returns the one before.
+    /// Switches to another kind of work, and returns the kind before.
     fn switch(&mut self, work: Work) -> Work {
         let now = Instant::now();
         let spent = self.rest + now.duration_since(self.since);
@@ -150,7 +150,7 @@ thread_local! {
     static CLOCK: RefCell<Option<Clock>> = const { RefCell::new(None) };
 }
 
-/// Does the work of an attempt on this thread, and returns where its time went.
+/// Runs an attempt on this thread, and returns its result and how long it spent on each kind of work.
 pub fn measure<T>(attempt: impl FnOnce() -> T) -> (T, Times) {
     CLOCK.set(Some(Clock::start()));
     let result = attempt();
@@ -162,8 +162,8 @@ pub fn measure<T>(attempt: impl FnOnce() -> T) -> (T, Times) {
     (result, times.unwrap_or_default())
 }
 
-/// Does work of a kind. What is nested in it and of another kind counts there instead. On a thread that is not being
-/// measured, nothing but the work happens.
+/// Does work and counts its time for `kind`. Nested work of another kind counts for that kind instead. On a thread that
+/// is not being measured, only does the work.
 pub fn spend<T>(kind: Work, work: impl FnOnce() -> T) -> T {
     let before = switch(kind);
     let result = work();
@@ -173,8 +173,8 @@ pub fn spend<T>(kind: Work, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Goes over to work of a kind, for those that cannot wrap it in [`spend`]: they go back to the kind that is returned.
-/// Returns `None` on a thread that is not being measured.
+/// Switches this thread to another kind of work, for callers that cannot wrap the work in [`spend`]. Returns the kind
+/// before, to which the caller must switch back. Returns `None` on a thread that is not being measured.
 pub fn switch(kind: Work) -> Option<Work> {
     CLOCK.with_borrow_mut(|clock| clock.as_mut().map(|clock| clock.switch(kind)))
 }

@@ -1,4 +1,4 @@
-//! Writing an object from a worker thread, without holding it in memory.
+//! Uploads: writing an object from a worker thread, without holding the whole object in memory.
 
 use std::io::{self, Write};
 
@@ -14,38 +14,40 @@ use crate::{
     store::{Store, UPLOAD_PART_BYTES, classify_io},
 };
 
-/// An object being written. Nobody sees it before [`Upload::finish`]; dropped unfinished, it never was.
+/// An object that is being written. The object becomes visible with [`Upload::finish`]; an upload that is dropped
+/// before leaves no object.
 pub struct Upload {
     store: Store,
     key: String,
-    /// What was written, as long as it fits one put.
+    /// The bytes written so far, as long as they fit into one put.
     buffer: Vec<u8>,
-    /// Takes over when it does not.
+    /// The writer that is used once the bytes do not fit into one put.
     writer: Option<BufWriter>,
     bytes: u64,
     digest: Xxh3,
 }
 
-/// What was uploaded.
+/// Size and digest of an uploaded object.
 pub struct Uploaded {
-    /// The object's size.
+    /// The object's size, in bytes.
     pub bytes: u64,
     /// The XXH3-128 digest of its bytes, in hexadecimal.
     pub digest: String,
 }
 
 impl Upload {
-    /// Begins to write the object `key`. Only for threads that may wait.
+    /// Begins to write the object `key`. An upload blocks, so it must not be used on a thread of the async runtime.
     pub fn new(store: &Store, key: &str) -> Self {
         fail_point::reach("upload.begin");
         let (store, key) = (store.clone(), key.to_owned());
         Self { store, key, buffer: Vec::new(), writer: None, bytes: 0, digest: Xxh3::new() }
     }
 
-    /// Completes the object. When the answer to that is lost, looks whether it is there: no other upload has its key.
+    /// Completes the object. If the store's answer to that is lost, checks whether the object exists. A small object is
+    /// compared as [`Store::put`] does; a multipart one by its size, because no other upload uses its key.
     ///
     /// # Errors
-    /// Those of the store, as [`Store::put`]. There may be an object then.
+    /// Fails as [`Store::put`] does. The object may exist nevertheless.
     pub fn finish(mut self) -> Result<Uploaded> {
         fail_point::reach("upload.finish");
         match self.writer.take() {
@@ -106,7 +108,7 @@ fn classed(error: io::Error) -> io::Error {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(mut writer) = self.writer.take() {
-            // Best effort: what a failed upload leaves behind has no name, and stores expire it.
+            // Best effort: the parts that a failed upload leaves behind are no object, and stores expire them.
             let _ = wait_on_runtime(writer.abort());
         }
     }
@@ -122,7 +124,7 @@ mod tests {
         upload::*,
     };
 
-    /// Uploads three bytes as a worker does.
+    /// Uploads three bytes on a thread that may block, as a worker does.
     async fn upload(puts: Puts) -> (Store, Result<Uploaded>) {
         let store = faulty(puts);
         let target = store.clone();

@@ -1,43 +1,43 @@
-//! What a process uses: requests to stores, memory, processor time. What a run costs is made of these.
+//! The usage of a process: requests to stores, memory and processor time. The cost of a run follows from these.
 
 use std::{collections::BTreeMap, fs};
 
 use serde::{Deserialize, Serialize};
 
-/// What a process used, from its start until now.
+/// The usage of a process, from its start until now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// What was asked of each store: `source`, `run store`, `sink`.
+    /// The requests to each store, by its role: `source`, `run store`, `sink`.
     pub stores: BTreeMap<String, Traffic>,
-    /// The most memory the process held, in bytes; absent where the system does not tell.
+    /// The most memory that the process held, in bytes; absent where the system does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
-    /// The processor time of all its threads, in milliseconds; absent likewise.
+    /// The processor time of all threads of the process, in milliseconds; absent where the system does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor_ms: Option<u64>,
 }
 
-/// What was asked of a store. Requests that the client repeats by itself, and the pages of a listing, count once.
+/// The requests to a store. A request that the client itself repeats counts once, and so do all pages of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Requests for an object, a part of it, or whether it is there.
+    /// Number of requests that read an object, a part of it, or its metadata.
     pub reads: u64,
-    /// Requests that write an object, or a part of one.
+    /// Number of requests that write an object, or a part of one.
     pub writes: u64,
-    /// Listings.
+    /// Number of listings.
     pub lists: u64,
-    /// Objects deleted.
+    /// Number of objects deleted.
     pub deletes: u64,
-    /// Objects copied or renamed.
+    /// Number of objects copied or renamed.
     pub copies: u64,
-    /// Bytes of objects that were asked for.
+    /// Number of bytes of objects that were asked for.
     pub read_bytes: u64,
-    /// Bytes of objects that were written.
+    /// Number of bytes of objects that were written.
     pub written_bytes: u64,
 }
 
 impl Traffic {
-    /// Adds other traffic to this.
+    /// Adds the counts of `other` to these.
     pub fn add(&mut self, other: &Self) {
         self.reads += other.reads;
         self.writes += other.writes;
@@ -55,7 +55,7 @@ impl Traffic {
 }
 
 impl Usage {
-    /// Returns what this process used, with the traffic of these stores.
+    /// Returns what this process has used so far, with the given traffic of its stores.
     pub fn now(stores: impl IntoIterator<Item = (&'static str, Traffic)>) -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -73,7 +73,8 @@ fn peak_memory_bytes(status: &str) -> Option<u64> {
 }
 
 fn processor_ms(stat: &str) -> Option<u64> {
-    // The program's name comes in parentheses, and may hold anything. Times are in hundredths of a second.
+    // The program's name is in parentheses and may itself hold any characters, so split behind the last parenthesis.
+    // Times are in hundredths of a second.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut times = fields.split(' ').skip(11).map(|ticks| ticks.parse::<u64>().ok());
     Some((times.next()?? + times.next()??) * 10)

@@ -1,7 +1,7 @@
-//! Worker slots: how many threads compute at the same time.
+//! Workers: permits that limit how many threads compute at the same time.
 //!
-//! A task takes a worker when it has something to compute, and gives it back while it waits for a store, so that
-//! more tasks than processors can be in flight and no processor idles. Used by map, reduce and split tasks.
+//! A task takes a worker when it has something to compute, and gives the worker back while it waits for a store, so
+//! that more tasks than processors can be in flight and no processor idles. Used by map, reduce and split tasks.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Makes `count` workers.
+    /// Creates `count` workers, all of them free.
     pub fn new(count: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(count)) }
     }
 
-    /// Takes a worker on the current blocking thread, waiting for one to come free.
+    /// Takes a worker, and waits until one is free. Blocks, so it must not run on a thread of the async runtime.
     pub fn take(&self) -> Worker {
         let mut worker = Worker { workers: self.clone(), permit: None };
         worker.resume();
@@ -32,14 +32,15 @@ impl Workers {
     }
 }
 
-/// A worker in use; dropping it gives it back.
+/// A worker in use. Dropping it gives it back.
 pub struct Worker {
     workers: Workers,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Worker {
-    /// Waits for something with the worker given back meanwhile.
+    /// Runs `wait`, which waits for something, and gives the worker back meanwhile. Takes a worker again before it
+    /// returns.
     pub fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.permit = None;
         let result = spend(Work::Read, wait);
@@ -66,7 +67,7 @@ mod tests {
         let (inside, outside) = tokio::sync::oneshot::channel();
         let waiting = workers.clone();
         let first = tokio::task::spawn_blocking(move || waiting.take().wait(|| outside.blocking_recv()));
-        // With one worker, this only runs because the first task lends its own.
+        // There is only one worker, so this task runs only because the first one has given it back.
         let second = tokio::task::spawn_blocking(move || {
             let _worker = workers.take();
             inside.send(()).expect("the first task listens");

@@ -1,7 +1,7 @@
-//! Laws: what must not change what a step makes, tried out on a sample.
+//! Laws: promises about the output of a step, such as that batch sizes do not change it, checked on a sample.
 //!
-//! Owns which laws there are, how each is tried, and the smallest sample that breaks one. What a step does with a sample
-//! is found out by [`crate::trial`]. Called by `etl-host laws`.
+//! Owns which laws there are, how each is checked, and how the smallest sample that breaks a law is found.
+//! [`crate::trial`] runs the steps. Called by `etl-host laws`.
 
 mod outcome;
 mod shrink;
@@ -25,10 +25,10 @@ use crate::{
     trial::{self, Sample},
 };
 
-/// The most shards a sample is cut into, each of which takes an instance.
+/// The most shards that a sample is cut into. Each shard takes an instance.
 const SHARDS_MAX: usize = 16;
 
-/// A law.
+/// A law that steps of a kind should obey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Law {
     /// The same input gives the same output.
@@ -39,14 +39,14 @@ pub enum Law {
     Shards,
     /// The order of the rows of a key makes no difference.
     Order,
-    /// Combining rows first, once or twice, makes no difference to what the reducer makes of them.
+    /// Combining rows first, once or twice, makes no difference to the output of the reducer.
     Combine,
     /// Every byte of the source is in a shard.
     Complete,
 }
 
 impl Law {
-    /// Returns its name.
+    /// Returns the name of the law.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deterministic => "deterministic",
@@ -58,7 +58,7 @@ impl Law {
         }
     }
 
-    /// Returns what it says.
+    /// Returns what the law says, as a clause.
     pub fn says(self) -> &'static str {
         match self {
             Self::Deterministic => "the same input gives the same output",
@@ -70,7 +70,7 @@ impl Law {
         }
     }
 
-    /// Returns the laws of a kind of step.
+    /// Returns the laws that apply to a kind of step.
     pub fn of(interface: Interface) -> &'static [Self] {
         match interface {
             Interface::Mapper => &[Self::Deterministic, Self::Batches, Self::Shards],
@@ -80,53 +80,53 @@ impl Law {
     }
 }
 
-/// A step whose laws are tried out.
+/// A step whose laws are checked.
 pub struct Subject {
-    /// Its plugin.
+    /// The step's plugin.
     pub plugin: Arc<Plugin>,
-    /// What step that is.
+    /// The kind of step that the plugin implements.
     pub interface: Interface,
-    /// For a mapper, the reducer of what it emits.
+    /// The reducer that takes what a mapper emits, if outcomes are to be compared after it.
     pub reducer: Option<Plugin>,
 }
 
-/// What came of trying a law out.
+/// The result of checking a law.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// Nothing that was tried made a difference.
+    /// Every way of running the step gave the same outcome.
     Holds,
-    /// The rows differ, but not what the reducer makes of them.
+    /// The rows that the mapper emits differ, but the reducer's output does not.
     HoldsReduced,
-    /// Why the law does not apply to the step.
+    /// The law does not apply to the step, for this reason.
     NotApplicable(String),
-    /// Something made a difference.
+    /// Two ways of running the step gave different outcomes.
     Broken(Box<Counterexample>),
-    /// What is wrong, where there are no records to show it by.
+    /// The law is broken in this way, which no sample of records shows.
     BrokenBy(String),
 }
 
-/// A sample that breaks a law: the smallest that was found.
+/// The smallest sample found that breaks a law.
 #[derive(Debug, Clone)]
 pub struct Counterexample {
-    /// The records.
+    /// The records of the sample.
     pub sample: Sample,
-    /// What made the difference.
+    /// The two ways of running the step that differ on it.
     pub difference: Difference,
 }
 
 /// Two ways to run a step on one sample that give different outcomes.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// What was done in each: ``as one shard``, ``as 2 shards``.
+    /// The two ways, in words: ``as one shard``, ``as 2 shards``.
     pub ways: [String; 2],
-    /// What came of each.
+    /// The outcome of each way.
     pub outcomes: [Outcome; 2],
 }
 
-/// Tries a law out on a sample.
+/// Checks a law on a sample. If the law is broken, looks for the smallest sample that breaks it.
 ///
 /// # Errors
-/// What the step fails with on the sample as it is.
+/// Returns the error of the step when it fails on the sample as it is.
 pub fn check(subject: &Subject, law: Law, sample: &Sample) -> Result<Verdict> {
     if let Some(why) = not_applicable(subject, law, sample)? {
         return Ok(Verdict::NotApplicable(why));
@@ -139,7 +139,7 @@ pub fn check(subject: &Subject, law: Law, sample: &Sample) -> Result<Verdict> {
             None => return Ok(Verdict::HoldsReduced),
         }
     }
-    // A part of the sample may fail where the whole does not; that is another matter.
+    // A smaller sample may make the step fail although the whole does not; that is no difference, so ignore it.
     let differs = |sample: &Sample| try_out(subject, law, sample, reduced).ok().flatten();
     let smallest = shrink(sample, |sample| differs(sample).is_some())?;
     let difference = differs(&smallest).unwrap_or(difference);
@@ -152,10 +152,11 @@ fn not_applicable(subject: &Subject, law: Law, sample: &Sample) -> Result<Option
     }
     let emitted = trial::reduce(&subject.plugin, &task(0), &sample.schema, &[])?.schema;
     Ok((emitted != sample.schema)
-        .then(|| format!("no combiner: it is given `{}` and emits `{emitted}`", sample.schema)))
+        .then(|| format!("the reducer is not a combiner: it is given `{}` and emits `{emitted}`", sample.schema)))
 }
 
-/// Runs the step as it is, and in every other way that the law says makes no difference.
+/// Runs the step in a first way and then in every other way that must make no difference under the law. Returns the
+/// first difference. With `reduced`, the reducer's outputs are compared.
 fn try_out(subject: &Subject, law: Law, sample: &Sample, reduced: bool) -> Result<Option<Difference>> {
     let (first, ways) = match subject.interface {
         Interface::Mapper => map_ways(subject, law, sample, reduced),
@@ -171,7 +172,7 @@ fn try_out(subject: &Subject, law: Law, sample: &Sample, reduced: bool) -> Resul
     Ok(None)
 }
 
-/// A way to run the step.
+/// A way to run the step on the sample.
 struct Way<'a> {
     name: String,
     run: Box<dyn Fn() -> Result<Outcome> + 'a>,
@@ -260,13 +261,14 @@ fn in_batches(rows: usize) -> String {
     if rows == 1 { "row by row".to_owned() } else { format!("in batches of {rows} rows") }
 }
 
-/// Cuts a sample into so many neighbouring parts, fewer if it has fewer records.
+/// Cuts a sample into `count` parts of neighbouring records, or into fewer if it has fewer records.
 fn shards(sample: &Sample, count: usize) -> Vec<Sample> {
     let (rows, count) = (sample.len(), count.clamp(1, sample.len().max(1)));
     (0..count).map(|shard| sample.slice(rows * shard / count..rows * (shard + 1) / count)).collect()
 }
 
-/// Maps each shard in an instance of its own, and reduces what comes out if asked to.
+/// Maps each shard in an instance of its own. With `reduced`, the emitted rows go through the subject's reducer, if it
+/// has one.
 fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Outcome> {
     let map = |(number, shard)| trial::map(&subject.plugin, &task(number), shard);
     let mapped: Vec<trial::Trial> = (0..).zip(shards).map(map).collect::<Result<_>>()?;
@@ -279,7 +281,8 @@ fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Out
     Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
 }
 
-/// Groups the rows of shards after each shard's went through the reducer as combiner; or, `twice`, all of them once more.
+/// Groups the rows of shards by key. The rows of each shard first go through the reducer as a combiner; with `twice`,
+/// the combined rows of all shards go through it once more.
 fn combine(plugin: &Arc<Plugin>, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
     let combiner = || {
         let (plugin, schema) = (Arc::clone(plugin), schema.clone());
@@ -296,15 +299,15 @@ fn combine(plugin: &Arc<Plugin>, schema: &Schema, shards: &[Sample], twice: bool
     trial::group(schema, &[again.rows], combiner)
 }
 
-/// The messages of a step that runs again and again are of no use.
+/// Returns a task whose events are dropped, because the messages of a step that runs many times are of no use.
 fn task(number: u32) -> Task {
     trial::task(number, &Events::default())
 }
 
-/// Says which laws are broken, if any.
+/// Checks that none of the `tried` laws is broken.
 ///
 /// # Errors
-/// [`ErrorKind::Plugin`], when there are some.
+/// [`ErrorKind::Plugin`], naming the broken laws, when there are some.
 pub fn sum_up(broken: &[Law], tried: usize) -> Result<()> {
     if broken.is_empty() {
         return Ok(());

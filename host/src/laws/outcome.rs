@@ -1,25 +1,26 @@
-//! What came of running a step, and whether two of these are the same.
+//! The outcome of running a step, and the comparison of two outcomes.
 
 use serde_json::Value;
 
 use crate::{error::Error, rows::values, trial::Trial};
 
-/// How much two floating-point numbers may differ, as a share of the larger: what another order of adding changes.
+/// The most that two floating-point numbers may differ, as a share of the larger. Adding in another order can change
+/// a sum that much.
 const TOLERANCE: f64 = 1e-9;
 
-/// What came of running a step.
+/// The outcome of running a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// What it emitted, a row as its values.
+    /// The emitted rows, each as the list of its values.
     pub rows: Vec<Vec<Value>>,
-    /// What it set aside: the record and the reason.
+    /// The rejects, each as a line with the record and the reason.
     pub rejects: Vec<String>,
-    /// How it failed, if it did.
+    /// The error of the step, if it failed.
     pub failure: Option<String>,
 }
 
 impl Outcome {
-    /// Returns what came of these in all.
+    /// Returns the rows and rejects of several trials as one outcome.
     pub(super) fn of(trials: &[Trial]) -> Self {
         let rows = trials.iter().flat_map(|trial| (0..trial.rows.num_rows()).map(|row| values(&trial.rows, row)));
         let rejects = trials.iter().flat_map(|trial| &trial.rejects).map(|reject| {
@@ -29,13 +30,13 @@ impl Outcome {
         Self { rows: rows.collect(), rejects: rejects.collect(), failure: None }
     }
 
-    /// Returns that the step failed.
+    /// Returns the outcome of a step that failed with `error`.
     pub(super) fn failed(error: &Error) -> Self {
         Self { rows: Vec::new(), rejects: Vec::new(), failure: Some(error.to_string()) }
     }
 
-    /// Returns whether another one is the same: to the letter and in order if `exact`, or else with rows in any order and
-    /// floating-point numbers close to each other.
+    /// Returns whether another outcome is the same. If `exact`, rows and rejects must be identical and in the same
+    /// order; otherwise their order does not matter, and floating-point numbers only have to be close to each other.
     pub(super) fn equals(&self, other: &Self, exact: bool) -> bool {
         if exact {
             return self == other;
@@ -50,7 +51,7 @@ impl Outcome {
             && mine.rows.iter().zip(&others.rows).all(close)
     }
 
-    /// Returns the same with rows and rejects in an order that depends on nothing but them.
+    /// Returns the outcome with rows and rejects sorted by their content.
     pub fn sorted(&self) -> Self {
         let mut sorted = self.clone();
         sorted.rejects.sort();
@@ -59,7 +60,8 @@ impl Outcome {
     }
 }
 
-/// Returns a value as text that is the same for numbers close to each other, but at the edges of what is rounded.
+/// Returns a value as text for sorting. Numbers close to each other have the same text, except near a boundary of
+/// rounding.
 fn rough(value: &Value) -> String {
     match value.as_f64().filter(|_| value.is_f64()) {
         Some(number) => format!("{number:.6e}"),

@@ -1,15 +1,15 @@
-//! Making a sample that breaks a law smaller.
+//! Shrinking: makes a sample that breaks a law smaller.
 
 use crate::{error::Result, trial::Sample};
 
-/// How often the step is tried on a smaller sample.
+/// The most smaller samples that are tried.
 const TRIES_MAX: usize = 300;
 
-/// Takes records out of a sample, half of them at first, then a quarter, and in the end one by one, as long as what is left
-/// still `breaks`.
+/// Removes records from a sample as long as the remaining ones still break the law, which `breaks` tells. Tries to
+/// remove halves first, then quarters, and single records at last. Ends after [`TRIES_MAX`] tries.
 ///
 /// # Errors
-/// When rows cannot be taken, which is a bug.
+/// Fails when rows cannot be taken, which is a bug.
 pub(super) fn shrink(sample: &Sample, breaks: impl Fn(&Sample) -> bool) -> Result<Sample> {
     let mut smallest = sample.slice(0..sample.len());
     let (mut piece, mut tries) = (sample.len().div_ceil(2), 0);
@@ -25,7 +25,8 @@ pub(super) fn shrink(sample: &Sample, breaks: impl Fn(&Sample) -> bool) -> Resul
                 start += piece;
             }
         }
-        // One by one, until none can go any more: what was needed may not be after another one went.
+        // Repeat the pass over single records until it removes none: a record may become dispensable once another one
+        // is removed.
         piece = if piece == 1 { usize::from(shrunk) } else { piece.div_ceil(2) };
         if tries == TRIES_MAX {
             break;

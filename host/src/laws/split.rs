@@ -1,4 +1,4 @@
-//! The laws of splitters: what must hold of the shards they make of a source.
+//! The laws of splitters, which concern the shards that a splitter makes of a source.
 
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use crate::{
     trial::{self, SplitTrial},
 };
 
-/// Tries a law of splitters out on a source, whose records have the schema `records`. Call on the runtime.
+/// Checks a law of splitters on a source whose records have the schema `records`. Must be called on the async runtime.
 ///
 /// # Errors
-/// What the source or the splitter failed with; slices that lie outside of their object or overlap are among that.
+/// Returns the error of the source or the splitter, such as a slice that lies outside of its object or overlaps
+/// another.
 pub async fn check_splitter(plugin: &Arc<Plugin>, law: Law, records: &Schema, source: &SourceStore) -> Result<Verdict> {
     let split = || {
         let task = trial::task(0, &Events::default());
@@ -25,7 +26,7 @@ pub async fn check_splitter(plugin: &Arc<Plugin>, law: Law, records: &Schema, so
         Law::Deterministic => Ok(deterministic(&split().await?.shards, &split().await?.shards)),
         Law::Complete => Ok(complete(&split().await?)),
         Law::Batches | Law::Shards | Law::Order | Law::Combine => {
-            Err(Error::internal(format!("`{}` is no law of splitters", law.name())))
+            Err(Error::internal(format!("`{}` is not a law of splitters", law.name())))
         }
     }
 }
@@ -50,7 +51,7 @@ fn complete(split: &SplitTrial) -> Verdict {
     }
 }
 
-/// Says what a shard is, in a few words.
+/// Describes a shard in a few words.
 fn told(shard: &DraftShard) -> String {
     match shard {
         DraftShard::Records(batch) => format!("{} records", batch.num_rows()),

@@ -1,12 +1,12 @@
-//! The search for the poison records of a shard whose chain failed.
+//! The search for the poison records of a shard whose chain of mappers failed.
 //!
-//! A mapper that fails takes its instance with it, and all it has counted and emitted in its attempt. So a poison record
-//! is found after the fact: the records of a batch are replayed one by one in fresh instances, whose output goes
-//! nowhere. Then the attempt starts over, and sets aside what was found.
+//! When a mapper fails, its instance is lost, and with it all that it has counted and emitted in its attempt. So a
+//! poison record is found after the fact: the records of a batch are replayed one by one in fresh instances, whose
+//! output is discarded. Then the attempt starts over, and sets the poison records aside.
 //!
-//! What is found depends on the records and the plugins only: a replay counts if the same step fails in the same way as
-//! it did in the attempt, and with that record alone. A timeout of a busy machine, or a mapper that wants to have seen
-//! other records first, is no proof. Called by the map stage, and by replays.
+//! The search depends on the records and the plugins only: a replay counts if the same step fails in the same way as it
+//! did in the attempt, and with that record alone. A timeout of a busy machine is no proof, nor is the failure of a
+//! mapper that has to see other records first. Called by the map stage, and by replays.
 
 use std::{ops::Range, time::Instant};
 
@@ -22,14 +22,14 @@ use crate::{
     reject::Reject,
 };
 
-/// The search for the poison records of a shard whose chain failed.
+/// The search for the poison records of a shard whose chain of mappers failed.
 pub struct Search<'a> {
     context: &'a RunContext,
     task: u32,
-    /// What instances are told.
+    /// The task that replayed instances are opened for.
     replayed: Task,
     shard: u32,
-    /// What is set aside already.
+    /// The poison records that are set aside already.
     known: &'a Found,
     /// The step that failed.
     step: &'a Step,
@@ -39,19 +39,20 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Begins to search a shard whose chain said `error` when it was not given the records that are `known`. Call with a
-    /// worker: waits for plugins for about `limits.timeout` of the step that failed at most, or some times its
-    /// `batch_timeout`.
+    /// Begins to search a shard whose chain failed with `error`, although it was not given the `known` poison records.
+    /// The caller must hold a worker. The search runs plugins for about `limits.timeout` of the failed step at most, or
+    /// for a few times its `batch_timeout`.
     ///
     /// # Errors
-    /// What the chain said, when it was no step of the chain that failed, or that step fails without any record, too;
-    /// what keeps an instance from being made.
+    /// Returns `error` when it is not a failure of a mapper, or when that mapper fails without any record, too. Fails
+    /// also when an instance cannot be made.
     pub fn new(context: &'a RunContext, task: &Task, shard: u32, known: &'a Found, error: Error) -> Result<Self> {
         let Some(failure) = error.cause::<Failure>().cloned() else { return Err(error) };
         let Some(step) = context.pipeline.maps.iter().find(|step| step.plugin.name == failure.step) else {
             return Err(error);
         };
-        // Would another try fail, too? That is the question, so it is what they are told. What they say was said before.
+        // The search asks whether another attempt would fail, too, so instances are given the number of the next
+        // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
         let replayed = Task { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
         let (task, started) = (task.task, Instant::now());
         let search = Self { context, task, replayed, shard, known, step, error, failure, started };
@@ -62,20 +63,21 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Returns whether a fresh chain fails on a batch, too.
+    /// Returns whether a fresh chain fails on a whole batch in the same way.
     ///
     /// # Errors
-    /// What keeps an instance from being made.
+    /// Fails when an instance cannot be made.
     pub fn fails(&self, records: &Records) -> Result<bool> {
         let rows = records.rows().num_rows();
         Ok(self.replay(records, 0..rows, rows)?.is_some_and(|(_, error)| self.like(&error).is_some()))
     }
 
-    /// Finds poison records in a batch, and returns whether there are any: then the shard can be mapped without them.
+    /// Finds poison records in a batch, and returns whether there are any. If so, the shard can be mapped again without
+    /// them.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), with the record, when the shard has more of them than
-    /// `max_rejects` allows for; what keeps an instance from being made.
+    /// [`ErrorKind::Input`](crate::error::ErrorKind::Input), with the record, when the shard has more poison records
+    /// than `max_rejects` allows; fails also when an instance cannot be made.
     pub fn in_batch(&self, records: &Records) -> Result<bool> {
         let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;
         let allowed = self.step.max_rejects.saturating_sub(known);
@@ -95,27 +97,27 @@ impl<'a> Search<'a> {
         Ok(any)
     }
 
-    /// Returns whether the search has taken as long as it may.
+    /// Returns whether the search has used up its time.
     pub fn is_over(&self) -> bool {
         self.started.elapsed() >= self.step.plugin.limits.timeout
     }
 
-    /// Ends a search that found nothing: it is a failure of the attempt.
+    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found.
     pub fn vain(self) -> Error {
-        self.error.context("no record makes it fail by itself")
+        self.error.context("no single record makes the mapper fail")
     }
 
     fn too_many(&self, reject: &Reject, failure: &Failure) -> Error {
         let Step { plugin: PluginSettings { name, .. }, max_rejects, .. } = self.step;
         let (record, place) = (reject.shown_record(), reject.place().unwrap_or_default());
         Error::input(failure).context(format!(
-            "{record} ({place}) makes `{name}` fail each time, and its `max_rejects` lets it set aside no more (limit \
+            "{record} ({place}) makes `{name}` fail each time, and its `max_rejects` allows no further reject (limit \
              {max_rejects})"
         ))
     }
 
-    /// Returns up to `most` poison records of a batch; not all, when it takes too long: the next try of the shard comes
-    /// upon the others.
+    /// Returns up to `most` poison records of a batch. May return fewer when the search takes too long; the shard then
+    /// fails on one of the others when it is mapped again, which begins the next search.
     fn find(&self, records: &Records, most: usize) -> Result<Found> {
         let (mut next, mut found, mut late) = (0, Found::new(), None);
         let enough = |found: &Found| found.len() >= most || self.is_over();
@@ -141,7 +143,7 @@ impl<'a> Search<'a> {
         Ok(found)
     }
 
-    /// Finds the rows that make a chain fail alone, by halves.
+    /// Adds to `found` the rows that each make a chain fail alone, by searching in halves.
     fn alone(
         &self,
         records: &Records,
@@ -163,8 +165,8 @@ impl<'a> Search<'a> {
         self.alone(records, middle..rows.end, found, enough)
     }
 
-    /// Returns a record that makes the first mapper fail only after those before it in the batch, if it does so again.
-    /// A later mapper does not say which record it was at.
+    /// Returns the record of `row` if it makes the first mapper fail again, after the records before it in the batch.
+    /// Returns `None` when a later mapper failed: it does not tell which record it was processing.
     fn late(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
         if self.context.pipeline.maps.first().is_none_or(|first| first.plugin.name != self.step.plugin.name) {
             return Ok(None);
@@ -172,13 +174,13 @@ impl<'a> Search<'a> {
         let failed = self.replay(records, 0..row + 1, 1)?.filter(|(failed, _)| *failed == row);
         let failure = failed.and_then(|(_, error)| self.like(&error));
         Ok(failure.map(|mut failure| {
-            failure.what.push_str("\nonly when it is given the records before it in its batch, too");
+            failure.what.push_str("\nonly when the records before this one in its batch are processed first");
             (records.number(row), failure)
         }))
     }
 
-    /// Gives a fresh chain these rows, so many at a time, and returns the first of those it fails on, or the last one
-    /// when it fails at the end, and how.
+    /// Gives these rows to a fresh chain, `at_a_time` in each call. If a call fails, returns the first row of that call
+    /// and the error; if the chain fails at its end, returns the last row and the error.
     fn replay(&self, records: &Records, rows: Range<usize>, at_a_time: usize) -> Result<Option<(usize, Error)>> {
         let mut chain = self.open()?;
         for row in rows.clone().step_by(at_a_time.max(1)) {
@@ -190,12 +192,12 @@ impl<'a> Search<'a> {
         Ok(chain.finish().err().map(|error| (rows.end.saturating_sub(1), error)))
     }
 
-    /// Opens a chain whose output goes nowhere.
+    /// Opens a chain whose output is discarded.
     fn open(&self) -> Result<Chain> {
         Chain::open(&self.context.steps, &self.replayed, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
     }
 
-    /// Returns the failure that an error tells of, if it is like that of the shard.
+    /// Returns the plugin failure that caused an error, if it is like the failure of the shard.
     fn like(&self, error: &Error) -> Option<Failure> {
         error.cause::<Failure>().filter(|failure| failure.is_like(&self.failure)).cloned()
     }

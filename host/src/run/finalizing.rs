@@ -1,7 +1,7 @@
-//! The end of a run: its result is published, and it is complete.
+//! The end of a run: its result is published, and the run is marked complete.
 //!
-//! Owns what happens after the last task: publishing, the manifest, and what is left behind by then. Called by the run,
-//! as its last stage, and when a run that is complete is asked for again.
+//! Owns what happens after the last task: publishing the result, writing the manifest, and deleting leftovers. Called
+//! by the run as its last stage, and when a complete run is started again.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Run {
-    /// Publishes the parts the commits name, then says the run is complete.
+    /// Publishes the parts that the commits name, then marks the run complete.
     pub(super) async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
         let context = &self.context;
         let started = self.start(Stage::Finalize, 1, 0);
@@ -38,7 +38,7 @@ impl Run {
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
         self.see_off_attempts().await;
-        // Before the run is complete: whoever is killed here leaves it to the next one.
+        // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
         self.sweep().await;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
         fail_point::reach("finalize.done");
@@ -52,16 +52,16 @@ impl Run {
         Identity { pipeline: pipeline.name.clone(), run_id: run_id.clone(), result, partitions: pipeline.partitions() }
     }
 
-    /// Waits for attempts that were overtaken and are past their last call of a plugin: what they find at their commit
-    /// is part of what happened, and what they write is swept. The result is published by now, so nobody waits for
-    /// longer than `run.grace`.
+    /// Waits for overtaken attempts that are past their last call of a plugin and continue to their commit. What they
+    /// find out at their commit belongs in the events, and what they write has to be swept. The result is already
+    /// published, so the wait ends after `run.grace` at the latest, or when the run is cancelled.
     async fn see_off_attempts(&self) {
         let at_rest = self.options.cancel.run_until_cancelled(self.context.at_rest());
         _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
     }
 
-    /// Deletes what attempts that lost left in the sink, and what killed processes left on local disk: all that attempts
-    /// did, now that every task is committed; of the rest, what was left before this process began.
+    /// Deletes what losing attempts left in the sink, and what killed processes left on local disk. Every task is
+    /// committed by now, so all leftovers of attempts go; of other leftovers, only those older than this process.
     async fn sweep(&self) {
         let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
         sink::delete_leftovers(sink, sink_layout).await;
@@ -74,8 +74,8 @@ impl Run {
         sink.sweep(LATEST, self.started_at).await;
     }
 
-    /// Checks that nobody has deleted the run meanwhile, and with it parts that were given their final names. Whoever
-    /// does begins with the plan.
+    /// Checks that the run has not been deleted meanwhile, and with it parts that already had their final names.
+    /// Deleting a run begins with its plan, so the plan tells.
     async fn check_not_deleted(&self) -> Result<()> {
         let RunContext { run_store, layout, run_id, .. } = &*self.context;
         if run_store.exists(&layout.plan()).await? {
@@ -84,7 +84,7 @@ impl Run {
         Err(Error::input(format!("run `{run_id}` was deleted while it was under way: start another run (`--new`)")))
     }
 
-    /// Takes back the commits of parts that are gone from the sink, so that their tasks are run again.
+    /// Takes back the commits whose parts are gone from the sink, so that their tasks are run again.
     pub(super) async fn take_back_parts(&self, gone: &[PublishedPart]) -> Result<()> {
         let RunContext { run_store, layout, pipeline, .. } = &*self.context;
         let (stage, what) = match &pipeline.reduce {
@@ -101,18 +101,19 @@ impl Run {
         Ok(())
     }
 
-    /// Looks at a run that was complete before: says what has changed since it was planned, so that nobody takes its
-    /// result for that of what is there now, and deletes what a process left that was killed at its very end.
+    /// Handles a run that was complete before. Warns about changes since it was planned, so that its result is not
+    /// mistaken for a result of the present pipeline, and deletes the leftovers of a process that was killed just
+    /// before its end.
     pub(super) async fn look_back(&self) {
         let RunContext { run_store, layout, pipeline, steps, .. } = &*self.context;
         run_store.sweep(layout.root(), self.started_at).await;
-        // A plan of another version is none to compare with.
+        // A plan of another version cannot be read, so there is nothing to compare with.
         let Ok(Some(planned)) = Planned::load(run_store, layout).await else { return };
         let changed = resume::changed(&planned.plan.recipe, &steps.recipe(pipeline));
         if !changed.is_empty() {
             let message = format!(
                 "this run was complete before, and what it was planned with has changed since: {}; start another run \
-                 (`--new`) for a result of that",
+                 (`--new`) to get a result with the changes",
                 changed.join(", ")
             );
             self.emit(Event::Warning { message });

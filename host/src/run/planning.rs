@@ -1,6 +1,6 @@
-//! The plan of a run: taken up, or made.
+//! The first stage of a run: loads the run's plan, or makes one.
 //!
-//! Owns what is checked before a run goes by its plan. Called by the run, as its first stage.
+//! Owns what is checked before a run follows its plan. Called by the run.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -22,11 +22,12 @@ use crate::{
     store::{Creates, Listed},
 };
 
-/// How many runs are looked at to find one to point out; every start waits for it.
+/// The most runs that are looked at to find an unfinished one to point out. Every start waits for this search.
 const HINT_RUNS_MAX: usize = 16;
 
 impl Run {
-    /// Takes up the run's plan, or makes one: lists the source, divides it, and freezes what will be done.
+    /// Loads the run's plan, or makes one: lists the source, splits it into shards, and freezes the plan. Checks that
+    /// the plan fits the pipeline and the source as they are now.
     pub(super) async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
         let listed = list_source(&context.pipeline, &context.source);
@@ -40,7 +41,7 @@ impl Run {
             Some(planned) => planned,
             None => self.make_plan(&recipe, &objects).await?,
         };
-        // Of a new plan too: it may be another process's, which was faster.
+        // Check a plan that was just made as well: it may be that of another process, which was faster.
         resume::check_unchanged(&planned, &recipe, &objects).await?;
         self.emit(Event::Planned {
             objects: planned.plan.objects,
@@ -64,28 +65,29 @@ impl Run {
         self.freeze(recipe.clone(), Arc::clone(objects), listing).await
     }
 
-    /// Checks that the sink has no result of this id, when the run has no plan yet: what another plan made, of a run
-    /// store that was deleted, would lie among the parts of this one.
+    /// Checks that the sink has no result of this run id, given that the run has no plan yet. Such a result was made by
+    /// another plan whose run store was deleted; its parts would lie among the parts of this run.
     async fn check_no_result(&self) -> Result<()> {
         let RunContext { sink, sink_layout, run_store, layout, run_id, .. } = &*self.context;
         let attempts = format!("{}/", sink_layout.attempts());
         let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
         let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await;
-        // A sink that may be written and not listed is as good: the manifest names the parts.
+        // A sink that can be written but not listed is good enough: the manifest names the parts.
         let Ok(Some(Listed { key, .. })) = found else { return Ok(()) };
-        // Another process may have planned and published the run meanwhile.
+        // Another process may have planned and published the run meanwhile; then the result belongs to this run.
         if run_store.exists(&layout.plan()).await? {
             return Ok(());
         }
         Err(Error::config(format!(
-            "`{}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, or delete \
-             `{}`",
+            "`{}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, or \
+             delete `{}`",
             sink.locate(&key),
             sink.locate(sink_layout.root())
         )))
     }
 
-    /// Finds out what would keep the run from ending well, and what the run store cannot promise.
+    /// Checks at the start that the sink can be written, and whether the run store can keep apart several processes
+    /// that work on the run. If it cannot, that is a warning, or an error if `run.shared` is set.
     async fn probe(&self) -> Result<()> {
         let context = &self.context;
         context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
@@ -97,19 +99,20 @@ impl Run {
         let what = format!("run store `{}` {lost}", context.run_store.name());
         if context.pipeline.run.shared {
             return Err(Error::config(format!(
-                "{what}, so it cannot keep several processes on one run apart, as `run.shared` asks for: use another \
+                "{what}, so it cannot keep apart several processes on one run, as `run.shared` asks for: use another \
                  store, or one process at a time and `run.shared = false`"
             )));
         }
         let message = format!(
-            "{what}: two processes on this run at the same time would not notice each other, so let there be one \
+            "{what}: two processes on this run at the same time would not notice each other, so start only one \
              (`run.shared = true` refuses such a store)"
         );
         self.emit(Event::Warning { message });
         Ok(())
     }
 
-    /// Says so when the operator may have meant to finish a run instead of starting one.
+    /// Warns when there is an unfinished run with the same plan, since the operator may have meant to finish that run
+    /// instead of starting another one. Does nothing when the operator has said which run is meant.
     async fn point_out_unfinished(&self, recipe: &Recipe, listing: &str) -> Result<()> {
         if self.options.start != Start::Default {
             return Ok(());
@@ -121,7 +124,7 @@ impl Run {
         if let Some(Unfinished { run_id, .. }) = same {
             let message = format!(
                 "run {run_id} has the same plan and is not complete: `--resume` finishes it, unless another process \
-                 is at it (this is a new run; `--new` says that it is meant)"
+                 is working on it (this is a new run; `--new` starts one without this warning)"
             );
             self.emit(Event::Warning { message });
         }
@@ -141,7 +144,7 @@ impl Run {
         Ok(planned)
     }
 
-    /// Plans to complete another run, by the shards of its plan.
+    /// Freezes the plan of a redrive that completes another run, with the shards of that run's plan.
     async fn freeze_redrive(&self, run_id: &str, base: &Planned, recipe: Recipe, now: &[Object]) -> Result<Planned> {
         let context = &self.context;
         let emits = context.steps.shuffled().to_string();
@@ -157,7 +160,7 @@ impl Run {
         Planned::freeze(&context.run_store, &context.layout, plan).await
     }
 
-    /// Divides the source.
+    /// Splits the source into shards, as the only task of the split stage.
     async fn split(&self, objects: Arc<Vec<Object>>) -> Result<SplitSource> {
         let retry = match &self.context.pipeline.split {
             Split::Plugin(step) => step.retry.clone(),

@@ -1,30 +1,31 @@
-//! What is usual among the attempts of a stage, and so what is far slower.
+//! The usual duration of a stage's attempts, from which follows when an attempt is far slower than the others.
 
 use std::time::Duration;
 
-/// How many attempts must have ended to tell what is usual.
+/// Number of attempts that must have succeeded before the usual duration is known.
 const ENDED_MIN: usize = 3;
 
-/// How many times as long as half of the others take is far slower.
+/// An attempt that takes this many times the median duration of the others is far slower.
 const TIMES_MEDIAN: u32 = 3;
 
-/// What is never too long: a second attempt costs about as much.
+/// An attempt shorter than this is never far slower: a second attempt would cost about as much.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 
-/// How long those attempts took that have succeeded, in order.
+/// The durations of the attempts that have succeeded, sorted.
 #[derive(Default)]
 pub(super) struct Peers {
     durations: Vec<Duration>,
 }
 
 impl Peers {
-    /// Adds an attempt.
+    /// Adds the duration of an attempt that has succeeded.
     pub(super) fn add(&mut self, duration: Duration) {
         let place = self.durations.partition_point(|other| *other <= duration);
         self.durations.insert(place, duration);
     }
 
-    /// Returns how long an attempt may take before it is far slower than the others; `None` as long as nobody can tell.
+    /// Returns how long an attempt may take before it is far slower than the others; `None` when too few have succeeded
+    /// to tell.
     pub(super) fn patience(&self) -> Option<Duration> {
         let median = self.durations.get(self.durations.len() / 2).filter(|_| self.durations.len() >= ENDED_MIN)?;
         Some(median.saturating_mul(TIMES_MEDIAN).max(PATIENCE_MIN))

@@ -1,7 +1,7 @@
 //! The attempts under way in a stage, by task.
 //!
-//! Owns which attempts a task has had, what becomes of one that fails, and which of two counts. When another task
-//! starts, and what a task that failed means for the stage, is the parent's.
+//! Owns which attempts a task has had, whether a failed attempt is retried, and which of two attempts counts. The
+//! parent module decides when another task starts, and what a failed task means for the stage.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ pub(super) struct UnderWay<'a, A, T> {
     peers: Peers,
 }
 
-/// An attempt that has ended by itself.
+/// An attempt that has ended without being dropped.
 pub(super) struct Ended<T> {
     task: u32,
     number: u32,
@@ -36,13 +36,13 @@ pub(super) struct Ended<T> {
 /// A task under way.
 #[derive(Default)]
 struct Task {
-    /// How many attempts it has had.
+    /// Number of attempts that were started.
     started: u32,
-    /// How many of them have failed.
+    /// Number of attempts that have failed.
     failed: u32,
-    /// Whether one of them was started while another was under way.
+    /// Whether an attempt was started while another was under way.
     speculated: bool,
-    /// Those under way: one, which may wait for its time to begin, or two.
+    /// The attempts under way: one, which may be a retry that still waits to begin, or two.
     attempts: Vec<Attempt>,
 }
 
@@ -58,18 +58,18 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
     A: Fn(u32, u32) -> F + Send + Sync + 'static,
 {
-    /// None, of tasks whose attempts `attempt(task, number)` makes.
+    /// Creates an empty set of attempts. `attempt(task, number)` returns the future of an attempt.
     pub(super) fn new(scheduler: &'a Scheduler, attempt: A) -> Self {
         let (attempts, tasks) = (JoinSet::new(), BTreeMap::new());
         Self { scheduler, attempt: Arc::new(attempt), attempts, tasks, peers: Peers::default() }
     }
 
-    /// Returns how many slots are taken.
+    /// Returns the number of slots in use.
     pub(super) fn slots(&self) -> usize {
         self.attempts.len()
     }
 
-    /// Starts the next attempt at a task, after a wait.
+    /// Starts the next attempt at a task, which takes a slot now and begins after `wait`.
     pub(super) fn start(&mut self, task: u32, wait: Duration) {
         let of = self.tasks.entry(task).or_default();
         of.started += 1;
@@ -86,8 +86,9 @@ where
         of.attempts.push(Attempt { number, begins, work });
     }
 
-    /// Returns the task whose attempt is the first to be far slower than its peers, and when it will be. A task is
-    /// returned until it has had a second attempt beside its first.
+    /// Returns the task that will be far slower than its peers first, and the time from which on it is. Tasks that have
+    /// already had two attempts at the same time are not considered. Returns `None` when there is no such task, or
+    /// attempts are not speculative.
     pub(super) fn straggler(&self) -> Option<(u32, Instant)> {
         if !self.scheduler.speculative {
             return None;
@@ -98,17 +99,18 @@ where
         begins.min_by_key(|(_, due)| *due)
     }
 
-    /// Waits until an attempt has ended, for [`UnderWay::settle`]; `None` when there is none.
+    /// Waits until an attempt has ended, and returns what [`UnderWay::settle`] takes; `None` when no attempt is under
+    /// way.
     pub(super) async fn ended(&mut self) -> Option<Result<Ended<T>, JoinError>> {
         self.attempts.join_next().await
     }
 
-    /// Takes in that an attempt has ended. Returns its task and the result, if that has now ended, too: it has
-    /// succeeded, and any other attempt at it is dropped; or it has failed, no other attempt is under way, and there
-    /// will be none.
+    /// Records that an attempt has ended. Returns the task and its result if the task has ended with it: either the
+    /// attempt succeeded, and any other attempt at the task is dropped; or it failed, and there is neither another
+    /// attempt under way nor a retry.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::error::ErrorKind::Internal) when it panicked.
+    /// [`ErrorKind::Internal`](crate::error::ErrorKind::Internal) when the attempt panicked.
     pub(super) fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Result<Option<(u32, Result<T>)>> {
         let Ended { task, number, result } = match ended {
             Ok(ended) => ended,
@@ -118,7 +120,7 @@ where
                 return Err(Error::internal(format!("a {stage} task panicked: {error}")));
             }
         };
-        // Another attempt may have been faster by no more than a moment.
+        // Another attempt may have succeeded a moment before, and this one ended before it was dropped.
         let Some(of) = self.tasks.remove(&task) else { return Ok(None) };
         Ok(match result {
             Ok(result) => {
@@ -144,7 +146,8 @@ where
         }
     }
 
-    /// Returns the error, if it is the task's last.
+    /// Handles a failed attempt: reports it, and starts a retry if there is one. Returns the error if the task has
+    /// failed with it.
     fn failed(&mut self, task: u32, number: u32, mut of: Task, error: Error) -> Option<Error> {
         let Scheduler { retry, cancel, stage, events, .. } = self.scheduler;
         of.failed += 1;
@@ -171,7 +174,8 @@ where
         None
     }
 
-    /// Lets what has begun end, and hands what tasks end with to `done`.
+    /// Lets the attempts that have begun end, and passes the results of their tasks to `done`. Retries that still wait
+    /// to begin are dropped.
     pub(super) async fn finish(mut self, mut done: impl FnMut(u32, Result<T>)) {
         let now = Instant::now();
         let waiting = self.tasks.values().flat_map(|of| &of.attempts).filter(|attempt| attempt.begins > now);

@@ -1,7 +1,7 @@
-//! Trials: one step run on records in memory, in the real sandbox, with everything it did collected.
+//! Trials: run one step on records in memory, in the real sandbox, and collect everything it does.
 //!
-//! Owns how a step is run without a pipeline around it. Decoding, grouping, limits and the plugin's world are those of a
-//! run; nothing is written to a store. Called by `try`, `laws` and `diff`.
+//! Owns how a step is run without a pipeline around it. Decoding, grouping, limits and the plugin's world are those of
+//! a run; nothing is written to a store. Called by `try`, `laws` and `diff`.
 
 mod sample;
 mod shuffle;
@@ -30,30 +30,31 @@ use crate::{
     shuffle::SortedGroups,
 };
 
-/// The most bytes a step may emit in a trial, since all of it is held in memory.
+/// The most bytes that a step may emit in a trial, since all of them are held in memory.
 const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 
-/// What a step did with its input.
+/// Everything that a step did with its input.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// What the rows look like.
+    /// The schema of the emitted rows.
     pub schema: Schema,
-    /// What it emitted, in order.
+    /// The emitted rows, in order.
     pub rows: RecordBatch,
-    /// What it set aside, in order.
+    /// The records that the step set aside, in order.
     pub rejects: Vec<Reject>,
-    /// How many records or rows it was given.
+    /// Number of records or rows that the step was given.
     pub records_in: u64,
-    /// What it counted.
+    /// The step's counters, by name.
     pub counters: BTreeMap<String, i64>,
-    /// What it used.
+    /// The time and memory that the step used.
     pub usage: Usage,
 }
 
-/// Loads a plugin as the step it implements.
+/// Loads a plugin as the kind of step that it implements.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when the file is no plugin, or `config` is no JSON object.
+/// [`ErrorKind::Config`] when the file is not a plugin, or `config` is not a JSON object; fails otherwise as
+/// [`load_step`] does.
 pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
     let interface = plugin::inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
@@ -72,7 +73,8 @@ pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Re
 /// Loads the plugin of a step for trials.
 ///
 /// # Errors
-/// As [`Engine::load`]; [`ErrorKind::Config`] when the plugin says that it takes another configuration.
+/// Fails as [`Engine::load`] does; [`ErrorKind::Config`] when the configuration is not one that the plugin says it
+/// takes.
 pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Interface) -> Result<Plugin> {
     settings.limits.output_bytes = settings.limits.output_bytes.min(OUTPUT_BYTES_MAX);
     let plugin = engine.load(&settings, interface)?;
@@ -80,23 +82,25 @@ pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Inter
     Ok(plugin)
 }
 
-/// Returns the task of a trial: shard or partition `number`, whose messages go to `events`.
+/// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
 pub fn task(number: u32, events: &Events) -> Task {
     let (events, stop) = (events.clone(), CancellationToken::new());
     Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
 }
 
-/// Runs a mapper on a sample, as one shard.
+/// Runs a mapper on a sample as one shard.
 ///
 /// # Errors
-/// What the plugin returned or how it failed; where one record alone makes it fail, that record is named.
+/// Says what the plugin returned or how it failed. If it fails with the same kind of error when it is given the records
+/// one by one, names the record at which it does.
 pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
     let mut under_way = None;
     map_telling(plugin, task, sample, &mut under_way).map_err(|error| {
         if under_way.is_none() {
             return error;
         }
-        // Record by record, the one that fails is known. Its messages were heard already.
+        // Map the sample once more in batches of one record, to find the record at which the mapper fails. Its messages
+        // were already emitted the first time.
         let silent = Task { events: Events::default(), ..task.clone() };
         match (map_telling(plugin, &silent, &sample.cut(1), &mut under_way), under_way) {
             (Err(again), Some(row)) if again.kind() == error.kind() => again.context(sample.place(row)),
@@ -105,7 +109,7 @@ pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
     })
 }
 
-/// Maps a sample, and tells the first record of the batch under way.
+/// Maps a sample. During each batch, sets `under_way` to the batch's first record, so that it is known after a failure.
 fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
     let (emitted, emit) = collector();
     let mut mapper = plugin.map(task, &sample.schema, emit)?;
@@ -131,7 +135,7 @@ fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Op
 /// Runs a reducer on rows of the schema `input`, grouped by key, as one partition.
 ///
 /// # Errors
-/// What the plugin returned or how it failed.
+/// Says what the plugin returned or how it failed, and at which rows.
 pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
     let (emitted, emit) = collector();
     let mut reducer = plugin.reduce(task, input, emit)?;
@@ -148,7 +152,7 @@ pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGrou
     Ok(Trial { schema, rows, rejects: Vec::new(), records_in, counters, usage })
 }
 
-/// Returns a place for batches, and what puts them there.
+/// Returns an empty list of batches, and the callback that adds to it.
 fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
     let batches = Shared::new(Vec::new());
     let receiver = batches.clone();
@@ -159,7 +163,7 @@ fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
     (batches, Box::new(emit))
 }
 
-/// Returns batches as one.
+/// Concatenates batches into one.
 fn together(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch> {
     let rows = concat_batches(&schema.fields, batches);
     rows.map_err(|error| Error::input(format!("the rows do not fit into one batch of less than 2 GiB: {error}")))

@@ -15,42 +15,42 @@ use crate::{
     source::{Chunk, Compression, Decoder, SourceBatch},
 };
 
-/// How much is read at a time.
+/// The number of bytes that one read asks for.
 const READ_BYTES: usize = 512 << 10;
 
 /// Some records, cut into batches.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What the records look like.
+    /// The schema of the records.
     pub schema: Schema,
     /// The records.
     pub rows: RecordBatch,
-    /// The malformed records that are not among them.
+    /// The rejects of malformed records, which are not in `rows`.
     pub rejects: Vec<Reject>,
-    /// Whether there are more records where these came from.
+    /// Whether the input had more records than the sample took.
     pub more: bool,
-    /// The row after the last one of each batch.
+    /// The end of each batch: the number of the row behind its last one.
     batch_ends: Vec<usize>,
-    /// Where each record came from; empty if they do not come from the source.
+    /// Where each record came from; empty if the records do not come from the source.
     places: Vec<Place>,
 }
 
-/// Where a record came from. Displays as in messages.
+/// Where a record came from. Displays in the words of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// From the source.
+    /// A record of the source.
     Object {
         /// The object's name.
         name: Arc<str>,
-        /// Where the record starts in it, in bytes.
+        /// The offset of the record in the object, in bytes after decompression.
         offset: u64,
     },
-    /// From another step: its number, from 0.
+    /// A row that another step emitted: its number, from 0.
     Row(usize),
 }
 
 impl Place {
-    /// Says of a reject that its record is from here.
+    /// Returns the reject with this place as that of its record.
     pub(super) fn of(&self, reject: Reject) -> Reject {
         match self {
             Self::Object { name, offset } => reject.at(name, *offset),
@@ -69,20 +69,20 @@ impl fmt::Display for Place {
 }
 
 impl Sample {
-    /// Reads up to `records_max` records from `file`, called `name`, whose ending says how it is compressed. The records
+    /// Reads up to `records_max` records from a file. The ending of its name tells how it is compressed. The records
     /// are cut into batches as in a run.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when it cannot be read or decompressed, or a record is too long.
+    /// [`ErrorKind::Input`] when the file cannot be read or decompressed, or a record is too long.
     pub fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
         let start = Chunk::Start { object: name.into(), offset: 0, compression: Compression::of(name) };
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
 
-    /// Takes up to `records_max` records of a shard.
+    /// Decodes up to `records_max` records from the chunks of a shard.
     ///
     /// # Errors
-    /// What the chunks brought, and as [`Sample::read`].
+    /// Returns an error among the chunks; fails otherwise as [`Sample::read`] does.
     pub fn decode(
         chunks: impl Iterator<Item = Result<Chunk>>,
         format: &SourceFormat,
@@ -106,10 +106,10 @@ impl Sample {
         Ok(sample)
     }
 
-    /// Makes a sample of rows that are there already, in these batches.
+    /// Creates a sample of rows that are already in memory, and keeps their batches.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when they are too many.
+    /// [`ErrorKind::Input`] when the rows do not fit into one batch of less than 2 GiB.
     pub fn of_rows(schema: Schema, batches: &[RecordBatch]) -> Result<Self> {
         let ends = batches.iter().scan(0, |end, batch| {
             *end += batch.num_rows();
@@ -120,11 +120,11 @@ impl Sample {
         Ok(Self { schema, rows, rejects: Vec::new(), more: false, batch_ends, places: Vec::new() })
     }
 
-    /// Makes the first `key_fields` fields the key, and the fields without a null such as hold none: what a mapper would
-    /// declare that emits these rows.
+    /// Returns the sample with the schema that a mapper that emits these rows would declare: the first `key_fields`
+    /// fields are the key, and only fields that have nulls are nullable.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when there are not that many.
+    /// [`ErrorKind::Config`] when there are fewer than `key_fields` fields.
     pub fn keyed(mut self, key_fields: usize) -> Result<Self> {
         let fields = self.schema.fields.fields().iter().zip(self.rows.columns());
         let declared = fields.map(|(field, column)| field.as_ref().clone().with_nullable(column.null_count() > 0));
@@ -134,17 +134,17 @@ impl Sample {
         Ok(self)
     }
 
-    /// Returns how many records there are.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.rows.num_rows()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the sample has no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns where a record came from.
+    /// Returns where the record of a row came from.
     pub fn place(&self, row: usize) -> Place {
         self.places.get(row).cloned().unwrap_or(Place::Row(row))
     }
@@ -155,14 +155,14 @@ impl Sample {
         starts.zip(&self.batch_ends).map(|(start, end)| self.rows.slice(start, end - start))
     }
 
-    /// Returns the same records in batches of at most `batch_rows`.
+    /// Returns the same records in batches of at most `batch_rows` rows.
     #[must_use]
     pub fn cut(&self, batch_rows: usize) -> Self {
         let batch_ends = (1..=self.len()).filter(|end| end.is_multiple_of(batch_rows) || *end == self.len()).collect();
         Self { batch_ends, ..self.clone() }
     }
 
-    /// Returns the records of these rows, in one batch.
+    /// Returns the records of a range of rows, in one batch.
     #[must_use]
     pub fn slice(&self, rows: Range<usize>) -> Self {
         Self {
@@ -175,10 +175,10 @@ impl Sample {
         }
     }
 
-    /// Returns the records of these rows, in this order, in one batch.
+    /// Returns the records of the given rows, in the given order, in one batch.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when there is no such row.
+    /// [`ErrorKind::Internal`] when a row does not exist.
     pub fn take(&self, rows: &[usize]) -> Result<Self> {
         let indices: UInt64Array = rows.iter().map(|row| *row as u64).collect::<Vec<_>>().into();
         let taken = take_record_batch(&self.rows, &indices).or_kind(ErrorKind::Internal, || "cannot take rows")?;
@@ -192,7 +192,7 @@ fn place(batch: &SourceBatch, row: usize) -> Place {
     Place::Object { name: origin.object.into(), offset: origin.offset }
 }
 
-/// Returns what a file holds, piece by piece; ends after an error.
+/// Returns the content of a file in chunks. Ends after an error.
 fn chunks(name: &str, mut file: impl Read) -> impl Iterator<Item = Result<Chunk>> {
     let (name, mut done) = (name.to_owned(), false);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The shuffle of a trial: the same code as in a run, with run files in memory.
+//! The shuffle of a trial: the same code as in a run, with shuffle files in memory.
 
 use bytes::Bytes;
 
@@ -12,15 +12,16 @@ use crate::{
 
 use arrow_array::RecordBatch;
 
-/// What is sorted in memory, and the scratch a shuffle may use past it.
+/// The most bytes of rows that are sorted in memory; beyond it, the shuffle spills to scratch.
 const MEMORY_BYTES: u64 = 256 << 20;
+/// The most bytes of scratch that the shuffle may use.
 const SCRATCH_BYTES: u64 = 16 << 30;
 
-/// Groups rows by key, as a reducer of one partition gets them. Each shard's rows go through a combiner that `combiner`
-/// makes, if there is one.
+/// Groups rows by key, in the form in which the reducer of a single partition gets them. `shards` has the rows of each
+/// shard. They first go through a combiner if `combiner` returns one; it is called once per shard.
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::Config`] when the rows have no key; what the combiner fails with.
+/// [`crate::error::ErrorKind::Config`] when the rows have no key; fails also as the combiner does.
 pub fn group(
     schema: &Schema,
     shards: &[RecordBatch],
@@ -46,7 +47,7 @@ pub fn group(
     merge_all(runs, schema, FAN_IN, &scratch)?.collect()
 }
 
-/// Cuts grouped rows into batches of at most `batch_rows`.
+/// Cuts grouped rows into batches of at most `batch_rows` rows. A group may continue in the next batch.
 pub fn recut(groups: &[SortedGroups], batch_rows: usize) -> Vec<SortedGroups> {
     groups.iter().flat_map(|groups| recut_one(groups, batch_rows)).collect()
 }

@@ -1,4 +1,4 @@
-//! The trial of a splitter: the shards it makes of a source, checked as in a run, and kept.
+//! The trial of a splitter: collects the shards that it makes of a source, and checks them as a run does.
 
 use std::sync::Arc;
 
@@ -17,23 +17,24 @@ use crate::{
     store::Store,
 };
 
-/// What a splitter made of a source.
+/// The result of a splitter's trial.
 #[derive(Debug, Clone)]
 pub struct SplitTrial {
     /// The source's objects, sorted by name.
     pub objects: Arc<Vec<Object>>,
-    /// The shards, in order.
+    /// The shards that the splitter made, in order.
     pub shards: Vec<DraftShard>,
-    /// Says how much of the source no shard has.
+    /// A message that says how many bytes of the source are in no shard; absent when all are in shards, or the splitter
+    /// made records of its own.
     pub left_out: Option<String>,
-    /// What the splitter used.
+    /// The time and memory that the splitter used.
     pub usage: Usage,
 }
 
-/// Lets a splitter divide a source, whose records have the schema `records`. Call on the runtime.
+/// Lets a splitter divide a source whose records have the schema `records`. Must be called on the async runtime.
 ///
 /// # Errors
-/// What the source or the splitter failed with, or which of its shards is not valid.
+/// Returns the error of the source or the splitter, or says which of its shards is not valid.
 pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: SourceStore) -> Result<SplitTrial> {
     let objects = Arc::new(source.list().await?);
     blocking::run(move || {
@@ -51,7 +52,7 @@ pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: Sou
     .await?
 }
 
-/// Sees the source as a run does, and keeps what is added.
+/// A view of the source as in a run, which also keeps the shards that are added.
 struct Witness {
     view: View,
     shards: Shared<Vec<DraftShard>>,

@@ -133,7 +133,7 @@ fn a_failure_that_does_not_come_again_sets_nothing_aside() {
         let (project, ended) = commit(crime, ", until = 2");
         ended.expect_success();
         assert_eq!((project.latest()[0].1.as_str(), rejects(&project).len()), ("good\nbad\nfine\n", 0), "{crime}");
-        let named = "attempt 1 failed, trying again in 1ms: no record makes it fail by itself: ";
+        let named = "attempt 1 failed, trying again in 1ms: no single record makes the mapper fail: ";
         assert!(ended.stderr.contains(named), "{ended:#?}");
     }
 }
@@ -146,7 +146,7 @@ fn a_record_that_may_not_be_set_aside_is_named_and_ends_the_run_at_once() {
         42,
         &[
             "error: map of shard 0 failed: record `poison 3000` (`a.txt` at byte ",
-            ") makes `map` fail each time, and its `max_rejects` lets it set aside no more (limit 0): map plugin \
+            ") makes `map` fail each time, and its `max_rejects` allows no further reject (limit 0): map plugin \
              `crimes.wasm` panicked in `process` at fixtures/crimes/src/acts.rs:",
             ": tripped over `poison`\n  in panic_on_line (",
         ],
@@ -217,7 +217,7 @@ fn a_record_that_fails_only_after_others_of_its_batch_is_found() {
     let rejects = rejects(&project);
     assert_eq!((rejects.len(), &rejects[0]["record"]), (1, &"once again".into()));
     let reason = rejects[0]["reason"].as_str().expect("a reason");
-    assert!(reason.ends_with("\nonly when it is given the records before it in its batch, too"), "{reason}");
+    assert!(reason.ends_with("\nonly when the records before this one in its batch are processed first"), "{reason}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_splitter_may_leave_everything_out_but_not_silently() {
         );
         let project = Project::of(&pipeline).file("input/a.txt", "one\n");
         let ended = project.run(NONE);
-        assert!(ended.expect_success().stderr.contains("the splitter left 4 of the source's 4 bytes out"), "{ended:?}");
+        assert!(ended.expect_success().stderr.contains("the splitter left out 4 of the source's 4 bytes"), "{ended:?}");
         assert_eq!(project.latest(), [("part-00000.json".to_owned(), String::new())], "{mode}");
     }
 }
