@@ -159,8 +159,8 @@ impl Store {
         if self.is_local() { blocking::wait(work) } else { blocking::wait_on_runtime(work) }
     }
 
-    /// Tells the disk of a local store which bytes of an object will be read soon, so that the read does not wait for
-    /// the disk. Does nothing if there is no disk, or the disk cannot be told.
+    /// Advises the disk of a local store that some bytes of an object will be read soon, so that the read does not wait
+    /// for the disk. Does nothing in other stores, or if the disk takes no advice.
     pub fn advise(&self, key: &str, range: Range<u64>) {
         if let Some(directory) = &self.directory
             && let Some(length) = range.end.checked_sub(range.start).and_then(NonZeroU64::new)

@@ -55,7 +55,7 @@ const GETS_IN_FLIGHT: usize = 16;
 /// Number of chunks that may wait for the worker. Memory is bounded by [`Pace::ahead_bytes`] instead.
 const CHUNKS_WAITING: usize = 64;
 
-/// Number of bytes by which a local disk is told ahead what will be read.
+/// Number of bytes ahead of a read that a local disk is advised to fetch.
 const ADVISED_BYTES: u64 = 2 << 20;
 
 /// An item that [`fetch`] delivers.
@@ -100,8 +100,8 @@ impl fmt::Debug for Driver {
 
 /// Starts to fetch the records of some shards in their order, each given by its slices. Must be called on the runtime.
 /// The fetch reads ahead of the consumer of the chunks by at most 16 MiB, also from one shard to the next. In a local
-/// store, chunks are read when they are taken, because passing them between threads takes longer; the disk is told
-/// ahead what will be read.
+/// store, chunks are read when they are taken, because passing them between threads takes longer; the disk is advised
+/// of the coming reads.
 ///
 /// Each shard's slices come with objects, sorted by name, that include those of the slices. A slice in which no record
 /// starts yields nothing. Each object must still be the version that was listed.
@@ -308,8 +308,7 @@ impl Read {
         })
     }
 
-    /// Returns the bytes that a disk may fetch while this range is read and worked on, without those it was told with
-    /// earlier ranges.
+    /// Returns the bytes that a disk may fetch while this range is read and worked on, without those of earlier advice.
     fn advised(&self, range: &Range<u64>) -> Range<u64> {
         let start = if range.start == self.first_byte() { range.end } else { range.start + ADVISED_BYTES };
         start..self.end.min(range.end + ADVISED_BYTES)

@@ -10,7 +10,7 @@ use object_store::{
 
 use super::Store;
 
-/// What happens to a put.
+/// Effect on a put.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Puts {
     /// The put fails, and listings fail too.

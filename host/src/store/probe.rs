@@ -11,7 +11,7 @@ use crate::{
     event::unix_ms,
 };
 
-/// What a store does when it is to create an object that exists.
+/// Behaviour of a store that is asked to create an object that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creates {
     /// Refuses, as it should: of several processes, one creates the object.
