@@ -42,7 +42,7 @@ impl Pace {
 }
 
 /// Minimum and maximum length in bytes of the first read behind a slice's end, for the rest of its last record. Each
-/// further read is twice as long.
+/// further read is twice as long, up to [`Pace::get_bytes`].
 const TAIL_BYTES: (u64, u64) = (4 << 10, 64 << 10);
 
 /// Maximum number of bytes that may be requested or waiting for the worker, in any store.
