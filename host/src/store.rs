@@ -1,8 +1,8 @@
 //! Object stores: one handle over local disk, memory, S3, Google Cloud Storage and Azure.
 //!
-//! Owns how a store is opened, what each operation promises, and how a store's errors are classed: wrong credentials
-//! are the operator's to fix, a store that does not answer is tried again. Does not know what any key means: that is
-//! `layout`. Plan, commit, shuffle, source and sink do all their I/O through [`Store`].
+//! Owns how a store is opened, what each operation promises, and the classing of a store's errors: wrong credentials
+//! are for the operator to fix, a store that does not answer is tried again. Does not know what a key means; `layout`
+//! does. Plan, commit, shuffle, source and sink do all their I/O through [`Store`].
 
 use std::{
     collections::BTreeMap,
@@ -48,17 +48,17 @@ pub use failure::classify_io;
 pub use location::Location;
 pub use probe::Creates;
 
-/// The size of the parts of a multipart upload; a smaller object is one put. 10,000 parts, the most S3 takes, make
-/// an object of 80 GiB.
+/// Size in bytes of the parts of a multipart upload. A smaller object is one put. S3 takes at most 10,000 parts, which
+/// make an object of about 80 GiB.
 pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 
-/// How many parts of one upload may be under way.
+/// Number of parts of one upload that may be under way.
 const UPLOAD_PARTS_IN_FLIGHT: usize = 2;
 
-/// What an upload holds in memory: the parts under way and the one that is being filled.
+/// Memory in bytes that an upload holds: the parts under way and the part being filled.
 pub const UPLOAD_BYTES: usize = (UPLOAD_PARTS_IN_FLIGHT + 1) * UPLOAD_PART_BYTES;
 
-/// How often [`Store::create`] tries when the store says that the object both exists and does not.
+/// Number of tries of [`Store::create`] when the store says both that the object exists and that it does not.
 const CREATE_TRIES: u32 = 3;
 
 /// An object store and the prefix in it that keys are relative to. Clones share the connection.
@@ -67,22 +67,22 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     prefix: Path,
     name: Arc<str>,
-    /// The directory the prefix is, in a local store.
+    /// Directory of the prefix, in a local store.
     directory: Option<Arc<LocalPath>>,
-    /// Whether the store refuses to create what is there; known after [`Store::probe_creates`].
+    /// Whether the store refuses to create an object that exists. Assumed until [`Store::probe_creates`] finds out.
     creates_once: Arc<AtomicBool>,
-    /// Counts what it is asked for.
+    /// Counts the requests to the store.
     meter: Arc<Meter>,
 }
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key, relative to the store's prefix.
+    /// Key of the object, relative to the store's prefix.
     pub key: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// What changes when the object does, where the store has such a thing.
+    /// ETag, which changes when the object does. `None` if the store has no such thing.
     pub e_tag: Option<String>,
 }
 
@@ -93,21 +93,21 @@ impl From<Listed> for Object {
     }
 }
 
-/// What tells one version of an object from another.
+/// Properties that tell one version of an object from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version<'a> {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its ETag, where the store has such a thing.
+    /// ETag, if the store has such a thing.
     pub e_tag: Option<&'a str>,
 }
 
-/// Who created an object that only one of several may create.
+/// Outcome of creating an object that only one of several callers may create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
-    /// We did: the object holds our bytes.
+    /// This caller created the object, which holds its bytes.
     Won,
-    /// Another did, with these bytes.
+    /// Another caller created the object, which holds these bytes.
     Lost(Bytes),
 }
 
@@ -115,10 +115,10 @@ impl Store {
     /// Opens the store at `location`. Does no I/O and creates nothing.
     ///
     /// Schemes: `file`, `memory`, `s3`, `s3a`, `gs`, `az`, `azure`, `adl`, `abfs`, `abfss`, and `https` for the hosts
-    /// of S3, R2 and Azure. `options` are the configuration keys of the `object_store` crate, in any case; those that
-    /// belong to another kind of store are left alone, since one set serves all stores of a pipeline. What they do
-    /// not say is taken from the environment, as `AWS_…`, `GOOGLE_…` and `AZURE_…`. `memory://NAME/` is the same
-    /// store wherever it is opened in this process.
+    /// of S3, R2 and Azure. `options` are the configuration keys of the `object_store` crate, in upper or lower case.
+    /// Keys that belong to another kind of store are ignored, because one set of options serves all stores of a
+    /// pipeline. Settings that `options` leaves out are taken from the environment, as `AWS_…`, `GOOGLE_…` and
+    /// `AZURE_…`. `memory://NAME/` is the same store everywhere in this process.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an unknown scheme or option, or a value that an option does not take.
@@ -129,25 +129,25 @@ impl Store {
         Ok(Self { directory: opened.directory.map(Into::into), ..store })
     }
 
-    /// Makes a store of any implementation; `name` is what messages call it.
+    /// Creates a store on top of any implementation. Messages call it `name`.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
         let (creates_once, meter) = (Arc::new(AtomicBool::new(true)), Arc::default());
         let inner = metered(inner, &meter);
         Self { inner, prefix, name: name.into(), directory: None, creates_once, meter }
     }
 
-    /// Returns the store as one that, on local disk, has written to the disk what it says it has: an object survives
-    /// a power cut, and so does what was written before it. Stores on a network do that anyway.
+    /// Returns a handle on the store that syncs its writes on local disk: an object that was written survives a power
+    /// cut, and so does everything written before it. Stores on a network do that anyway.
     #[must_use]
     pub fn synced(&self) -> Self {
-        // Every write is synced, even one that is worth no wait: it may be the one that makes a directory.
+        // Sync every write, even one that is not worth the wait, because it may be the one that creates a directory.
         match self.directory {
             Some(_) => Self { inner: metered(open::local(true), &self.meter), ..self.clone() },
             None => self.clone(),
         }
     }
 
-    /// Returns what was asked of this store through any of its handles.
+    /// Returns the traffic on this store through all of its handles.
     pub fn traffic(&self) -> Traffic {
         self.meter.traffic()
     }
@@ -162,13 +162,14 @@ impl Store {
         format!("{}/{key}", self.name.trim_end_matches('/'))
     }
 
-    /// Waits for something this store does. Only for threads that may wait; a local store does it right there.
+    /// Waits for an operation of this store. Must be called only on threads that may block. In a local store, the
+    /// calling thread does the operation itself.
     pub fn wait<F: Future>(&self, work: F) -> F::Output {
         if self.is_local() { blocking::wait(work) } else { blocking::wait_on_runtime(work) }
     }
 
-    /// Tells the disk of a local store which bytes of an object will be read soon, so that nobody has to wait for them
-    /// then. Where there is none, or it cannot be told, nothing happens.
+    /// Advises the disk of a local store that some bytes of an object will be read soon, so that the read does not wait
+    /// for the disk. Does nothing in other stores, or if the disk takes no advice.
     pub fn advise(&self, key: &str, range: Range<u64>) {
         if let Some(directory) = &self.directory
             && let Some(length) = range.end.checked_sub(range.start).and_then(NonZeroU64::new)
@@ -178,7 +179,8 @@ impl Store {
         }
     }
 
-    /// Returns the store one level up, and the last part of the prefix, which is a key there; `None` at the root.
+    /// Returns the store one level up, and the last part of the prefix, which is a key there. Returns `None` at the
+    /// root.
     #[must_use]
     pub fn parent(&self) -> Option<(Self, String)> {
         let key = self.prefix.filename()?.to_owned();
@@ -187,10 +189,11 @@ impl Store {
         Some((Self { prefix, directory, ..self.clone() }, key))
     }
 
-    /// Returns an object's bytes, all of them, or `None` when there is no such object.
+    /// Returns all bytes of an object, or `None` if there is no such object.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
+    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket; [`ErrorKind::Unavailable`] for errors that may
+    /// pass.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         match self.read(key, GetOptions::default()).await {
             Ok((size, bytes)) if bytes.len() as u64 == size => Ok(Some(bytes)),
@@ -200,10 +203,11 @@ impl Store {
         }
     }
 
-    /// Returns the bytes of `range`, which must lie within the object; from this version of it, if one is given.
+    /// Returns the bytes of `range`, which must lie within the object. If `version` is given, the bytes are of that
+    /// version.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when the object is gone, shorter, or another version by now, otherwise as [`Store::get`].
+    /// [`ErrorKind::Input`] when the object is gone, shorter or another version by now; otherwise as [`Store::get`].
     pub async fn get_range(&self, key: &str, range: Range<u64>, version: Option<Version<'_>>) -> Result<Bytes> {
         let changed = |how| Error::input(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
         let if_match = version.and_then(|version| version.e_tag).map(str::to_owned);
@@ -211,7 +215,8 @@ impl Store {
         let read = self.read(key, options).await;
         let size = match &read {
             Ok((size, _)) => Some(*size),
-            // Stores refuse a range beyond the end in as many ways as there are stores.
+            // Stores refuse a range beyond the end with all kinds of errors, so the size tells whether that is the
+            // cause.
             Err(_) => self.stat(key).await.ok().flatten().map(|found| found.size),
         };
         let is_other = |size| size < range.end || version.is_some_and(|version| version.size != size);
@@ -225,7 +230,7 @@ impl Store {
         }
     }
 
-    /// Returns an object's size and the bytes that were asked for.
+    /// Returns an object's size and the requested bytes.
     async fn read(&self, key: &str, options: GetOptions) -> Result<(u64, Bytes), StoreError> {
         let found = self.inner.get_opts(&self.path(key)?, options).await?;
         let size = found.meta.size;
@@ -233,10 +238,10 @@ impl Store {
     }
 
     fn cut_short(&self, key: &str) -> Error {
-        Error::new(ErrorKind::Unavailable, anyhow::anyhow!("`{key}` of `{}` was cut short on the way", self.name))
+        Error::new(ErrorKind::Unavailable, anyhow::anyhow!("`{key}` of `{}` was cut short in transit", self.name))
     }
 
-    /// Returns what a listing would say of this key, or `None` when there is no such object.
+    /// Returns the listing entry of an object, or `None` if there is no such object.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -249,7 +254,7 @@ impl Store {
         }
     }
 
-    /// Returns whether there is an object of this key.
+    /// Returns whether there is an object with this key.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -262,11 +267,11 @@ impl Store {
         self.directory.is_some()
     }
 
-    /// Returns whether the prefix is there at all. Only a local directory can be missing: elsewhere a prefix is part
-    /// of a name, and a missing bucket is an error of [`Store::list`].
+    /// Returns whether the prefix exists. Only a local directory can be missing: in other stores a prefix is part of a
+    /// name, and a missing bucket is an error of [`Store::list`].
     ///
     /// # Errors
-    /// When the directory cannot be looked at.
+    /// When the directory cannot be examined.
     pub async fn prefix_exists(&self) -> Result<bool> {
         let Some(directory) = self.directory.clone() else { return Ok(true) };
         match tokio::fs::metadata(&directory).await {
@@ -276,11 +281,12 @@ impl Store {
         }
     }
 
-    /// Writes an object in one piece, over another that may be there. Readers see the old one or the new one, whole.
-    /// When the answer is lost, the object is read back: if it is there as it should be, it was written.
+    /// Writes an object in one piece, replacing one that may exist. Readers see the old object or the new one, whole.
+    /// When the answer is lost, the object is read back: if it holds these bytes, it was written.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket, [`ErrorKind::Unavailable`] for what may pass.
+    /// [`ErrorKind::Config`] for wrong credentials or a missing bucket; [`ErrorKind::Unavailable`] for errors that may
+    /// pass.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let bytes = bytes.into();
         let put = async { self.inner.put(&self.path(key)?, bytes.clone().into()).await };
@@ -294,15 +300,15 @@ impl Store {
 
     /// Creates an object unless there is one of this key: of all who try, in any process, exactly one wins.
     ///
-    /// `bytes` must differ between those who try (an attempt's id in them is enough): when the answer to a put is
-    /// lost the object is read back, and whoever finds their own bytes has won.
+    /// `bytes` must differ between those who try (an attempt's id in them is enough): when the answer to a put is lost,
+    /// the object is read back, and the caller that finds its own bytes has won.
     ///
-    /// In a store that [`Store::probe_creates`] found unable to, looks first and then writes: one of those who try one
-    /// after another wins, of those who try at the same time several may think they did.
+    /// In a store that [`Store::probe_creates`] found unable to create, this looks first and then writes. Of callers
+    /// that try one after another, one wins; of callers that try at the same time, several may believe that they won.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the store does not offer to create and was not probed; otherwise as [`Store::put`],
-    /// and then nobody knows whether the object was created, so call again.
+    /// [`ErrorKind::Config`] when the store does not offer to create and was not probed; otherwise as [`Store::put`].
+    /// After such an error it is unknown whether the object was created, so call again.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<Created> {
         let bytes = bytes.into();
         if !self.creates_once.load(Ordering::Relaxed) {
@@ -323,7 +329,7 @@ impl Store {
             match self.get(key).await {
                 Ok(Some(found)) if found == bytes => return Ok(Created::Won),
                 Ok(Some(found)) => return Ok(Created::Lost(found)),
-                // Another's conditional put was under way, and then failed.
+                // Another caller's conditional put was under way, and then failed.
                 Ok(None) if tries < CREATE_TRIES => tries += 1,
                 Ok(None) | Err(_) => return Err(failed),
             }
@@ -338,25 +344,25 @@ impl Store {
         }
     }
 
-    /// Returns a writer for an object of any size. The object appears, whole, when the writer is shut down; a writer
+    /// Returns a writer for an object of any size. The object appears, whole, when the writer is shut down. A writer
     /// that is dropped before leaves nothing but, on some stores, an unfinished upload. Holds at most [`UPLOAD_BYTES`].
-    /// Its errors become the library's with [`classify_io`].
+    /// [`classify_io`] converts the writer's errors to the library's.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the key cannot be one.
+    /// [`ErrorKind::Config`] when `key` is not a valid key.
     pub fn upload(&self, key: &str) -> Result<BufWriter> {
         let path = self.path(key).map_err(|error| self.failed("write", key, &error))?;
         let writer = BufWriter::with_capacity(Arc::clone(&self.inner), path, UPLOAD_PART_BYTES);
         Ok(writer.with_max_concurrency(UPLOAD_PARTS_IN_FLIGHT))
     }
 
-    /// Lists all objects below `prefix` (empty for everything in this store), in no particular order.
+    /// Lists all objects below `prefix` (empty for the whole store), in no particular order.
     ///
-    /// A local file whose name ends with `#` and digits is not listed: that is how the store marks a file that is
-    /// being written.
+    /// A local file whose name ends with `#` and digits is not listed, because the store names files this way while
+    /// they are being written.
     ///
     /// # Errors
-    /// As [`Store::get`], as an item of the stream, which then ends.
+    /// As [`Store::get`]. The error is an item of the stream, which then ends.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed>> {
         let path = match self.path(prefix) {
             Ok(path) => path,
@@ -383,7 +389,7 @@ impl Store {
         Ok(keys)
     }
 
-    /// Returns the next parts of all keys below `prefix` that go on: what would be its subdirectories. Sorted.
+    /// Returns the next part of each longer key below `prefix`: the names of what would be its subdirectories. Sorted.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -396,7 +402,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Deletes an object; that it is not there is fine.
+    /// Deletes an object. A missing object is not an error.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -409,11 +415,11 @@ impl Store {
         }
     }
 
-    /// Copies an object, replacing what is there; on local disk both are then the same file. Readers see `to` whole or
-    /// not at all.
+    /// Copies an object, replacing one that may exist. On local disk, both keys then name the same file. Readers see
+    /// `to` whole or not at all.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when there is no such object; otherwise as [`Store::put`].
+    /// [`ErrorKind::Input`] when there is no object `from`; otherwise as [`Store::put`].
     pub async fn copy(&self, from: &str, to: &str) -> Result<()> {
         let copy = async { self.inner.copy(&self.path(from)?, &self.path(to)?).await };
         match copy.await {
@@ -423,12 +429,12 @@ impl Store {
         }
     }
 
-    /// Gives an object another key, replacing what is there; a rename on local disk, a copy in the store and a delete
-    /// elsewhere. Idempotent: when `from` is gone and `to` is there, it was done before. Readers see `to` whole or not
-    /// at all.
+    /// Gives an object another key, replacing one that may exist: by a rename on local disk, elsewhere by a copy in the
+    /// store and a delete. Idempotent: if `from` is gone and `to` exists, the rename was done before. Readers see `to`
+    /// whole or not at all.
     ///
     /// # Errors
-    /// As [`Store::put`]; [`ErrorKind::Unavailable`] when neither object is there.
+    /// As [`Store::put`]; [`ErrorKind::Unavailable`] when neither object exists.
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let rename = async { self.inner.rename(&self.path(from)?, &self.path(to)?).await };
         match rename.await {
@@ -438,18 +444,18 @@ impl Store {
         }
     }
 
-    /// Removes the directory that a local store keeps when the last object below `prefix` is gone; elsewhere there is
+    /// Removes the directory that a local store keeps when the last object below `prefix` is gone. Other stores keep
     /// none. A directory that is not empty, or cannot be removed, stays.
     pub async fn remove_empty_directory(&self, prefix: &str) {
         if let Some(directory) = &self.directory {
-            // Best effort by contract: an empty directory harms nobody.
+            // Best effort by contract: an empty directory does no harm.
             drop(tokio::fs::remove_dir(directory.join(prefix)).await);
         }
     }
 
-    /// Deletes what killed processes left of objects called `key`, or below it, if it was last written before `then`: on
-    /// local disk, files of objects that are not complete. Stores on a network expire uploads that nobody completes.
-    /// What cannot be deleted stays.
+    /// Deletes the files that killed processes left of incomplete objects at or below `key`, if they were last written
+    /// before `then`. Only a local disk has such files: stores on a network expire unfinished uploads. A file that
+    /// cannot be deleted stays.
     pub async fn sweep(&self, key: &str, then: SystemTime) {
         if let Some(directory) = &self.directory {
             let path = directory.join(key);
@@ -462,7 +468,8 @@ impl Store {
         Ok(Path::parse(format!("{}/{key}", self.prefix))?)
     }
 
-    /// Returns the key of an object, `None` for the prefix itself: the marker some tools write for a directory.
+    /// Returns the key of an object, or `None` for the prefix itself, an object that some tools write to mark a
+    /// directory.
     fn relative(&self, path: &Path) -> Option<String> {
         let below = path.as_ref().strip_prefix(self.prefix.as_ref())?;
         let key = below.strip_prefix('/').unwrap_or(below);
@@ -490,7 +497,7 @@ fn advise(_: &LocalPath, _: u64, _: NonZeroU64) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether an error says that there is no such object, though there is its bucket.
+/// Returns whether an error says that the object does not exist, although its bucket does.
 fn is_absent(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound { .. }) && !failure::bucket_is_missing(error)
 }

@@ -82,7 +82,7 @@ mod tests {
         pipeline.run.memory_bytes = 8192;
         let source = Stores::source(&pipeline).await.expect("opens");
         let refused = source.list().await.expect_err("100 objects take more").to_string();
-        let which = "takes more than half of `run.memory`, which is 4.0 KiB (";
+        let which = "takes more than 4.0 KiB, half of `run.memory` (";
         assert!(refused.starts_with("the listing of source `") && refused.contains(which), "{refused}");
     }
 }

@@ -1,6 +1,6 @@
-//! Collects keyed batches in memory, until they are sorted.
+//! Buffer of keyed batches in memory, until they are sorted.
 //!
-//! Owns how much is collected, and that rows are combined on the way where their keys have many.
+//! Owns how much is collected, and the decision to combine rows as they arrive while their keys have many of them.
 
 use std::{io::Write, mem};
 
@@ -24,22 +24,23 @@ use crate::{
     times::{Work, spend},
 };
 
-/// Batches are joined until they have this many bytes: many small ones would cost more in keeping than in copying.
+/// Batches are joined until they have this many bytes, because keeping many small ones would cost more than copying
+/// them.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// How many bytes are combined at once: the more rows, the fewer are left.
+/// Number of bytes that are combined at once. The more rows are combined together, the fewer are left.
 const COMBINED_BYTES: usize = 4 * 1024 * 1024;
 
-/// The same as [`CHUNK_BYTES`], of rows that are combined, and so not kept for long.
+/// Counterpart of [`CHUNK_BYTES`] for rows that are combined at once and so not kept for long.
 const COMBINED_CHUNK_BYTES: usize = 128 * 1024;
 
-/// So many rows are combined in any case.
+/// Sorted runs of at most this many rows are combined in any case.
 const COMBINED_ROWS: usize = 50_000;
 
-/// Rows are combined if their keys have at least so many rows on average: what is left is little then.
+/// Rows are combined on arrival if their keys have at least this many rows on average, because few are left then.
 const ROWS_PER_KEY_MIN: usize = 3;
 
-/// The rows collected so far.
+/// Rows that are collected until they are sorted together.
 pub(super) struct SortBuffer {
     schema: Schema,
     partitions: u32,
@@ -48,12 +49,12 @@ pub(super) struct SortBuffer {
     small_bytes: usize,
     chunks: Vec<Chunk>,
     chunk_bytes: usize,
-    /// Whether rows are combined as they come.
+    /// Whether rows are combined as they arrive.
     combines: bool,
 }
 
 impl SortBuffer {
-    /// Makes an empty buffer.
+    /// Creates an empty buffer.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when the schema has no key.
@@ -63,21 +64,22 @@ impl SortBuffer {
         Ok(Self { schema, partitions, encoder, small, small_bytes: 0, chunks, chunk_bytes: 0, combines: true })
     }
 
-    /// Returns whether there are no rows.
+    /// Returns whether the buffer has no rows.
     pub(super) fn is_empty(&self) -> bool {
         self.small.is_empty() && self.chunks.is_empty()
     }
 
-    /// Returns whether the rows, their keys and what sorting them takes have reached `memory_bytes`.
+    /// Returns whether the rows, their keys and the memory for sorting them have reached `memory_bytes`, or there are
+    /// half as many chunks as can be sorted together.
     pub(super) fn is_full(&self, memory_bytes: u64) -> bool {
-        // A push adds far fewer chunks than the second bound leaves room for.
+        // A single push adds far fewer chunks than the other half of `CHUNKS_MAX` leaves room for.
         (self.small_bytes + self.chunk_bytes) as u64 >= memory_bytes || self.chunks.len() >= CHUNKS_MAX / 2
     }
 
-    /// Adds rows, behind those already there. They may have gone through a combiner by then, if there is one.
+    /// Adds rows behind those already there. With a combiner, the rows may go through it first.
     pub(super) fn push(&mut self, batch: RecordBatch, combiner: &mut Option<NewCombiner>) -> Result<()> {
         if batch.schema_ref() != &self.schema.fields {
-            return Err(Error::internal(format!("a batch of other columns than `{}` was shuffled", self.schema)));
+            return Err(Error::internal(format!("a batch to shuffle has other columns than `{}`", self.schema)));
         }
         let bytes_max = if self.combines && combiner.is_some() { COMBINED_BYTES } else { CHUNK_BYTES };
         let bytes = RowSizes::new(&batch).total();
@@ -110,7 +112,8 @@ impl SortBuffer {
         }
     }
 
-    /// Joins neighbouring batches to chunks of at least so many bytes; larger batches are chunks as they are.
+    /// Joins neighbouring batches into chunks of at least `bytes_min` bytes; the last chunk may be smaller. A chunk has
+    /// at most [`ROWS_MAX`] rows.
     fn chunks_of(&self, batches: Vec<RecordBatch>, bytes_min: usize) -> Result<Vec<Chunk>> {
         let (mut chunks, mut small, mut bytes) = (Vec::new(), Vec::new(), 0);
         let last = batches.len().saturating_sub(1);
@@ -130,8 +133,8 @@ impl SortBuffer {
         Ok(chunks)
     }
 
-    /// Combines rows before they are added, if their keys have enough of them. Once they have not, no others are looked
-    /// at.
+    /// Adds rows, combined first if their keys have enough rows. If the keys have too few, adds the rows uncombined and
+    /// leaves all later rows uncombined too.
     fn add_combined(&mut self, chunks: Vec<Chunk>, combiner: &mut NewCombiner) -> Result<()> {
         let rows: usize = chunks.iter().map(Chunk::rows).sum();
         let groups = Groups::find(&chunks, self.partitions);
@@ -156,7 +159,7 @@ impl SortBuffer {
         self.chunks.push(chunk);
     }
 
-    /// Hands all rows to `run`, sorted, and forgets them.
+    /// Passes all rows to `run`, sorted, and empties the buffer.
     pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
         self.add_small(&mut None)?;
         self.chunk_bytes = 0;
@@ -175,7 +178,7 @@ impl SortBuffer {
     }
 }
 
-/// Returns whether combining takes less time than it saves, or hardly any. Depends on the rows alone.
+/// Returns whether combining saves more time than it takes, or takes hardly any. Depends on the rows alone.
 fn is_worth_combining(sorted: &Sorted, chunks: &[Chunk]) -> bool {
     let rows = sorted.entries().len();
     rows <= COMBINED_ROWS || rows >= sorted.keys(chunks) * COMBINED_ROWS_PER_KEY_MIN

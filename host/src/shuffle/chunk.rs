@@ -1,4 +1,4 @@
-//! Some rows with their encoded keys: what is sorted and merged.
+//! Chunks: batches with their encoded keys, which are sorted and merged.
 
 use arrow_array::RecordBatch;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::Result;
 
-/// A batch and the keys of its rows.
+/// A batch with the keys and sizes of its rows.
 pub(super) struct Chunk {
     batch: RecordBatch,
     keys: Keys,
@@ -17,7 +17,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes the keys of a batch.
+    /// Creates a chunk and encodes the keys of its rows.
     ///
     /// # Errors
     /// As [`KeyEncoder::encode`].
@@ -39,7 +39,7 @@ impl Chunk {
         &self.sizes
     }
 
-    /// Returns the most bytes a row may have.
+    /// Returns an upper bound of the size of a row in bytes.
     pub(super) fn row_max(&self) -> usize {
         self.row_max
     }

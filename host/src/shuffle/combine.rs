@@ -1,6 +1,6 @@
-//! Writes sorted batches to a run file, through the combiner if there is one.
+//! Output of sorted batches to a shuffle file, through the combiner if there is one.
 //!
-//! Owns what a combiner may return: its rows are cut into partitions again and must come in order.
+//! Owns the rules for what a combiner returns: its rows are cut into partitions again and must come in order.
 
 use std::{io::Write, mem};
 
@@ -18,11 +18,11 @@ use crate::{
     times::{Work, spend},
 };
 
-/// Combining pays where a key has at least so many rows: a plugin that returns most of what it is given takes more time
-/// than it saves.
+/// Combining pays if a key has at least this many rows on average. With fewer, the plugin returns most of what it is
+/// given and takes more time than it saves.
 pub(super) const COMBINED_ROWS_PER_KEY_MIN: usize = 2;
 
-/// One sorted run on its way into its file.
+/// Sorted rows on their way into a shuffle file.
 pub(super) struct RunOutput<W: Write> {
     file: RunFileWriter<W>,
     combining: Option<Combining>,
@@ -41,27 +41,27 @@ impl<W: Write> RunOutput<W> {
         Ok(Self { file, combining })
     }
 
-    /// Returns whether the group ends of what is pushed matter.
+    /// Returns whether there is a combiner. Only then do the group ends of pushed rows matter.
     pub(super) fn combines(&self) -> bool {
         self.combining.is_some()
     }
 
-    /// Leaves the combiner out; before anything is pushed.
+    /// Removes the combiner. Must be called before anything is pushed.
     pub(super) fn leave_uncombined(&mut self) {
         self.combining = None;
     }
 
-    /// Begins the next sorted run; not with a combiner.
+    /// Starts the next sorted run. Must not be called with a combiner.
     pub(super) fn next_run(&mut self) {
         self.file.next_run();
     }
 
-    /// Adds sorted rows of one partition as they are.
+    /// Adds sorted rows of one partition, uncombined.
     pub(super) fn copy(&mut self, partition: u32, batch: &RecordBatch) -> Result<()> {
         spend(Work::Write, || self.file.write(partition, batch))
     }
 
-    /// Adds rows of one partition, not before those already pushed.
+    /// Adds rows of one partition, which must not come before those already pushed.
     pub(super) fn push(&mut self, partition: u32, groups: &SortedGroups) -> Result<()> {
         let Some(combining) = &mut self.combining else {
             return self.copy(partition, &groups.batch);
@@ -71,7 +71,7 @@ impl<W: Write> RunOutput<W> {
         combining.write(&combined, &mut self.file)
     }
 
-    /// Completes the file.
+    /// Writes the rows the combiner still holds, and completes the file.
     pub(super) fn finish(mut self) -> Result<RunIndex> {
         if let Some(combining) = &mut self.combining {
             let combined = combining.combiner.finish()?;
@@ -82,7 +82,7 @@ impl<W: Write> RunOutput<W> {
     }
 }
 
-/// A combiner, and the rows it returned that are not written yet: slices of one partition.
+/// A combiner, and the rows it returned that are not written yet, as slices of one partition.
 struct Combining {
     combiner: Box<dyn Combiner>,
     schema: Schema,
@@ -105,7 +105,7 @@ impl Combining {
         batches.iter().try_for_each(|batch| self.write_batch(batch, file))
     }
 
-    /// Checks the order of the rows, and writes them cut by partition and size.
+    /// Checks the order of the rows, and writes them, cut by partition and size.
     fn write_batch<W: Write>(&mut self, batch: &RecordBatch, file: &mut RunFileWriter<W>) -> Result<()> {
         check_combined(batch, &self.schema)?;
         let keys = self.encoder.encode(batch)?;
@@ -140,7 +140,7 @@ impl Combining {
     }
 }
 
-/// Checks the columns of what a combiner emitted.
+/// Checks that a combiner emitted the columns it was given.
 pub(super) fn check_combined(batch: &RecordBatch, schema: &Schema) -> Result<()> {
     if batch.schema_ref() == &schema.fields {
         return Ok(());

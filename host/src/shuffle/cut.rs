@@ -3,15 +3,16 @@
 use super::{BATCH_BYTES, SortedGroups, chunk::Chunk, entry::key_of, gather::gather, sort::Sorted};
 use crate::error::Result;
 
-/// Rows are alike if the longest is at most so many times as long as the average.
+/// Rows count as alike in size if the longest is at most this many times as long as the average.
 const ALIKE: usize = 4;
 
-/// Sorted rows, of which some are cut already. Always used with the same chunks.
+/// Sorted rows, some of which are already cut into batches. Every method must be given the same chunks.
 #[derive(Default)]
 pub(super) struct Cutter {
     rows: Sorted,
     next: usize,
-    /// The length of the longest row, if rows are alike: looking up each one's would cost more than cutting it out.
+    /// Size in bytes of the longest row, if all rows are alike in size. It then counts for every row, because looking
+    /// up the size of each would cost more than cutting it out.
     alike: Option<usize>,
 }
 
@@ -23,7 +24,7 @@ impl Cutter {
         Self { rows, next: 0, alike: (longest * all <= ALIKE * bytes).then_some(longest) }
     }
 
-    /// Returns whether all rows are cut.
+    /// Returns whether all rows have been cut.
     pub(super) fn is_done(&self) -> bool {
         self.next == self.rows.entries().len()
     }
@@ -33,8 +34,8 @@ impl Cutter {
         key_of(chunks, self.rows.entries()[self.next - 1])
     }
 
-    /// Cuts the next batch, which ends where it is large enough, or at the end of its partition; `None` if there are no
-    /// more rows. Its keys do not end within it unless `group`.
+    /// Cuts the next batch and returns it with its partition, or `None` if no rows are left. A batch ends where it is
+    /// large enough, or at the end of its partition. Key ends within the batch are found only if `group` is true.
     pub(super) fn next(&mut self, chunks: &[Chunk], group: bool) -> Result<Option<(u32, SortedGroups)>> {
         let Some(&first) = self.rows.entries().get(self.next) else { return Ok(None) };
         let start = self.next;

@@ -1,7 +1,7 @@
-//! Decodes one block of a run file, whatever bytes it is given.
+//! Decoder of one block of a shuffle file, safe for any bytes.
 //!
-//! Arrow's decoder checks the values, but trusts where a message says they are and how long they get when they are
-//! decompressed. Both are checked here first, so that no block makes it panic, or allocate more than 255 times the
+//! Arrow's decoder checks the values, but it trusts the positions and the decompressed lengths that a message gives for
+//! them. This module checks both first, so no block makes Arrow's decoder panic or allocate more than 255 times the
 //! block's size.
 
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
-/// Bytes before a message: a marker, and the message's length.
+/// Number of bytes before a message: a marker and the message's length.
 const MESSAGE_START: usize = 8;
 
-/// Bytes before a compressed buffer: its decompressed length, or -1 if it is not compressed after all.
+/// Number of bytes before a compressed buffer: its decompressed length, or -1 if the buffer is stored uncompressed.
 const BUFFER_START: usize = 8;
 
-/// LZ4 makes at most this many bytes of one.
+/// Maximum number of bytes that LZ4 makes of one byte.
 const LZ4_RATIO_MAX: u64 = 255;
 
-/// Returns the batch in `block`.
+/// Decodes the batch in `block`.
 ///
 /// # Errors
-/// [`ErrorKind::Input`], saying what is wrong with the block.
+/// [`ErrorKind::Input`], which says what is wrong with the block.
 pub(crate) fn decode_block(block: &Bytes, schema: &SchemaRef) -> Result<RecordBatch> {
     let (message, body) = split_message(block)?;
     let message = root_as_message(&message).map_err(|_| Error::input("it is not an Arrow message"))?;
@@ -36,7 +36,7 @@ pub(crate) fn decode_block(block: &Bytes, schema: &SchemaRef) -> Result<RecordBa
     let (no_dictionaries, version) = (HashMap::new(), message.version());
     RecordBatchDecoder::try_new(&body, header, schema.clone(), &no_dictionaries, &version)
         .and_then(RecordBatchDecoder::read_record_batch)
-        .or_kind(ErrorKind::Input, || "its values are wrong")
+        .or_kind(ErrorKind::Input, || "its values are invalid")
 }
 
 fn split_message(block: &Bytes) -> Result<(Bytes, Bytes)> {
@@ -51,19 +51,19 @@ fn split_message(block: &Bytes) -> Result<(Bytes, Bytes)> {
     }
 }
 
-/// Checks that the message has the nodes and buffers of `schema`, and that they lie in the body.
+/// Checks that the message has the nodes and buffers of `schema`, and that the buffers lie in the body.
 fn check_buffers(header: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &SchemaRef) -> Result<()> {
     let fields = schema.fields();
     let nodes = header.nodes().filter(|nodes| nodes.len() == fields.len());
-    let nodes = nodes.ok_or_else(|| Error::input("it has other columns"))?;
+    let nodes = nodes.ok_or_else(|| Error::input("its columns are not those of the schema"))?;
     if !nodes.iter().all(|node| is_sound(node, header.length())) {
         return Err(Error::input("its columns differ in length"));
     }
     let widths: Vec<usize> = fields.iter().flat_map(|field| buffer_widths(field.data_type())).copied().collect();
     let buffers = header.buffers().filter(|buffers| buffers.len() == widths.len());
-    let buffers = buffers.ok_or_else(|| Error::input("it has other buffers"))?;
+    let buffers = buffers.ok_or_else(|| Error::input("its buffers are not those of the schema"))?;
     for (buffer, width) in buffers.iter().zip(widths) {
-        let bytes = buffer_bytes(buffer, body).ok_or_else(|| Error::input("a buffer lies outside it"))?;
+        let bytes = buffer_bytes(buffer, body).ok_or_else(|| Error::input("a buffer lies outside the block"))?;
         let length = if header.compression().is_some() { decompressed_length(bytes)? } else { bytes.len() as u64 };
         if length % width as u64 != 0 {
             return Err(Error::input("a buffer is cut off"));
@@ -77,7 +77,7 @@ fn is_sound(node: &FieldNode, rows: i64) -> bool {
     node.length() == rows && (0..=rows_max).contains(&rows) && (0..=rows).contains(&node.null_count())
 }
 
-/// Returns the size of the items in each buffer of a column: validity, then values, or offsets and values.
+/// Returns the item size in bytes of each buffer of a column: validity, then values, or offsets and values.
 fn buffer_widths(data_type: &DataType) -> &'static [usize] {
     match data_type {
         DataType::Boolean => &[1, 1],

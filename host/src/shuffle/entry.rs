@@ -1,21 +1,22 @@
-//! What is sorted in place of rows.
+//! Sort entries: the integers that are sorted in place of rows.
 
 use super::chunk::Chunk;
 
 const ROW_BITS: u32 = 24;
 const CHUNK_BITS: u32 = 20;
 const PREFIX_BITS: u32 = 64;
-/// The most rows a chunk may have.
+/// Maximum number of rows in a chunk.
 pub(super) const ROWS_MAX: usize = 1 << ROW_BITS;
-/// The most chunks that can be sorted together.
+/// Maximum number of chunks that can be sorted together.
 pub(super) const CHUNKS_MAX: usize = 1 << CHUNK_BITS;
 
-/// How many bits the number of a partition may have.
+/// Number of bits an entry has for a partition's number.
 pub(super) const PARTITION_BITS: u32 = u128::BITS - PREFIX_BITS - CHUNK_BITS - ROW_BITS;
 
-/// A row to sort, as one integer: partition, 8 bytes of the key, chunk, row in the chunk.
+/// A row to sort, as one integer. From the highest bit down, it holds the partition, 8 bytes of the key, the chunk, and
+/// the row within the chunk.
 ///
-/// Chunk and row are the arrival, so entries never tie, and rows of one key keep their order.
+/// Chunk and row give the order of arrival, so two entries are never equal, and rows of one key keep their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry(u128);
 
@@ -25,7 +26,7 @@ impl Entry {
         Self(u128::from(partition) << (u128::BITS - PARTITION_BITS) | arrival)
     }
 
-    /// Returns an entry of the same partition and key, of another row.
+    /// Returns an entry for another row of the same partition and key.
     pub(super) fn at(self, chunk: usize, row: usize) -> Self {
         Self(self.partition_and_prefix() << (CHUNK_BITS + ROW_BITS) | Self::new(0, chunk, row).0)
     }
@@ -52,7 +53,7 @@ impl Entry {
     }
 }
 
-/// Returns the encoded key of a row.
+/// Returns the encoded key of an entry's row.
 #[inline]
 pub(super) fn key_of(chunks: &[Chunk], entry: Entry) -> &[u8] {
     chunks[entry.chunk()].keys().of(entry.row())

@@ -1,7 +1,7 @@
-//! Puts rows of several chunks together, in any order.
+//! Gathers rows of several chunks into one batch, in any order.
 //!
-//! Integers, floats, text and bytes without nulls go a way of their own, since every row that is shuffled goes it two
-//! times or more; everything else goes through Arrow's `interleave`.
+//! Integers, floats, text and bytes without nulls have fast code of their own, because every shuffled row is gathered
+//! two times or more. All other columns go through Arrow's `interleave`.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -17,17 +17,19 @@ use arrow_select::interleave::interleave;
 use super::{BATCH_BYTES, chunk::Chunk, entry::Entry};
 use crate::error::{ErrorKind, Result, ResultExt};
 
-/// Values of up to this many bytes are copied as if they had this many: several times as fast as the exact length.
+/// Values of up to this many bytes are copied as if they had this many, which is several times as fast as the exact
+/// length.
 const SHORT_BYTES: usize = 32;
 
-/// The same, of values that are in one cache line then more often than not.
+/// Values of up to this many bytes are copied as if they had this many. A value this short usually lies in one cache
+/// line.
 const SHORTEST_BYTES: usize = 16;
 
-/// So many values are found before they are copied: each costs trips to memory, and together they make them side by
-/// side.
+/// Number of values that are located before any of them is copied. Locating a value costs accesses to memory, and those
+/// of several values overlap when they are made together.
 const TOGETHER: usize = 64;
 
-/// Returns the rows at these entries, at least one.
+/// Returns the rows of the given entries, of which there must be at least one.
 pub(super) fn gather(chunks: &[Chunk], rows: &[Entry]) -> Result<RecordBatch> {
     let schema = chunks[rows[0].chunk()].batch().schema();
     let column = |column| {
@@ -73,7 +75,7 @@ fn gather_numbers<T: ArrowPrimitiveType>(arrays: &[&dyn Array], rows: &[Entry]) 
     PrimitiveArray::new(gathered.into(), None)
 }
 
-/// Gathers values, given by where each starts and ends in the bytes of its chunk.
+/// Gathers values of variable length. `values` holds, for each chunk, the offsets of its values and their bytes.
 fn gather_bytes(values: &[(&[i32], &[u8])], rows: &[Entry]) -> (OffsetBuffer<i32>, Buffer) {
     let mut gathered = Gathered::with_room_for(rows.len());
     let mut found = [(&[][..], 0); TOGETHER];
@@ -84,18 +86,18 @@ fn gather_bytes(values: &[(&[i32], &[u8])], rows: &[Entry]) -> (OffsetBuffer<i32
             let (start, end) = (ends[row.row()] as usize, ends[row.row() + 1] as usize);
             *value = (&bytes[start..], end - start);
         }
-        // Nobody needs the result, but the values are on their way when they are needed.
+        // Touch each value once so that the cache misses overlap; `black_box` keeps the loads.
         black_box(found.iter().fold(0, |all, (from, _)| all ^ from.first().copied().unwrap_or_default()));
         found.iter().for_each(|(from, length)| gathered.push(from, *length));
     }
     gathered.finish()
 }
 
-/// Values one behind the other.
+/// Values one behind the other, with their offsets.
 struct Gathered {
-    /// Longer than what they take.
+    /// Buffer of the values' bytes, longer than the bytes in use.
     bytes: Vec<u8>,
-    /// What they take.
+    /// Number of bytes in use.
     length: usize,
     offsets: Vec<i32>,
 }
@@ -108,7 +110,7 @@ impl Gathered {
         Self { bytes, length: 0, offsets }
     }
 
-    /// Appends the first so many bytes.
+    /// Appends the first `length` bytes of `from`.
     #[inline]
     fn push(&mut self, from: &[u8], length: usize) {
         let copied = if length <= SHORTEST_BYTES {
@@ -125,7 +127,8 @@ impl Gathered {
         self.offsets.push(i32::try_from(self.length).expect("a batch is far below 2 GiB"));
     }
 
-    /// Copies so many bytes to the end, if there are as many and there is room.
+    /// Copies the first `BYTES` bytes of `from` to the end. Returns `None` if `from` is shorter or the buffer has no
+    /// room.
     #[inline]
     fn copy<const BYTES: usize>(&mut self, from: &[u8]) -> Option<()> {
         let from = from.first_chunk::<BYTES>()?;

@@ -1,6 +1,7 @@
-//! Finds the rows that share a key by hashing, so that what is sorted are keys and not rows.
+//! Groups rows by key in a hash table, so that the keys are sorted instead of the rows.
 //!
-//! Owns the decision whether that pays. It is made by the data alone, and what comes of it is the same either way.
+//! Owns the decision whether grouping pays. The decision depends on the data alone, and the result is the same either
+//! way.
 
 use hashbrown::HashTable;
 
@@ -10,24 +11,24 @@ use super::{
     keys::{hash_of, partition_of_hash},
 };
 
-/// Hashing pays while a key has at least so many rows.
+/// Grouping pays while a key has at least this many rows on average.
 const ROWS_PER_KEY_MIN: usize = 2;
 
-/// So many rows show whether a key has enough.
+/// Number of rows after which it is checked, again and again, whether keys have enough rows.
 const LOOK_ROWS: usize = 64 * 1024;
 
-/// The keys of some rows.
+/// Rows grouped by their keys.
 pub(super) struct Groups {
-    /// The group of each row, in order of arrival.
+    /// Group of each row, in order of arrival.
     of_row: Vec<u32>,
-    /// The first row of each group.
+    /// First row of each group.
     first: Vec<Entry>,
-    /// How many rows each group has.
+    /// Number of rows of each group.
     rows: Vec<usize>,
 }
 
 impl Groups {
-    /// Groups rows by key; `None` when too few of them share one.
+    /// Groups rows by key. Returns `None` if too few of them share a key.
     pub(super) fn find(chunks: &[Chunk], partitions: u32) -> Option<Self> {
         let rows = chunks.iter().map(Chunk::rows).sum();
         let mut groups = Self { of_row: Vec::with_capacity(rows), first: Vec::new(), rows: Vec::new() };
@@ -57,12 +58,12 @@ impl Groups {
         (!groups.too_many()).then_some(groups)
     }
 
-    /// Returns whether there are too many groups for the rows seen so far.
+    /// Returns whether there are too many groups for the number of rows seen so far.
     fn too_many(&self) -> bool {
         self.first.len() * ROWS_PER_KEY_MIN > self.of_row.len()
     }
 
-    /// Returns how many groups there are.
+    /// Returns the number of groups.
     pub(super) fn len(&self) -> usize {
         self.first.len()
     }
@@ -72,8 +73,9 @@ impl Groups {
         self.first.clone()
     }
 
-    /// Returns all rows in the order of their groups, which is that of `sorted`, the first rows, and in order of
-    /// arrival within a group. In place of bytes of their keys they carry the position of their group.
+    /// Returns all rows in the order of their groups, and in order of arrival within a group. `sorted` gives the order
+    /// of the groups: it holds the first row of each. The entries carry the position of their group in place of bytes
+    /// of their key.
     pub(super) fn spread(&self, chunks: &[Chunk], sorted: &[Entry]) -> Vec<Entry> {
         let mut start_of_chunk = Vec::with_capacity(chunks.len());
         let mut rows = 0;

@@ -1,9 +1,10 @@
-//! Keys in comparable form.
+//! Encoded keys, whose bytes compare like the keys themselves.
 //!
 //! Owns the one encoding that hash, sort, merge and group ends share: arrow-row's row format over the key columns.
-//! Encoded keys compare as bytes like the keys do: column by column; null before any value, `false` before `true`,
-//! integers by value, floats in IEEE 754 total order, text and binary by their bytes. Two keys are the same when
-//! their encodings are: -0.0 and 0.0 are two keys, null is a key. No encoding is the beginning of another one.
+//! Encoded keys compare as bytes in the order of the keys: column by column; null before any value, `false` before
+//! `true`, integers by value, floats in IEEE 754 total order, text and binary by their bytes. Two keys are the same
+//! when their encodings are the same: -0.0 and 0.0 are two keys, and null is a key. No encoding is a prefix of another
+//! one.
 
 use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_row::{RowConverter, SortField};
@@ -21,7 +22,7 @@ pub(super) struct KeyEncoder {
 }
 
 impl KeyEncoder {
-    /// Makes the encoder for `schema`.
+    /// Creates the encoder of `schema`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when the schema has no key.
@@ -41,7 +42,7 @@ impl KeyEncoder {
     /// Returns the encoded key of each row.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when they take more than 2 GiB together.
+    /// [`ErrorKind::Input`] when the keys take more than 2 GiB together.
     pub(super) fn encode(&self, batch: &RecordBatch) -> Result<Keys> {
         let columns = batch.columns().get(..self.key_fields).unwrap_or_default();
         let keys = self.converter.convert_columns(columns).or_kind(ErrorKind::Internal, || "cannot encode keys")?;
@@ -54,7 +55,7 @@ impl KeyEncoder {
 pub(super) struct Keys(BinaryArray);
 
 impl Keys {
-    /// Returns the key of a row.
+    /// Returns the encoded key of a row.
     #[inline]
     pub(super) fn of(&self, row: usize) -> &[u8] {
         self.0.value(row)
@@ -65,15 +66,15 @@ impl Keys {
         (0..self.0.len()).map(|row| self.of(row))
     }
 
-    /// Returns how many bytes they take.
+    /// Returns the memory that the keys take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.0.get_buffer_memory_size()
     }
 }
 
-/// Returns the partition, from 0, of an encoded key: its xxh3 64-bit hash modulo the number of partitions.
+/// Returns the partition of an encoded key, from 0: its xxh3 64-bit hash modulo the number of partitions.
 ///
-/// A key is encoded in arrow-row's row format over the key columns, each ascending with nulls first.
+/// `key` must be encoded in arrow-row's row format over the key columns, each ascending with nulls first.
 ///
 /// # Panics
 /// If `partitions` is 0.
@@ -86,7 +87,7 @@ pub(super) fn partition_of_hash(hash: u64, partitions: u32) -> u32 {
     u32::try_from(hash % u64::from(partitions)).expect("the remainder of a division by a u32 is a u32")
 }
 
-/// Returns the hash of an encoded key that its partition follows from.
+/// Returns the hash of an encoded key, from which its partition is computed.
 pub(super) fn hash_of(key: &[u8]) -> u64 {
     xxh3_64(key)
 }

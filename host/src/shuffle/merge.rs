@@ -1,8 +1,8 @@
-//! Merges sorted runs to one stream of sorted batches with group ends.
+//! Merge of sorted runs into one stream of sorted batches with group ends.
 //!
-//! Not row by row: of the batches that the runs are at, all rows that no later batch can come before are sorted at once.
-//! Runs of presorted rows of that size stay in the cache, and sorting integers there takes less time than as many steps
-//! of a tree of runs.
+//! The merge does not go row by row. It looks at the current batch of each run, and sorts at once all rows that no
+//! later batch can come before. That many presorted rows stay in the cache, and sorting integers there takes less time
+//! than as many steps through a tree of runs.
 
 use std::{
     iter::{Fuse, FusedIterator},
@@ -18,33 +18,34 @@ use crate::{
     times::{Work, spend},
 };
 
-/// The rows of all runs by key; rows of one key by run, and within a run in its order. Ends after the first error.
+/// The rows of all runs, ordered by key. Rows of one key are ordered by run, and within a run they keep its order. Ends
+/// after the first error.
 ///
-/// Holds one batch of each run and the one it makes. A run that is not sorted is an error of kind
+/// Holds one batch of each run and the batch it makes. A run that is not sorted is an error of kind
 /// [`Input`](crate::error::ErrorKind::Input), not silent disorder.
 pub struct Merge {
     schema: Schema,
     encoder: KeyEncoder,
     runs: Vec<Run>,
-    /// The batch that each run is at.
+    /// Current batch of each run.
     chunks: Vec<Chunk>,
-    /// The rows that come next.
+    /// Rows that come next, to be cut into batches.
     block: Cutter,
     failed: bool,
 }
 
-/// A run, and how many rows of its chunk are taken.
+/// A run, and the number of rows of its current batch that are taken.
 struct Run {
     batches: Fuse<SortedRun>,
     taken: usize,
 }
 
 impl Merge {
-    /// Starts merging; reads the first batch of each run.
+    /// Starts a merge and reads the first batch of each run.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the schema has no key; what reading the runs fails
-    /// with.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the schema has no key; any error from reading the
+    /// runs.
     pub fn new(runs: Vec<SortedRun>, schema: &Schema) -> Result<Self> {
         let encoder = KeyEncoder::new(schema)?;
         let none = || Chunk::new(RecordBatch::new_empty(schema.fields.clone()), &encoder);
@@ -68,7 +69,7 @@ impl Merge {
         Ok(Some(groups))
     }
 
-    /// Goes to the next batch of each run of whose batch all rows are taken.
+    /// Reads the next batch of each run whose current batch is taken completely.
     fn load(&mut self) -> Result<()> {
         for number in 0..self.runs.len() {
             let (run, chunk) = (&mut self.runs[number], &mut self.chunks[number]);
@@ -78,7 +79,10 @@ impl Merge {
             let Some(batch) = run.next_batch().transpose()? else { continue };
             if batch.schema_ref() != &self.schema.fields || batch.num_rows() > ROWS_MAX {
                 let rows = batch.num_rows();
-                return Err(Error::internal(format!("a batch of {rows} rows of other columns than `{}`", self.schema)));
+                return Err(Error::internal(format!(
+                    "a batch of {rows} rows cannot be merged (at most {ROWS_MAX} rows of `{}`)",
+                    self.schema
+                )));
             }
             let next = Chunk::new(batch, &self.encoder)?;
             let last = chunk.keys().iter().next_back();
@@ -90,8 +94,10 @@ impl Merge {
         Ok(())
     }
 
-    /// Takes the rows that come next for certain: up to the first of the last keys that the batches have which others
-    /// follow, and of that key those that no row of an earlier run can still come before. All rows, if no others follow.
+    /// Takes the rows that certainly come next. The bound is the smallest last key of the current batches that further
+    /// batches of their run may follow. Rows with a smaller key are taken from all runs; rows with the bound itself
+    /// only from the first run that ends with it and from earlier runs, because that run may have more rows of this
+    /// key, which come before those of later runs. If no further batch follows in any run, all rows are taken.
     fn take_block(&mut self) {
         let followed = self.open().filter(|(number, _)| !self.runs[*number].ends());
         let last_keys = followed.map(|(number, rows)| (number, self.chunks[number].keys().of(rows.end - 1)));
@@ -112,13 +118,13 @@ impl Merge {
         }
     }
 
-    /// Returns the runs that have rows left, with those of their batch.
+    /// Returns the runs that have rows left, with the range of those rows in the current batch.
     fn open(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let left = self.runs.iter().zip(&self.chunks).map(|(run, chunk)| run.taken..chunk.rows());
         left.enumerate().filter(|(_, rows)| !rows.is_empty())
     }
 
-    /// Returns the key that comes next in each run.
+    /// Returns the next key of each run that has rows left.
     fn heads(&self) -> impl Iterator<Item = &[u8]> {
         self.open().map(|(number, rows)| self.chunks[number].keys().of(rows.start))
     }
@@ -133,18 +139,19 @@ impl Merge {
 }
 
 impl Run {
-    /// Returns the next batch that has rows.
+    /// Returns the next batch that has rows, or the next error.
     fn next_batch(&mut self) -> Option<Result<RecordBatch>> {
         self.batches.find(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0))
     }
 
-    /// Returns whether it is known that there are no more batches.
+    /// Returns whether the run is known to have no more batches.
     fn ends(&self) -> bool {
         self.batches.size_hint().1 == Some(0)
     }
 }
 
-/// Returns the first of these rows for which `is_before` is false, given that it is true up to there and false from there.
+/// Returns the first row of the range for which `is_before` is false, or the end of the range. `is_before` must be true
+/// for all rows up to there and false from there on.
 fn partition_point(rows: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut start, mut end) = (rows.start, rows.end);
     while start < end {

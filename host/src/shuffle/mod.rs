@@ -1,21 +1,22 @@
-//! The shuffle: brings the rows of one key together, in order, whatever shard they come from.
+//! The shuffle: brings the rows of one key together, in order, from all shards.
 //!
-//! A map attempt pushes its keyed batches into a [`ShuffleWriter`] and gets one run file: a complete Arrow IPC file
-//! of one or more sorted runs, with a [`RunIndex`] that says where each partition lies in each. In a run, batches are
-//! ordered by (partition, key), rows of one key in the order they were pushed. A reduce attempt reads its partition of
-//! every run ([`RunReader`]) and merges them ([`merge_all`]) to batches with group ends.
+//! A map attempt pushes its keyed batches into a [`ShuffleWriter`] and gets one shuffle file: a complete Arrow IPC file
+//! of one or more sorted runs, with a [`RunIndex`] that says where each partition lies in each sorted run. Within a
+//! sorted run, batches are ordered by (partition, key), and rows of one key keep the order in which they were pushed. A
+//! reduce attempt reads its partition of every shuffle file ([`RunReader`]) and merges the sorted runs ([`merge_all`])
+//! into batches with group ends.
 //!
 //! ```text
-//! push ─► SortBuffer ─► Combiner ─► run file                               nothing spilled
+//! push ─► SortBuffer ─► Combiner ─► shuffle file                             nothing was spilled
 //!             │ full
-//!             └─► Combiner ─► Spill ─► Merge ─► Combiner ─► run file       keys meet that were spilled apart
-//!                               └─────────────────────────► run file       hardly any do: a sorted run for each spill
-//! runs of all shards ─► RunReader ─► Merge ─► reducer
+//!             └─► Combiner ─► Spill ─► Merge ─► Combiner ─► shuffle file     the merge brings keys together
+//!                               └─────────────────────────► shuffle file     it hardly does: one sorted run per spill
+//! sorted runs of all shards ─► RunReader ─► Merge ─► reducer
 //! ```
 //!
-//! Everything here is synchronous and runs on worker threads. Nothing here knows plugins, nor
-//! anything of stores but what their errors mean. The same batches
-//! and settings give the same bytes: where it spills depends on nothing else.
+//! Everything here is synchronous and runs on worker threads. The module does not know plugins, and it knows stores
+//! only by what their errors mean. The same batches and settings give the same bytes, because the points at which rows
+//! are spilled depend on nothing else.
 
 mod buffer;
 mod chunk;
@@ -49,32 +50,34 @@ pub use self::{
 };
 use crate::error::Result;
 
-/// About how many bytes the batches of run files and merges have; only a single row makes one much larger.
+/// Approximate size in bytes of the batches in shuffle files and merges. A batch is much larger only if a single row
+/// is.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
-/// Batches ordered by key, read one after another; ends after the first error.
+/// Batches ordered by key, read one after another. Ends after the first error.
 pub type SortedRun = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
-/// Rows ordered by key, and where each key ends.
+/// Rows ordered by key, with the end of each key's rows.
 #[derive(Debug, Clone)]
 pub struct SortedGroups {
-    /// The rows, at least one.
+    /// Rows of the batch, at least one.
     pub batch: RecordBatch,
-    /// One item per key in the batch: the row after its last row here. The last item is the number of rows.
+    /// One item per key in the batch: the index behind its last row here. The last item equals the number of rows.
     pub group_ends: Vec<u32>,
-    /// Whether the last key goes on as the first of the next batch.
+    /// Whether rows of the last key continue at the start of the next batch.
     pub last_group_continues: bool,
 }
 
 /// Folds the rows of each key of a map attempt before they are shuffled.
 ///
-/// May return fewer rows than it was given, later, but in the same schema and in the order in which it was given
-/// their keys. That order is by partition first, so it is not the keys' own.
+/// A combiner may return fewer rows than it was given, and may return them later. It must return them in the same
+/// schema and in the order in which it was given their keys. That order is by partition first, so it differs from the
+/// order of the keys alone.
 pub trait Combiner: Send {
-    /// Takes the next rows, as [`SortedGroups`] has them, and returns what is ready.
+    /// Takes the next rows, laid out as in [`SortedGroups`], and returns the rows that are ready.
     ///
     /// # Errors
-    /// Whatever the combiner says; the attempt ends.
+    /// Any error of the combiner. It ends the attempt.
     fn process(
         &mut self,
         batch: &RecordBatch,
@@ -82,12 +85,13 @@ pub trait Combiner: Send {
         last_group_continues: bool,
     ) -> Result<Vec<RecordBatch>>;
 
-    /// Returns what is left. Called once, last.
+    /// Returns the remaining rows. Called once, as the last call.
     ///
     /// # Errors
-    /// Whatever the combiner says; the attempt ends.
+    /// Any error of the combiner. It ends the attempt.
     fn finish(&mut self) -> Result<Vec<RecordBatch>>;
 }
 
-/// Makes a fresh combiner. Called once for each sorted run, and for rows that are combined before.
+/// Creates a new combiner. Called once for each sorted run, and once for each block of rows that is combined on
+/// arrival.
 pub type NewCombiner = Box<dyn FnMut() -> Result<Box<dyn Combiner>> + Send>;

@@ -1,6 +1,6 @@
-//! Reads the batches of one partition back from a run file.
+//! Reader of one partition of a shuffle file.
 //!
-//! Does not fetch: whoever has the store hands over the bytes, in pieces of any size.
+//! The reader does not fetch: the caller, who has the store, hands over the bytes, in pieces of any size.
 
 use std::{mem, vec};
 
@@ -15,10 +15,10 @@ use crate::{
     schema::Schema,
 };
 
-/// The batches of one partition of a run file, in order. Ends after the first error.
+/// The batches that one sorted run of a shuffle file has of one partition, in order. Ends after the first error.
 ///
-/// Holds one block at a time. A block that is cut off, changed or of another file is an error of kind
-/// [`crate::error::ErrorKind::Input`] that names the file and the block; an error among the pieces is handed on.
+/// Holds one block at a time. A block that is cut off, changed or from another file is an error of kind
+/// [`crate::error::ErrorKind::Input`] that names the file and the block. An error among the pieces is passed on.
 pub struct RunReader<I> {
     name: String,
     schema: SchemaRef,
@@ -31,8 +31,8 @@ pub struct RunReader<I> {
 }
 
 impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
-    /// Reads the blocks in `index` from `pieces`, which together are the bytes of [`PartitionIndex::range`], cut
-    /// anywhere. Messages call the file `name`.
+    /// Creates a reader of the blocks in `index`. The `pieces` together are the bytes of [`PartitionIndex::range`] and
+    /// may be cut anywhere. Error messages call the file `name`.
     pub fn new(name: impl Into<String>, schema: &Schema, index: &PartitionIndex, pieces: I) -> Self {
         Self {
             name: name.into(),
@@ -52,7 +52,7 @@ impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
         };
         let bytes = self.take(block)?;
         if xxh3_64(&bytes) != block.checksum {
-            return Err(self.damaged_block(block, Error::input("its checksum is another one")));
+            return Err(self.damaged_block(block, Error::input("its checksum does not match")));
         }
         let batch = decode_block(&bytes, &self.schema).map_err(|error| self.damaged_block(block, error))?;
         let rows_left = self.rows_left.checked_sub(batch.num_rows() as u64);
@@ -61,7 +61,7 @@ impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
         Ok(Some(batch))
     }
 
-    /// Returns the next block's bytes, without copying them if they lie in one piece.
+    /// Returns the next block's bytes. Does not copy them if they lie in one piece.
     fn take(&mut self, block: Block) -> Result<Bytes> {
         if self.piece.is_empty() {
             self.next_piece(block, 0)?;
@@ -92,7 +92,7 @@ impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
     }
 
     fn damaged(&self, why: Error) -> Error {
-        why.context(format!("run file `{}` is damaged", self.name))
+        why.context(format!("shuffle file `{}` is damaged", self.name))
     }
 }
 
@@ -108,7 +108,7 @@ impl<I: Iterator<Item = Result<Bytes>>> Iterator for RunReader<I> {
         batch.transpose()
     }
 
-    /// Exact about the end: then a merge need not wait for more.
+    /// Returns an upper bound that is 0 exactly at the end, which tells a merge that it need not wait for more batches.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let too_few_rows = usize::from(self.rows_left > 0);
         let left = if self.failed { 0 } else { self.blocks.len().max(too_few_rows) };

@@ -1,8 +1,8 @@
-//! Run files: the sorted output of one map attempt, and the index of its partitions.
+//! Shuffle files: the sorted output of one map attempt, with an index of its partitions.
 //!
-//! A run file is a complete Arrow IPC file, so any Arrow reader opens it. It holds one sorted run, or several one behind
-//! the other: of each, the batches are ordered by (partition, key) and never hold rows of two partitions. The schema's
-//! metadata says how many fields are the key.
+//! A shuffle file is a complete Arrow IPC file, so any Arrow reader opens it. It holds one sorted run, or several one
+//! behind the other. Within a sorted run, batches are ordered by (partition, key), and no batch holds rows of two
+//! partitions. The schema's metadata says how many fields are the key.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -23,29 +23,29 @@ use crate::{
     schema::Schema,
 };
 
-/// The name, in a run file's schema metadata, of the number of key fields.
+/// Name, in the schema metadata of a shuffle file, of the number of key fields.
 const KEY_FIELDS: &str = "etl:key-fields";
 
-/// Buffers of a batch start at multiples of this many bytes: what Arrow asks of 64-bit values, and no more, because
+/// Alignment in bytes of the buffers of a batch: as much as Arrow requires for 64-bit values, and no more, because
 /// small partitions make small batches.
 const ALIGNMENT: usize = 8;
 
-/// Where things lie in a run file. Kept in the map task's commit.
+/// Index of a shuffle file: where each partition lies, and how to check the file. Kept in the map task's commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunIndex {
-    /// Rows in the file.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// The file's size in bytes.
+    /// Size of the file in bytes.
     pub size_bytes: u64,
-    /// The xxh3 128-bit hash of the file, as 32 hexadecimal digits.
+    /// xxh3 128-bit hash of the file, as 32 hexadecimal digits.
     pub digest: String,
-    /// The partitions that have rows, in order of their numbers: a partition as often as there are sorted runs with rows
-    /// of it, in the order of the runs.
+    /// Locations of the partitions that have rows, in order of partition number. A partition has one item for each
+    /// sorted run with rows of it, in the order of the runs.
     pub partitions: Vec<PartitionIndex>,
 }
 
 impl RunIndex {
-    /// Returns where a partition lies: an item for each sorted run that has rows of it, in order.
+    /// Returns the locations of a partition: one item for each sorted run that has rows of it, in order.
     pub fn of_partition(&self, partition: u32) -> &[PartitionIndex] {
         let start = self.partitions.partition_point(|index| index.partition < partition);
         let rest = &self.partitions[start..];
@@ -53,47 +53,48 @@ impl RunIndex {
     }
 }
 
-/// Where the batches that a sorted run has of one partition lie in a run file: one behind the other.
+/// Location in a shuffle file of the batches that one sorted run has of one partition. They lie one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionIndex {
-    /// The partition's number, from 0.
+    /// Number of the partition, from 0.
     pub partition: u32,
-    /// Its rows in the run, at least one.
+    /// Number of rows the sorted run has of the partition, at least one.
     pub rows: u64,
-    /// Where its first block starts, in bytes.
+    /// Offset of the first block in bytes.
     pub offset: u64,
-    /// Its blocks, in order.
+    /// Blocks of the partition, in order.
     pub blocks: Vec<Block>,
 }
 
 impl PartitionIndex {
-    /// Returns the bytes of the file that hold the partition: what a [`super::RunReader`] wants to be given.
+    /// Returns the byte range of the file that holds these blocks, which is what a [`super::RunReader`] has to be
+    /// given.
     pub fn range(&self) -> Range<u64> {
         let length = self.blocks.iter().fold(0, |sum: u64, block| sum.saturating_add(block.length));
         self.offset..self.offset.saturating_add(length)
     }
 }
 
-/// One batch in a run file: an Arrow IPC message and its body.
+/// One batch in a shuffle file: an Arrow IPC message and its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// The xxh3 64-bit hash of these bytes.
+    /// xxh3 64-bit hash of the block's bytes.
     pub checksum: u64,
 }
 
-/// Writes one run file.
+/// Writer of one shuffle file.
 pub(super) struct RunFileWriter<W: Write> {
     arrow: FileWriter<Hashing<BufWriter<W>>>,
     rows: u64,
     partitions: Vec<PartitionIndex>,
-    /// How many of `partitions` belong to the runs before the current one.
+    /// Number of items in `partitions` that belong to the sorted runs before the current one.
     of_runs_before: usize,
 }
 
 impl<W: Write> RunFileWriter<W> {
-    /// Starts the file.
+    /// Starts a shuffle file.
     pub(super) fn new(out: W, schema: &Schema, compression: Option<CompressionType>) -> Result<Self> {
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)
             .and_then(|options| options.try_with_compression(compression))
@@ -110,8 +111,8 @@ impl<W: Write> RunFileWriter<W> {
         self.of_runs_before = self.partitions.len();
     }
 
-    /// Adds a batch, behind those already there. Partitions must not decrease within a run; a batch without rows is left
-    /// out.
+    /// Adds a batch behind those already there. Partitions must not decrease within a sorted run. A batch without rows
+    /// is left out.
     pub(super) fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -134,10 +135,10 @@ impl<W: Write> RunFileWriter<W> {
         Ok(())
     }
 
-    /// Writes the footer and flushes.
+    /// Writes the footer, flushes the output and returns the index.
     pub(super) fn finish(mut self) -> Result<RunIndex> {
         self.arrow.finish().map_err(write_error)?;
-        // Keeps the order of the runs.
+        // The sort is stable, so the items of a partition keep the order of the sorted runs.
         self.partitions.sort_by_key(|index| index.partition);
         let out = self.arrow.get_ref();
         Ok(RunIndex {
@@ -154,10 +155,10 @@ fn write_error(error: ArrowError) -> Error {
         ArrowError::IoError(_, error) => Error::from_io(error),
         error => Error::new(ErrorKind::Internal, error),
     }
-    .context("cannot write a run file")
+    .context("cannot write a shuffle file")
 }
 
-/// Counts and hashes what is written, as a whole and since the last reset.
+/// Output that counts and hashes the bytes written: all of them, and those since the last reset of `block`.
 struct Hashing<W> {
     out: W,
     file: Xxh3,

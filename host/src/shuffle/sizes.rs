@@ -1,4 +1,4 @@
-//! How many bytes rows take: what memory is counted in, and where batches are cut.
+//! Sizes of rows in bytes, by which memory is counted and batches are cut.
 
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_buffer::OffsetBuffer;
@@ -33,18 +33,18 @@ impl RowSizes {
         }
     }
 
-    /// Returns the bytes of one row.
+    /// Returns the size of one row in bytes.
     pub(super) fn row(&self, row: usize) -> usize {
         self.fixed + self.variable.iter().map(|offsets| span(offsets, row, row + 1)).sum::<usize>()
     }
 
-    /// Returns the most bytes a row may have.
+    /// Returns an upper bound of the size of a row in bytes.
     pub(super) fn row_max(&self) -> usize {
         let longest = |offsets: &OffsetBuffer<i32>| offsets.lengths().max().unwrap_or_default();
         self.fixed + self.variable.iter().map(longest).sum::<usize>()
     }
 
-    /// Returns the bytes of all rows.
+    /// Returns the size of all rows together in bytes.
     pub(super) fn total(&self) -> usize {
         self.rows * self.fixed + self.variable.iter().map(|offsets| span(offsets, 0, self.rows)).sum::<usize>()
     }

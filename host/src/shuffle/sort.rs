@@ -1,7 +1,8 @@
 //! Sorts the rows of chunks by (partition, key, arrival).
 //!
-//! Owns the order. What is sorted are 16-byte [`Entry`]s, not rows: each says where its row is and carries 8 bytes of its
-//! key, so that nearly every comparison is one of integers. The rows themselves move once, when sorted batches are cut.
+//! Owns the order. The sort moves 16-byte [`Entry`] values instead of rows: each says where its row is and carries 8
+//! bytes of its key, so nearly every comparison is one of integers. The rows themselves move once, when sorted batches
+//! are cut.
 
 use std::ops::Range;
 
@@ -12,21 +13,21 @@ use super::{
     keys::partition_of,
 };
 
-/// Ties of no more rows than this are sorted by comparing whole keys.
+/// Ties of at most this many rows are sorted by comparing whole keys.
 const FEW_ROWS: usize = 32;
 
-/// Rows of chunks in order.
+/// Rows of chunks, in sorted order.
 #[derive(Default)]
 pub(super) struct Sorted {
     entries: Vec<Entry>,
     /// Whether entries of one partition with the same prefix have the same key.
     grouped: bool,
-    /// Whether rows of a chunk come in its order, and those between two of them with them.
+    /// Whether the rows of each chunk keep its order, and no row between two of them is left out.
     in_order: bool,
 }
 
 impl Sorted {
-    /// Sorts all rows.
+    /// Sorts all rows of `chunks`.
     pub(super) fn all(chunks: &[Chunk], partitions: u32) -> Self {
         if let Some(groups) = Groups::find(chunks, partitions) {
             return Self::groups(chunks, &groups);
@@ -40,7 +41,7 @@ impl Sorted {
         Self::sort(chunks, entries, shared)
     }
 
-    /// Sorts all rows, which were grouped already.
+    /// Sorts all rows of `chunks`, which are already grouped by key.
     pub(super) fn groups(chunks: &[Chunk], groups: &Groups) -> Self {
         let first = groups.first_rows();
         let shared = shared_bytes(first.iter().map(|entry| key_of(chunks, *entry)), 0);
@@ -48,7 +49,8 @@ impl Sorted {
         Self { entries: groups.spread(chunks, &keys.entries), grouped: true, in_order: false }
     }
 
-    /// Sorts some rows of each chunk, whose keys are in order there. Their partition does not matter.
+    /// Sorts a range of rows of each chunk. Within each range, the keys must already be in order. Partitions are
+    /// ignored.
     pub(super) fn ranges(chunks: &[Chunk], ranges: &[Range<usize>]) -> Self {
         let ends = chunks.iter().zip(ranges).filter(|(_, rows)| !rows.is_empty());
         let ends = ends.flat_map(|(chunk, rows)| [rows.start, rows.end - 1].map(|row| chunk.keys().of(row)));
@@ -60,8 +62,9 @@ impl Sorted {
         Self { in_order: true, ..Self::sort(chunks, entries, shared) }
     }
 
-    /// Sorts by the 8 bytes behind those that all keys share, and what ties by the next 8 that differ, until no ties
-    /// are left but those of equal keys. When there were no others, one look at these bytes tells keys apart.
+    /// Sorts rows whose keys all share their first `shared` bytes: by the 8 bytes behind those, then each tie by the
+    /// next 8 bytes that differ, until only equal keys are tied. If no tie ever held different keys, the prefixes alone
+    /// tell keys apart, and the result is `grouped`.
     fn sort(chunks: &[Chunk], mut entries: Vec<Entry>, shared: usize) -> Self {
         let mut grouped = true;
         let key = |entry: &Entry| key_of(chunks, *entry);
@@ -94,7 +97,8 @@ impl Sorted {
         &self.entries
     }
 
-    /// Returns the chunk and its rows that some entries are, if they are known to follow each other there.
+    /// Returns the chunk and the range of its rows that some entries stand for, if they are known to be consecutive
+    /// there.
     pub(super) fn slice(&self, entries: Range<usize>) -> Option<(usize, Range<usize>)> {
         let (first, last) = (self.entries[entries.start], self.entries[entries.end - 1]);
         let rows = first.row()..last.row() + 1;
@@ -104,21 +108,22 @@ impl Sorted {
 
     /// Returns whether two rows have the same partition and key.
     pub(super) fn same_key(&self, chunks: &[Chunk], a: Entry, b: Entry) -> bool {
-        // Equal keys tied to the end, so their prefixes are equal too.
+        // Rows with equal keys stay tied until the end, so their prefixes are equal too.
         let may_be = a.partition_and_prefix() == b.partition_and_prefix();
         may_be && (self.grouped || key_of(chunks, a) == key_of(chunks, b))
     }
 
-    /// Returns how many keys there are.
+    /// Returns the number of distinct keys.
     pub(super) fn keys(&self, chunks: &[Chunk]) -> usize {
         self.entries.chunk_by(|a, b| self.same_key(chunks, *a, *b)).count()
     }
 }
 
-/// How many bytes of a key an entry carries.
+/// Number of key bytes that an entry carries.
 const PREFIX_BYTES: usize = size_of::<u64>();
 
-/// Sorts rows whose keys share their first bytes by the 8 bytes behind. Returns whether these are the last of all keys.
+/// Sorts rows whose keys share their first `shared` bytes by the 8 bytes behind. Returns whether no key is longer than
+/// that.
 fn sort_by_bytes_behind(chunks: &[Chunk], entries: &mut [Entry], shared: usize) -> bool {
     let mut longest = 0;
     for entry in &mut *entries {
@@ -130,7 +135,7 @@ fn sort_by_bytes_behind(chunks: &[Chunk], entries: &mut [Entry], shared: usize) 
     longest <= shared + PREFIX_BYTES
 }
 
-/// Returns how many first bytes all keys share, given that they share `known`.
+/// Returns the number of leading bytes that all keys share, given that they share the first `known` bytes.
 fn shared_bytes<'a>(mut keys: impl Iterator<Item = &'a [u8]>, known: usize) -> usize {
     let first = keys.next().unwrap_or_default();
     let mut shared = first.len();
@@ -146,7 +151,7 @@ fn shared_bytes<'a>(mut keys: impl Iterator<Item = &'a [u8]>, known: usize) -> u
     shared
 }
 
-/// Returns the 8 bytes from `start` as an integer that compares like them, as if the key went on with zeros.
+/// Returns the 8 bytes from `start` as an integer that compares like them. A shorter key is filled up with zeros.
 fn prefix_behind(key: &[u8], start: usize) -> u64 {
     let rest = key.get(start..).unwrap_or_default();
     match rest.first_chunk() {

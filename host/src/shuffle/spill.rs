@@ -1,4 +1,4 @@
-//! Sorted runs in local scratch, and merging more runs than can be open at once.
+//! Sorted runs in local scratch, and merges of more runs than can be open at once.
 
 use std::{
     io::{self, Read, Seek, SeekFrom},
@@ -18,35 +18,35 @@ use crate::{
     scratch::{Scratch, ScratchFile},
 };
 
-/// So many partitions show whether combining pays.
+/// Number of partitions that are looked at to see whether combining pays.
 const LOOK_PARTITIONS: u32 = 8;
 
-/// Sorted runs, one behind the other in one scratch file. Each is a run file, but not compressed.
+/// Sorted runs, one behind the other in one scratch file. Each has the format of a shuffle file, but is not compressed.
 pub(super) struct Spill {
     schema: Schema,
     partitions: u32,
     scratch: Scratch,
     file: Arc<Mutex<ScratchFile>>,
-    /// Where each run starts, and its index.
+    /// Offset at which each run starts, and its index.
     runs: Vec<(u64, RunIndex)>,
 }
 
-/// Where a run is written in scratch.
+/// Output that writes a run to scratch.
 pub(super) type ScratchOutput<'a> = RunOutput<&'a mut ScratchFile>;
 
 impl Spill {
-    /// Makes an empty scratch file.
+    /// Creates a spill with an empty scratch file.
     pub(super) fn new(schema: &Schema, partitions: u32, scratch: &Scratch) -> Result<Self> {
         let file = Arc::new(Mutex::new(scratch.file()?));
         Ok(Self { schema: schema.clone(), partitions, scratch: scratch.clone(), file, runs: Vec::new() })
     }
 
-    /// Returns the positions of the runs.
+    /// Returns the positions of all runs.
     pub(super) fn runs(&self) -> Range<usize> {
         0..self.runs.len()
     }
 
-    /// Adds the run that `fill` writes, through a new combiner if there are any.
+    /// Adds the run that `fill` writes, through a new combiner if there is one.
     pub(super) fn add(
         &mut self,
         combiner: &mut Option<NewCombiner>,
@@ -61,7 +61,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Merges neighbouring runs until there are at most `fan_in`.
+    /// Merges neighbouring runs until at most `fan_in` are left.
     pub(super) fn narrow(mut self, fan_in: usize, combiner: &mut Option<NewCombiner>) -> Result<Self> {
         let fan_in = fan_in.max(2);
         while self.runs.len() > fan_in {
@@ -75,7 +75,7 @@ impl Spill {
         Ok(self)
     }
 
-    /// Hands the rows of these runs to `out`, sorted.
+    /// Passes the rows of the given runs to `out`, sorted.
     pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut RunOutput<W>) -> Result<()> {
         for partition in 0..self.partitions {
             for groups in Merge::new(self.of_partition(runs.clone(), partition), &self.schema)? {
@@ -85,8 +85,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Returns whether merging the runs brings so many rows of a key together that combining them pays: the first rows
-    /// of some partitions are merged to see, of at most `fan_in` runs.
+    /// Returns whether merging the runs brings so many rows of each key together that combining them pays. To find out,
+    /// merges the first rows of some partitions, of at most `fan_in` runs.
     pub(super) fn is_worth_combining(&self, fan_in: usize) -> Result<bool> {
         let runs = 0..self.runs.len().min(fan_in.max(2));
         let (mut rows, mut keys) = (0, 0);
@@ -100,7 +100,7 @@ impl Spill {
         Ok(rows >= keys * COMBINED_ROWS_PER_KEY_MIN)
     }
 
-    /// Hands the rows to `out`, run by run.
+    /// Passes all rows to `out`, run by run.
     pub(super) fn copy_into<W: io::Write>(&self, out: &mut RunOutput<W>) -> Result<()> {
         for run in self.runs() {
             out.next_run();
@@ -117,10 +117,10 @@ impl Spill {
         runs.filter_map(|run| self.read(run, partition)).collect()
     }
 
-    /// Returns the rows a run has of a partition, if any.
+    /// Returns the rows of a partition in a run, if there are any.
     fn read(&self, run: usize, partition: u32) -> Option<SortedRun> {
         let (start, index) = &self.runs[run];
-        // A run is one sorted run.
+        // A spilled run is a single sorted run, so its index has at most one item for a partition.
         let index = index.of_partition(partition).first()?;
         let file = Arc::clone(&self.file);
         let mut offset = start + index.offset;
@@ -142,19 +142,19 @@ fn read_at(file: &Mutex<ScratchFile>, offset: u64, length: u64) -> io::Result<By
 }
 
 fn lock(file: &Mutex<ScratchFile>) -> MutexGuard<'_, ScratchFile> {
-    // Every use seeks first, so a use that panicked leaves nothing behind that matters.
+    // Every use seeks first, so a use that panicked leaves no state behind that matters.
     file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Merges any number of sorted runs, of which at most `fan_in` (at least 2) are open at once.
 ///
-/// Runs are taken from the iterator when they are merged, not before, so it should open them as it goes. Up to
-/// `fan_in` runs are merged directly. More are merged in scratch first, `fan_in` neighbours at a time, in as many
-/// passes as it takes; the order of the rows is the same. Rows of one key come in the order of their runs.
+/// Takes a run from the iterator only when it is merged, so the iterator should open each run as it is asked for. Up to
+/// `fan_in` runs are merged directly. More runs are first merged in scratch, `fan_in` neighbours at a time, in as many
+/// passes as needed; the order of the rows is the same. Rows of one key come in the order of their runs.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when the schema has no key; [`ErrorKind::Unavailable`] when scratch is; what opening and
-/// reading the runs fails with.
+/// [`ErrorKind::Config`] when the schema has no key; [`ErrorKind::Unavailable`] when scratch is unavailable; any error
+/// from opening or reading the runs.
 pub fn merge_all(
     runs: impl IntoIterator<Item = Result<SortedRun>>,
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! Turns what a map attempt emits into its run file.
+//! Writer that turns the batches of a map attempt into its shuffle file.
 
 use std::io::Write;
 
@@ -16,23 +16,23 @@ use crate::{
     times::{Work, spend},
 };
 
-/// The most partitions a shuffle may have.
+/// Maximum number of partitions of a shuffle.
 pub const PARTITIONS_MAX: u32 = 1 << PARTITION_BITS;
 
-/// How a map attempt shuffles.
+/// Settings of a map attempt's shuffle.
 #[derive(Debug, Clone)]
 pub struct ShuffleSettings {
-    /// How many partitions the keys are divided into: 1 to [`PARTITIONS_MAX`].
+    /// Number of partitions that the keys are divided into: 1 to [`PARTITIONS_MAX`].
     pub partitions: u32,
-    /// How many bytes of rows, keys and sort entries are collected before they are sorted and spilled.
+    /// Bytes of rows, keys and sort entries that are collected before they are sorted and spilled.
     pub memory_bytes: u64,
-    /// How many spilled runs are merged at once, at least 2. Each takes about 1 MiB meanwhile.
+    /// Number of spilled runs that are merged at once, at least 2. Each takes about 1 MiB during the merge.
     pub fan_in: usize,
-    /// Where runs are spilled to.
+    /// Scratch space that sorted runs are spilled to.
     pub scratch: Scratch,
 }
 
-/// Collects the keyed batches of one map attempt and makes them one run file.
+/// Collects the keyed batches of one map attempt and writes them as one shuffle file.
 pub struct ShuffleWriter {
     settings: ShuffleSettings,
     schema: Schema,
@@ -42,9 +42,9 @@ pub struct ShuffleWriter {
 }
 
 impl ShuffleWriter {
-    /// Starts a shuffle of batches of `schema`. With a `combiner`, every sorted run goes through a new
-    /// one, unless hardly any of its rows share a key; and while many do, so do rows as they come, 4 MiB at a
-    /// time.
+    /// Creates a writer for batches of `schema`. With a `combiner`, every sorted run goes through a new combiner,
+    /// unless hardly any of its rows share a key. As long as many rows share a key, rows are also combined as they
+    /// arrive, 4 MiB at a time.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not allowed.
@@ -57,12 +57,12 @@ impl ShuffleWriter {
         Ok(Self { settings, schema, combiner, buffer, spill: None })
     }
 
-    /// Adds rows, behind those already there. When enough are collected, sorts them, combines them and spills them
-    /// to scratch, before it returns.
+    /// Adds rows behind those already there. When enough rows are collected, sorts them, combines them and spills them
+    /// to scratch before returning.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Unavailable`] when scratch is; [`crate::error::ErrorKind::Plugin`] when the combiner
-    /// breaks its rules; what the combiner fails with. The writer is of no use afterwards.
+    /// [`crate::error::ErrorKind::Unavailable`] when scratch is unavailable; [`crate::error::ErrorKind::Plugin`] when
+    /// the combiner breaks its rules; any error of the combiner. The writer cannot be used after an error.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         spend(Work::Sort, || self.buffer.push(batch, &mut self.combiner))?;
         if self.buffer.is_full(self.settings.memory_bytes) { self.spill() } else { Ok(()) }
@@ -80,12 +80,13 @@ impl ShuffleWriter {
         Ok(())
     }
 
-    /// Writes the run file to `out` and flushes it. What was spilled is merged to one sorted run where that lets the
-    /// combiner leave half of the rows or less; otherwise each spilled run stays one, for whoever reads them to merge.
+    /// Writes the shuffle file to `out`, flushes it and returns its index. Spilled runs are merged into one sorted run
+    /// if that lets the combiner leave half of the rows or less. Otherwise each spilled run stays a sorted run of its
+    /// own, which the readers merge.
     ///
     /// # Errors
-    /// As [`Self::push`]; [`crate::error::ErrorKind::Unavailable`] when `out` fails. What `out` was given is of no use
-    /// then.
+    /// As [`Self::push`]; [`crate::error::ErrorKind::Unavailable`] when `out` fails. After an error, the bytes given to
+    /// `out` are of no use.
     pub fn finish(mut self, out: impl Write) -> Result<RunIndex> {
         if self.spill.is_some() && !self.buffer.is_empty() {
             self.spill()?;

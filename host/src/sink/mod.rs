@@ -1,7 +1,7 @@
-//! Where results go: batches into the bytes of a part, and committed parts into a result others can see.
+//! Sinks: writing batches as parts, and publishing committed parts as a result.
 //!
-//! Owns the output formats and the order of publishing. Does not decide which attempt wins: that is `commit`.
-//! The map and reduce stages write parts, the end of a run publishes them.
+//! Owns the output formats and the order of publishing. Does not decide which attempt wins; `commit` does. The map and
+//! reduce stages write parts, and the end of a run publishes them.
 
 use arrow_schema::DataType;
 
@@ -17,7 +17,7 @@ mod publish;
 pub use part::PartWriter;
 pub use publish::{Gone, Latest, PublishedPart, delete_leftovers, move_parts, publish};
 
-/// Returns the extension of a part's key.
+/// Returns the file extension of a part's key.
 pub fn extension(format: SinkFormat) -> &'static str {
     match format {
         SinkFormat::Json => "json",
@@ -26,11 +26,11 @@ pub fn extension(format: SinkFormat) -> &'static str {
     }
 }
 
-/// Checks that rows of `schema` can be written in `format`: `json` and `csv` take boolean, int64, float64 and text,
-/// `lines` takes one column of text or binary. All take nulls.
+/// Checks that rows of `schema` can be written in `format`. The formats `json` and `csv` take boolean, int64, float64
+/// and text; `lines` takes one column of text or binary. All formats take nulls.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the field and what there is to choose from.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), which names the field and the choices.
 pub fn check_schema(format: SinkFormat, schema: &Schema) -> Result<()> {
     let fields = schema.fields.fields();
     match format {

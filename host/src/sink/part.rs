@@ -1,10 +1,10 @@
-//! Batches into the bytes of one part.
+//! Writer of batches as the bytes of one part.
 //!
 //! Owns what each format looks like. The same batches give the same bytes:
-//! - `json`: one object per line, fields in the schema's order, nulls written as such. NaN and the infinities, which
-//!   JSON does not have, are `null`.
-//! - `csv`: a header, also in a part without rows; `,` between fields, `"` around those that need it, `\n` after each
-//!   row. A null is empty, like empty text.
+//! - `json`: one object per line, fields in the schema's order, nulls written as `null`. NaN and the infinities, which
+//!   JSON does not have, are `null` too.
+//! - `csv`: a header, also in a part without rows; `,` between fields, `"` around fields that need it, `\n` after each
+//!   row. A null is an empty field, like empty text.
 //! - `lines`: the value and `\n`. A null is an empty line.
 
 use std::io::Write;
@@ -26,21 +26,21 @@ use crate::{
 pub struct PartWriter<W> {
     format: SinkFormat,
     writer: W,
-    /// The batch being written, as bytes. Kept from batch to batch.
+    /// Bytes of the batch being written. Reused from batch to batch.
     buffer: Vec<u8>,
 }
 
 impl<W: Write + Send> PartWriter<W> {
-    /// Makes a writer of rows of `schema`, and writes what the format has in front of them.
+    /// Creates a writer of rows of `schema`, and writes what the format puts in front of the rows.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the format does not take the schema; those of `writer`.
+    /// [`ErrorKind::Config`] when the format does not take the schema; any error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         check_schema(format, schema)?;
         let mut part = Self { format, writer, buffer: Vec::new() };
         if format == SinkFormat::Csv {
             let none = RecordBatch::new_empty(schema.fields.clone());
-            csv(&none, true, &mut part.buffer).or_kind(ErrorKind::Internal, || "the header of a csv part")?;
+            csv(&none, true, &mut part.buffer).or_kind(ErrorKind::Internal, || "cannot write the csv header")?;
             part.flush_buffer()?;
         }
         Ok(part)
@@ -49,7 +49,7 @@ impl<W: Write + Send> PartWriter<W> {
     /// Writes the rows of a batch, which must have the schema.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when a value holds a line break and the format is `lines`; those of `writer`.
+    /// [`ErrorKind::Input`] when a value holds a line break and the format is `lines`; any error of `writer`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let encoded = match self.format {
             SinkFormat::Json => json(batch, &mut self.buffer),
@@ -66,7 +66,7 @@ impl<W: Write + Send> PartWriter<W> {
     /// Ends the part and returns `writer`, flushed but not closed.
     ///
     /// # Errors
-    /// Those of `writer`.
+    /// Any error of `writer`.
     pub fn finish(mut self) -> Result<W> {
         self.writer.flush().map_err(cannot_write)?;
         Ok(self.writer)
@@ -116,11 +116,11 @@ fn append_lines<T: ByteArrayType<Offset = i32>>(column: &GenericByteArray<T>, bu
     Ok(())
 }
 
-/// Returns the first row with a line break in it.
+/// Returns the first row that holds a line break.
 fn line_break<T: ByteArrayType<Offset = i32>>(column: &GenericByteArray<T>) -> Option<usize> {
     let offset = |row: usize| usize::try_from(column.value_offsets()[row]).unwrap_or_default();
     memchr(b'\n', &column.value_data()[offset(0)..offset(column.len())])?;
-    // Bytes under a null are not written, so what was found may be none of them.
+    // Bytes under a null are not written, so the line break that was found may not matter.
     column.iter().position(|value| value.is_some_and(|value| memchr(b'\n', value.as_ref()).is_some()))
 }
 

@@ -1,7 +1,7 @@
 //! Publishing: committed parts get their final names, then the result is declared complete.
 //!
-//! Owns the order of these writes, which is what keeps half a result from being taken for a whole one. Called once
-//! all tasks are committed, by whoever finalises a run; several may, at the same time or after a crash.
+//! Owns the order of these writes, which keeps half a result from being taken for a whole one. Called once all tasks
+//! are committed, by each process that finalises the run; several may do so at the same time or after a crash.
 
 use std::fmt;
 
@@ -15,40 +15,41 @@ use crate::{
     store::Store,
 };
 
-/// How many parts are moved, or leftovers deleted, at the same time.
+/// Number of parts that are moved, or leftovers that are deleted, at the same time.
 const MOVES_IN_FLIGHT: usize = 16;
 
-/// How many parts that are gone are named.
+/// Maximum number of missing parts that an error names.
 const NAMED_MAX: usize = 10;
 
 /// A part and the attempt that was committed for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPart {
-    /// The part's number.
+    /// Number of the part.
     pub part: u32,
-    /// Whose object becomes the part.
+    /// Attempt whose object becomes the part.
     pub attempt: AttemptId,
 }
 
-/// What `latest.json` says: where the newest complete result lies.
+/// Content of `latest.json`: where the newest complete result lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
-    /// The run that made it.
+    /// Id of the run that made the result.
     pub run_id: String,
-    /// Its parts, in order, as keys below the sink.
+    /// Keys of the result's parts below the sink, in order.
     pub parts: Vec<String>,
-    /// How many shards failed and are left out of it, as `run.tolerated_failures` allows: 0 when it is whole.
+    /// Number of failed shards that are left out of the result, as `run.tolerated_failures` allows. 0 when the result
+    /// is whole.
     pub failed_shards: u64,
 }
 
 /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
 ///
-/// Idempotent: what was done before is not done again, and the outcome is the same. A part is visible whole or not at
-/// all, and the result is not complete before [`publish`] says so.
+/// Idempotent: a part that was moved before is not moved again, and the outcome is the same. A part is visible whole or
+/// not at all. The result is not complete until [`publish`] says so.
 ///
 /// # Errors
-/// Those of the store; [`Gone`] in the chain of one of [`ErrorKind::Unavailable`] when parts are neither under their
-/// attempts' names nor their final ones.
+/// Any error of the store. When parts are neither under their attempts' names nor under their final names, the error is
+/// of kind [`ErrorKind::Unavailable`] with [`Gone`] in its chain.
 pub async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
     let moves: Vec<(String, String)> = parts
         .iter()
@@ -66,11 +67,11 @@ pub async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPa
     }
 }
 
-/// Says that a result is complete, which has the parts of these keys, in order: writes `_SUCCESS`, then `latest.json`.
-/// `failed_shards` are left out of it, which `latest.json` says. May be done again.
+/// Marks a result as complete: writes `_SUCCESS`, then `latest.json`. `parts` are the keys of the result's parts, in
+/// order. `failed_shards` is the number of shards left out of the result. Idempotent.
 ///
 /// # Errors
-/// Those of the store.
+/// Any error of the store.
 pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], failed_shards: u64) -> Result<()> {
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
@@ -81,7 +82,7 @@ pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], faile
     Ok(())
 }
 
-/// Parts of a result that were committed, and are in the sink no more.
+/// Parts of a result that were committed but are no longer in the sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone(pub Vec<PublishedPart>);
 
@@ -94,11 +95,11 @@ impl fmt::Display for Gone {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        write!(f, "what was committed of part {}{more} of the result is gone from the sink", named.join(", "))
+        write!(f, "committed parts are gone from the sink: {}{more}", named.join(", "))
     }
 }
 
-/// Returns the error of parts that are gone, if any are; otherwise `error`.
+/// Returns the error that names the parts that are gone, or `error` if no part is gone.
 async fn name_gone(store: &Store, layout: &SinkLayout, parts: &[PublishedPart], error: Error) -> Result<Error> {
     let looks = futures::stream::iter(parts.to_vec()).map(async |published| {
         let PublishedPart { part, attempt } = &published;
@@ -110,7 +111,8 @@ async fn name_gone(store: &Store, layout: &SinkLayout, parts: &[PublishedPart], 
     Ok(if gone.is_empty() { error } else { Error::new(ErrorKind::Unavailable, Gone(gone)) })
 }
 
-/// Deletes what attempts that lost left, as far as that is possible: a result that is published is complete without it.
+/// Deletes what losing attempts left in the sink, as far as possible. Errors are ignored, because a published result is
+/// complete without the deletion.
 pub async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
     let prefix = layout.attempts();
     store
@@ -184,7 +186,7 @@ mod tests {
                 write(&store, &layout, number, &part(number).attempt).await;
             }
             store.rename(&layout.attempt(1, &part(1).attempt), &layout.part(1)).await.expect("moves");
-            // On its own task, as the end of a run may be.
+            // Move on a task of its own, as the end of a run may do.
             let keys = tokio::spawn(async move { move_parts(&store, &layout, &[0, 1, 2].map(part)).await });
             let keys = keys.await.expect("no panic").expect("moves");
             assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);

@@ -1,6 +1,6 @@
-//! Chunks into batches of records.
+//! Decoder of chunks into batches of records.
 //!
-//! Owns the size of batches and what one carries besides its columns. Runs on a worker and does no I/O: it takes
+//! Owns the size of batches and what a batch carries besides its columns. Runs on a worker and does no I/O: it takes
 //! chunks from an iterator, which may wait for them.
 
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use crate::{
     schema::Schema,
 };
 
-/// About how many bytes of records make a batch: what fits a core's cache on both sides of the sandbox.
+/// Approximate number of bytes of records in a batch: as many as fit a core's cache on both sides of the sandbox.
 pub const BATCH_BYTES: u64 = 256 << 10;
 
-/// The longest record, its line end included.
+/// Maximum length of a record in bytes, its line end included.
 pub const RECORD_BYTES_MAX: u64 = 1 << 30;
 
-/// What a record counts towards a batch per column, at least: the memory it takes however short it is.
+/// Minimum bytes per column that a record counts towards a batch: the memory it takes however short it is.
 const COLUMN_BYTES: u64 = 8;
 
-/// Decodes the chunks of a shard.
+/// Decodes the chunks of a shard into batches.
 ///
-/// Records are cut into batches by their bytes alone, so the same slices give the same batches, however they were
+/// Records are cut into batches by their bytes alone, so the same slices give the same batches, no matter how they were
 /// fetched. A batch may span slices and objects.
 pub struct Decoder<I: Iterator<Item = Result<Chunk>>> {
     input: Inflate<I>,
@@ -44,31 +44,32 @@ enum Format {
     Json(JsonColumns),
 }
 
-/// A batch of records and where they came from.
+/// A batch of records, with the places they came from.
 #[derive(Debug)]
 pub struct SourceBatch {
-    /// The records, in the format's schema. May have no rows, when all records were rejected.
+    /// Records, in the format's schema. There are no rows when all records were rejected.
     pub batch: RecordBatch,
-    /// The records that are not in it because they are malformed.
+    /// Records that are not in the batch because they are malformed.
     pub rejects: Vec<Reject>,
-    /// How many bytes were read for it, after decompression, line ends included.
+    /// Number of bytes read for the batch, after decompression, line ends included.
     pub bytes: u64,
     lines: Lines,
-    /// The line of each row, where they are not the same.
+    /// Line of each row; `None` when each row is the line of the same number.
     line_of_row: Option<Vec<usize>>,
 }
 
 impl<I: Iterator<Item = Result<Chunk>>> Decoder<I> {
-    /// Makes a decoder of `format` with batches of [`BATCH_BYTES`] and records of up to [`RECORD_BYTES_MAX`].
+    /// Creates a decoder of `format` with batches of [`BATCH_BYTES`] and records of up to [`RECORD_BYTES_MAX`].
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the format has a field of a type it cannot have.
+    /// [`ErrorKind::Config`] when a field has a type that the format does not support.
     pub fn new(chunks: I, format: &SourceFormat) -> Result<Self> {
         Self::with_sizes(chunks, format, BATCH_BYTES, RECORD_BYTES_MAX)
     }
 
-    /// Makes a decoder with batches of up to `batch_bytes`, unless one record is longer, and records of up to
-    /// `record_bytes_max`, neither more than [`RECORD_BYTES_MAX`] lets a batch hold.
+    /// Creates a decoder with batches of up to `batch_bytes`, unless one record is longer, and records of up to
+    /// `record_bytes_max`. A batch is limited to half of [`RECORD_BYTES_MAX`] in any case, and a record to
+    /// [`RECORD_BYTES_MAX`].
     ///
     /// # Errors
     /// As [`Decoder::new`].
@@ -87,12 +88,12 @@ impl<I: Iterator<Item = Result<Chunk>>> Decoder<I> {
         Ok(Self { input: Inflate::new(chunks), lines: LineSplitter::new(sizes), format })
     }
 
-    /// Returns the next batch, `None` after the last one. Do not call again after an error.
+    /// Returns the next batch, or `None` after the last one. Must not be called again after an error.
     ///
-    /// A malformed record becomes a reject. Empty lines are records of the format `lines` and nothing in `json`.
+    /// A malformed record becomes a reject. An empty line is a record in the format `lines`, and is skipped in `json`.
     ///
     /// # Errors
-    /// What the chunks brought; [`ErrorKind::Input`] when an object cannot be decompressed or a record is too long.
+    /// Any error of the chunks; [`ErrorKind::Input`] when an object cannot be decompressed or a record is too long.
     pub fn next_batch(&mut self) -> Result<Option<SourceBatch>> {
         while !self.lines.is_full() {
             let data = self.input.fill()?;
@@ -122,7 +123,7 @@ impl Format {
             Self::Lines(schema) => {
                 let records = Arc::new(lines.records.clone());
                 let batch = RecordBatch::try_new(Arc::clone(&schema.fields), vec![records])
-                    .or_kind(ErrorKind::Internal, || "a batch of lines")?;
+                    .or_kind(ErrorKind::Internal, || "cannot make a batch of lines")?;
                 Ok(SourceBatch { batch, rejects: Vec::new(), bytes, lines, line_of_row: None })
             }
             Self::Json(columns) => {
@@ -134,15 +135,15 @@ impl Format {
 }
 
 impl SourceBatch {
-    /// Returns how many records were read for the batch, the rejected ones included.
+    /// Returns the number of records read for the batch, rejects included.
     pub fn records(&self) -> u64 {
         (self.batch.num_rows() + self.rejects.len()) as u64
     }
 
-    /// Returns where a row came from, with the record as it was read.
+    /// Returns the place a row came from, with the record as it was read.
     ///
     /// # Panics
-    /// When the batch has no such row.
+    /// If the batch has no such row.
     pub fn origin(&self, row: usize) -> Origin<'_> {
         self.lines.origin(self.line_of_row.as_ref().map_or(row, |lines| lines[row]))
     }

@@ -1,8 +1,8 @@
 //! Fetching the bytes of slices, ahead of the worker that decodes them.
 //!
-//! Owns which bytes those are: exactly the records that start in each slice. A record belongs to the slice in which
-//! it starts, so a slice that does not start an object begins behind the first line end at or after its `offset - 1`,
-//! and every slice goes on to the line end of its last record.
+//! Owns which bytes those are: exactly the records that start in each slice. A record belongs to the slice in which it
+//! starts. A slice that does not start an object therefore begins behind the first line end at or after its
+//! `offset - 1`, and every slice extends to the line end of its last record.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -19,19 +19,21 @@ use crate::{
     store::{Store, Version},
 };
 
-/// How a store is read.
+/// Limits on how a store is read.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// The most bytes asked for at once.
+    /// Maximum number of bytes in one request.
     get_bytes: u64,
-    /// How many bytes may be asked for or wait for the worker.
+    /// Number of bytes that may be requested or waiting for the worker.
     ahead_bytes: usize,
 }
 
 impl Pace {
-    /// Requests are large enough, and enough of them under way, that latency does not matter.
+    /// For stores on a network: requests are large enough, and enough of them are under way, that latency does not
+    /// matter.
     const REMOTE: Self = Self { get_bytes: 4 << 20, ahead_bytes: 16 << 20 };
-    /// There is hardly any latency, and what was just read is still in the cache when it is decoded.
+    /// For local disk: there is hardly any latency, and the bytes just read are still in the cache when they are
+    /// decoded.
     const LOCAL: Self = Self { get_bytes: 512 << 10, ahead_bytes: 1 << 20 };
 
     fn of(store: &Store) -> Self {
@@ -39,53 +41,54 @@ impl Pace {
     }
 }
 
-/// The least and the most that is read at first behind a slice's end, for the rest of its last record; each further
-/// read is twice as long.
+/// Minimum and maximum length in bytes of the first read behind a slice's end, for the rest of its last record. Each
+/// further read is twice as long, up to [`Pace::get_bytes`].
 const TAIL_BYTES: (u64, u64) = (4 << 10, 64 << 10);
 
-/// The most bytes that may be asked for or wait for the worker, in any store.
+/// Maximum number of bytes that may be requested or waiting for the worker, in any store.
 pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes;
 
-/// How many requests may be under way: for shards of many small objects, where bytes are no limit.
+/// Number of requests that may be under way. This limit is for shards of many small objects, whose bytes do not add up
+/// to [`Pace::ahead_bytes`].
 const GETS_IN_FLIGHT: usize = 16;
 
-/// How many chunks may wait for the worker; what bounds memory is [`Pace::ahead_bytes`].
+/// Number of chunks that may wait for the worker. Memory is bounded by [`Pace::ahead_bytes`] instead.
 const CHUNKS_WAITING: usize = 64;
 
-/// How far ahead a local disk is told what will be read.
+/// Number of bytes ahead of a read that a local disk is advised to fetch.
 const ADVISED_BYTES: u64 = 2 << 20;
 
-/// What [`fetch`] delivers.
+/// An item that [`fetch`] delivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
-    /// The data that follows is a slice's.
+    /// The start of a slice, to which the data that follows belongs.
     Start {
-        /// The object's name.
+        /// Name of the object.
         object: Arc<str>,
-        /// Where the first record starts in the object.
+        /// Offset in the object of the first record.
         offset: u64,
-        /// How the data is compressed.
+        /// Compression of the data.
         compression: Compression,
     },
     /// The slice's next bytes, as stored; never empty.
     Data(Bytes),
 }
 
-/// The chunks of one shard after the other, in order. Dropping it ends the fetch.
+/// The chunks of one shard after the other, in order. Dropping them ends the fetch.
 #[derive(Debug)]
 pub struct Chunks {
-    /// Chunks, and `None` at the end of each shard.
+    /// Chunks, with `None` at the end of each shard.
     receiver: mpsc::Receiver<Result<Option<Chunk>>>,
     first: Option<Result<Option<Chunk>>>,
     done: bool,
     driver: Driver,
 }
 
-/// Who does the fetching.
+/// The driver of a fetch.
 enum Driver {
     /// A task of the runtime, which reads ahead.
     Task { _task: AbortOnDropHandle<()> },
-    /// Whoever takes the chunks; `None` when it is done.
+    /// The thread that takes the chunks, which polls this future; `None` when the future is done.
     Taker(Option<BoxFuture<'static, ()>>),
 }
 
@@ -95,16 +98,17 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// Starts to fetch the records of some shards, each given by its slices, in their order, reading ahead of whoever
-/// takes the chunks by at most 16 MiB, also from one shard to the next. Call on the runtime. In a local store they are
-/// read when the chunks are taken, for handing them from thread to thread takes longer; the disk is told ahead.
+/// Starts to fetch the records of some shards in their order, each given by its slices. Must be called on the runtime.
+/// The fetch reads ahead of the consumer of the chunks by at most 16 MiB, also from one shard to the next. In a local
+/// store, chunks are read when they are taken, because passing them between threads takes longer; the disk is advised
+/// of the coming reads.
 ///
-/// With the slices come objects, sorted by name, that they are of. A slice in which no record starts yields nothing.
-/// Each object must still be the version that was listed.
+/// Each shard's slices come with objects, sorted by name, that include those of the slices. A slice in which no record
+/// starts yields nothing. Each object must still be the version that was listed.
 ///
 /// # Errors
 /// [`ErrorKind::Input`](crate::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
-/// object, or is a part of a compressed one. What goes wrong later is the last item of the chunks.
+/// object, or is a part of a compressed one. A later error is the last item of the chunks.
 pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>) -> Result<Chunks> {
     let (mut reads, mut shard_ends) = (Vec::new(), Vec::new());
     for (slices, objects) in shards {
@@ -117,7 +121,7 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
     let fetch = Fetch { store: store.clone(), sender };
     let fetching = async move {
         if let Err(Stop::Failed(error)) = fetch.send_all(reads, shard_ends).await {
-            // Nobody there to hear it is fine.
+            // The receiver may be gone; the error is then of no interest.
             drop(fetch.sender.send(Err(error)).await);
         }
     };
@@ -130,12 +134,13 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
 }
 
 impl Chunks {
-    /// Returns whether the next chunk is still being fetched.
+    /// Returns whether the next chunk is still being fetched. Always false in a local store, which does not read ahead.
     pub fn is_waiting(&self) -> bool {
         !self.done && self.first.is_none() && self.receiver.is_empty() && matches!(self.driver, Driver::Task { .. })
     }
 
-    /// Waits until the first chunk is there, if it is being fetched, so that no worker has to.
+    /// Waits for the first chunk, so that no worker thread is held while it is fetched. Returns at once in a local
+    /// store, which does not read ahead.
     pub async fn ready(&mut self) {
         if self.first.is_none() && !self.done && matches!(self.driver, Driver::Task { .. }) {
             self.first = self.receiver.recv().await;
@@ -156,7 +161,7 @@ impl Chunks {
         }))
     }
 
-    /// Goes on with the next shard, once the chunks of this one have ended.
+    /// Moves to the next shard. Must be called once the chunks of this shard have ended.
     pub fn next_shard(&mut self) {
         self.done = false;
     }
@@ -165,7 +170,8 @@ impl Chunks {
 impl Iterator for Chunks {
     type Item = Result<Chunk>;
 
-    /// Returns the shard's next chunk, waiting for it. Call on a worker thread: panics on one of the runtime's.
+    /// Waits for the shard's next chunk and returns it. Must be called on a worker thread: panics on a thread of the
+    /// runtime.
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
@@ -174,7 +180,7 @@ impl Iterator for Chunks {
             Some(Ok(Some(chunk))) => return Some(Ok(chunk)),
             Some(Ok(None)) => None,
             Some(Err(error)) => Some(Err(error)),
-            // Without this a fetch that died would look like a source that ended.
+            // Without this error, a fetch that died would look like a source that ended.
             None => Some(Err(Error::internal("the fetch of a shard ended early"))),
         };
         self.done = true;
@@ -184,7 +190,7 @@ impl Iterator for Chunks {
 
 /// Why a fetch ends early.
 enum Stop {
-    /// Nobody takes the chunks any more.
+    /// The chunks were dropped, so they are no longer taken.
     Dropped,
     Failed(Error),
 }
@@ -202,7 +208,7 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// Sends the chunks of all reads, and `None` behind those of each shard.
+    /// Sends the chunks of all reads, with `None` behind those of each shard.
     async fn send_all(&self, reads: Vec<Read>, shard_ends: Vec<usize>) -> Result<(), Stop> {
         let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
         let mut shard_ends = shard_ends.into_iter().peekable();
@@ -234,7 +240,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Sends what the slice's last record has behind the slice's end.
+    /// Sends the bytes of the slice's last record that lie behind the slice's end.
     async fn send_tail(&self, read: &Read) -> Result<(), Stop> {
         let (mut at, mut length) = (read.end, read.tail_bytes());
         while at < read.size {
@@ -258,7 +264,7 @@ impl Fetch {
     }
 }
 
-/// A slice with what is known of its object.
+/// A slice, with the listed properties of its object.
 struct Read {
     object: Arc<str>,
     size: u64,
@@ -277,7 +283,7 @@ impl Read {
             Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
         })?;
         if compression != Compression::None && (*offset, end) != (0, size) {
-            return Err(Error::input(format!("object `{name}` is compressed: a slice has to be the whole of it")));
+            return Err(Error::input(format!("object `{name}` is compressed, so its slice must be the whole object")));
         }
         Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end })
     }
@@ -286,12 +292,13 @@ impl Read {
         Version { size: self.size, e_tag: self.e_tag.as_deref() }
     }
 
-    /// Returns where to read from: the byte before the slice says whether a record starts with the slice.
+    /// Returns the offset to read from. It is one byte before the slice, because that byte says whether a record starts
+    /// with the slice.
     fn first_byte(&self) -> u64 {
         self.offset.saturating_sub(1)
     }
 
-    /// Returns the ranges to ask for, of up to `get_bytes`; none when the slice is empty.
+    /// Returns the ranges to request, each of up to `get_bytes`. An empty slice has none.
     fn ranges(&self, get_bytes: u64) -> impl Iterator<Item = Range<u64>> + use<> {
         let (mut at, end) = if self.offset < self.end { (self.first_byte(), self.end) } else { (0, 0) };
         std::iter::from_fn(move || {
@@ -301,19 +308,21 @@ impl Read {
         })
     }
 
-    /// Returns what a disk may fetch while this range is read and worked on: what it was not told with ranges before.
+    /// Returns the bytes that a disk may fetch while this range is read and worked on, without those of earlier advice.
     fn advised(&self, range: &Range<u64>) -> Range<u64> {
         let start = if range.start == self.first_byte() { range.end } else { range.start + ADVISED_BYTES };
         start..self.end.min(range.end + ADVISED_BYTES)
     }
 
-    /// Returns how much to read at first behind the end: little of it beside the slice itself, even if that is small.
+    /// Returns the number of bytes to read at first behind the end: few compared with the slice, even if the slice is
+    /// small.
     fn tail_bytes(&self) -> u64 {
         let (least, most) = TAIL_BYTES;
         ((self.end - self.offset) / 16).clamp(least, most)
     }
 
-    /// Returns where in `bytes`, read from `at`, the slice's first record starts.
+    /// Returns the position in `bytes` of the slice's first record, or `None` if no record starts there. `bytes` were
+    /// read from `at`.
     fn first_record(&self, at: u64, bytes: &[u8]) -> Option<usize> {
         if self.offset == 0 {
             return Some(0);
@@ -323,17 +332,17 @@ impl Read {
     }
 }
 
-/// Bytes of a slice.
+/// Some bytes of a slice, or the error of reading them.
 struct Part {
-    /// Which of the reads.
+    /// Number of the read that the bytes belong to.
     number: usize,
     read: Arc<Read>,
     range: Range<u64>,
     bytes: Result<Bytes>,
 }
 
-/// Returns the slices' bytes in order, while up to [`GETS_IN_FLIGHT`] requests for [`Pace::ahead_bytes`] are under way
-/// or not yet dropped by whoever took them.
+/// Returns the slices' bytes in order. Keeps up to [`GETS_IN_FLIGHT`] requests under way, and at most
+/// [`Pace::ahead_bytes`] bytes that are requested, or delivered and not yet dropped.
 fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
     let pace = Pace::of(&store);
     let budget = Arc::new(Semaphore::new(pace.ahead_bytes));
@@ -342,7 +351,8 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
         ranges.map(move |range| (number, Arc::clone(&read), range))
     });
     futures::stream::iter(ranges)
-        // In order and before the requests start, or a later one could take what an earlier one needs.
+        // Acquire the permits in order and before the requests start, or a later request could take what an earlier one
+        // needs.
         .then(move |(number, read, range)| {
             let budget = Arc::clone(&budget);
             async move {

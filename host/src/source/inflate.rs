@@ -1,7 +1,7 @@
-//! Chunks as plain bytes: a pull reader over one slice at a time, decompressing where the object says so.
+//! Reader of chunks as plain bytes, one slice at a time, which decompresses the slices of compressed objects.
 //!
-//! Owns the formats of compression. What it hands out is bounded by a buffer, however much a few compressed bytes
-//! unfold to.
+//! Owns the compression formats. A buffer bounds the bytes handed out at once, no matter how much a few compressed
+//! bytes expand to.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -14,13 +14,13 @@ use flate2::bufread::MultiGzDecoder;
 use super::{Chunk, Compression};
 use crate::error::{Error, Result};
 
-/// How much is decompressed at once.
+/// Number of bytes that are decompressed at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Why `Inflate::reader` is always there.
-const REPLACED: &str = "whoever takes the reader puts another one back, unless there was an error";
+/// Reason why `Inflate::reader` is always present.
+const REPLACED: &str = "the reader is put back after each use, unless there was an error";
 
-/// The plain bytes of a shard's slices, one slice after the other. Of no use after an error.
+/// The plain bytes of a shard's slices, one slice after the other. Cannot be used after an error.
 pub(super) struct Inflate<I: Iterator<Item = Result<Chunk>>> {
     reader: Option<Reader<I>>,
     object: Arc<str>,
@@ -32,8 +32,8 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
         Self { reader: Some(Reader::Plain(stored)), object: "".into() }
     }
 
-    /// Goes to the next slice and returns its object and where its first record starts; `None` after the last one.
-    /// What was not consumed of the slice before is skipped.
+    /// Moves to the next slice, and returns its object and the offset of its first record; `None` after the last slice.
+    /// Bytes of the previous slice that were not consumed are skipped.
     pub(super) fn next_slice(&mut self) -> Result<Option<(Arc<str>, u64)>> {
         let mut stored = self.reader.take().expect(REPLACED).into_stored();
         let Some(Start { object, offset, compression }) = stored.next_slice()? else {
@@ -52,11 +52,11 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
         Ok(Some((object, offset)))
     }
 
-    /// Returns the slice's next bytes without consuming them; empty at its end.
+    /// Returns the slice's next bytes without consuming them; empty at the slice's end.
     pub(super) fn fill(&mut self) -> Result<&[u8]> {
         let reader = self.reader.as_mut().expect(REPLACED);
-        // Asking twice is free, for the buffer is full then; the bytes of the first answer would keep the reader
-        // borrowed in the branch of the error.
+        // Asking twice is free, because the buffer is full the second time. The bytes of the first answer would keep
+        // the reader borrowed in the branch of the error.
         if let Err(error) = reader.fill() {
             let format = reader.format();
             let failed = reader.stored().failed.take();
@@ -78,7 +78,7 @@ fn invalid(object: &str, format: &str, error: &io::Error) -> Error {
     Error::input(format!("object `{object}` cannot be decompressed as {format}: {error}"))
 }
 
-/// The stored bytes with the decompression they need around them.
+/// Stored bytes, wrapped in the decompression they need.
 enum Reader<I: Iterator<Item = Result<Chunk>>> {
     Plain(Stored<I>),
     Gzip(Box<BufReader<MultiGzDecoder<Stored<I>>>>),
@@ -127,19 +127,19 @@ impl<I: Iterator<Item = Result<Chunk>>> Reader<I> {
     }
 }
 
-/// The start of a slice that was met but not yet gone to.
+/// The start of a slice that was received but not moved to yet.
 struct Start {
     object: Arc<str>,
     offset: u64,
     compression: Compression,
 }
 
-/// The bytes of one slice as they come; ends where the next slice starts.
+/// The stored bytes of one slice as they arrive. Ends where the next slice starts.
 struct Stored<I> {
     chunks: I,
     data: Bytes,
     next: Option<Start>,
-    /// The error behind the `io::Error` a decompressor was given.
+    /// Error of the chunks, in place of which a decompressor was given an `io::Error`.
     failed: Option<Error>,
 }
 
@@ -154,7 +154,7 @@ impl<I: Iterator<Item = Result<Chunk>>> Stored<I> {
         }
     }
 
-    /// Gets more data, unless there is some or the slice is at its end.
+    /// Takes more data from the chunks, unless there is some or the slice is at its end.
     fn pull(&mut self) -> Result<()> {
         while self.data.is_empty() && self.next.is_none() {
             match self.chunks.next().transpose()? {

@@ -1,6 +1,6 @@
-//! Lines into batches: finds line ends and copies records, once, into one buffer with offsets.
+//! Splitter of bytes into lines: finds line ends and copies records, once, into one buffer with offsets.
 //!
-//! Owns what a line is and where a batch is cut. Both depend on the bytes alone, never on the pieces they come in.
+//! Owns what a line is and where a batch is cut. Both depend on the bytes alone, never on the pieces they arrive in.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,34 +10,34 @@ use memchr::memchr_iter;
 
 use crate::error::{Error, Result};
 
-/// Lines of up to this many bytes are copied as if they had this many.
+/// Lines of up to this many bytes are copied as if they had this many bytes.
 const SHORT_BYTES: usize = 32;
 
-/// The room for the first lines of a shard.
+/// Room in bytes that is made for the first lines of a shard.
 const ROOM_BYTES_MIN: usize = 4096;
 
-/// Why numbers of lines and bytes fit 31 bits.
+/// Reason why numbers of lines and bytes fit in 31 bits.
 const SMALL: &str = "a batch and a line are below 2 GiB";
 
-/// Where a record came from.
+/// The place that a record came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// The object's name.
+    /// Name of the object.
     pub object: &'a str,
-    /// Where the record starts in it, in bytes after decompression.
+    /// Offset of the record in the object, in bytes after decompression.
     pub offset: u64,
     /// The record as it was read, without its line end.
     pub record: &'a [u8],
 }
 
-/// Lines, each with where it came from.
+/// Lines, each with the place it came from.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// The lines without their ends.
+    /// Lines without their line ends.
     pub(super) records: BinaryArray,
-    /// Bytes read for them, line ends included.
+    /// Number of bytes read for the lines, line ends included.
     pub(super) bytes: u64,
-    /// The lines that ended with a carriage return, too.
+    /// Numbers of the lines that had a carriage return before their line end.
     returns: Vec<u32>,
     segments: Vec<Segment>,
 }
@@ -47,12 +47,12 @@ pub(super) struct Lines {
 struct Segment {
     first_line: usize,
     object: Arc<str>,
-    /// Where the first of the lines starts in the object.
+    /// Offset in the object of the first of these lines.
     offset: u64,
 }
 
 impl Lines {
-    /// Returns where a line came from; panics when there is no such line.
+    /// Returns the place a line came from. Panics if there is no such line.
     pub(super) fn origin(&self, line: usize) -> Origin<'_> {
         let segment = self.segments.partition_point(|segment| segment.first_line <= line) - 1;
         let segment = &self.segments[segment];
@@ -61,45 +61,45 @@ impl Lines {
     }
 }
 
-/// Returns how many bytes after line `first` a later line of its segment starts: the bytes kept of the lines between,
-/// and their ends.
+/// Returns the distance in bytes between the starts of line `first` and of a later line of its segment. The distance is
+/// made up of the bytes kept of the lines in between, and their line ends.
 fn distance(offsets: &[i32], returns: &[u32], first: usize, line: usize) -> u64 {
     let before = |line: usize| returns.partition_point(|&number| (number as usize) < line);
     let kept = offsets[line].abs_diff(offsets[first]);
     u64::from(kept) + (line - first) as u64 + (before(line) - before(first)) as u64
 }
 
-/// How large things may get, in bytes.
+/// Size limits in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// Of a batch, unless it is one line.
+    /// Maximum size of a batch, unless the batch is one line.
     pub(super) batch: u64,
-    /// What a line counts at least towards that.
+    /// Minimum that a line counts towards the size of a batch.
     pub(super) line_min: u64,
-    /// Of a line, its end included.
+    /// Maximum length of a line, its line end included.
     pub(super) line_max: u64,
 }
 
-/// Collects lines until they are a batch.
+/// Collects lines into batches.
 #[derive(Debug)]
 pub(super) struct LineSplitter {
     sizes: Sizes,
-    /// The lines collected, and the beginning of the one that is still coming.
+    /// Lines collected so far, and the beginning of the line that is still arriving.
     values: Vec<u8>,
-    /// How much room to make next: little at first, since a shard may be tiny.
+    /// Room in bytes to make next. Little at first, because a shard may be tiny.
     room: usize,
-    /// Where each line starts in `values`, and where the last one ends.
+    /// Offset of each line in `values`, and the end of the last line.
     offsets: Vec<i32>,
     returns: Vec<u32>,
     segments: Vec<Segment>,
     bytes: u64,
     cost: u64,
-    /// Whether the last line no longer fits, and starts the next batch.
+    /// Whether the last line no longer fits, so that it starts the next batch.
     full: bool,
     object: Arc<str>,
-    /// Where in the object the next byte comes from.
+    /// Offset in the object of the next byte.
     position: u64,
-    /// Where in the object the line that is still coming starts.
+    /// Offset in the object of the line that is still arriving.
     line_start: u64,
 }
 
@@ -127,14 +127,14 @@ impl LineSplitter {
         }
     }
 
-    /// Says that the next byte is at `offset` of `object` and starts a line.
+    /// Starts a slice: the next byte is at `offset` of `object` and starts a line.
     pub(super) fn start_slice(&mut self, object: Arc<str>, offset: u64) {
         (self.position, self.line_start) = (offset, offset);
         self.segments.push(Segment { first_line: self.lines(), object: Arc::clone(&object), offset });
         self.object = object;
     }
 
-    /// Takes data, up to where a batch is full, and returns how much.
+    /// Takes data until a batch is full, and returns the number of bytes taken.
     pub(super) fn push(&mut self, data: &[u8]) -> Result<usize> {
         let begin = self.position;
         let mut at = 0;
@@ -154,12 +154,13 @@ impl LineSplitter {
         Ok(data.len())
     }
 
-    /// Adds a part of `data` to the line that is still coming.
+    /// Appends a part of `data` to the line that is still arriving.
     #[inline(always)]
     fn append(&mut self, data: &[u8], part: Range<usize>) {
         let length = part.len();
         match data[part.start..].first_chunk::<SHORT_BYTES>() {
-            // Copying a fixed length, whatever comes behind the line, is several times as fast as the exact one.
+            // Copying a fixed length, with the bytes behind the line, is several times as fast as copying the exact
+            // length.
             Some(from) if length <= SHORT_BYTES && self.values.capacity() - self.values.len() >= SHORT_BYTES => {
                 let filled = self.values.len() + length;
                 self.values.extend_from_slice(from);
@@ -180,7 +181,7 @@ impl LineSplitter {
         self.values.extend_from_slice(data);
     }
 
-    /// Takes the carriage return off the line that just ended.
+    /// Removes the carriage return from the line that just ended.
     #[inline(always)]
     fn strip_return(&mut self) {
         if self.values.len() > self.collected() && self.values.last() == Some(&b'\r') {
@@ -194,12 +195,13 @@ impl LineSplitter {
         if self.position > self.line_start { self.end_line() } else { Ok(()) }
     }
 
-    /// Returns whether there is a batch to take before any more data.
+    /// Returns whether a batch has to be taken before more data is pushed.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Returns the lines of a batch: those that fit if it is full, otherwise all so far. Only between lines.
+    /// Returns the lines of a batch: those that fit if the batch is full, otherwise all lines so far. Must be called
+    /// only between two lines.
     pub(super) fn take(&mut self) -> Lines {
         let mut next = Self::with_capacity(self.sizes, self.offsets.len() + self.offsets.len() / 8);
         (next.position, next.line_start, next.object) = (self.position, self.line_start, Arc::clone(&self.object));
@@ -213,7 +215,7 @@ impl LineSplitter {
         Lines { records, bytes: batch.bytes, returns: batch.returns, segments: batch.segments }
     }
 
-    /// Moves the last line of the batch before to this one.
+    /// Moves the last line of the previous batch to this one.
     fn carry(&mut self, before: &mut Self) {
         let line = before.lines() - 1;
         let offset = before
@@ -270,13 +272,13 @@ impl LineSplitter {
         ))
     }
 
-    /// Returns how many lines are whole.
+    /// Returns the number of complete lines.
     #[inline]
     fn lines(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Returns how many bytes of `values` are whole lines.
+    /// Returns the number of bytes in `values` that belong to complete lines.
     #[inline]
     fn collected(&self) -> usize {
         let end = self.offsets.last().copied().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Where records come from: listing objects, fetching slices of them, decoding records into batches.
+//! Sources: listing objects, fetching slices of them, and decoding records into batches.
 //!
-//! Owns which objects belong to a source and which records belong to a slice. Does not decide what the slices are:
-//! that is `split`. The map stage asks [`fetch`] for a shard's slices and gives what comes to a [`Decoder`].
+//! Owns which objects belong to a source and which records belong to a slice. Does not decide what the slices are;
+//! `split` does. The map stage asks [`fetch`] for a shard's slices and gives the fetched chunks to a [`Decoder`].
 //!
 //! ```text
 //! store ─► fetch (async, reads ahead) ─► Chunks ─► Decoder (sync, on the worker): inflate ─► lines ─► json ─► batches
@@ -32,45 +32,45 @@ pub use decode::{BATCH_BYTES, Decoder, RECORD_BYTES_MAX, SourceBatch};
 pub use fetch::{Chunk, Chunks, READ_AHEAD_BYTES, fetch};
 pub use lines::Origin;
 
-/// The step that rejects of the source name.
+/// Name of the step in the rejects of the source.
 pub const STEP: &str = "source";
 
-/// What an allocation takes besides its bytes.
+/// Approximate overhead of an allocation, in bytes.
 const ALLOCATION_BYTES: usize = 16;
 
 /// One object of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
-    /// Its name, relative to the source's location.
+    /// Name of the object, relative to the source's location.
     pub name: String,
-    /// Its size in bytes, as stored.
+    /// Size in bytes, as stored.
     pub size: u64,
-    /// What changes when the object does, where the store has such a thing.
+    /// ETag, which changes when the object does. `None` if the store has no such thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e_tag: Option<String>,
-    /// How it is compressed, by its extension.
+    /// Compression of the object, by its extension.
     #[serde(default)]
     pub compression: Compression,
 }
 
 impl Object {
-    /// Returns what tells this version of it from others.
+    /// Returns the properties that tell this version of the object from others.
     pub fn version(&self) -> Version<'_> {
         Version { size: self.size, e_tag: self.e_tag.as_deref() }
     }
 
-    /// Returns about how much memory it takes.
+    /// Returns the approximate memory that the object takes, in bytes.
     fn memory_bytes(&self) -> u64 {
         let text = |text: &String| ALLOCATION_BYTES + text.capacity();
         (size_of::<Self>() + text(&self.name) + self.e_tag.as_ref().map_or(0, text)) as u64
     }
 }
 
-/// How an object is compressed. A compressed object cannot be divided: its one slice is the whole of it.
+/// Compression of an object. A compressed object cannot be divided: its one slice is the whole object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     None,
     /// `.gz`: gzip, any number of members.
@@ -80,7 +80,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Returns how an object of this name is compressed.
+    /// Returns the compression of an object with this name.
     pub fn of(name: &str) -> Self {
         match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
             Some("gz") => Self::Gzip,
@@ -90,37 +90,37 @@ impl Compression {
     }
 }
 
-/// A byte range of an object, as stored. The records that start in it belong to it.
+/// A byte range of an object, as stored. The records that start in the range belong to the slice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
-    /// The object's name.
+    /// Name of the object.
     pub object: String,
-    /// Where it starts.
+    /// Offset of the range in bytes.
     pub offset: u64,
-    /// How long it is.
+    /// Length of the range in bytes.
     pub length: u64,
 }
 
-/// A source: a store, and which of its objects belong.
+/// A source: a store, and the rule for which of its objects belong to the source.
 #[derive(Debug, Clone)]
 pub struct SourceStore {
     store: Store,
     include: Option<GlobSet>,
-    /// The one object the location names.
+    /// Key of the one object that the location names, if it names one.
     only: Option<String>,
-    /// How much memory of the run the listing may take.
+    /// Maximum memory of the listing, in bytes.
     memory_bytes: u64,
 }
 
 impl SourceStore {
-    /// Opens the source at `location`, a prefix or, if it does not end with `/`, possibly one object.
+    /// Opens the source at `location`: a prefix or, if the location does not end with `/`, possibly one object.
     ///
-    /// `include` are glob patterns on names relative to the location, or on the name of the one object: `*` and `?`
-    /// stay within a part of the name, `**` does not. Without any, everything belongs but hidden objects, those with
-    /// a part that starts with `.` or `_`.
+    /// `include` holds glob patterns on names relative to the location, or on the name of the one object: `*` and `?`
+    /// stay within a part of the name, `**` does not. Without patterns, every object belongs to the source except
+    /// hidden ones, which have a part that starts with `.` or `_`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a location, option or pattern that is wrong, and as [`Store::get`].
+    /// [`ErrorKind::Config`] for a location, option or pattern that is wrong; otherwise as [`Store::get`].
     pub async fn open(location: &Location, include: &[String], options: &BTreeMap<String, String>) -> Result<Self> {
         let store = Store::open(location, options)?;
         if !location.url.ends_with('/')
@@ -132,29 +132,30 @@ impl SourceStore {
         Self::new(store, include)
     }
 
-    /// Makes a source of everything in `store` that matches `include`, as [`SourceStore::open`] says.
+    /// Creates a source of all objects in `store` that match `include`, by the rules of [`SourceStore::open`].
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a pattern that is none.
+    /// [`ErrorKind::Config`] for an invalid pattern.
     pub fn new(store: Store, include: &[String]) -> Result<Self> {
         Ok(Self { store, include: compile(include)?, only: None, memory_bytes: u64::MAX })
     }
 
-    /// Returns the source as one whose listing may take so much memory: half of what a run may.
+    /// Returns the source with a limit on the memory of its listing, which is half of the memory that a run may take.
     #[must_use]
     pub fn within(self, memory_bytes: u64) -> Self {
         Self { memory_bytes, ..self }
     }
 
-    /// Returns the store that the names of objects are keys of.
+    /// Returns the store. The names of objects are keys in it.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Returns the source's objects, sorted by name. None at all is not an error here.
+    /// Returns the source's objects, sorted by name. An empty list is not an error here.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the location does not exist or there are too many objects, and as [`Store::list`].
+    /// [`ErrorKind::Config`] when the location does not exist or there are too many objects; otherwise as
+    /// [`Store::list`].
     pub async fn list(&self) -> Result<Vec<Object>> {
         let mut found = match &self.only {
             Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
@@ -181,7 +182,7 @@ impl SourceStore {
     fn too_many(&self, listed: usize) -> Error {
         let (source, memory) = (self.store.name(), ByteSize::b(self.memory_bytes).display().iec());
         Error::config(format!(
-            "the listing of source `{source}` takes more than half of `run.memory`, which is {memory} ({listed} objects so \
+            "the listing of source `{source}` takes more than {memory}, half of `run.memory` ({listed} objects so \
              far): raise `run.memory`, or take fewer objects with `source.include`"
         ))
     }
@@ -194,18 +195,18 @@ impl SourceStore {
     }
 }
 
-/// Returns the object of this name among objects sorted by name.
+/// Returns the object with this name. `objects` must be sorted by name.
 pub fn find<'a>(objects: &'a [Object], name: &str) -> Option<&'a Object> {
     let found = objects.binary_search_by(|object| object.name.as_str().cmp(name));
     found.ok().map(|index| &objects[index])
 }
 
-/// Returns the XXH3-128 digest of a listing, in hexadecimal: another one when an object is new, gone or changed.
-/// `objects` are sorted by name.
+/// Returns the XXH3-128 digest of a listing, in hexadecimal. The digest changes when an object is new, gone or changed.
+/// `objects` must be sorted by name.
 pub fn digest(objects: &[Object]) -> String {
     let mut digest = Xxh3::new();
     for Object { name, size, e_tag, .. } in objects {
-        // Neither a name nor an ETag holds a line end.
+        // Neither a name nor an ETag holds a line end, so different listings give different text.
         digest.update(format!("{name}\n{size}\n{}\n", e_tag.as_deref().unwrap_or_default()).as_bytes());
     }
     format!("{:032x}", digest.digest128())

@@ -1,4 +1,4 @@
-//! The promises of a source: which objects, which records, whole and once, and batches that depend on data alone.
+//! Tests of what a source promises: which objects, every record whole and once, and batches that depend on data alone.
 
 use std::{
     io::Write,
@@ -14,10 +14,10 @@ use tokio::runtime::Runtime;
 
 use crate::{error::ErrorKind, pipeline::SourceFormat, schema::Schema, source::*, store::counting::counting};
 
-/// What fetches while the test's own thread decodes, as a worker does.
+/// Runtime that fetches while the test's own thread decodes, as a worker does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
 
-/// A record with where it came from.
+/// A record with the place it came from.
 type Found = (String, u64, Vec<u8>);
 
 fn store_of(objects: &[(&str, &[u8])]) -> (Store, Vec<Object>) {
@@ -31,7 +31,7 @@ fn store_of(objects: &[(&str, &[u8])]) -> (Store, Vec<Object>) {
     (store, listed.expect("lists"))
 }
 
-/// Makes the same of one object on local disk, which is read in another way.
+/// Makes the same as [`store_of`], with one object on local disk, which is read in another way.
 fn local_store_of(directory: &std::path::Path, name: &str, bytes: &[u8]) -> (Store, Vec<Object>) {
     std::fs::write(directory.join(name), bytes).expect("writes");
     let location = Location { written: "local".to_owned(), url: format!("file://{}/", directory.display()) };
@@ -44,7 +44,7 @@ fn slice(object: &str, start: usize, end: usize) -> Slice {
     Slice { object: object.to_owned(), offset: start as u64, length: (end - start) as u64 }
 }
 
-/// Divides an object at `cuts`, which are sorted.
+/// Divides an object at `cuts`, which must be sorted.
 fn slices_at(object: &str, length: usize, cuts: &[usize]) -> Vec<Slice> {
     let starts = std::iter::once(0).chain(cuts.iter().copied());
     let ends = cuts.iter().copied().chain(std::iter::once(length));
@@ -83,7 +83,7 @@ fn read(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Vec<Found
     Ok(batches(decoder)?.iter().flat_map(records).collect())
 }
 
-/// The records of an object, found the simple way.
+/// Returns the records of an object, found in the simplest way.
 fn lines_of(object: &str, data: &[u8]) -> Vec<Found> {
     let mut offset = 0;
     let mut found = Vec::new();
@@ -95,7 +95,7 @@ fn lines_of(object: &str, data: &[u8]) -> Vec<Found> {
     found
 }
 
-/// Bytes with many line ends of both kinds, empty lines, and often no line end at the end.
+/// Generates bytes with many line ends of both kinds, empty lines, and often no line end at the end.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => Just(b"\n".to_vec()),
@@ -162,7 +162,7 @@ fn start(object: &str, compression: Compression) -> Chunk {
     Chunk::Start { object: object.into(), offset: 0, compression }
 }
 
-/// A fetch of one whole object.
+/// Returns the chunks of one whole object.
 fn whole(object: &str, data: &[u8]) -> std::vec::IntoIter<Result<Chunk>> {
     let data = Bytes::copy_from_slice(data);
     vec![Ok(start(object, Compression::of(object))), Ok(Chunk::Data(data))].into_iter()
@@ -239,7 +239,7 @@ fn slices_that_cannot_be_are_refused() {
         (slice("c", 0, 1), "the source has no object `c`"),
         (slice("a", 2, 4), "slice at 2 of 2 bytes lies outside object `a` of 3 bytes"),
         (Slice { object: "a".into(), offset: 1, length: u64::MAX }, "lies outside object `a`"),
-        (slice("b.gz", 0, 3), "object `b.gz` is compressed: a slice has to be the whole of it"),
+        (slice("b.gz", 0, 3), "object `b.gz` is compressed, so its slice must be the whole object"),
     ];
     for (slice, expected) in cases {
         let error = fetched(&store, &[slice], &objects).expect_err("cannot be");
@@ -381,7 +381,7 @@ fn decode_json(format: &SourceFormat, data: &[u8]) -> SourceBatch {
     all.remove(0)
 }
 
-/// A row of [`typed`] as JSON values.
+/// Returns a row of [`typed`] as JSON values.
 fn row(batch: &RecordBatch, row: usize) -> [serde_json::Value; 4] {
     let value = |column: usize, value: serde_json::Value| {
         if batch.column(column).is_null(row) { serde_json::Value::Null } else { value }
@@ -394,7 +394,7 @@ fn row(batch: &RecordBatch, row: usize) -> [serde_json::Value; 4] {
     ]
 }
 
-/// What [`typed`] takes of a document, or `None` for a reject: by way of a whole `serde_json::Value`.
+/// Returns the values [`typed`] takes of a document, found in a whole `serde_json::Value`; `None` for a reject.
 fn expected_row(document: &str) -> Option<[serde_json::Value; 4]> {
     use serde_json::Value;
     let document: Value = serde_json::from_str(document).ok()?;

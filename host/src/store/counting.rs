@@ -1,4 +1,4 @@
-//! A store in memory that counts what it is asked for.
+//! For tests: a store in memory that counts the requests made of it.
 
 use std::{
     fmt,
@@ -16,14 +16,14 @@ use object_store::{
 
 use super::Store;
 
-/// What was asked for.
+/// Counts of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     pub(crate) lists: AtomicUsize,
     pub(crate) gets: AtomicUsize,
     pub(crate) puts: AtomicUsize,
     gets_under_way: AtomicUsize,
-    /// The most gets that were under way at the same time.
+    /// Maximum number of gets that were under way at the same time.
     pub(crate) gets_at_once: AtomicUsize,
 }
 
@@ -34,7 +34,7 @@ impl Requests {
     }
 }
 
-/// Makes an empty store, and what counts its requests.
+/// Creates an empty store, and returns it with the counts of its requests.
 pub(crate) fn counting() -> (Store, Arc<Requests>) {
     let requests = Arc::new(Requests::default());
     let counting = Counting { inner: InMemory::new(), requests: Arc::clone(&requests) };
@@ -66,7 +66,7 @@ impl ObjectStore for Counting {
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
         self.requests.get_starts();
-        // Long enough for whoever asks for more to do so.
+        // Take long enough for a caller that wants more gets at the same time to start them.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }

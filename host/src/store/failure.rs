@@ -1,7 +1,8 @@
-//! What a store's error means for the operator.
+//! Classing of a store's errors by what they mean for the operator.
 //!
-//! Owns the classing of `object_store` errors, which for the cloud stores are partly known by their text only, and
-//! their wording: those errors print their causes themselves, so printing the chain as well would say things twice.
+//! Owns the classing of `object_store` errors, some of which are known only by their text if they come from a cloud
+//! store. Also owns their wording: those errors print their causes themselves, so printing the chain as well would say
+//! things twice.
 
 use std::{error::Error as StdError, io};
 
@@ -9,13 +10,13 @@ use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind, io_kind};
 
-/// What a request says when no credentials were found anywhere else and the machine has none to give either.
+/// Hosts that an error names when no credentials were found anywhere else, and the machine has none to give either.
 const METADATA_SERVICES: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
 
-/// What the stores answer when the bucket or container is not there.
+/// Answers of the stores when the bucket or container does not exist.
 const MISSING_BUCKETS: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"];
 
-/// Classes an error that came out of a reader or writer over a store, or out of local disk.
+/// Classes an error that came from a reader or writer over a store, or from local disk.
 #[must_use]
 pub fn classify_io(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<StoreError>()) {
@@ -24,7 +25,7 @@ pub fn classify_io(error: io::Error) -> Error {
     }
 }
 
-/// Returns the library's error for a store's, as one message.
+/// Returns the library's error for a store's error, as one message.
 pub(super) fn classify(error: &StoreError) -> Error {
     let text = describe(error);
     let (kind, hint) = match error {
@@ -34,9 +35,9 @@ pub(super) fn classify(error: &StoreError) -> Error {
             (ErrorKind::Config, "bad credentials or missing permission")
         }
         StoreError::NotFound { .. } => (ErrorKind::Unavailable, "not found"),
-        StoreError::InvalidPath { .. } => (ErrorKind::Config, "not a name an object can have"),
+        StoreError::InvalidPath { .. } => (ErrorKind::Config, "not a valid object name"),
         StoreError::UnknownConfigurationKey { .. } => (ErrorKind::Config, ""),
-        // Their text may hold a status that is a refusal elsewhere.
+        // The text of these errors may hold a status that means a refusal elsewhere.
         StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } | StoreError::NotModified { .. } => {
             (ErrorKind::Unavailable, "")
         }
@@ -55,13 +56,13 @@ pub(super) fn bucket_is_missing(error: &StoreError) -> bool {
     MISSING_BUCKETS.iter().any(|answer| text.contains(answer))
 }
 
-/// Returns whether an error says that the store has no such operation, and never will.
+/// Returns whether an error says that the store does not have the operation, and never will.
 pub(super) fn is_unsupported(error: &StoreError) -> bool {
     matches!(error, StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })
         || error.to_string().contains("status code: 501")
 }
 
-/// Classes what `object_store` has no variant for.
+/// Classes an error by its text, for errors that `object_store` has no variant for.
 fn generic(text: &str) -> (ErrorKind, &'static str) {
     if METADATA_SERVICES.iter().any(|host| text.contains(host)) {
         return (ErrorKind::Config, "no credentials in `[store_options]`, the environment or this machine");
@@ -72,7 +73,7 @@ fn generic(text: &str) -> (ErrorKind, &'static str) {
     if text.contains("redirect without LOCATION") {
         return (ErrorKind::Config, "wrong `region`");
     }
-    // Two refusals that pass: a request that took too long, and too many of them.
+    // Two refusals pass: a request that took too long, and too many requests.
     let passing = ["status code: 408", "status code: 429"].iter().any(|status| text.contains(status));
     if text.contains("status code: 4") && !passing {
         return (ErrorKind::Config, "refused by the store");
@@ -80,9 +81,9 @@ fn generic(text: &str) -> (ErrorKind, &'static str) {
     (ErrorKind::Unavailable, "")
 }
 
-/// Returns the messages of an error's chain, leaving out those that an earlier one already quotes.
+/// Returns the messages of an error's chain, without those that an earlier message already quotes.
 fn describe(error: &StoreError) -> String {
-    // What the outermost error adds, its kind and the path, is said by the caller.
+    // The caller says what the outermost error adds: its kind and the path.
     let mut cause = error.source().unwrap_or(error);
     let mut text = cause.to_string();
     while let Some(deeper) = cause.source() {

@@ -10,20 +10,20 @@ use object_store::{
 
 use super::Store;
 
-/// What becomes of a put.
+/// Effect on a put.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Puts {
-    /// It fails, and so do listings.
+    /// The put fails, and listings fail too.
     Fail(fn() -> StoreError),
-    /// It does its work, then it seems to fail.
+    /// The put does its work, then seems to fail.
     Lost(fn() -> StoreError),
-    /// It ignores that the object must be new.
+    /// The put ignores that the object must be new.
     WithoutCondition,
-    /// It fails when the object must be new.
+    /// The put fails if the object must be new.
     NoCreate(fn() -> StoreError),
 }
 
-/// Makes an empty store called `faulty`.
+/// Creates an empty store called `faulty`.
 pub(crate) fn faulty(puts: Puts) -> Store {
     Store::from_object_store(Arc::new(Faulty { inner: InMemory::new(), puts }), Path::default(), "faulty")
 }

@@ -1,4 +1,4 @@
-//! A store that counts what it is asked for.
+//! A store that counts the requests made of it.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use object_store::{
 
 use crate::usage::Traffic;
 
-/// Counts requests and bytes. Shared by all handles on a store.
+/// Counts of requests and bytes. Shared by all handles on a store.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     reads: AtomicU64,
@@ -31,7 +31,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Returns what was counted so far.
+    /// Returns the counts so far.
     pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             reads: self.reads.load(Relaxed),
@@ -50,14 +50,14 @@ impl Meter {
     }
 }
 
-/// A store and its meter. Counts requests when they are made, bytes that are read when they are promised.
+/// A store and its meter. Counts requests when they are made, and read bytes when the store promises them.
 #[derive(Debug)]
 struct Metered {
     inner: Arc<dyn ObjectStore>,
     meter: Arc<Meter>,
 }
 
-/// Returns a store that counts on `meter` what is asked of it, and lets `inner` do it.
+/// Returns a store that counts requests on `meter` and passes them to `inner`.
 pub(super) fn metered(inner: Arc<dyn ObjectStore>, meter: &Arc<Meter>) -> Arc<dyn ObjectStore> {
     Arc::new(Metered { inner, meter: Arc::clone(meter) })
 }
@@ -68,7 +68,7 @@ impl fmt::Display for Metered {
     }
 }
 
-// Methods with a default are here too: the store's own do better than that.
+// Methods with a default are passed on, too, because the store's own implementation is better than the default.
 #[async_trait::async_trait]
 impl ObjectStore for Metered {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {

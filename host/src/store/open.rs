@@ -1,6 +1,6 @@
-//! From a URL and `[store_options]` to a store.
+//! Opening a store from a URL and `[store_options]`.
 //!
-//! Owns which schemes and options there are, and how patient a client is. Called by `Store::open` only.
+//! Owns the known schemes and options, and how patient a client is. Called by `Store` only.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,17 +23,17 @@ use url::Url;
 use super::failure;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
-/// How a client behaves unless `[store_options]` says otherwise.
+/// Settings of a client unless `[store_options]` says otherwise.
 const CLIENT_DEFAULTS: [(ClientConfigKey, &str); 3] = [
     (ClientConfigKey::UserAgent, concat!("etl-host/", env!("CARGO_PKG_VERSION"))),
     (ClientConfigKey::ConnectTimeout, "5s"),
     (ClientConfigKey::Timeout, "60s"),
 ];
 
-/// How long a client keeps trying one request by itself; after that the task that made it is tried again.
+/// Time for which a client retries one request by itself. After that, the task that made the request is tried again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Some of the options there are, for messages.
+/// Some of the known options, for messages.
 const KNOWN_OPTIONS: [&str; 12] = [
     "endpoint",
     "region",
@@ -49,23 +49,22 @@ const KNOWN_OPTIONS: [&str; 12] = [
     "service_account",
 ];
 
-/// A store, and what a URL says besides.
+/// A store, with the prefix and the directory that a URL names.
 pub(super) struct Opened {
-    /// The store.
     pub(super) store: Arc<dyn ObjectStore>,
-    /// The prefix in it.
+    /// Prefix in the store.
     pub(super) prefix: Path,
-    /// The directory the prefix is, in a local store.
+    /// Directory of the prefix, in a local store.
     pub(super) directory: Option<PathBuf>,
 }
 
-/// Opens the store a URL names.
+/// Opens the store that a URL names.
 pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Opened> {
     check_options(options)?;
     let url = Url::parse(url).or_kind(ErrorKind::Config, || "not a URL")?;
     if url.scheme() == "memory" {
         let store = memory(url.host_str().unwrap_or_default());
-        let prefix = Path::from_url_path(url.path()).or_kind(ErrorKind::Config, || "not a prefix")?;
+        let prefix = Path::from_url_path(url.path()).or_kind(ErrorKind::Config, || "not a valid prefix")?;
         return Ok(Opened { store, prefix, directory: None });
     }
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
@@ -73,7 +72,7 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Open
     Ok(Opened { store: client(&scheme, &url, options)?, prefix, directory })
 }
 
-/// Builds a cloud client. The three builders have the same methods but no trait that says so.
+/// Builds a cloud client. The three builders have the same methods but no common trait.
 macro_rules! build {
     ($builder:ty, $key:ty, $url:expr, $options:expr) => {{
         let mut builder = <$builder>::from_env().with_url($url.as_str()).with_retry(retries());
@@ -97,18 +96,18 @@ fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, Stri
         ObjectStoreScheme::MicrosoftAzure => build!(MicrosoftAzureBuilder, AzureConfigKey, url, options),
         _ => return Err(unknown_scheme(url)),
     };
-    // Nothing was asked of a server yet, so whatever is wrong is wrong in the configuration.
+    // No server has been asked yet, so any error is in the configuration.
     built.map_err(|error| Error::config(failure::classify(&error)))
 }
 
-/// Returns the local disk. With `fsync`, a write returns when the file and the directories that lead to it are on the
-/// disk; the file is there before its name is.
+/// Returns the store of the local disk. With `fsync`, a write returns when the file and the directories that lead to it
+/// are on the disk. The file is on the disk before its name is.
 pub(super) fn local(fsync: bool) -> Arc<dyn ObjectStore> {
     Arc::new(LocalFileSystem::new().with_fsync(fsync))
 }
 
-/// Returns the memory store called `name`. Stores live as long as the process, so that a run's stages, and the tests
-/// that look at what they did, find each other by name alone.
+/// Returns the memory store called `name`. Memory stores live as long as the process, so that the stages of a run, and
+/// the tests that look at their work, find the same store by its name alone.
 fn memory(name: &str) -> Arc<dyn ObjectStore> {
     static STORES: LazyLock<Mutex<HashMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +139,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
 
 fn unknown_scheme(url: &Url) -> Error {
     Error::config(format!(
-        "no store is known by such a `{}` URL (known: a path, `file:///PATH`, `memory://NAME/`, `s3://BUCKET/`, \
+        "no store matches this `{}` URL (known: a path, `file:///PATH`, `memory://NAME/`, `s3://BUCKET/`, \
          `gs://BUCKET/`, `az://CONTAINER/`, `abfss://…`, `https://` for S3, R2 and Azure hosts)",
         url.scheme()
     ))

@@ -1,4 +1,4 @@
-//! What a store can do, found out at the start of a run by trying.
+//! Probes that find out, at the start of a run, what a store can do.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,20 +11,20 @@ use crate::{
     event::unix_ms,
 };
 
-/// What a store does when an object is to be created that is there already.
+/// Behaviour of a store that is asked to create an object that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creates {
-    /// Refuses, as it should: of several processes one creates the object.
+    /// Refuses, as it should: of several processes, one creates the object.
     Once,
-    /// Writes over it.
+    /// Overwrites the object.
     Again,
-    /// Does not offer to create at all.
+    /// Does not offer to create objects at all.
     NotOffered,
 }
 
 impl Store {
-    /// Finds out at the start whether results can be written at the end: writes and deletes a small object below
-    /// `prefix`, whose name starts with `.probe-`. `role` is what messages call the store: `sink`.
+    /// Finds out at the start whether results can be written at the end. Writes and deletes a small object below
+    /// `prefix`, whose name starts with `.probe-`. Messages call the store by its `role`, such as `sink`.
     ///
     /// # Errors
     /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](crate::error::ErrorKind::Config) for wrong
@@ -39,8 +39,9 @@ impl Store {
         probe.await.context(|| self.not_writable(role))
     }
 
-    /// Finds out whether commits of several processes can be told apart: creates the same small object twice, below
-    /// `prefix`, and deletes it. When they cannot, [`Store::create`] makes do from then on, as it says there.
+    /// Finds out whether commits of several processes can be told apart. Creates the same small object twice, below
+    /// `prefix`, and deletes it. If the commits cannot be told apart, [`Store::create`] looks and then writes from then
+    /// on.
     ///
     /// # Errors
     /// As [`Store::probe_writable`].
@@ -48,7 +49,8 @@ impl Store {
         let (key, store) = (probe_key(prefix), self);
         let probe = async {
             let creates = match store.try_create(&key).await? {
-                // A first answer that was lost makes the client's own repetition the second attempt.
+                // Try again even if the store refused: the answer to the first create may have been lost, and the
+                // client's own retry refused.
                 Creates::Once | Creates::Again => store.try_create(&key).await?,
                 Creates::NotOffered => {
                     store.put(&key, PROBE).await?;
@@ -63,7 +65,7 @@ impl Store {
         Ok(creates)
     }
 
-    /// Creates the object once; `Again` when that is not refused.
+    /// Creates the object once. Returns [`Creates::Again`] if the store does not refuse.
     async fn try_create(&self, key: &str) -> Result<Creates> {
         let payload = Bytes::from_static(PROBE.as_bytes()).into();
         let put = async { self.inner.put_opts(&self.path(key)?, payload, PutMode::Create.into()).await };
@@ -82,7 +84,7 @@ impl Store {
 
 const PROBE: &str = "may be deleted";
 
-/// Returns a key below `prefix` that nobody else has.
+/// Returns a key below `prefix` that no other probe uses.
 fn probe_key(prefix: &str) -> String {
     static PROBES: AtomicU64 = AtomicU64::new(0);
     let number = PROBES.fetch_add(1, Ordering::Relaxed);

@@ -1,12 +1,12 @@
-//! What killed processes leave on local disk: files of objects that are not complete.
+//! Sweeping the files of incomplete objects, which killed processes leave on local disk.
 //!
-//! A local store writes an object under another name beside its own, `NAME#1`, and renames it when it is complete. Such
-//! a file is no object: nobody lists it, and no attempt takes it up again.
+//! A local store writes an object under another name beside its own, `NAME#1`, and renames the file when it is
+//! complete. Such a file is not an object: it is never listed, and no attempt continues it.
 
 use std::{fs, path::Path, time::SystemTime};
 
-/// Deletes the files of objects that are not complete, at `path` or in that directory and below, if they were last
-/// written before `then`; and directories that are empty without them. Best effort: such files only take space.
+/// Deletes the files of incomplete objects, at `path` or in that directory and below, if they were last written before
+/// `then`. Also deletes directories that are empty without them. Best effort: such files only take space.
 pub(super) fn sweep(path: &Path, then: SystemTime) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return;
@@ -27,7 +27,8 @@ fn sweep_below(directory: &Path, then: SystemTime) {
     }
 }
 
-/// Deletes such files in a directory, of objects of these names, and returns whether there were any.
+/// Deletes old files of incomplete objects in `directory` if `of` accepts the object's name. Returns whether there were
+/// any.
 fn sweep_in(directory: &Path, then: SystemTime, of: &dyn Fn(&str) -> bool) -> bool {
     let is_old = |entry: &fs::DirEntry| entry.metadata()?.modified().map(|written| written < then);
     let is_left = |entry: &fs::DirEntry| {
@@ -40,7 +41,7 @@ fn sweep_in(directory: &Path, then: SystemTime, of: &dyn Fn(&str) -> bool) -> bo
     !left.is_empty()
 }
 
-/// Returns the name of the object whose file this would be, if it is one that is not complete.
+/// Returns the name of the object, if `file` is the name of an incomplete object's file.
 fn object_of(file: &str) -> Option<&str> {
     let (object, number) = file.rsplit_once('#')?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(object)

@@ -1,4 +1,4 @@
-//! What every store promises, on memory and on local disk, and how errors are classed.
+//! Tests of what every store promises, in memory and on local disk, and of how errors are classed.
 
 use futures::FutureExt;
 use object_store::memory::InMemory;
@@ -21,7 +21,7 @@ fn open(url: &str) -> Store {
     Store::open(&location(url), &BTreeMap::new()).expect("opens")
 }
 
-/// A store of each kind that needs no server; the directory has to outlive them.
+/// Returns a store of each kind that needs no server. The directory has to outlive the stores.
 fn stores() -> (tempfile::TempDir, [Store; 2]) {
     let directory = tempfile::tempdir().expect("a directory");
     let local = open(&format!("file://{}/not%20there%20yet/", directory.path().display()));
@@ -212,7 +212,7 @@ fn what_cannot_be_opened_says_why() {
 
 #[tokio::test]
 async fn a_store_nobody_answers_for_may_be_there_later() {
-    // A port that was free a moment ago.
+    // A port that was free a moment ago, so no server listens on it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("binds").port();
     let endpoint = format!("http://127.0.0.1:{port}");
     let keys = [("access_key_id", "a"), ("secret_access_key", "b"), ("allow_http", "true"), ("endpoint", &*endpoint)];

@@ -256,7 +256,7 @@ async fn a_run_file_that_is_damaged_again_ends_the_run_with_its_name() {
     let stores = memory.stores(&Faults::new(0, 0), Some("map/000001/1-"));
     let error = run_on(stores, &pipeline, options(), &Events::default()).await.expect_err("it cannot be read");
     assert_eq!(error.kind(), ErrorKind::Damaged(1));
-    assert!(error.to_string().contains("run file `test/r/map/000001/1-"), "{error}");
+    assert!(error.to_string().contains("shuffle file `test/r/map/000001/1-"), "{error}");
 }
 
 /// Whether a write is of a kind.

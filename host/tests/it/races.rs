@@ -163,7 +163,7 @@ fn parts_that_are_gone_when_a_run_goes_on_are_made_again() {
             let ended = project.run(run);
             ended.expect_success();
             assert_eq!(project.latest(), expected, "{gone}");
-            assert!(ended.stderr.contains("what was committed of part 0, 1"), "{ended:#?}");
+            assert!(ended.stderr.contains("committed parts are gone from the sink: 0, 1"), "{ended:#?}");
             assert!(ended.stderr.contains(again), "{ended:#?}");
         }
     }

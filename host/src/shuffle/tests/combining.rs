@@ -8,12 +8,13 @@ use crate::{
     shuffle::{Combiner, NewCombiner, tests::*},
 };
 
-/// Adds up the arrivals of each key. Hands on what is complete, or holds everything back to the end.
+/// Combiner that adds up the arrivals of each key. It emits complete sums at once or, if `holds`, all of them at the
+/// end.
 struct Sum {
     schema: Schema,
     holds: bool,
     sums: Vec<Row>,
-    /// Whether the last of `sums` goes on in the next batch.
+    /// Whether the last of `sums` continues in the next batch.
     open: bool,
 }
 
@@ -24,7 +25,7 @@ impl Sum {
             Some(open) => open,
             None => [&rows[0][..rows[0].len() - 1], &[Value::Int64(0)]].concat(),
         };
-        assert_eq!(row[..key_fields], rows[0][..key_fields], "the group that continues is another one");
+        assert_eq!(row[..key_fields], rows[0][..key_fields], "the continued group has another key");
         let sum = arrival(&row) + rows.iter().map(arrival).sum::<i64>();
         row.splice(row.len() - 1.., [Value::Int64(sum)]);
         self.sums.push(row);
@@ -91,7 +92,7 @@ proptest! {
     }
 }
 
-/// Returns the first row with the sum of all arrivals.
+/// Returns the first row, with the sum of all arrivals in place of its own.
 fn sum(rows: &[Row]) -> Row {
     let mut row = rows[0].clone();
     row.splice(row.len() - 1.., [Value::Int64(rows.iter().map(arrival).sum())]);
@@ -116,7 +117,7 @@ fn what_was_spilled_is_merged_where_that_lets_the_combiner_leave_half() {
     }
 }
 
-/// Returns these batches the first time, whatever it is given.
+/// Combiner that returns the given batches from its first call and ignores the rows it is given.
 struct Fixed(Vec<RecordBatch>);
 
 impl Combiner for Fixed {
@@ -190,7 +191,7 @@ fn many_rows_of_which_few_share_a_key_are_not_combined() {
     assert_eq!(left(100_000, 50_000), 0);
 }
 
-/// A table of batches that together take some 8 MB.
+/// Returns a table of batches that together take about 8 MB.
 fn large_table(distinct: usize) -> Table {
     table_in_batches(distinct, 50_000)
 }

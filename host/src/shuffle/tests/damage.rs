@@ -5,12 +5,12 @@ use crate::{
 
 type Place = prop::sample::Index;
 
-/// Reads a partition from these bytes.
+/// Reads a partition from the given bytes.
 fn read_from(table: &Table, index: &PartitionIndex, bytes: Bytes) -> Result<Vec<RecordBatch>> {
     RunReader::new("1-abc.arrow", &table.schema, index, std::iter::once(Ok(bytes))).collect()
 }
 
-/// Returns the first partition of the table's run file, if it has rows, with its bytes.
+/// Returns the first partition of the table's shuffle file with its bytes, or `None` if the table has no rows.
 fn first_partition(table: &Table) -> Option<(PartitionIndex, Bytes)> {
     let (file, index) = shuffle(table, settings(1, PLENTY, 2));
     let index = index.partitions.into_iter().next()?;
@@ -47,7 +47,7 @@ proptest! {
         prop_assert_eq!(error.kind(), ErrorKind::Input);
     }
 
-    /// Whatever a block says, and even if its checksum is right, the worst it does is to be refused.
+    /// A block of any content, even one whose checksum is right, is at worst refused.
     #[test]
     fn no_block_makes_the_decoder_panic(
         table in table(), other in table(), cut: Place,
@@ -56,7 +56,7 @@ proptest! {
         let Some((index, bytes)) = first_partition(&table) else { return Ok(()) };
         let block = bytes.slice(..index.blocks[0].length as usize);
         prop_assert!(decode_block(&block, &table.schema.fields).is_ok());
-        // What says how a block is laid out is in its first bytes.
+        // The first bytes of a block describe its layout.
         let layout = block.len().min(600);
         for (at, flip) in flips {
             for at in [at.index(layout), at.index(block.len())] {
@@ -82,9 +82,9 @@ proptest! {
 fn errors_name_the_file_and_the_block() {
     let table = counting_table("key-", 100, 100);
     let (index, bytes) = first_partition(&table).expect("it has rows");
-    let damaged = format!("run file `1-abc.arrow` is damaged: block of {} bytes at {}", bytes.len(), index.offset);
+    let damaged = format!("shuffle file `1-abc.arrow` is damaged: block of {} bytes at {}", bytes.len(), index.offset);
     let error = read_from(&table, &index, changed(&bytes, 100, 1)).expect_err("a byte was changed");
-    assert_eq!(error.to_string(), format!("{damaged}: its checksum is another one"));
+    assert_eq!(error.to_string(), format!("{damaged}: its checksum does not match"));
     let error = read_from(&table, &index, bytes.slice(5..)).expect_err("five bytes are missing");
     assert_eq!(error.to_string(), format!("{damaged}: 5 bytes are missing"));
 }

@@ -19,7 +19,7 @@ fn run_of(batches: impl IntoIterator<Item = RecordBatch>) -> SortedRun {
     Box::new(batches.into_iter().map(Ok).collect::<Vec<_>>().into_iter())
 }
 
-/// Checks the shape of each batch, and returns the groups.
+/// Checks the shape of each batch and returns the groups.
 fn groups_of(merge: Merge) -> Vec<Vec<Row>> {
     let mut groups: Vec<Vec<Row>> = Vec::new();
     let mut continues = false;
@@ -86,7 +86,7 @@ fn nothing_merges_to_nothing() {
     }
 }
 
-/// A run that counts how many like it are open.
+/// A run that counts how many runs of its kind are open.
 struct Counted {
     batch: Option<RecordBatch>,
     open: Arc<AtomicUsize>,

@@ -1,6 +1,6 @@
-//! The shuffle from push to merge, against a reference made with a `BTreeMap`.
+//! Tests of the shuffle from push to merge, against a reference made with a `BTreeMap`.
 //!
-//! Owns the tables that the tests of its submodules shuffle, and how rows and batches turn into each other.
+//! Owns the tables that the submodules' tests shuffle, and the conversion between rows and batches.
 
 mod combining;
 mod damage;
@@ -27,13 +27,13 @@ use crate::{schema::Schema, scratch::Scratch};
 /// More bytes than any test pushes.
 const PLENTY: u64 = 1 << 30;
 
-/// One value; ordered as keys are.
+/// One value, ordered like keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Null,
     Boolean(bool),
     Int64(i64),
-    /// A float's bits, flipped so that they compare in IEEE 754 total order.
+    /// Bits of a float, flipped so that they compare in IEEE 754 total order.
     Float64(i64),
     Text(String),
     Binary(Vec<u8>),
@@ -41,7 +41,7 @@ enum Value {
 
 type Row = Vec<Value>;
 
-/// Batches of rows of one schema, the last column of which is their arrival.
+/// Batches of rows of one schema, whose last column is the row's arrival.
 #[derive(Debug, Clone)]
 struct Table {
     schema: Schema,
@@ -53,7 +53,7 @@ impl Table {
         self.batches.iter().map(|rows| batch_of(&self.schema, rows))
     }
 
-    /// Returns the rows by partition and key, those of one key in their order: what a shuffle makes of them.
+    /// Returns the rows by partition and key, with the rows of one key in their order, as a shuffle should.
     fn groups(&self, partitions: u32) -> BTreeMap<(u32, Row), Vec<Row>> {
         let mut groups: BTreeMap<_, Vec<Row>> = BTreeMap::new();
         let encoder = KeyEncoder::new(&self.schema).expect("the schema has a key");
@@ -69,7 +69,7 @@ impl Table {
     }
 }
 
-/// Flips a float's bits so that they compare in total order, and back.
+/// Flips a float's bits so that they compare in total order, and flips them back.
 fn flip(bits: i64) -> i64 {
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }
@@ -80,7 +80,7 @@ fn batch_of(schema: &Schema, rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema.fields.clone(), columns.collect()).expect("rows fit the schema")
 }
 
-/// Makes an array of the payloads of one kind of value; all others are null.
+/// Makes an array of the values of one kind. All other values become null.
 macro_rules! array {
     ($values:expr, $array:ty, $kind:ident($payload:ident) => $item:expr) => {
         Arc::new(<$array>::from_iter($values.map(|value| match value {
@@ -122,8 +122,8 @@ fn data_type() -> impl Strategy<Value = DataType> {
     prop::sample::select(vec![Boolean, Int64, Float64, Utf8, Binary])
 }
 
-/// Few different values of each type, so that keys meet, some of them alike for long; now and then a large one, so
-/// that batches are cut.
+/// Generates few different values of each type, so that keys meet, some of them with long common prefixes. Now and then
+/// a value is large, so that batches are cut.
 fn value(data_type: &DataType) -> BoxedStrategy<Value> {
     let present = match data_type {
         DataType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
@@ -144,7 +144,7 @@ fn value(data_type: &DataType) -> BoxedStrategy<Value> {
     prop_oneof![1 => Just(Value::Null), 6 => present].boxed()
 }
 
-/// Tables with columns of any types, 1 to 3 of them the key, and batches of very different sizes.
+/// Generates tables with columns of any types, 1 to 3 of them the key, and batches of very different sizes.
 fn table() -> impl Strategy<Value = Table> {
     let types = (prop::collection::vec(data_type(), 1..=3), prop::collection::vec(data_type(), 0..=2));
     types.prop_flat_map(|(key, values)| {
@@ -170,7 +170,8 @@ fn number_rows(schema: Schema, mut batches: Vec<Vec<Row>>) -> Table {
     Table { schema, batches }
 }
 
-/// A table of one text key and its arrival: `rows` rows in one batch, keys `{prefix}0`, `{prefix}1` … in turn.
+/// Returns a table of one text key and its arrival: `rows` rows in one batch, with the keys `{prefix}0`, `{prefix}1` …
+/// in turn.
 fn counting_table(prefix: &str, rows: usize, distinct: usize) -> Table {
     let rows: Vec<Row> = (0..rows).map(|row| vec![Value::Text(format!("{prefix}{}", row % distinct))]).collect();
     number_rows(schema_of(&[DataType::Utf8], 1), vec![rows])
@@ -188,7 +189,7 @@ fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, RunIndex) {
     (file.into(), index)
 }
 
-/// Returns the sorted runs that a run file has of one partition, handed over in pieces of `piece_bytes`.
+/// Returns the sorted runs that a shuffle file has of one partition, read in pieces of `piece_bytes`.
 fn read(schema: &Schema, file: &Bytes, index: &RunIndex, partition: u32, piece_bytes: usize) -> Vec<SortedRun> {
     let read = |run: &PartitionIndex| {
         let range = run.range();
@@ -200,7 +201,7 @@ fn read(schema: &Schema, file: &Bytes, index: &RunIndex, partition: u32, piece_b
     index.of_partition(partition).iter().map(read).collect()
 }
 
-/// Returns the rows of one partition of a run file, sorted, whatever runs it has.
+/// Returns the rows of one partition of a shuffle file, with all its sorted runs merged.
 fn read_rows(table: &Table, file: &Bytes, index: &RunIndex, partition: u32) -> Vec<Row> {
     let merge = Merge::new(read(&table.schema, file, index, partition, 1000), &table.schema).expect("it has a key");
     merge.flat_map(|groups| rows_of(&groups.expect("the file is sound").batch)).collect()

@@ -89,7 +89,7 @@ fn batches_are_cut_where_they_are_large_enough() {
     let batches = read(&table.schema, &file, &index, 0, 1 << 20).into_iter().flatten();
     let rows: Vec<usize> = batches.map(|batch| batch.expect("it is sound").num_rows()).collect();
     let (last, full) = rows.split_last().expect("there are rows");
-    // A row is 17 to 21 bytes: an offset, `key-` with 1 to 5 digits, the arrival.
+    // A row takes 17 to 21 bytes: an offset, `key-` with 1 to 5 digits, and the arrival.
     assert!(full.iter().all(|rows| (12_000..14_000).contains(rows)), "batches of {rows:?} rows");
     assert!(full.len() > 5 && *last <= 14_000, "batches of {rows:?} rows");
 }
@@ -142,7 +142,7 @@ fn an_output_that_fails_is_unavailable() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
-/// A run that is resumed, and the reducers of other processes, rely on it.
+/// Resumed runs and the reducers of other processes rely on this.
 #[test]
 fn the_partition_of_a_key_never_changes() {
     let table = counting_table("key-", 4, 4);

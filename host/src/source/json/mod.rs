@@ -1,12 +1,13 @@
-//! Lines of JSON into columns: one pass over each document, straight to Arrow's builders, with nothing kept of the
-//! fields nobody asked for. A document goes by way of [`walk`], which is fast, and when that cannot tell what it holds,
-//! by way of [`strict`], which also says what is wrong with it.
+//! Decoder of JSON Lines into columns: one pass over each document, straight into Arrow's builders. Fields that are not
+//! asked for are not kept. A document goes through [`walk`], which is fast. If [`walk`] cannot decide what the document
+//! holds, it goes through [`strict`], which also says what is wrong with it.
 //!
 //! Owns how JSON values map to column types:
 //! - `boolean` takes `true` and `false`, `text` takes strings, `float64` takes any number (the nearest double).
-//! - `int64` takes numbers without a fraction that fit: `7`, and also `7.0` and `7e0` up to 2^53, for JSON does not
+//! - `int64` takes numbers without a fraction that fit: `7`, and also `7.0` and `7e0` up to 2^53, because JSON does not
 //!   tell them apart.
-//! - A missing field and `null` are null. Of a field given twice the last one counts, and each has to be of its type.
+//! - A missing field and `null` are null. If a field is given twice, the last value counts, and each has to be of its
+//!   type.
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
 
@@ -29,13 +30,13 @@ use crate::{
     schema::{Schema, type_name},
 };
 
-/// What some tools write in front of UTF-8.
+/// Byte order mark, which some tools write in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// The fields asked for.
+/// The fields that are asked for, as columns.
 pub(super) struct JsonColumns {
     schema: SchemaRef,
-    /// Names with their columns, sorted by name.
+    /// Names of the fields with their columns, sorted by name.
     by_name: Vec<(String, usize)>,
 }
 
@@ -86,7 +87,7 @@ impl JsonColumns {
         }
         let arrays = columns.into_iter().map(Column::finish).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
-            .or_kind(ErrorKind::Internal, || "a batch of JSON records")?;
+            .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
         Ok((batch, rejects, line_of_row))
     }
 
@@ -96,7 +97,7 @@ impl JsonColumns {
     }
 }
 
-/// Returns what is wrong with a document and where; its line is always the first, so only the column is said.
+/// Returns what is wrong with a document and where. A document is one line, so only the column is given.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -106,7 +107,7 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// A value of a document, until it is known that the whole document is good.
+/// A value of a document, held until the whole document is known to be valid.
 #[derive(Debug, Clone, PartialEq)]
 enum Value<'a> {
     Null,
@@ -114,11 +115,11 @@ enum Value<'a> {
     Int64(i64),
     Float64(f64),
     Text(&'a str),
-    /// Text that is not in the document as such, in `Row::unescaped`.
+    /// Text that is not in the document as such, as a range of `Row::unescaped`.
     Unescaped(Range<usize>),
 }
 
-/// One document's values, by column. Reused, so that a record costs no allocation.
+/// The values of one document, by column. Reused, so that a record costs no allocation.
 struct Row<'a> {
     values: Vec<Value<'a>>,
     unescaped: String,
@@ -140,7 +141,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The column being built.
+/// Builder of one column.
 enum Column {
     Boolean(BooleanBuilder),
     Int64(Int64Builder),
@@ -159,7 +160,7 @@ impl Column {
         })
     }
 
-    /// Appends a value of the column's type; any other, so only null, is a null.
+    /// Appends a value of the column's type. Any other value can only be null and appends a null.
     fn append(&mut self, value: &Value<'_>, unescaped: &str) {
         match (self, value) {
             (Self::Boolean(column), Value::Boolean(value)) => column.append_value(*value),

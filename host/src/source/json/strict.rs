@@ -1,4 +1,4 @@
-//! Documents by `serde_json`, which knows all of JSON and says what is wrong and where.
+//! Parser of documents based on `serde_json`, which accepts all of JSON and says what is wrong and where.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use crate::schema::type_name;
 /// The largest integer up to which every integer is a double.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Takes the fields asked for of a document into a row of nulls.
+/// Takes the asked-for fields of a document into a row of nulls.
 ///
 /// # Errors
-/// What is wrong with the document; the row may have got some of its values.
+/// Any fault of the document. The row may then hold some of its values.
 pub(super) fn parse<'a>(document: &'a [u8], columns: &JsonColumns, row: &mut Row<'a>) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     deserializer.deserialize_any(DocumentVisitor { row, columns })?;
     deserializer.end()
 }
 
-/// Takes the value of a field that is asked for.
+/// Parses the value of an asked-for field.
 ///
 /// # Errors
-/// When it is malformed, or the field cannot take it.
+/// When the value is malformed, or the field cannot take it.
 pub(super) fn value<'a>(text: &'a str, field: &Field, unescaped: &mut String) -> Result<Value<'a>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = ValueSeed { field, unescaped }.deserialize(&mut deserializer)?;
@@ -58,7 +58,7 @@ impl<'a> Visitor<'a> for DocumentVisitor<'_, 'a> {
     }
 }
 
-/// Finds the column of a key, if it was asked for.
+/// Finds the column of a key, if the key is asked for.
 struct KeySeed<'r>(&'r JsonColumns);
 
 impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
@@ -81,14 +81,14 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Takes one value of a field's type.
+/// Takes one value of the field's type.
 struct ValueSeed<'r> {
     field: &'r Field,
     unescaped: &'r mut String,
 }
 
 impl ValueSeed<'_> {
-    /// Returns `value` if the field is of the type, and otherwise says what was found instead.
+    /// Returns `value` if the field has this type, and otherwise an error that says what was found instead.
     fn take<'a, E: serde::de::Error>(
         &self,
         data_type: &DataType,
@@ -107,7 +107,7 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "where it happens it is the contract")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the column types define these casts")]
 impl<'a> Visitor<'a> for ValueSeed<'_> {
     type Value = Value<'a>;
 

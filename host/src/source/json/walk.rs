@@ -1,7 +1,8 @@
-//! Documents by one walk, for those whose keys and values are plain: most of most sources.
+//! Parser of documents by a single walk, for documents whose keys and values are plain, as most are in most sources.
 //!
-//! Owns no meaning. What it takes of a document is what [`strict`](super::strict) takes of it, and of a document it cannot
-//! tell about, right or wrong, it takes nothing. Values that are not plain it leaves to `serde_json`, one by one.
+//! Does not define what a document means. If it accepts a document, it takes the same values as
+//! [`strict`](super::strict). If it cannot decide about a document, valid or not, it does not accept it. Values that
+//! are not plain are left to `serde_json`, one by one.
 
 use std::mem;
 
@@ -10,37 +11,38 @@ use serde::de::IgnoredAny;
 
 use super::{JsonColumns, Row, Value, strict};
 
-/// How many keys of a document are kept for the next, and how many bytes of one.
+/// Number of keys of a document that are kept for the next one, and maximum length in bytes of such a key.
 const KEYS_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 256;
 
-/// With up to so many digits a number fits 64 bits.
+/// A number of up to this many digits fits in 64 bits.
 const DIGITS_MAX: usize = 18;
 
-/// Up to which all integers are doubles, so that one division by a power of ten that is a double, too, rounds once.
+/// All integers up to this one are exact doubles. Dividing one of them by a power of ten that is an exact double, too,
+/// therefore rounds only once.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// The powers of ten that are doubles, as far as they are needed.
+/// Powers of ten that are exact doubles, as far as they are needed.
 const POWERS_OF_TEN: [f64; DIGITS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
-/// The keys of the documents before, by their place. A document mostly has the same, written the same way, and comparing
-/// takes less time than reading.
+/// Keys of earlier documents, by their place in the document. Most documents have the same keys, written the same way,
+/// and comparing a key takes less time than reading it.
 #[derive(Default)]
 pub(super) struct Keys(Vec<Key>);
 
 struct Key {
-    /// From its opening quote up to its value.
+    /// Text of the key, from its opening quote up to its value.
     text: String,
     column: Option<usize>,
-    /// The text, if it is short, as an integer, and which bits of it are the text's.
+    /// The text as an integer if it is short, and a mask of the bits that are the text's.
     short: Option<(u128, u128)>,
 }
 
 const SHORT_BYTES: usize = size_of::<u128>();
 
-/// Takes the fields asked for of a document into a row of nulls. Returns `None` when it cannot tell; the row may have
-/// got some values then.
+/// Takes the asked-for fields of a document into a row of nulls. Returns `None` if it cannot decide about the document;
+/// the row may then hold some values.
 pub(super) fn walk<'a>(document: &'a [u8], keys: &mut Keys, columns: &JsonColumns, row: &mut Row<'a>) -> Option<()> {
     let mut cursor = Cursor { text: str::from_utf8(document).ok()?, position: 0 };
     cursor.space();
@@ -65,7 +67,7 @@ pub(super) fn walk<'a>(document: &'a [u8], keys: &mut Keys, columns: &JsonColumn
 }
 
 impl Keys {
-    /// Reads the next key, and the colon and white space behind it. Returns its column, if it has been asked for.
+    /// Reads the next key, with the colon and the white space behind it. Returns its column, if the key is asked for.
     fn read(&mut self, place: usize, cursor: &mut Cursor<'_>, columns: &JsonColumns) -> Option<Option<usize>> {
         if let Some(key) = self.0.get(place)
             && key.is_at(cursor.rest())
@@ -98,7 +100,7 @@ impl Keys {
 }
 
 impl Key {
-    /// Makes a key in the memory of another one's text.
+    /// Creates a key, reusing the memory of another key's text.
     fn new(mut reused: String, text: &str, column: Option<usize>) -> Self {
         reused.clear();
         reused.push_str(text);
@@ -108,7 +110,7 @@ impl Key {
         Self { text: reused, column, short: short.map(|()| (u128::from_le_bytes(bytes), mask)) }
     }
 
-    /// Returns whether a document goes on with it.
+    /// Returns whether the rest of a document starts with this key.
     #[inline]
     fn is_at(&self, rest: &[u8]) -> bool {
         match (self.short, rest.first_chunk()) {
@@ -118,7 +120,7 @@ impl Key {
     }
 }
 
-/// A place in a document. Where a method returns `None`, the document is not as it says.
+/// A position in a document. A method returns `None` if the document is not as the method expects.
 struct Cursor<'a> {
     text: &'a str,
     position: usize,
@@ -127,9 +129,9 @@ struct Cursor<'a> {
 /// A number without an exponent, of at most [`DIGITS_MAX`] digits.
 struct Number {
     negative: bool,
-    /// Its digits, as an integer.
+    /// All digits, as one integer.
     digits: u64,
-    /// How many of them are behind the point.
+    /// Number of digits behind the point.
     fraction: usize,
 }
 
@@ -151,13 +153,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past this byte, which comes next.
+    /// Moves past `byte` if it comes next.
     #[inline]
     fn byte(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.position += 1)
     }
 
-    /// Goes past this word if it comes next; what follows it is for the next step to see.
+    /// Moves past `word` if it comes next, and returns whether it did. Does not look at what follows the word.
     #[inline]
     fn literal(&mut self, word: &str) -> bool {
         let is_next = self.rest().starts_with(word.as_bytes());
@@ -165,7 +167,7 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    /// Goes past a string without escapes, and returns what is between its quotes.
+    /// Moves past a string without escapes, and returns the text between its quotes.
     #[inline]
     fn string(&mut self) -> Option<&'a str> {
         self.byte(b'"')?;
@@ -176,7 +178,7 @@ impl<'a> Cursor<'a> {
         Some(&self.text[start..start + length])
     }
 
-    /// Goes past a value, and returns it as the field's type.
+    /// Moves past a value, and returns it as the field's type.
     #[inline]
     fn value(&mut self, field: &Field, unescaped: &mut String) -> Option<Value<'a>> {
         let start = self.position;
@@ -197,7 +199,7 @@ impl<'a> Cursor<'a> {
         strict::value(text, field, unescaped).ok()
     }
 
-    /// Goes past a value that nobody asked for.
+    /// Moves past a value that is not asked for.
     #[inline]
     fn skip(&mut self) -> Option<()> {
         let start = self.position;
@@ -216,7 +218,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Goes past a string without other escapes than those of one character.
+    /// Moves past a string whose escapes, if any, are of one character.
     #[inline]
     fn skip_string(&mut self) -> Option<()> {
         self.byte(b'"')?;
@@ -229,7 +231,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past any value, and returns its text.
+    /// Moves past any value, and returns its text.
     fn any(&mut self) -> Option<&'a str> {
         let rest = &self.text[self.position..];
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
@@ -253,7 +255,7 @@ impl<'a> Cursor<'a> {
         (plain && !matches!(self.peek(), Some(b'e' | b'E'))).then_some(Number { negative, digits, fraction })
     }
 
-    /// Goes past digits, appends them to a number, which may overflow, and returns how many they are.
+    /// Moves past digits and appends them to `number`, which may overflow. Returns the number of digits.
     #[inline]
     fn digits(&mut self, number: &mut u64) -> usize {
         let start = self.position;
@@ -273,7 +275,7 @@ impl Number {
     }
 
     #[inline]
-    #[expect(clippy::cast_precision_loss, reason = "the nearest double is asked for")]
+    #[expect(clippy::cast_precision_loss, reason = "`float64` takes the nearest double")]
     fn float64(&self) -> Option<f64> {
         let digits = self.digits as f64;
         let value = if self.fraction == 0 { digits } else { digits / POWERS_OF_TEN[self.fraction] };
@@ -281,8 +283,8 @@ impl Number {
     }
 }
 
-/// Returns how many bytes there are before the first that is special in a string: a quote, a backslash or a control
-/// character. Looks at eight at a time.
+/// Returns the number of bytes before the first special byte of a string: a quote, a backslash or a control character.
+/// Looks at eight bytes at a time.
 #[inline]
 fn plain_length(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
@@ -297,11 +299,11 @@ fn plain_length(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len() + found)
 }
 
-/// Returns a number whose lowest bit set is in the lowest special byte; 0 if there is none.
+/// Returns a number whose lowest set bit is in the lowest special byte, or 0 if there is none.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // A subtraction borrows from a byte above only where it has set the bit of the one below.
+    // A byte borrows from the byte above it only if its own bit is set, so the lowest set bit is never wrong.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     (below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
@@ -323,7 +325,7 @@ mod tests {
         Row { values: vec![Value::Null; 4], unescaped: String::new() }
     }
 
-    /// Values with what text they stand for.
+    /// Returns the values, with the text that each `Unescaped` value stands for.
     fn meaning<'a>(row: &'a Row<'_>) -> Vec<Value<'a>> {
         let plain = |value: &Value<'a>| match value {
             Value::Unescaped(range) => Value::Text(&row.unescaped[range.clone()]),
@@ -332,7 +334,8 @@ mod tests {
         row.values.iter().map(plain).collect()
     }
 
-    /// Walks documents one after the other, and says which of them could be told about; compares with the strict way.
+    /// Walks documents one after the other, and returns for each whether the walk accepted it. Compares accepted
+    /// documents with the strict parser.
     fn walked(documents: &[impl AsRef<[u8]>]) -> Vec<bool> {
         let (columns, mut keys) = (columns(), Keys::default());
         let mut walked = |document: &[u8]| {
