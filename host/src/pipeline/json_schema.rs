@@ -1,7 +1,7 @@
-//! The JSON Schema of `pipeline.toml`: editors complete keys by it, and the reference is made of it.
+//! The JSON Schema of `pipeline.toml`. Editors use it to complete keys, and the reference is made from it.
 //!
-//! Owns what the types of [`super::file`] cannot say by themselves: defaults, ranges, and how sizes and durations are
-//! written. Whether a file is right is decided by reading it, not by the schema.
+//! Owns the facts that the types of [`super::file`] do not express: defaults, ranges, and how sizes and durations are
+//! written. The host does not validate a file against the schema: [`super::validate`] decides whether it is right.
 
 use std::{borrow::Cow, fmt};
 
@@ -25,9 +25,9 @@ pub fn json_schema() -> Value {
 
 /// A value with a default and a range.
 pub(super) trait Bounded: Copy {
-    /// As it is written in a file.
+    /// Returns the value as it is written in a file.
     fn written(self) -> Value;
-    /// Puts the range into a schema.
+    /// Adds the range to a schema.
     fn describe(schema: &mut Schema, bounds: Bounds<Self>);
 }
 
@@ -75,12 +75,12 @@ impl Bounded for f64 {
     }
 }
 
-/// Returns a range as a sentence.
+/// Returns a range as a sentence; only the upper end if the range starts at zero.
 fn between<T: fmt::Display>(Bounds { min, max, .. }: Bounds<T>, from_nothing: bool) -> String {
     if from_nothing { format!("At most {max}.") } else { format!("{min} to {max}.") }
 }
 
-/// Says what a key's default and range are.
+/// Returns a transform that adds the default and the range of a key.
 pub(super) fn range<T: Bounded>(bounds: Bounds<T>) -> impl Transform {
     move |schema: &mut Schema| {
         T::describe(schema, bounds);
@@ -88,7 +88,7 @@ pub(super) fn range<T: Bounded>(bounds: Bounds<T>) -> impl Transform {
     }
 }
 
-/// Says what a key's default is.
+/// Returns a transform that adds the default of a key.
 pub(super) fn default_value(value: impl Into<Value>) -> impl Transform {
     let value = value.into();
     move |schema: &mut Schema| {
@@ -96,25 +96,25 @@ pub(super) fn default_value(value: impl Into<Value>) -> impl Transform {
     }
 }
 
-/// Says that a table may hold anything.
+/// Describes a table that may hold any values and is empty by default.
 pub(super) fn object(schema: &mut Schema) {
     schema.insert("type".to_owned(), "object".into());
     schema.insert("default".to_owned(), json!({}));
 }
 
-/// Says that a table has text, whole numbers and truths.
+/// Describes a table whose values are text, whole numbers or booleans.
 pub(super) fn scalars(schema: &mut Schema) {
     schema.insert("additionalProperties".to_owned(), json!({ "type": ["string", "integer", "boolean"] }));
 }
 
-/// Says which types the fields of JSON records may have.
+/// Describes a table that gives the types of the fields of JSON records.
 pub(super) fn column_types(schema: &mut Schema) {
     schema.insert("type".to_owned(), "object".into());
     let types = json!({ "enum": ["boolean", "int64", "float64", "text"] });
     schema.insert("additionalProperties".to_owned(), types);
 }
 
-/// Says what can be granted.
+/// Describes a list of grants: it is empty by default, and the choices are listed.
 pub(super) fn grants(schema: &mut Schema) {
     schema.insert("default".to_owned(), json!([]));
     say(schema, &format!("Choices: {CHOICES}."));
