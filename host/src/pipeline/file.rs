@@ -172,7 +172,7 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Retry {
-    /// Number of attempts in all, if they fail on passing trouble such as an unavailable store. After a trap or an
+    /// Number of attempts in all, if they fail on transient errors such as an unavailable store. After a trap or an
     /// exceeded limit there is one more attempt at most, and after wrong data there is none.
     #[schemars(transform = range(bounds::ATTEMPTS))]
     pub attempts: Option<i64>,
