@@ -69,7 +69,7 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// Values of `${NAME}` and of granted variables, which must not appear in anything the host writes.
     pub secrets: Secrets,
-    /// Marks of the values of variables, by name; see [`variables::mark`].
+    /// Marks of the values of variables, by name; see `variables::mark`.
     marks: BTreeMap<String, String>,
     /// The document, which knows where each value was written.
     written: Arc<Document>,
