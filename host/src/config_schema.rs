@@ -1,8 +1,9 @@
-//! What a plugin says of its configuration: a JSON Schema in a section of its file.
+//! A plugin's description of its configuration: a JSON Schema in a custom section of the component file.
 //!
 //! Owns the part of JSON Schema that the SDK writes: types, `properties`, `required`, `additionalProperties`, `items`,
-//! `enum`, `anyOf`, and bounds of numbers and lengths. What else a schema says is not checked here; the plugin's `open`
-//! has the last word. Read by the plugin layer, compared and located by the pipeline.
+//! `enum`, `anyOf`, and bounds of numbers and lengths. All other keywords are ignored: the plugin's `open` has the last
+//! word. The plugin module reads the schema and compares a configuration with it; the pipeline module names the line of
+//! the field that is wrong.
 
 use std::fmt;
 
@@ -10,49 +11,49 @@ use serde_json::{Map, Value};
 
 use crate::nearest::{did_you_mean, listed};
 
-/// The largest description that is read.
+/// Largest schema that is read, in bytes.
 const BYTES_MAX: usize = 64 * 1024;
-/// How deep values may lie in one another.
+/// Deepest nesting of a configuration that is checked.
 const DEPTH_MAX: usize = 32;
-/// How many choices are compared and listed.
+/// Number of choices that are compared and listed; further ones are ignored.
 const CHOICES_MAX: usize = 50;
-/// The longest text that is shown as it is, in characters.
+/// Longest text that messages show in full, in characters.
 const SHOWN_MAX: usize = 50;
 
-/// A plugin's description of its configuration.
+/// The JSON Schema with which a plugin describes its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigSchema(Map<String, Value>);
 
-/// A field of a configuration, as its author describes it.
+/// A top-level field of a configuration, as the plugin's schema describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigField {
-    /// Its name.
+    /// Name of the field.
     pub name: String,
-    /// What it takes: `a whole number`, ``one of `a`, `b` ``.
+    /// Values the field takes, in words: `a whole number`, ``one of `a`, `b` ``.
     pub takes: String,
-    /// Whether it must be there.
+    /// Whether the field must be given.
     pub required: bool,
-    /// What it is when it is not there, as far as its author says: `` `,` ``, `empty text`.
+    /// Default value, in words, if the schema states one: `` `,` ``, `empty text`.
     pub default: Option<String>,
-    /// What it means, in the author's words.
+    /// Meaning of the field, in the plugin author's words.
     pub description: Option<String>,
 }
 
-/// Why a configuration does not fit. Displays as a sentence that starts with the field.
+/// Reason why a configuration does not match its schema. Displays as a sentence that starts with the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongConfig {
-    /// Where in the configuration.
+    /// Path of the wrong value in the configuration.
     pub place: Vec<Place>,
-    /// What is wrong there, as the end of a sentence that starts with the place.
+    /// Description of the fault, as the end of a sentence that starts with the path.
     pub what: String,
 }
 
-/// A step on the way to a value.
+/// One part of the path to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The field of an object.
+    /// Field of an object.
     Field(String),
-    /// The item of a list, counted from 0.
+    /// Item of a list, counted from 0.
     Item(usize),
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for WrongConfig {
 }
 
 impl ConfigSchema {
-    /// Reads a description; `None` if it is none.
+    /// Reads a schema. Returns `None` for more than 64 KiB, and for anything that is not a JSON object.
     pub fn parse(json: &[u8]) -> Option<Self> {
         if json.len() > BYTES_MAX {
             return None;
@@ -78,7 +79,7 @@ impl ConfigSchema {
         serde_json::from_slice(json).ok().map(Self)
     }
 
-    /// Returns the fields, in the order of their names.
+    /// Returns the top-level fields, sorted by name.
     pub fn fields(&self) -> Vec<ConfigField> {
         let described = |(name, schema): (&String, &Value)| ConfigField {
             name: name.clone(),
@@ -90,16 +91,16 @@ impl ConfigSchema {
         properties(&self.0).into_iter().flatten().map(described).collect()
     }
 
-    /// Compares a configuration with the description.
+    /// Compares a configuration with the schema.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first fault found.
     pub fn check(&self, config: &Value) -> Result<(), WrongConfig> {
         Check { place: Vec::new() }.value(&self.0, config)
     }
 }
 
-/// A comparison under way.
+/// A comparison in progress, at the value to which `place` leads.
 struct Check {
     place: Vec<Place>,
 }
@@ -107,7 +108,7 @@ struct Check {
 impl Check {
     fn value(&mut self, schema: &Map<String, Value>, value: &Value) -> Result<(), WrongConfig> {
         if self.place.len() > DEPTH_MAX {
-            return Err(self.wrong(format!("lies more than {DEPTH_MAX} deep")));
+            return Err(self.wrong(format!("is nested more than {DEPTH_MAX} levels deep")));
         }
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
             return self.any_of(choices, value);
@@ -126,7 +127,7 @@ impl Check {
         }
     }
 
-    /// Fits if one of the choices does; of those that do not, the first says why.
+    /// Accepts a value that matches one of the choices. For any other value, returns why it does not match the first.
     fn any_of(&mut self, choices: &[Value], value: &Value) -> Result<(), WrongConfig> {
         let mut first = Ok(());
         for choice in choices.iter().filter_map(Value::as_object).take(CHOICES_MAX) {
@@ -208,7 +209,7 @@ fn within_bounds(schema: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Says what a schema takes: `a whole number from 0`.
+/// Returns the values a schema takes, in words: `a whole number, 0 to 255`.
 fn takes(schema: &Map<String, Value>) -> String {
     if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
         let choices = choices.iter().filter_map(Value::as_object).map(takes).filter(|takes| takes != NOTHING);
@@ -245,10 +246,10 @@ fn takes(schema: &Map<String, Value>) -> String {
     }
 }
 
-/// What `null` is called, which a TOML file has no word for.
+/// Word for `null` in messages, since TOML has none.
 const NOTHING: &str = "nothing";
 
-/// Says what a value is, without showing one that may be a secret.
+/// Describes a value, without showing text, which may be a secret.
 fn found(value: &Value) -> String {
     match value {
         Value::Null => NOTHING.to_owned(),
@@ -260,7 +261,7 @@ fn found(value: &Value) -> String {
     }
 }
 
-/// Returns a value as a description shows it.
+/// Returns a default value as [`ConfigField::default`] shows it.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::String(text) if text.is_empty() => return "empty text".to_owned(),

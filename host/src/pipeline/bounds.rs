@@ -1,10 +1,10 @@
-//! The default of each key of `pipeline.toml` that has one, and the range it may have.
+//! Defaults and allowed ranges of the keys of `pipeline.toml`.
 
 use std::{thread, time::Duration};
 
 use super::units::{Period, Size};
 
-/// The value of a key that is left out, and the range of one that is not.
+/// Default of a key that is left out, and the smallest and largest value it may be given.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds<T> {
     pub default: T,
@@ -39,7 +39,7 @@ pub(super) const PARTITIONS: Bounds<i64> = Bounds { default: 1, min: 1, max: 409
 pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
 pub(super) const RUN_STORE: &str = "runs/";
 
-/// As many instances as there are cores, unless the file says otherwise.
+/// Returns the bounds of `run.concurrency`. The default is the number of cores.
 pub(super) fn concurrency() -> Bounds<i64> {
     let max = 1024;
     let cores = thread::available_parallelism().ok().and_then(|cores| i64::try_from(cores.get()).ok());

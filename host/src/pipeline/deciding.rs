@@ -1,4 +1,4 @@
-//! Which keys of a pipeline decide the bytes of its result, and which may change from one attempt to the next.
+//! The keys of a pipeline that decide the bytes of its result, and so must not change when a run is resumed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Pipeline, SourceFormat, Split};
 
-/// The keys that decide as they are written. Plugins count by their digest, and where they lie does not matter.
+/// Keys whose written value decides the result. A plugin is compared by its digest elsewhere; its path does not matter.
 const WRITTEN: [&str; 8] = [
     "source.url",
     "source.include",
@@ -19,11 +19,11 @@ const WRITTEN: [&str; 8] = [
 ];
 
 impl Pipeline {
-    /// Returns the keys that decide the bytes of the result, by name, with `${NAME}` left in place. One that is left
-    /// out has its default, so that writing a default down changes nothing.
+    /// Returns the keys that decide the bytes of the result, by name, with `${NAME}` left in place. A key that is left
+    /// out counts with its default, so stating a default explicitly makes no difference.
     ///
-    /// All others may differ when a run is taken up again: concurrency, limits, retries, how many rejects there may
-    /// be, scratch, the run store's options.
+    /// All other keys may differ when a run is resumed: concurrency, limits, retries, the number of rejects allowed,
+    /// scratch, the options of the stores.
     pub fn deciding(&self) -> BTreeMap<String, Value> {
         let mut keys = BTreeMap::new();
         for key in WRITTEN {
@@ -44,14 +44,15 @@ impl Pipeline {
         if let Some(reduce) = &self.reduce {
             keys.insert("reduce.combine".to_owned(), reduce.combine.into());
             keys.insert("reduce.partitions".to_owned(), reduce.partitions.into());
-            // Where the shuffle spills decides the order in which a combiner adds up floating-point numbers.
+            // The points at which the shuffle spills decide the order in which a combiner adds floating-point numbers.
             keys.insert("run.shuffle_memory".to_owned(), self.run.shuffle_memory_bytes.into());
         }
         keys
     }
 }
 
-/// Adds the values in `value`, table by table; an empty table or list is as good as none.
+/// Adds the scalars and lists in `value`, each under its full key. Leaves out nulls and empty tables and lists, which
+/// mean the same as a missing key.
 fn flatten(key: &str, value: &Value, keys: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(table) => {

@@ -15,9 +15,9 @@ use crate::plugin::grants::CHOICES;
 
 /// A value with a default and a range.
 pub(super) trait Bounded: Copy {
-    /// As it is written in a file.
+    /// Returns the value as it is written in a file.
     fn written(self) -> Value;
-    /// Puts the range into a schema.
+    /// Adds the range to a schema.
     fn describe(schema: &mut Schema, bounds: Bounds<Self>);
 }
 
@@ -65,12 +65,12 @@ impl Bounded for f64 {
     }
 }
 
-/// Returns a range as a sentence.
+/// Returns a range as a sentence; only the upper end if the range starts at zero.
 fn between<T: fmt::Display>(Bounds { min, max, .. }: Bounds<T>, from_nothing: bool) -> String {
     if from_nothing { format!("At most {max}.") } else { format!("{min} to {max}.") }
 }
 
-/// Says what a key's default and range are.
+/// Returns a transform that adds the default and the range of a key.
 pub(super) fn range<T: Bounded>(bounds: Bounds<T>) -> impl Transform {
     move |schema: &mut Schema| {
         T::describe(schema, bounds);
@@ -78,7 +78,7 @@ pub(super) fn range<T: Bounded>(bounds: Bounds<T>) -> impl Transform {
     }
 }
 
-/// Says what a key's default is.
+/// Returns a transform that adds the default of a key.
 pub(super) fn default_value(value: impl Into<Value>) -> impl Transform {
     let value = value.into();
     move |schema: &mut Schema| {
@@ -86,25 +86,25 @@ pub(super) fn default_value(value: impl Into<Value>) -> impl Transform {
     }
 }
 
-/// Says that a table may hold anything.
+/// Describes a table that may hold any values and is empty by default.
 pub(super) fn object(schema: &mut Schema) {
     schema.insert("type".to_owned(), "object".into());
     schema.insert("default".to_owned(), json!({}));
 }
 
-/// Says that a table has text, whole numbers and truths.
+/// Describes a table whose values are text, whole numbers or booleans.
 pub(super) fn scalars(schema: &mut Schema) {
     schema.insert("additionalProperties".to_owned(), json!({ "type": ["string", "integer", "boolean"] }));
 }
 
-/// Says which types the fields of JSON records may have.
+/// Describes a table that gives the types of the fields of JSON records.
 pub(super) fn column_types(schema: &mut Schema) {
     schema.insert("type".to_owned(), "object".into());
     let types = json!({ "enum": ["boolean", "int64", "float64", "text"] });
     schema.insert("additionalProperties".to_owned(), types);
 }
 
-/// Says what can be granted.
+/// Describes a list of grants: it is empty by default, and the choices are listed.
 pub(super) fn grants(schema: &mut Schema) {
     schema.insert("default".to_owned(), json!([]));
     say(schema, &format!("Choices: {CHOICES}."));

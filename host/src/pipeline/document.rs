@@ -1,6 +1,7 @@
-//! The document a pipeline is made of: the TOML text, `--set` applied, and where each value was written.
+//! The TOML document of a pipeline, with `--set` applied, and the place where each value was written.
 //!
-//! Owns reading and locating. Knows nothing of what the keys mean; the parent module asks it for values and errors.
+//! Owns reading the file and locating values in it. Does not know what the keys mean. The parent module takes values
+//! from it and has it make the errors that name a line.
 
 use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
 
@@ -15,28 +16,28 @@ use crate::{
     nearest::did_you_mean,
 };
 
-/// What a pipeline's file is called where nobody says otherwise.
+/// Default name of a pipeline file.
 pub(crate) const PIPELINE_FILE: &str = "pipeline.toml";
 
-/// The most bytes a pipeline file may have.
+/// Largest pipeline file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// How many files of a directory are compared with a name that is not there.
+/// Number of directory entries that are compared with the name of a missing file.
 const ENTRIES_MAX: usize = 1000;
 
-/// A TOML document with the values `--set` gave.
+/// A TOML document with the assignments of `--set` applied.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// What messages call the file.
+    /// Name of the file in messages.
     file: String,
     text: String,
     root: Value,
-    /// What `--set` changed.
+    /// Keys that `--set` assigned.
     set: Vec<KeyPath>,
 }
 
 impl Document {
-    /// Returns a path relative to the file's directory as one that can be opened from where the file can.
+    /// Turns a path relative to the file's directory into one relative to the working directory.
     pub(super) fn beside(&self, path: &str) -> String {
         Path::new(&self.file).with_file_name(path).display().to_string()
     }
@@ -44,15 +45,15 @@ impl Document {
     /// Reads the file at `path` and applies each `key.path=value`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the file cannot be read, is larger than 1 MiB or not TOML, or an assignment does
-    /// not fit it.
+    /// [`ErrorKind::Config`] when the file cannot be read, is larger than 1 MiB or is not TOML, or when an assignment
+    /// does not fit the document.
     pub(super) fn read(path: &Path, assignments: &[String]) -> Result<Self> {
         let what = || format!("cannot read pipeline file `{}`{}", path.display(), meant(path));
         let text = read_text(path).or_kind(ErrorKind::Config, what)?;
         Self::parse(path, text, assignments)
     }
 
-    /// Takes `text` for what the file at `path` holds, and applies each `key.path=value`.
+    /// Parses `text` as the content of the file at `path`, which is not opened, and applies each `key.path=value`.
     ///
     /// # Errors
     /// As [`Document::read`].
@@ -62,10 +63,10 @@ impl Document {
         Self { file, text, root: Value::Table(table), set: Vec::new() }.with(assignments)
     }
 
-    /// Takes a document that a plan keeps, of the file that was at `path`, and applies each `key.path=value`.
+    /// Takes the document that a plan keeps of the file at `path`, and applies each `key.path=value`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when it is none, or an assignment does not fit it.
+    /// [`ErrorKind::Config`] when `planned` cannot be a TOML document, or when an assignment does not fit it.
     pub(super) fn of_plan(path: &Path, planned: &serde_json::Value, assignments: &[String]) -> Result<Self> {
         let file = format!("{} as planned", path.display());
         let root = Value::try_from(planned).or_kind(ErrorKind::Config, || "the plan holds no pipeline".to_owned())?;
@@ -80,12 +81,12 @@ impl Document {
         Ok(self)
     }
 
-    /// Returns the document's table, as a value.
+    /// Returns the whole document, a table.
     pub(super) fn root(&self) -> &Value {
         &self.root
     }
 
-    /// Returns the text at `key`, `${NAME}` left in place.
+    /// Returns the text at `key` with `${NAME}` left in place; `None` if there is no text.
     pub(super) fn text_at(&self, key: &KeyPath) -> Option<&str> {
         let mut value = &self.root;
         for segment in key.segments() {
@@ -97,14 +98,14 @@ impl Document {
         value.as_str()
     }
 
-    /// Makes the error that the value at `key` is wrong: `pipeline.toml:12: `run.concurrency` is 0, …`.
+    /// Makes the error that the value at `key` is wrong: ``pipeline.toml:12: `run.concurrency` is 0 …``.
     ///
-    /// `what` goes on where the key leaves off.
+    /// `what` continues the sentence that starts with the key.
     pub(super) fn error(&self, key: &KeyPath, what: impl fmt::Display) -> Error {
         Error::config(format!("{}: `{key}` {what}", self.origin(key)))
     }
 
-    /// Returns where the value at `key` was written; for one that is missing, where it should be.
+    /// Returns the place where the value at `key` was written; for a missing value, the place of the table around it.
     fn origin(&self, key: &KeyPath) -> String {
         let (known, span) = self.find(key);
         let by_set = self.set.iter().any(|set| key.starts_with(set) || (!known && set.starts_with(key)));
@@ -115,7 +116,7 @@ impl Document {
         }
     }
 
-    /// Returns whether the file has a value at `key`, and the place of it or of the closest table around it.
+    /// Returns whether the file has a value at `key`, and the place of that value or of the closest table around it.
     fn find(&self, key: &KeyPath) -> (bool, Option<Range<usize>>) {
         let Ok(root) = DeTable::parse(&self.text) else { return (false, None) };
         let root = DeValue::Table(root.into_inner());
@@ -137,10 +138,10 @@ impl Document {
     }
 }
 
-/// Returns a TOML value as JSON; dates become text.
+/// Converts a TOML value to JSON; dates and times become text.
 ///
 /// # Errors
-/// The key of a number JSON cannot hold, and what is wrong.
+/// The key of a number that JSON cannot hold, and the end of a sentence that starts with that key.
 pub(super) fn json(value: &Value, at: &KeyPath) -> Result<serde_json::Value, (KeyPath, String)> {
     Ok(match value {
         Value::String(text) => text.as_str().into(),
@@ -168,7 +169,8 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Returns which file is there instead of the one at `path`, as an insertion: `` (did you mean `pipeline.toml`?)``.
+/// Returns a hint for the message that `path` cannot be read: `` (did you mean `pipeline.toml`?)``. Empty if no file
+/// has a similar name.
 fn meant(path: &Path) -> String {
     if path.is_dir() {
         let file = path.join(PIPELINE_FILE);
@@ -179,7 +181,7 @@ fn meant(path: &Path) -> String {
     let entries = std::fs::read_dir(directory).into_iter().flatten().take(ENTRIES_MAX).flatten();
     let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let known: Vec<&str> = names.iter().map(String::as_str).filter(|known| known.ends_with(".toml")).collect();
-    // The file is there, and it is something else that is wrong with it.
+    // The file exists, so its name is not the fault.
     if known.contains(&name.as_ref()) {
         return String::new();
     }
@@ -198,7 +200,7 @@ fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-/// Applies `key.path=value`, and returns the key.
+/// Applies `key.path=value` and returns the key.
 fn set(root: &mut Value, assignment: &str) -> Result<KeyPath> {
     let wrong = |what: String| Error::config(format!("--set {what}"));
     let Some((names, text)) = assignment.split_once('=') else {
@@ -211,12 +213,15 @@ fn set(root: &mut Value, assignment: &str) -> Result<KeyPath> {
         }
         (value, key) = descend(value, &key, name).map_err(|what| wrong(format!("`{names}`: {what}")))?;
     }
-    // What is no TOML value is text: `--set source.url=s3://bucket/` needs no quotes.
+    // Anything that does not parse as TOML is taken as text, so `--set source.url=s3://bucket/` needs no quotes.
     *value = text.trim().parse().unwrap_or_else(|_| Value::String(text.to_owned()));
     Ok(key)
 }
 
-/// Goes one step into a table or an array; a table gets the key if it lacks it.
+/// Descends one level into a table or an array. A key that a table lacks is added.
+///
+/// # Errors
+/// The end of a message, when an array has no such item or the value is neither a table nor an array.
 fn descend<'a>(value: &'a mut Value, at: &KeyPath, name: &str) -> Result<(&'a mut Value, KeyPath), String> {
     match value {
         Value::Table(table) => {
@@ -226,7 +231,7 @@ fn descend<'a>(value: &'a mut Value, at: &KeyPath, name: &str) -> Result<(&'a mu
         Value::Array(items) => {
             let count = items.len();
             let index: Option<usize> = name.parse().ok().filter(|index| *index < count);
-            let index = index.ok_or_else(|| format!("`{at}` has no item `{name}` (it has {count}, counted from 0)"))?;
+            let index = index.ok_or_else(|| format!("`{at}` has no item `{name}` (counted from 0; it has {count})"))?;
             Ok((&mut items[index], at.index(index)))
         }
         scalar => Err(format!("`{at}` is not a table but a value of type {}", scalar.type_str())),

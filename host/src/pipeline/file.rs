@@ -1,6 +1,6 @@
-//! The tables of `pipeline.toml` as they are typed. What the values mean, and their defaults, is the parent's.
+//! The tables of `pipeline.toml` as they are written. The parent module adds the defaults and the meaning.
 //!
-//! The comments on the keys are for whoever writes a pipeline: the JSON Schema and the reference are made of them.
+//! The doc comments on the keys address authors of pipelines: the JSON Schema and the reference are made from them.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ use super::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct File {
-    /// Part of object names: 1 to 128 letters, digits, `-`, `_`, `.`, not starting with `.`.
+    /// Name of the pipeline, used in object names: 1 to 128 letters, digits, `-`, `_`, `.`, not starting with `.`.
     pub name: String,
     /// Where records come from.
     pub source: Source,
     /// How the source is divided into shards: by size, or by a plugin.
     pub split: Option<Split>,
-    /// The steps each shard goes through, at least one; what one emits is the next one's input.
+    /// The steps each shard goes through, at least one. The rows that one step emits are the input of the next.
     #[serde(default)]
     pub map: Vec<Map>,
-    /// What is done with the rows of each key. Without it, the last map writes the result.
+    /// The step that handles the rows of each key together. Without it, the rows of the last map are the result.
     pub reduce: Option<Reduce>,
     /// Where the result goes.
     pub sink: Sink,
-    /// How the pipeline is run. Nothing here changes the result, but `shuffle_memory`, which may change the last bits
-    /// of sums of floating-point numbers.
+    /// How the pipeline is run. No key here changes what is computed, except that `shuffle_memory` may change the last
+    /// bits of floating-point sums.
     #[serde(default)]
     pub run: Run,
-    /// How the stores are reached: configuration keys of the Rust crate `object_store`, such as `endpoint`, `region`,
-    /// `access_key_id`. What is not said here is taken from the environment.
+    /// How the object stores are reached: configuration keys of the Rust crate `object_store`, such as `endpoint`,
+    /// `region`, `access_key_id`. Keys that are left out are taken from the environment.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>", transform = scalars)]
     pub store_options: BTreeMap<String, Value>,
@@ -48,15 +48,15 @@ pub(super) struct File {
 pub(super) struct Source {
     /// A directory, a file, or the URL of a prefix or of one object: `s3://bucket/prefix/`, `az://…`, `gs://…`.
     pub url: String,
-    /// Glob patterns on names below `url`; `*` stays within a directory, `**` does not. Without any, everything but
-    /// hidden objects: those with a part that starts with `.` or `_`.
+    /// Glob patterns for the names of objects below `url`; `*` stays within a directory, `**` does not. Without any,
+    /// all objects are read except hidden ones, whose names have a part that starts with `.` or `_`.
     #[serde(default)]
     pub include: Vec<String>,
-    /// What a record is.
+    /// Format of the records.
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: SourceFormat,
-    /// With `json`: which top-level fields to read, and as what.
+    /// Top-level fields to read, each with its type. Required with format `json`, and allowed only there.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
 }
@@ -64,10 +64,10 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SourceFormat {
-    /// A line that ends with `\n` or `\r\n`, as one binary column.
+    /// Each line, ended by `\n` or `\r\n`, is a record of one binary column.
     #[default]
     Lines,
-    /// A JSON object on a line, whose fields are columns that may hold nulls.
+    /// Each line is a JSON object, and its chosen fields become columns that may hold nulls.
     Json,
 }
 
@@ -75,22 +75,22 @@ pub(super) enum SourceFormat {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Split {
-    /// Of a shard, with the built-in split; at most 10,000 small objects share a shard.
+    /// Approximate size of a shard, for the built-in split. At most 10,000 small objects share a shard.
     #[schemars(transform = range(bounds::TARGET_SIZE))]
     pub target_size: Option<Size>,
-    /// Path of the component of a split plugin, instead of the built-in split.
+    /// Path of the component of a split plugin, which replaces the built-in split.
     pub plugin: Option<String>,
-    /// Shell command that builds it, run by `--build` only, in the directory of the file.
+    /// Shell command that builds the plugin. Only `etl-host build` and `--build` run it, in the directory of this file.
     pub build: Option<String>,
-    /// Handed to the plugin as JSON; `etl-host inspect` shows its keys.
+    /// Configuration, handed to the plugin as JSON. `etl-host inspect` shows the keys that a plugin takes.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = object)]
     pub config: Option<Table>,
-    /// What it gets of the real world.
+    /// Access to the real world that the plugin is granted, by name. By default it has none.
     #[schemars(transform = grants)]
     pub grants: Option<Vec<String>>,
-    /// What one instance may use.
+    /// Limits of one instance of the plugin.
     pub limits: Option<Limits>,
-    /// How tasks are tried again; of chained maps, that of the first counts.
+    /// How the split is tried again when it fails.
     pub retry: Option<Retry>,
 }
 
@@ -98,57 +98,57 @@ pub(super) struct Split {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Map {
-    /// Path of the component.
+    /// Path of the plugin's component.
     pub plugin: String,
-    /// Shell command that builds it, run by `--build` only, in the directory of the file.
+    /// Shell command that builds the plugin. Only `etl-host build` and `--build` run it, in the directory of this file.
     pub build: Option<String>,
-    /// Handed to the plugin as JSON; `etl-host inspect` shows its keys.
+    /// Configuration, handed to the plugin as JSON. `etl-host inspect` shows the keys that a plugin takes.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = object)]
     pub config: Option<Table>,
-    /// What it gets of the real world.
+    /// Access to the real world that the plugin is granted, by name. By default it has none.
     #[schemars(transform = grants)]
     pub grants: Option<Vec<String>>,
-    /// What one instance may use.
+    /// Limits of one instance of the plugin.
     pub limits: Option<Limits>,
-    /// How tasks are tried again; of chained maps, that of the first counts.
+    /// How failed map tasks are tried again. With several `[[map]]` tables, the `retry` of the first applies to all.
     pub retry: Option<Retry>,
-    /// How many records the step may set aside in a run, those included on which it traps, runs out of time or of
-    /// memory; one more fails the run. Left out: that of `[run]`.
+    /// Number of records the step may set aside in a run, including records on which it traps or runs out of time or
+    /// memory. One more fails the run. Defaults to `max_rejects` of `[run]`.
     pub max_rejects: Option<i64>,
 }
 
-/// What is done with the rows of each key.
+/// The step that handles the rows of each key together.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Reduce {
-    /// Path of the component.
+    /// Path of the plugin's component.
     pub plugin: String,
-    /// Shell command that builds it, run by `--build` only, in the directory of the file.
+    /// Shell command that builds the plugin. Only `etl-host build` and `--build` run it, in the directory of this file.
     pub build: Option<String>,
-    /// Handed to the plugin as JSON; `etl-host inspect` shows its keys.
+    /// Configuration, handed to the plugin as JSON. `etl-host inspect` shows the keys that a plugin takes.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = object)]
     pub config: Option<Table>,
-    /// What it gets of the real world.
+    /// Access to the real world that the plugin is granted, by name. By default it has none.
     #[schemars(transform = grants)]
     pub grants: Option<Vec<String>>,
-    /// What one instance may use.
+    /// Limits of one instance of the plugin.
     pub limits: Option<Limits>,
-    /// How tasks are tried again; of chained maps, that of the first counts.
+    /// How failed reduce tasks are tried again.
     pub retry: Option<Retry>,
-    /// Also run the reducer on each shard's rows, before the shuffle.
+    /// Whether the reducer also runs on the rows of each map task before they are shuffled.
     #[serde(default)]
     #[schemars(transform = default_value(false))]
     pub combine: bool,
-    /// Reduce tasks, and parts of the result.
+    /// Number of reduce tasks, and of parts of the result.
     #[schemars(transform = range(bounds::PARTITIONS))]
     pub partitions: Option<i64>,
 }
 
-/// What one instance may use. Going past a limit fails the attempt.
+/// Limits of one instance of a plugin. An attempt that exceeds a limit fails.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Limits {
-    /// Memory of an instance.
+    /// Linear memory of an instance.
     #[schemars(transform = range(bounds::MEMORY))]
     pub memory: Option<Size>,
     /// Time inside the plugin, per attempt.
@@ -160,7 +160,7 @@ pub(super) struct Limits {
     /// Bytes emitted, per attempt.
     #[schemars(transform = range(bounds::OUTPUT))]
     pub output: Option<Size>,
-    /// Messages and printed text, per attempt; more are dropped.
+    /// Bytes of messages and printed text, per attempt. Further messages are dropped.
     #[schemars(transform = range(bounds::LOG))]
     pub log: Option<Size>,
     /// Time to compile the plugin.
@@ -168,17 +168,18 @@ pub(super) struct Limits {
     pub compile_timeout: Option<Period>,
 }
 
-/// How tasks are tried again.
+/// How failed tasks are tried again.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Retry {
-    /// Tries in all. Passing trouble is tried again this often, a trap or a passed limit once, wrong data never.
+    /// Number of attempts in all, if they fail on transient errors such as an unavailable store. After a trap or an
+    /// exceeded limit there is one more attempt at most, and after wrong data there is none.
     #[schemars(transform = range(bounds::ATTEMPTS))]
     pub attempts: Option<i64>,
-    /// Wait before the second try.
+    /// Wait before the second attempt.
     #[schemars(transform = range(bounds::INTERVAL))]
     pub interval: Option<Period>,
-    /// How much longer each further wait is; five minutes at most.
+    /// Factor by which each further wait grows. No wait is longer than five minutes.
     #[schemars(transform = range(bounds::MULTIPLIER))]
     pub multiplier: Option<f64>,
 }
@@ -187,7 +188,7 @@ pub(super) struct Retry {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Sink {
-    /// A directory, or the URL of a prefix; not inside `source.url`.
+    /// A directory, or the URL of a prefix. It must not lie inside `source.url`.
     pub url: String,
     /// How rows are written.
     #[schemars(transform = default_value("json"))]
@@ -198,50 +199,51 @@ pub(super) struct Sink {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Run {
-    /// Where runs keep plan, intermediates and log; not inside `source.url`.
+    /// Where runs keep their plan, intermediate data and log. It must not lie inside `source.url`.
     #[schemars(transform = default_value(bounds::RUN_STORE))]
     pub store: Option<String>,
-    /// Plugin instances that compute at the same time, 1 to 1024. Left out: as many as there are cores.
+    /// Number of plugin instances that compute at the same time, 1 to 1024. Defaults to the number of cores.
     pub concurrency: Option<i64>,
-    /// Malformed records the source may have, and the default of each step.
+    /// Number of malformed records the source may have. Also the default of `max_rejects` of each step.
     #[schemars(transform = range(bounds::MAX_REJECTS))]
     pub max_rejects: Option<i64>,
-    /// How many shards that fail for good may be left out of the result: a number, or a share such as `"1%"`. Then the
-    /// run ends with exit code 3.
+    /// Shards that may fail for good and be left out of the result: a number, or a share of all shards such as `"1%"`.
+    /// A run that leaves shards out ends with exit code 3.
     #[serde(default)]
     #[schemars(transform = default_value(0))]
     pub tolerated_failures: Tolerance,
-    /// What the process may hold: decides how many tasks are in flight.
+    /// Memory the process may use. It decides how many tasks are in flight at a time.
     #[schemars(transform = range(bounds::RUN_MEMORY))]
     pub memory: Option<Size>,
-    /// What a map task collects before it sorts and spills to `scratch`.
+    /// Memory a map task fills with rows before it sorts them and spills them to `scratch`.
     #[schemars(transform = range(bounds::SHUFFLE_MEMORY))]
     pub shuffle_memory: Option<Size>,
-    /// Directory for spilled data. Left out: the system's.
+    /// Directory for spilled data. Defaults to the system's temporary directory.
     pub scratch: Option<String>,
-    /// How much spilled data there may be at a time; past it an attempt fails and is tried again.
+    /// Limit of spilled data at a time. An attempt that exceeds it fails and is tried again.
     #[schemars(transform = range(bounds::SCRATCH_SPACE))]
     pub scratch_space: Option<Size>,
-    /// How long attempts under way may go on when the run is interrupted; and, when it is complete, those that were overtaken.
+    /// Time that attempts under way have to end when the run is interrupted, and that overtaken attempts have to end
+    /// once the result is published.
     #[schemars(transform = range(bounds::GRACE))]
     pub grace: Option<Period>,
-    /// On local disk, wait until what is written has reached it. Without, many small shards go faster, but a power cut
-    /// may lose or damage what was committed: then start a new run.
+    /// Whether writes to local disk wait until the data has reached it. If not, many small shards are processed faster,
+    /// but a power cut may lose or damage committed data: then start a new run.
     #[schemars(transform = default_value(true))]
     pub fsync: Option<bool>,
-    /// Start a second attempt, once, of a task that takes more than a second and more than three times as long as half of
-    /// the stage's attempts took, of which three must have succeeded, when no task waits for a place: the first to succeed
-    /// counts, the other is stopped.
+    /// Whether a slow task gets one second attempt beside its first, when no other task waits for a slot. A task is
+    /// slow when it takes more than a second and more than three times the median of the stage's successful attempts,
+    /// of which there must be three. The first attempt to succeed counts, and the other is stopped.
     #[serde(default)]
     #[schemars(transform = default_value(false))]
     pub speculative: bool,
-    /// Several processes are to work on the run: refuse a run store that cannot keep them apart.
+    /// Whether several processes may work on the run at once. A run store that cannot keep them apart is then refused.
     #[serde(default)]
     #[schemars(transform = default_value(false))]
     pub shared: bool,
 }
 
-/// The keys of a step that count where there is no pipeline around it.
+/// The keys of a step that apply when a plugin is run without a pipeline.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Sandbox {
@@ -249,7 +251,7 @@ pub(super) struct Sandbox {
     pub limits: Option<Limits>,
 }
 
-/// The keys `[split]`, `[[map]]` and `[reduce]` have in common.
+/// The keys that `[split]`, `[[map]]` and `[reduce]` have in common, and the `max_rejects` of `[[map]]`.
 #[derive(Debug)]
 pub(super) struct Step {
     pub plugin: String,

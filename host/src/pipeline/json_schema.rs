@@ -1,6 +1,7 @@
-//! The JSON Schema of `pipeline.toml`: editors complete keys by it, and the reference is made of it.
+//! The JSON Schema of `pipeline.toml`. Editors use it to complete keys, and the reference is made from it.
 //!
-//! Reading a file decides whether it is right; the schema does not.
+//! Owns the facts that the types of [`super::file`] do not express: defaults, ranges, and how sizes and durations are
+//! written. The host does not validate a file against the schema: [`super::validate`] decides whether it is right.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;

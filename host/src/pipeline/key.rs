@@ -1,12 +1,12 @@
-//! Where a value stands in a document: `map[1].limits.memory`.
+//! Key paths: the place of a value in a document, such as `map[1].limits.memory`.
 
 use std::fmt;
 
-/// A path of keys and indexes from the document's root. Displays as in messages: `map[1].limits.memory`.
+/// A path of keys and indexes from the root of a document. Displays as messages show it: `map[1].limits.memory`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeyPath(Vec<Segment>);
 
-/// One step of a [`KeyPath`].
+/// One part of a [`KeyPath`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {
     /// A key of a table.
@@ -16,22 +16,22 @@ pub(super) enum Segment {
 }
 
 impl KeyPath {
-    /// Returns the path of the key `name` of the table here.
+    /// Returns the path of the key `name` in the table at this path.
     pub(super) fn key(&self, name: &str) -> Self {
         self.join(Segment::Key(name.to_owned()))
     }
 
-    /// Returns the path of item `index` of the array here.
+    /// Returns the path of item `index` in the array at this path.
     pub(super) fn index(&self, index: usize) -> Self {
         self.join(Segment::Index(index))
     }
 
-    /// Returns whether this is `prefix`, or a path to something in it.
+    /// Returns whether this path is `prefix`, or leads to something inside it.
     pub(super) fn starts_with(&self, prefix: &Self) -> bool {
         self.0.starts_with(&prefix.0)
     }
 
-    /// Returns the steps from the root.
+    /// Returns the segments, from the root.
     pub(super) fn segments(&self) -> &[Segment] {
         &self.0
     }
@@ -47,7 +47,7 @@ impl From<&serde_path_to_error::Path> for KeyPath {
         let segments = path.iter().filter_map(|segment| match segment {
             Foreign::Seq { index } => Some(Segment::Index(*index)),
             Foreign::Map { key } => Some(Segment::Key(key.clone())),
-            // The value of an enumeration stands at the key before it.
+            // serde adds a segment for an enum variant, but the value stands at the key before it.
             Foreign::Enum { .. } | Foreign::Unknown => None,
         });
         Self(segments.collect())

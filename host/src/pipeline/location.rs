@@ -1,10 +1,10 @@
-//! Paths and URLs of `pipeline.toml`: relative ones are relative to its directory.
+//! Paths and URLs of `pipeline.toml`. Relative paths start from the directory of the file.
 
 use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
-/// The schemes of the stores there are.
+/// URL schemes of the supported stores.
 const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
 
 /// Returns `path` below `directory`, without `.` and `..`.
@@ -13,7 +13,7 @@ pub(super) fn absolute(directory: &Path, path: &str) -> PathBuf {
     for component in directory.join(path).components() {
         match component {
             Component::CurDir => {}
-            // Stays at the root, as the file system does.
+            // `pop` does nothing at the root: `/..` is `/`, as in the file system.
             Component::ParentDir => _ = absolute.pop(),
             other => absolute.push(other),
         }
@@ -21,10 +21,10 @@ pub(super) fn absolute(directory: &Path, path: &str) -> PathBuf {
     absolute
 }
 
-/// Returns the URL of a prefix, written as a URL or as a path of a local directory; or of a file, if there is one.
+/// Returns the URL that `written` names. `written` is a URL, or the path of a local directory or of an existing file.
 ///
 /// # Errors
-/// What is wrong, as the end of a sentence that starts with the key.
+/// Says what is wrong, as the end of a sentence that starts with the key.
 pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
     let Some((scheme, _)) = written.split_once("://") else {
         if written.is_empty() {
@@ -32,16 +32,16 @@ pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
         }
         let scheme = written.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| SCHEMES.contains(scheme));
         if let Some(scheme) = scheme {
-            return Err(format!("is `{written}`, which is neither a path nor a URL (those start with `{scheme}://`)"));
+            return Err(format!("is `{written}`, which is neither a path nor a URL (a URL starts with `{scheme}://`)"));
         }
         let path = absolute(directory, written);
-        // Only what is a file now is meant as one: a sink or a run store need not be there yet.
+        // A path counts as a file only if the file exists now: the directory of a sink or run store may not exist yet.
         let url = if path.is_file() { Url::from_file_path(path) } else { Url::from_directory_path(path) };
         return url.map_err(|()| format!("is `{written}`, which is not a path"));
     };
     if !SCHEMES.contains(&scheme) {
         return Err(format!(
-            "has the unknown scheme `{scheme}://` (a path of a local directory, or one of: {}://)",
+            "has the unknown scheme `{scheme}://` (write the path of a local directory, or use one of: {}://)",
             SCHEMES.join("://, ")
         ));
     }
@@ -57,7 +57,7 @@ pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
     }
 }
 
-/// Returns whether `inner` is the prefix `outer`, or lies below it.
+/// Returns whether `inner` is the same prefix as `outer`, or lies below it.
 pub(super) fn contains(outer: &Url, inner: &Url) -> bool {
     let same_store = outer.scheme() == inner.scheme() && outer.host_str() == inner.host_str();
     let (mut outer, mut inner) = (parts(outer), parts(inner));

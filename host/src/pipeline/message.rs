@@ -1,9 +1,9 @@
-//! What serde says is wrong with a value, in the words of `pipeline.toml`.
+//! Translates errors of serde into messages that use the words of `pipeline.toml`.
 
 use super::key::{KeyPath, Segment};
 use crate::nearest::did_you_mean;
 
-/// Returns the key that is wrong and what is wrong with it, as the end of a sentence that starts with the key.
+/// Returns the key that is wrong, and the fault as the end of a sentence that starts with the key.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {
     let key = KeyPath::from(error.path());
     let text = error.inner().message();
@@ -11,7 +11,7 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
         return (key, format!("is not a known key ({}known keys: {})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some((name, known)) = split_choices(text, "unknown variant `") {
-        let csv = if name == "csv" { "; a file of CSV has lines" } else { "" };
+        let csv = if name == "csv" { "; use `lines` for a CSV file" } else { "" };
         return (key, format!("is `{name}` ({}choices: {}{csv})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
@@ -42,7 +42,7 @@ fn what_to_add(missing: &KeyPath) -> &'static str {
     }
 }
 
-/// Says in TOML's words what serde says in its own.
+/// Replaces serde's name of a type or value by the one TOML uses.
 fn toml_words(text: &str) -> String {
     match text {
         "map" | "a map" => "a table".to_owned(),

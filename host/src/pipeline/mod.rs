@@ -1,6 +1,6 @@
-//! A pipeline: what `pipeline.toml` describes, validated.
+//! The pipeline that `pipeline.toml` describes, validated.
 //!
-//! Owns the meaning of every key. Does not open stores, load plugins or read data: that is `check` and the run.
+//! Owns the meaning of every key. Does not open stores, load plugins or read data: `check` and the run do that.
 
 mod bounds;
 mod deciding;
@@ -49,44 +49,45 @@ use crate::{
 /// A pipeline, ready to be planned.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// Its name; part of object keys.
+    /// Name of the pipeline, a part of object keys.
     pub name: String,
     /// Where records come from.
     pub source: Source,
     /// How the source is divided into shards.
     pub split: Split,
-    /// The map steps, chained, at least one.
+    /// The map steps, at least one. The rows that one step emits are the input of the next.
     pub maps: Vec<Step>,
-    /// The reduce step; without one, what the last map emits goes to the sink.
+    /// The reduce step. Without one, the rows that the last map emits go to the sink.
     pub reduce: Option<Reduce>,
     /// Where results go.
     pub sink: Sink,
-    /// How it is run.
+    /// Settings of `[run]`.
     pub run: RunSettings,
-    /// Options for every object store the pipeline names, as the `object_store` crate calls them.
+    /// Options for every object store of the pipeline, under the names the `object_store` crate gives them.
     pub store_options: BTreeMap<String, String>,
-    /// The document as written, `--set` applied and `${NAME}` left in place: what the plan keeps.
+    /// The document as written, with `--set` applied and `${NAME}` left in place. The plan keeps it in this form.
     pub document: serde_json::Value,
-    /// The values of `${NAME}` and of granted variables, to keep them out of whatever is written.
+    /// Values of `${NAME}` and of granted variables, which must not appear in anything the host writes.
     pub secrets: Secrets,
-    /// What tells the values of variables apart, by name.
+    /// Marks of the values of variables, by name; see `variables::mark`.
     marks: BTreeMap<String, String>,
-    /// Knows where each value was written.
+    /// The document, which knows where each value was written.
     written: Arc<Document>,
 }
 
 impl Pipeline {
     /// Loads the pipeline file at `path`, applies each override `key.path=value`, and takes the values of `${NAME}`
-    /// from `env`. Relative paths in it are relative to its directory.
+    /// from `env`. Relative paths in the file start from the file's directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], with the file, the line, the key, and what to write instead. No message holds a value
-    /// of `${NAME}`.
+    /// [`ErrorKind::Config`], with the file, the line, the key, and a valid value or the choices. No message holds the
+    /// value of a `${NAME}`.
     pub fn load(path: &Path, overrides: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
         Self::validated(Document::read(path, overrides)?, &directory(path)?, env)
     }
 
-    /// Makes a pipeline as it was planned, of its `document` then, when its file was at `path`.
+    /// Makes the pipeline of a plan from the `document` that the plan keeps. `path` is the path of the pipeline file at
+    /// that time. Overrides and `env` are applied as in [`Pipeline::load`].
     ///
     /// # Errors
     /// As [`Pipeline::load`].
@@ -99,8 +100,8 @@ impl Pipeline {
         Self::validated(Document::of_plan(path, document, overrides)?, &directory(path)?, env)
     }
 
-    /// Takes `text` for what a file called `path` holds, which need not be there. Relative paths in it are relative to
-    /// `/`.
+    /// Parses `text` as the content of a file called `path`, which need not exist. Relative paths in the text start
+    /// from `/`.
     ///
     /// # Errors
     /// As [`Pipeline::load`].
@@ -132,7 +133,8 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Makes the error that the configuration of a step, counted as in [`Pipeline::steps`], is wrong: with the line.
+    /// Makes the error that the configuration of a step is wrong, with the line. `step` is the step's index in
+    /// [`Pipeline::steps`].
     pub fn wrong_config(&self, step: usize, wrong: &WrongConfig) -> Error {
         let first_map = usize::from(matches!(self.split, Split::Plugin(_)));
         let (root, map) = (KeyPath::default(), step.wrapping_sub(first_map));
@@ -148,7 +150,7 @@ impl Pipeline {
         self.written.error(&key, &wrong.what)
     }
 
-    /// Returns the number of reduce tasks; 0 in a map-only pipeline.
+    /// Returns the number of reduce tasks; 0 in a pipeline without `[reduce]`.
     pub fn partitions(&self) -> u32 {
         self.reduce.as_ref().map_or(0, |reduce| reduce.partitions)
     }
@@ -164,18 +166,18 @@ impl Pipeline {
     }
 }
 
-/// What a step is given of the real world and what it may use, where there is no pipeline around it.
+/// Grants and limits of a step that runs outside a pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Sandbox {
-    /// What it is given.
+    /// Access to the real world that the step is granted.
     pub grants: Grants,
-    /// What it may use.
+    /// Limits of one instance.
     pub limits: Limits,
 }
 
 impl Sandbox {
-    /// Makes that of the step of `plugin`, by assignments such as `limits.memory=1GiB` and `grants=["clock"]`, which are
-    /// the keys of a step in `pipeline.toml`. What is not said has its default.
+    /// Makes the sandbox of the step of `plugin` from assignments such as `limits.memory=1GiB` and `grants=["clock"]`,
+    /// whose keys are those of a step in `pipeline.toml`. A key that is not assigned has its default.
     ///
     /// # Errors
     /// As [`Pipeline::load`].
@@ -196,7 +198,7 @@ fn tables(
     Validator { document, directory, env }.tables(file)
 }
 
-/// Reads a value of a document.
+/// Deserializes a value of a document. An error names the place of the value that is wrong.
 fn deserialize<T: DeserializeOwned>(document: &Document, value: toml::Value) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (key, what) = message::explain(&error);
@@ -204,29 +206,29 @@ fn deserialize<T: DeserializeOwned>(document: &Document, value: toml::Value) -> 
     })
 }
 
-/// Returns the directory of a file, absolute.
+/// Returns the absolute path of the directory of a file.
 fn directory(file: &Path) -> Result<PathBuf> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parent.canonicalize().or_kind(ErrorKind::Config, || format!("cannot find directory `{}`", parent.display()))
 }
 
-/// `[source]`
+/// The table `[source]`: where records come from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The prefix objects are listed below.
+    /// Prefix below which objects are listed, or one object.
     pub location: Location,
-    /// Which objects, as glob patterns on their names below `location`; empty means all.
+    /// Glob patterns for the names of objects below `location`; empty means all objects that are not hidden.
     pub include: Vec<String>,
-    /// How records are read from them.
+    /// How records are read from the objects.
     pub format: SourceFormat,
 }
 
 /// How records are read from an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceFormat {
-    /// One record per line, `\n` or `\r\n`.
+    /// One record per line, which ends with `\n` or `\r\n`.
     Lines,
-    /// One JSON object per line; the asked-for top-level fields become columns, all nullable.
+    /// One JSON object per line. The fields of the schema are read from its top level and become nullable columns.
     Json(Schema),
 }
 
@@ -240,50 +242,50 @@ impl SourceFormat {
     }
 }
 
-/// `[split]`
+/// The table `[split]`: how the source is divided into shards.
 #[derive(Debug, Clone)]
 pub enum Split {
-    /// The host's own split: slices of about this many bytes, small objects packed together.
+    /// The host's own split: slices of about `target_size` bytes, with small objects packed together.
     BuiltIn {
-        /// Bytes, as stored.
+        /// Target size of a slice, in bytes as stored.
         target_size: u64,
     },
     /// A splitter plugin.
     Plugin(Box<Step>),
 }
 
-/// A plugin and how its tasks are run: `[split]`, one `[[map]]`, or `[reduce]`.
+/// A plugin and the settings its tasks run with: `[split]`, one `[[map]]`, or `[reduce]`.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The plugin and what it is given.
+    /// The plugin and the settings it is loaded with.
     pub plugin: PluginSettings,
-    /// How its tasks are tried again.
+    /// How failed tasks of the step are tried again.
     pub retry: Retry,
-    /// The most records it may set aside in a run.
+    /// Number of records the step may set aside in a run.
     pub max_rejects: u64,
 }
 
-/// `[reduce]`
+/// The table `[reduce]`: the step that handles the rows of each key together.
 #[derive(Debug, Clone)]
 pub struct Reduce {
     /// The reducer.
     pub step: Step,
-    /// Whether it also combines the rows of each map attempt before they are shuffled.
+    /// Whether the reducer also combines the rows of each map attempt before they are shuffled.
     pub combine: bool,
-    /// How many reduce tasks, and result parts.
+    /// Number of reduce tasks, and of parts of the result.
     pub partitions: u32,
 }
 
-/// `[sink]`
+/// The table `[sink]`: where the result goes.
 #[derive(Debug, Clone)]
 pub struct Sink {
-    /// The prefix results lie below.
+    /// Prefix below which results are written.
     pub location: Location,
-    /// How they are written.
+    /// Format of the results.
     pub format: SinkFormat,
 }
 
-/// How results are written.
+/// Format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkFormat {
@@ -291,12 +293,12 @@ pub enum SinkFormat {
     Json,
     /// RFC 4180, with a header.
     Csv,
-    /// A line per row, which takes a single text or binary column.
+    /// One line per row, for rows of a single text or binary column.
     Lines,
 }
 
 impl SinkFormat {
-    /// Returns its name, as in `pipeline.toml`.
+    /// Returns the name of the format, as in `pipeline.toml`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -306,30 +308,31 @@ impl SinkFormat {
     }
 }
 
-/// `[run]`
+/// The table `[run]`: how the pipeline is run.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
     /// Where runs keep their plan, intermediates and log.
     pub store: Location,
-    /// How many plugin instances compute at the same time.
+    /// Number of plugin instances that compute at the same time.
     pub concurrency: usize,
-    /// How many malformed records the source may have; what steps may set aside when they do not say.
+    /// Number of malformed records the source may have. Also the default of [`Step::max_rejects`].
     pub max_rejects: u64,
-    /// How many shards may fail for good before the run does.
+    /// How many shards may fail for good without failing the run.
     pub tolerated_failures: Tolerance,
-    /// How many bytes the process may hold: decides how many attempts are in flight, and nothing about the result.
+    /// Bytes of memory the process may use. They decide how many attempts are in flight, but not the result.
     pub memory_bytes: u64,
-    /// How many bytes a map attempt collects before it sorts them and spills them to local disk.
+    /// Bytes of rows that a map attempt collects before it sorts them and spills them to local disk.
     pub shuffle_memory_bytes: u64,
-    /// Where spilled data goes; absent means the system's temporary directory.
+    /// Directory for spilled data; `None` means the system's temporary directory.
     pub scratch: Option<PathBuf>,
-    /// How many bytes of spilled data there may be at a time.
+    /// Limit of spilled data at a time, in bytes.
     pub scratch_space_bytes: u64,
-    /// How long attempts under way may go on when the run is interrupted, and those that were overtaken when it is complete.
+    /// Time that attempts under way have to end when the run is interrupted, and that overtaken attempts have to end
+    /// once the result is published.
     pub grace: Duration,
-    /// Whether writes to local disk wait until they have reached it.
+    /// Whether writes to local disk wait until the data has reached it.
     pub fsync: bool,
-    /// Whether tasks that are far slower than others get a second attempt.
+    /// Whether a task that is far slower than others gets a second attempt.
     pub speculative: bool,
     /// Whether several processes may work on the run at once, so that the run store has to keep them apart.
     pub shared: bool,

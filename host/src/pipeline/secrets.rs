@@ -1,4 +1,4 @@
-//! `${NAME}`: values that come from the environment, and that nothing written may show.
+//! Values of `${NAME}`: they come from the environment, and nothing the host writes may show them.
 
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
@@ -9,18 +9,18 @@ use super::{
     variables::{Piece, mark, pieces},
 };
 
-/// Shorter values are not taken out of texts: they would be found in any word.
+/// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
 const REDACTED_CHARACTERS_MIN: usize = 4;
 
-/// The values `${NAME}` took.
+/// The secret values of a pipeline, with the names of their variables.
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: Vec<(String, String)>,
 }
 
 impl Secrets {
-    /// Returns `text` with every value of at least 4 characters replaced by its `${NAME}`; of two values that start
-    /// at the same place, the longer one.
+    /// Returns `text` with every value of at least 4 characters replaced by its `${NAME}`. Of two values that start at
+    /// the same place, the longer one is replaced.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut redacted = String::new();
         let mut rest = text;
@@ -32,7 +32,7 @@ impl Secrets {
         if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
     }
 
-    /// Returns [`Secrets::redact`] as a function that owns what it needs.
+    /// Returns [`Secrets::redact`] as a function that owns a copy of the values.
     pub fn redactor(&self) -> impl Fn(&str) -> String + Clone + Send + Sync + 'static {
         let secrets = self.clone();
         move |text| secrets.redact(text).into_owned()
@@ -43,7 +43,7 @@ impl Secrets {
         found.min_by_key(|(start, _, value)| (*start, Reverse(value.len())))
     }
 
-    /// Keeps a value out of texts from now on.
+    /// Adds a value to redact. Ignores a value that is too short, and a second value of the same name.
     pub(super) fn add(&mut self, name: &str, value: &str) {
         let known = self.values.iter().any(|(known, _)| known == name);
         if value.chars().count() >= REDACTED_CHARACTERS_MIN && !known {
@@ -59,7 +59,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Puts the values of variables in the place of their names.
+/// Replaces `${NAME}` by the value of the variable, and records the values and their marks.
 pub(super) struct Expansion<E> {
     env: E,
     secrets: Secrets,
@@ -67,20 +67,21 @@ pub(super) struct Expansion<E> {
 }
 
 impl<E: Fn(&str) -> Option<String>> Expansion<E> {
-    /// Takes values from `env`.
+    /// Makes an expansion that takes values from `env`.
     pub(super) fn new(env: E) -> Self {
         Self { env, secrets: Secrets::default(), marks: BTreeMap::new() }
     }
 
-    /// Returns the values that were put in, and what tells each from others.
+    /// Returns the values that were inserted, and their marks by name.
     pub(super) fn into_parts(self) -> (Secrets, BTreeMap<String, String>) {
         (self.secrets, self.marks)
     }
 
-    /// Replaces `${NAME}` in every string in `value`, and `$${` by `${`. Keys are left as they are.
+    /// Replaces `${NAME}` by its value and `$${` by `${`, in every string in `value`. Keys are not changed.
     ///
     /// # Errors
-    /// The key of the first string that cannot be expanded, and why.
+    /// The key of the first string that cannot be expanded, and the reason as the end of a sentence that starts with
+    /// the key.
     pub(super) fn expand(&mut self, value: &mut Value, at: &KeyPath) -> Result<(), (KeyPath, String)> {
         match value {
             Value::String(text) => *text = self.expand_text(text).map_err(|what| (at.clone(), what))?,
@@ -126,7 +127,7 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
     }
 }
 
-/// Returns whether an environment variable can have this name.
+/// Returns whether `name` is a valid name of an environment variable.
 pub(super) fn is_variable(name: &str) -> bool {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The least a pipeline needs; the lines are numbered from 1.
+/// The smallest valid pipeline. Lines in messages count from 1.
 const LEAST: &str = r#"name = "count"
 
 [source]
@@ -26,7 +26,7 @@ fn env(name: &str) -> Option<String> {
     }
 }
 
-/// Loads `text`; in an error, the directory is written `DIR`.
+/// Loads `text`. In an error, the directory is replaced by `DIR`.
 fn load(text: &str, set: &[&str]) -> (TempDir, Result<Pipeline, String>) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("pipeline.toml");
@@ -170,7 +170,7 @@ fn values_of_variables_stay_out_of_the_document() {
     assert_eq!(pipeline.secrets.redact("it is hunter2"), "it is ${PASSWORD}");
 }
 
-/// What is replaced in [`LEAST`], by what, and the message that follows.
+/// A part of [`LEAST`], the text that replaces it, and the message that results.
 const WRONG: &[(&str, &str, &str)] = &[
     (
         "name = \"count\"\n",
@@ -194,8 +194,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"ftp://x/\"",
-        "DIR/pipeline.toml:4: `source.url` has the unknown scheme `ftp://` (a path of a local directory, or one of: \
-         file://, s3://, gs://, az://, memory://)",
+        "DIR/pipeline.toml:4: `source.url` has the unknown scheme `ftp://` (write the path of a local directory, or \
+         use one of: file://, s3://, gs://, az://, memory://)",
     ),
     ("url = \"input/\"", "url = \"\"", "DIR/pipeline.toml:4: `source.url` is empty"),
     (
@@ -217,13 +217,13 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"s3:/bucket/input/\"",
-        "DIR/pipeline.toml:4: `source.url` is `s3:/bucket/input/`, which is neither a path nor a URL (those start with \
-         `s3://`)",
+        "DIR/pipeline.toml:4: `source.url` is `s3:/bucket/input/`, which is neither a path nor a URL (a URL starts \
+         with `s3://`)",
     ),
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"csv\"",
-        "DIR/pipeline.toml:5: `source.format` is `csv` (choices: lines, json; a file of CSV has lines)",
+        "DIR/pipeline.toml:5: `source.format` is `csv` (choices: lines, json; use `lines` for a CSV file)",
     ),
     (
         "url = \"input/\"",
@@ -234,7 +234,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` does not go with format `lines` (add `format = \"json\"`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (add `format = \"json\"`)",
     ),
     (
         "url = \"input/\"",
@@ -245,7 +245,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"json\"\nfields = {}",
-        "DIR/pipeline.toml:6: `source.fields` is no schema: a schema has 1 to 1024 fields, this one has 0",
+        "DIR/pipeline.toml:6: `source.fields` is not valid: a schema has 1 to 1024 fields, this one has 0",
     ),
     (
         "url = \"input/\"",
@@ -276,7 +276,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nlimits = { memory = \"1KiB\" }",
-        "DIR/pipeline.toml:8: `map[0].limits.memory` is 1KiB, allowed are 64KiB to 4GiB",
+        "DIR/pipeline.toml:8: `map[0].limits.memory` is 1KiB (allowed: 64KiB to 4GiB)",
     ),
     (
         "\"map.wasm\"",
@@ -310,12 +310,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nlimits = { timeout = \"0s\" }",
-        "DIR/pipeline.toml:8: `map[0].limits.timeout` is 0s, allowed are 1ms to 1day",
+        "DIR/pipeline.toml:8: `map[0].limits.timeout` is 0s (allowed: 1ms to 1day)",
     ),
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nretry = { attempts = 0 }",
-        "DIR/pipeline.toml:8: `map[0].retry.attempts` is 0, allowed are 1 to 100",
+        "DIR/pipeline.toml:8: `map[0].retry.attempts` is 0 (allowed: 1 to 100)",
     ),
     (
         "\"map.wasm\"",
@@ -325,7 +325,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nretry = { multiplier = 0.5 }",
-        "DIR/pipeline.toml:8: `map[0].retry.multiplier` is 0.5, allowed are 1 to 100",
+        "DIR/pipeline.toml:8: `map[0].retry.multiplier` is 0.5 (allowed: 1 to 100)",
     ),
     (
         "\"map.wasm\"",
@@ -335,7 +335,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "\"map.wasm\"",
         "\"map.wasm\"\nmax_rejects = -1",
-        "DIR/pipeline.toml:8: `map[0].max_rejects` is -1, allowed are 0 to 9223372036854775807",
+        "DIR/pipeline.toml:8: `map[0].max_rejects` is -1 (allowed: 0 to 9223372036854775807)",
     ),
     (
         "\"map.wasm\"",
@@ -378,7 +378,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\n[run]\nconcurrency = 1025",
-        "DIR/pipeline.toml:12: `run.concurrency` is 1025, allowed are 1 to 1024",
+        "DIR/pipeline.toml:12: `run.concurrency` is 1025 (allowed: 1 to 1024)",
     ),
     (
         "url = \"result/\"",
@@ -388,12 +388,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\n[run]\nshuffle_memory = \"1KB\"",
-        "DIR/pipeline.toml:12: `run.shuffle_memory` is 1KB, allowed are 1MiB to 1TiB",
+        "DIR/pipeline.toml:12: `run.shuffle_memory` is 1KB (allowed: 1MiB to 1TiB)",
     ),
     (
         "url = \"result/\"",
         "url = \"result/\"\n[reduce]\nplugin = \"sum.wasm\"\npartitions = 0",
-        "DIR/pipeline.toml:13: `reduce.partitions` is 0, allowed are 1 to 4096",
+        "DIR/pipeline.toml:13: `reduce.partitions` is 0 (allowed: 1 to 4096)",
     ),
     (
         "url = \"result/\"",
@@ -403,13 +403,14 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\n[split]\ntarget_size = 1\nplugin = \"split.wasm\"",
-        "DIR/pipeline.toml:12: `split.target_size` is of the built-in split and does not go with `plugin` (leave one of \
-         them out)",
+        "DIR/pipeline.toml:12: `split.target_size` belongs to the built-in split and cannot be used with `plugin` \
+         (leave one of them out)",
     ),
     (
         "url = \"result/\"",
         "url = \"result/\"\n[split]\nconfig = { min = 1 }",
-        "DIR/pipeline.toml:12: `split.config` does not go with the built-in split (add `plugin`, or leave it out)",
+        "DIR/pipeline.toml:12: `split.config` cannot be used with the built-in split (add `plugin`, or leave this key \
+         out)",
     ),
     (
         "url = \"result/\"",
@@ -444,8 +445,8 @@ fn messages_do_not_show_values_of_variables() {
         (
             "\"input/\"",
             "\"ftp-${PASSWORD}://x\"",
-            "DIR/pipeline.toml:4: `source.url` has the unknown scheme `ftp-${PASSWORD}://` (a path of a local directory, \
-             or one of: file://, s3://, gs://, az://, memory://)",
+            "DIR/pipeline.toml:4: `source.url` has the unknown scheme `ftp-${PASSWORD}://` (write the path of a local \
+             directory, or use one of: file://, s3://, gs://, az://, memory://)",
         ),
         (
             "\"result/\"",
@@ -496,9 +497,9 @@ fn set_that_does_not_fit_is_refused() {
         ("run..store=x", "--set `run..store`: a part of the key is empty (write `--set key.path=value`)"),
         ("=x", "--set ``: a part of the key is empty (write `--set key.path=value`)"),
         ("name.x=1", "--set `name.x`: `name` is not a table but a value of type string"),
-        ("map.1.plugin=x", "--set `map.1.plugin`: `map` has no item `1` (it has 1, counted from 0)"),
-        ("map.first.plugin=x", "--set `map.first.plugin`: `map` has no item `first` (it has 1, counted from 0)"),
-        ("run.concurrency=0", "DIR/pipeline.toml (by --set): `run.concurrency` is 0, allowed are 1 to 1024"),
+        ("map.1.plugin=x", "--set `map.1.plugin`: `map` has no item `1` (counted from 0; it has 1)"),
+        ("map.first.plugin=x", "--set `map.first.plugin`: `map` has no item `first` (counted from 0; it has 1)"),
+        ("run.concurrency=0", "DIR/pipeline.toml (by --set): `run.concurrency` is 0 (allowed: 1 to 1024)"),
         (
             "rnu.store=x",
             "DIR/pipeline.toml (by --set): `rnu` is not a known key (did you mean `run`? known keys: name, source, \

@@ -1,18 +1,18 @@
-//! How many shards may fail for good before a run does: a number, or a share of them.
+//! Tolerance for failed shards: how many may fail for good before the run fails, as a number or as a share.
 
 use serde::{Deserialize, Deserializer};
 
 use super::units::Written;
 
-/// Millionths in a percent.
+/// Number of millionths in one percent.
 const MILLIONTHS: f64 = 10_000.0;
 
-/// How many shards a run may leave out because they failed for good. None, unless the file says otherwise.
+/// How many shards a run may leave out because they failed for good. The default is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tolerance {
-    /// So many.
+    /// A fixed number of shards.
     Shards(u64),
-    /// So many millionths of the plan's shards.
+    /// A share of the plan's shards, in millionths.
     Millionths(u32),
 }
 
@@ -23,11 +23,11 @@ impl Default for Tolerance {
 }
 
 impl Tolerance {
-    /// Returns how many of so many shards may fail; a share is rounded down.
+    /// Returns how many of `shards` shards may fail. A share is rounded down.
     pub fn of(self, shards: u32) -> u32 {
         match self {
             Self::Shards(count) => u32::try_from(count).unwrap_or(u32::MAX),
-            // A share is at most one, so the quotient is at most `shards`.
+            // The share is at most 100 %, so the quotient is at most `shards` and fits.
             Self::Millionths(share) => (u64::from(shards) * u64::from(share) / 1_000_000) as u32,
         }
     }

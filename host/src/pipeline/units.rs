@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `64MiB`, `1GB`, `500ms`, `5m`.
+//! Sizes and durations as they are written in `pipeline.toml`: `64MiB`, `1GB`, `500ms`, `5m`.
 
 use std::{fmt, time::Duration};
 
@@ -8,11 +8,12 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A number of bytes: a whole number, or text with a unit. Displays in the largest unit that leaves no rest.
+/// A number of bytes, written as a whole number or as text with a unit. Displays in the largest unit that divides it
+/// evenly; of those, binary units come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(super) struct Size(pub u64);
 
-/// A span of time: text with a unit.
+/// A span of time, written as text with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(super) struct Period(pub Duration);
 
@@ -43,9 +44,9 @@ impl fmt::Display for Period {
     }
 }
 
-/// Reads a value that is written as a whole number, or as text.
+/// Visitor for a value that is written as a whole number or as text.
 pub(super) struct Written<T> {
-    /// What is expected, in messages.
+    /// Expected value, as messages describe it.
     pub expected: &'static str,
     pub number: fn(u64) -> Option<T>,
     pub text: fn(&str) -> Option<T>,

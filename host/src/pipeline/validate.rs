@@ -1,4 +1,4 @@
-//! From tables as typed to a pipeline: defaults, ranges, and what must fit together.
+//! Validation: turns the tables of `pipeline.toml` into a pipeline, with defaults, ranges and rules between keys.
 
 use std::{
     collections::BTreeMap,
@@ -28,17 +28,17 @@ use crate::{
     store::Location,
 };
 
-/// Turns the tables of a document into what they mean.
+/// Turns the tables of a document into the parts of a pipeline.
 pub(super) struct Validator<'a> {
-    /// Knows where a value was written.
+    /// Document of the tables, which knows where each value was written.
     pub document: &'a Document,
-    /// What relative paths are relative to, absolute.
+    /// Directory that relative paths start from. Absolute for a pipeline file.
     pub directory: &'a Path,
-    /// Has the values of environment variables.
+    /// Returns the value of an environment variable, if it is set.
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// The parts of a pipeline that its tables say.
+/// The parts of a [`Pipeline`](super::Pipeline) that come from its tables.
 pub(super) struct Tables {
     pub name: String,
     pub source: Source,
@@ -81,7 +81,7 @@ impl Validator<'_> {
         let format = match (table.format, table.fields) {
             (file::SourceFormat::Lines, None) => SourceFormat::Lines,
             (file::SourceFormat::Lines, Some(_)) => {
-                return Err(self.wrong(&fields, "does not go with format `lines` (add `format = \"json\"`)"));
+                return Err(self.wrong(&fields, "cannot be used with format `lines` (add `format = \"json\"`)"));
             }
             (file::SourceFormat::Json, None) => {
                 let what = "is missing: format `json` needs the fields to read (`fields = { name = \"text\" }`)";
@@ -107,7 +107,7 @@ impl Validator<'_> {
             Ok(Field::new(name, data_type, true))
         };
         let fields = table.iter().map(field).collect::<Result<_>>()?;
-        Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is no schema: {error}")))
+        Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is not valid: {error}")))
     }
 
     fn split(&self, at: &KeyPath, table: file::Split, max_rejects: u64) -> Result<Split> {
@@ -122,13 +122,13 @@ impl Validator<'_> {
                 ("retry", retry.is_some()),
             ];
             if let Some((name, _)) = of_plugins.iter().find(|(_, present)| *present) {
-                let what = "does not go with the built-in split (add `plugin`, or leave it out)";
+                let what = "cannot be used with the built-in split (add `plugin`, or leave this key out)";
                 return Err(self.wrong(&at.key(name), what));
             }
             return Ok(Split::BuiltIn { target_size: self.bounded(&target_size, size, bounds::TARGET_SIZE)?.0 });
         };
         if size.is_some() {
-            let what = "is of the built-in split and does not go with `plugin` (leave one of them out)";
+            let what = "belongs to the built-in split and cannot be used with `plugin` (leave one of them out)";
             return Err(self.wrong(&target_size, what));
         }
         let step = file::Step { plugin, build, config, grants, limits, retry, max_rejects: None };
@@ -171,7 +171,7 @@ impl Validator<'_> {
         })
     }
 
-    /// Validates what a step gets and may use.
+    /// Validates the grants and limits of a step that runs outside a pipeline.
     ///
     /// # Errors
     /// As [`Validator::tables`].
@@ -270,7 +270,7 @@ impl Validator<'_> {
         Ok(self.bounded(&at.key("max_rejects"), Some(value), bounds::MAX_REJECTS)?.unsigned_abs())
     }
 
-    /// Returns a count whose bounds fit `u32`.
+    /// Returns a value within bounds that fit `u32`, or the default.
     fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
         let value = self.bounded(at, value, bounds)?;
         u32::try_from(value).map_err(|_| self.wrong(at, format!("is {value}, which is too large")))
@@ -283,7 +283,7 @@ impl Validator<'_> {
         match value {
             None => Ok(bounds.default),
             Some(value) if (bounds.min..=bounds.max).contains(&value) => Ok(value),
-            Some(value) => Err(self.wrong(at, format!("is {value}, allowed are {} to {}", bounds.min, bounds.max))),
+            Some(value) => Err(self.wrong(at, format!("is {value} (allowed: {} to {})", bounds.min, bounds.max))),
         }
     }
 
@@ -294,7 +294,7 @@ impl Validator<'_> {
         Ok(Location { written, url: url.into() })
     }
 
-    /// A result or a run store inside the source would be read as input by the next run.
+    /// Refuses a result or a run store inside the source, because the next run would read it as input.
     fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
         match (Url::parse(&source.url), Url::parse(&location.url)) {
             (Ok(outer), Ok(inner)) if location::contains(&outer, &inner) => {

@@ -1,8 +1,9 @@
-//! The environment variables that decide a result, and what a plan keeps of their values.
+//! The environment variables that decide a result, and the marks of their values that a plan keeps.
 //!
-//! A value may be a secret; whoever reads the run store reads plans. So a plan keeps a mark of 16 bits of each: part of a
-//! digest of the variable's name and value, and of nothing else. All the plans there are of all pipelines tell no more of
-//! a value than these bits, too few to find it by trying. In return, one of 65,536 changes goes unnoticed.
+//! A value may be a secret, and anyone who can read the run store can read its plans. A plan therefore keeps only a
+//! mark of each value: 16 bits of a digest of the variable's name and value, and of nothing else. All plans of all
+//! pipelines together reveal no more of a value than these bits, which are too few to find it by guessing. In return,
+//! one change in 65,536 goes unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,8 @@ use super::Pipeline;
 use crate::hex::hex;
 
 impl Pipeline {
-    /// Returns the marks of the variables in [`Pipeline::deciding`], by name. Others, such as credentials of a store, may
-    /// have other values when a run is taken up again.
+    /// Returns the marks of the variables in [`Pipeline::deciding`], by name. Other variables, such as credentials of a
+    /// store, may change before a run is resumed.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let keys = self.deciding();
         let names = keys.iter().flat_map(|(key, value)| names(key, value));
@@ -22,12 +23,12 @@ impl Pipeline {
     }
 }
 
-/// Returns the mark of a variable's value.
+/// Returns the mark of a variable's value: 4 hexadecimal digits of a SHA-256 digest.
 pub(super) fn mark(name: &str, value: &str) -> String {
     hex(&Sha256::digest(format!("{name}\0{value}"))[..2])
 }
 
-/// Returns the variables whose values are behind the value of a deciding key: by `${NAME}`, or by a grant.
+/// Returns the names of the variables that the value of a deciding key depends on, by `${NAME}` or by a grant.
 pub fn names<'v>(key: &str, value: &'v Value) -> Vec<&'v str> {
     match value {
         Value::String(text) if key.ends_with(".grants") => text.strip_prefix("env:").into_iter().collect(),
@@ -43,17 +44,17 @@ fn in_text(text: &str) -> Vec<&str> {
     pieces(text).filter_map(variable).collect()
 }
 
-/// A part of a text in which `${NAME}` stands for a variable.
+/// A part of a text that may contain `${NAME}`.
 pub(super) enum Piece<'t> {
-    /// What stands for itself; of `$${`, the `${`.
+    /// Literal text. The escape `$${` becomes the text `${`.
     Text(&'t str),
-    /// What is between `${` and `}`.
+    /// The name between `${` and `}`.
     Variable(&'t str),
-    /// `${` without `}`, the last piece.
+    /// A `${` without `}`; always the last piece.
     Unclosed,
 }
 
-/// Cuts a text into its pieces, none of them an empty text.
+/// Cuts a text into its pieces. No piece is an empty text.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -63,7 +64,7 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             inside.split_once('}').map_or((Piece::Unclosed, ""), |(name, behind)| (Piece::Variable(name), behind))
         } else {
             let start = rest.find("${").unwrap_or(rest.len());
-            // The `$` that makes a `$${` of it belongs to that.
+            // A `$` before `${` is part of the escape `$${` and belongs to the next piece.
             let start = start - usize::from(start < rest.len() && rest[..start].ends_with('$'));
             (Piece::Text(&rest[..start]), &rest[start..])
         };

@@ -1,7 +1,7 @@
-//! Batches across the boundary: Arrow arrays to the columns of `etl:plugin/types` and back.
+//! Conversion of batches at the boundary to the guest: Arrow arrays to the columns of `etl:plugin/types`, and back.
 //!
-//! Lowering borrows Arrow's buffers; the only copy is the one into the guest's memory. Lifting takes over the buffers
-//! the bindings copied out of it, and trusts nothing in them.
+//! Lowering, towards the guest, borrows Arrow's buffers; the only copy is the one into the guest's memory. Lifting
+//! takes over the buffers that were copied out of the guest's memory, and checks everything in them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use arrow_schema::{DataType, Field};
 use super::bindings::etl::plugin::types::{self as wit, BatchParam, BatchResult, ColumnParam, ColumnResult};
 use crate::schema::{Schema, type_name};
 
-/// A batch whose buffers are laid out as the guest expects them: no slice offsets left.
+/// A batch whose buffers are laid out as the guest expects them: they start at the first row, without slice offsets.
 pub(crate) struct Lowered {
     rows: u32,
     columns: Vec<LoweredColumn>,
@@ -36,9 +36,9 @@ enum LoweredValues {
 }
 
 impl Lowered {
-    /// Prepares a batch of the five column types. Copies only what a slice left misaligned.
+    /// Prepares a batch of the five column types. Copies only the bitmaps and offsets that a slice left shifted.
     pub(crate) fn new(batch: &RecordBatch) -> Self {
-        // Batches are cut by bytes and hold at most i32::MAX of them, so their rows fit.
+        // Batches are cut by size and hold at most i32::MAX bytes, so the number of rows fits.
         let rows = u32::try_from(batch.num_rows()).expect("a batch of fewer than 2^32 rows");
         Self { rows, columns: batch.columns().iter().map(lower_column).collect() }
     }
@@ -48,7 +48,7 @@ impl Lowered {
         self.rows
     }
 
-    /// Calls `f` with the batch as the bindings take it.
+    /// Calls `f` with the batch in the type that the bindings take.
     pub(crate) fn with<R>(&self, f: impl FnOnce(BatchParam<'_>) -> R) -> R {
         let columns: Vec<ColumnParam<'_>> = self.columns.iter().map(LoweredColumn::param).collect();
         f(BatchParam { rows: self.rows, columns: &columns })
@@ -103,7 +103,7 @@ fn offset(value: i32) -> usize {
     usize::try_from(value).expect("Arrow's offsets are not negative")
 }
 
-/// Takes over a batch a guest handed out, and checks all of it against `schema`.
+/// Takes over a batch that a guest handed out, and checks all of it against `schema`.
 ///
 /// # Errors
 /// Says what is wrong, as a phrase that continues "emitted a batch".
@@ -181,7 +181,7 @@ fn lift_bits(bits: Vec<u8>, rows: usize, what: &str) -> Result<BooleanBuffer, St
 fn lift_variable(variable: wit::VariableResult, rows: usize) -> Result<(OffsetBuffer<i32>, Buffer), String> {
     let wit::VariableResult { offsets, bytes } = variable;
     if offsets.len() != rows + 1 {
-        return Err(format!("has {} offsets for {rows} rows (one more than rows is right)", offsets.len()));
+        return Err(format!("has {} offsets for {rows} rows (there must be one more than rows)", offsets.len()));
     }
     if offsets[0] != 0 || offsets[rows] as usize != bytes.len() || bytes.len() > i32::MAX as usize {
         let (first, last) = (offsets[0], offsets[rows]);
@@ -194,10 +194,10 @@ fn lift_variable(variable: wit::VariableResult, rows: usize) -> Result<(OffsetBu
     Ok((OffsetBuffer::new(offsets), Buffer::from_vec(bytes)))
 }
 
-/// Takes over the schema a guest's `open` returned.
+/// Takes over the schema that a guest's `open` returned, and checks it.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// Says what is wrong with the schema.
 pub(super) fn lift_schema(schema: wit::SchemaResult) -> crate::error::Result<Schema> {
     let fields = schema.fields.into_iter().map(|field| {
         let data_type = match field.data_type {

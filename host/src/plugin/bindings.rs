@@ -1,7 +1,7 @@
 //! Host bindings for `wit/`, generated at compile time.
 //!
-//! One world that imports and exports every interface of the package: the host binds each interface by itself, and
-//! which ones a component may use is checked against the real worlds in [`super::component`].
+//! The bindings use one world that imports and exports every interface of the package, because the host binds each
+//! interface separately. [`super::component`] checks which interfaces a component may use, against the real worlds.
 
 wasmtime::component::bindgen!({
     path: "../wit",

@@ -1,8 +1,9 @@
-//! Compiled components, kept on local disk from one run to the next.
+//! The cache of compiled components, on local disk from one run to the next.
 //!
-//! Owns where they lie and when one is trusted. Compiled code runs outside the sandbox, so an entry counts only if
-//! nobody but this user can have written it, if it is whole, and if this very engine made it from this very component.
-//! Everything else is compiled anew. Called when a plugin is loaded; a cache that fails costs time and nothing else.
+//! Owns where entries are stored and when one is trusted. Forged machine code would run outside the sandbox, so an
+//! entry is used only if no other user can have written it, if it is complete, and if an engine of the same version,
+//! target and settings made it from the same component. Otherwise the component is compiled again. Called when a plugin
+//! is loaded. A cache that fails costs time and nothing else.
 
 use std::{
     ffi::OsString,
@@ -18,33 +19,35 @@ use std::{
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// The first bytes of an entry. A change of the format changes the number.
+/// First bytes of an entry. The number changes with the format.
 const MAGIC: &str = "etl-host compiled component 1";
-/// How the names of entries end, and how those begin that are being written.
+/// Suffix of the file names of entries.
 const ENTRY: &str = ".cwasm";
+/// Prefix of the file names of entries that are being written.
 const UNFINISHED: &str = ".etl-host-";
-/// How much is kept; beyond that, what was used longest ago is removed.
+/// Number of entries that are kept. Beyond it, the entries used longest ago are removed.
 const ENTRIES_MAX: usize = 200;
+/// Total size of the entries that are kept, in bytes.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Where compiled components are kept, if anywhere.
+/// The cache directory of compiled components, or no cache at all.
 #[derive(Debug, Clone)]
 pub struct Cache {
     directory: Option<PathBuf>,
 }
 
-/// Why a component was compiled although there is a cache.
+/// Reason why a component was compiled instead of being read from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Miss {
     /// The cache is turned off, or there is no home directory to put it in.
     Off,
-    /// There is no directory only this user can write to, and none can be made.
+    /// The cache directory cannot be created, or other users can write to it.
     Directory,
-    /// There is no entry.
+    /// There is no entry for the component and engine.
     New,
-    /// The entry is not a file of this user's alone.
+    /// The entry is not a readable regular file that only this user can write to.
     Foreign,
-    /// The entry is not what was once written for this component and this engine.
+    /// The content of the entry differs from what was written for this component and engine.
     Damaged,
 }
 
@@ -54,15 +57,15 @@ impl fmt::Display for Miss {
             Self::Off => "the cache is off",
             Self::Directory => "the cache needs a directory that only this user can write to",
             Self::New => "it is not in the cache",
-            Self::Foreign => "its entry in the cache is not a file of this user's alone",
+            Self::Foreign => "its entry in the cache is not a file that only this user can write to",
             Self::Damaged => "its entry in the cache is damaged",
         })
     }
 }
 
 impl Cache {
-    /// The user's cache, as the environment says: the directory `$ETL_HOST_CACHE` (`off`: none), else
-    /// `$XDG_CACHE_HOME/etl-host/components`, else `~/.cache/etl-host/components`.
+    /// Returns the user's cache, as the environment names it: the directory `$ETL_HOST_CACHE` (`off` means no cache),
+    /// else `$XDG_CACHE_HOME/etl-host/components`, else `~/.cache/etl-host/components`.
     pub fn of_user() -> Self {
         Self::of_environment(|name| std::env::var_os(name))
     }
@@ -81,8 +84,11 @@ impl Cache {
         Self { directory }
     }
 
-    /// Returns the component of this SHA-256 digest, taken from the cache or compiled, and in the latter case why. What
-    /// was compiled is kept, if it can be.
+    /// Returns the component with this SHA-256 digest, read from the cache or compiled. The [`Miss`] says why it was
+    /// compiled. A component that was compiled is added to the cache if possible.
+    ///
+    /// # Errors
+    /// Those of `compile`.
     pub(super) fn component(
         &self,
         engine: &wasmtime::Engine,
@@ -96,7 +102,7 @@ impl Cache {
         };
         let component = compile()?;
         if !matches!(miss, Miss::Off | Miss::Directory) {
-            // The next run compiles again: that is all that is lost.
+            // A failed write is ignored: its only cost is that the next run compiles the component again.
             _ = self.write(&key, &component);
         }
         Ok((component, Some(miss)))
@@ -110,15 +116,15 @@ impl Cache {
         if !bytes.starts_with(header(key, code).as_bytes()) {
             return Err(Miss::Damaged);
         }
-        #[expect(unsafe_code, reason = "a cache of machine code is of use only if the code is run")]
-        // SAFETY: wasmtime asks for bytes that `Component::serialize` made. The header says so of all of them, and for
-        // this engine; the directory and the file can be written by this user only, who could as well change this
-        // program.
+        #[expect(unsafe_code, reason = "a cache of machine code is useful only if the code is run")]
+        // SAFETY: wasmtime requires bytes that `Component::serialize` made. The header states this for all of the bytes
+        // and for this engine. Only this user can write to the directory and the file, and this user could also change
+        // this program.
         let component = unsafe { Component::deserialize(engine, code) };
         component.map_err(|_| Miss::Damaged)
     }
 
-    /// Writes an entry under a name of its own and renames it, so that nobody ever reads half of one.
+    /// Writes an entry under a temporary name and renames it, so that no process ever reads an incomplete entry.
     fn write(&self, key: &str, component: &Component) -> io::Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let code = component.serialize().map_err(io::Error::other)?;
@@ -130,7 +136,7 @@ impl Cache {
     }
 }
 
-/// Returns what an entry is good for: a component, and a version, target and settings of the engine.
+/// Returns the key of an entry: the component's digest, and a hash of the engine's version, target and settings.
 fn key(engine: &wasmtime::Engine, digest: &str) -> String {
     let mut hasher = Xxh3::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -141,21 +147,21 @@ fn path(directory: &Path, key: &str) -> PathBuf {
     directory.join(format!("{key}{ENTRY}"))
 }
 
-/// Returns what stands in front of `code`; for one key, headers of all codes are equally long.
+/// Returns the header that precedes `code` in an entry. The headers of one key have the same length for any `code`.
 fn header(key: &str, code: &[u8]) -> String {
     format!("{MAGIC}\n{key}\n{:020}\n{:032x}\n", code.len(), xxh3_128(code))
 }
 
-/// Makes a directory that only this user can write to, or makes sure that it is one.
+/// Creates a directory that only this user can write to, or checks that an existing one is.
 fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let found = fs::symlink_metadata(directory)?;
     if found.is_dir() && is_private(&found) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-/// Reads a file that only this user can have written, and notes that it was used.
+/// Reads a file that only this user can have written, and sets its modification time, which records the use.
 fn read_private(path: &Path) -> Result<Vec<u8>, Miss> {
-    // Before it is opened: to open a pipe would wait for a writer.
+    // Check the type before opening the file, because opening a pipe would wait for a writer.
     let found = fs::symlink_metadata(path).map_err(|_| Miss::New)?;
     if !found.is_file() {
         return Err(Miss::Foreign);
@@ -168,7 +174,7 @@ fn read_private(path: &Path) -> Result<Vec<u8>, Miss> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(opened.len()).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(foreign)?;
-    // Of use only to remove the right ones when there are too many.
+    // The time only decides which entries `prune` removes, so a failure to set it is ignored.
     _ = file.set_modified(SystemTime::now());
     Ok(bytes)
 }
@@ -177,14 +183,15 @@ fn is_private(found: &Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0
 }
 
-/// Removes the entries that were used longest ago, and what killed processes left, until the limits are kept.
+/// Removes the entries used longest ago, until the rest is within the limits. Unfinished files, which killed processes
+/// leave behind, count as entries.
 fn prune(directory: &Path, entries_max: usize, bytes_max: u64) -> io::Result<()> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // Whatever else somebody keeps here is not ours to remove.
+        // Files with other names were not written by this cache and are never removed.
         if name.ends_with(ENTRY) || name.starts_with(UNFINISHED) {
             let found = entry.metadata()?;
             entries.push((found.modified()?, found.len(), entry.path()));

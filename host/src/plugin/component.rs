@@ -1,4 +1,4 @@
-//! What a component file says of itself, before it is compiled: the step it implements and what it needs.
+//! Inspection of a component file before it is compiled: the step it implements and the imports it needs.
 
 use std::path::Path;
 
@@ -13,21 +13,23 @@ use crate::{
     nearest::listed,
 };
 
-/// The largest component file that is loaded.
+/// Largest component file that is loaded, in bytes.
 const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// How deep components may be nested in one another: compiling takes memory with the square of it.
+/// Deepest nesting of components in one another. The memory that compiling takes grows with the square of the depth.
 const DEPTH_MAX: u32 = 50;
 
-/// The sections in which a plugin says what its configuration looks like, and what SDK it uses.
+/// Custom section with the JSON Schema of the plugin's configuration.
 const CONFIG_SCHEMA: &str = "etl:config-schema";
+/// Custom section with the name and version of the SDK that the plugin uses.
 const SDK: &str = "etl:sdk";
 
-/// How many tools are told that made a component, and how long the name of one is.
+/// Number of tools that are listed as having built a component.
 const TOOLS_MAX: usize = 16;
+/// Longest name and version of such a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 100;
 
-/// The version of the package `wit/` this host knows, without the patch.
+/// Version of the package in `wit/` that this host knows, without the patch number.
 const WIT_VERSION: &str = "0.1";
 
 /// The interfaces a plugin can export: one per kind of step.
@@ -44,7 +46,7 @@ pub enum Interface {
 impl Interface {
     const ALL: [Self; 3] = [Self::Splitter, Self::Mapper, Self::Reducer];
 
-    /// Returns its name in `wit/`.
+    /// Returns the name of the interface in `wit/`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Splitter => "splitter",
@@ -53,7 +55,7 @@ impl Interface {
         }
     }
 
-    /// Returns the name of the step that uses it.
+    /// Returns the name of the step that uses the interface.
     pub fn step(self) -> &'static str {
         match self {
             Self::Splitter => "split",
@@ -62,7 +64,7 @@ impl Interface {
         }
     }
 
-    /// Returns the interfaces of `etl:plugin` its world offers.
+    /// Returns the interfaces of `etl:plugin` that the interface's world lets a plugin import.
     fn offered(self) -> &'static [&'static str] {
         match self {
             Self::Splitter => &["types", "diagnostics", "source", "shards"],
@@ -71,34 +73,34 @@ impl Interface {
     }
 }
 
-/// What a plugin is and needs.
+/// The facts about a plugin that its component file states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// The interface it exports, and so the step it implements.
+    /// Interface the plugin exports, which decides the step it implements.
     pub interface: Interface,
-    /// The version of the package `etl:plugin` it was built against.
+    /// Version of the package `etl:plugin` that the plugin was built against.
     pub wit_version: String,
-    /// The interfaces it imports, as the component names them, sorted.
+    /// Interfaces the plugin imports, under the component's names for them, sorted.
     pub imports: Vec<String>,
-    /// What of that can be granted, as `grants` writes it: `clock`, `random`, `env:NAME`.
+    /// Grants that affect one of these imports, as `grants` spells them: `clock`, `random`, `env:NAME`.
     pub grantable: Vec<&'static str>,
-    /// The interfaces it exports, as the component names them, sorted.
+    /// Interfaces the plugin exports, under the component's names for them, sorted.
     pub exports: Vec<String>,
-    /// The tools that made it, as it names them: `rustc 1.95.0`.
+    /// Tools that built the plugin, as the file names them: `rustc 1.95.0`.
     pub built_with: Vec<String>,
-    /// What it says of its configuration, if anything.
+    /// Description of the plugin's configuration, if the file has one.
     pub config: Option<ConfigSchema>,
-    /// Its SHA-256 digest, in hexadecimal.
+    /// SHA-256 digest of the file, in hexadecimal.
     pub digest: String,
-    /// The size of the file.
+    /// Size of the file.
     pub size_bytes: u64,
 }
 
-/// Says what the plugin in a file is and needs, without compiling or running it.
+/// Inspects the plugin in a file, without compiling or running it.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements no step, or one of a version
-/// this host does not know.
+/// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements no step, or implements a step of
+/// an interface version that this host does not know.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let bytes = read(path)?;
     let found = Found::in_component(path, &bytes)?;
@@ -116,6 +118,9 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
 }
 
 /// Reads a component file.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the file cannot be read or is larger than 256 MiB.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot_read = || format!("cannot read plugin `{}`", path.display());
     let size_bytes = std::fs::metadata(path).or_kind(ErrorKind::Config, cannot_read)?.len();
@@ -133,7 +138,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// What was found in a component.
+/// The facts that were found in a component.
 pub(super) struct Found {
     pub(super) interface: Interface,
     wit_version: String,
@@ -144,7 +149,10 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads the names a component imports and exports, and finds the step it implements.
+    /// Reads the names that a component imports and exports, and finds the step it implements.
+    ///
+    /// # Errors
+    /// As [`inspect`], except for reading the file.
     pub(super) fn in_component(path: &Path, bytes: &[u8]) -> Result<Self> {
         let names = scan(bytes).map_err(|what| Error::config(format!("plugin `{}` {what}", path.display())))?;
         let found = names.exports.iter().find_map(|name| {
@@ -171,14 +179,17 @@ impl Found {
         Ok(Self { interface, wit_version, imports, exports, built_with, config })
     }
 
-    /// Returns what it imports that can be granted; a stand-in is linked where it is not.
+    /// Returns the grants that affect an import of the component. Without a grant, the import is linked to a stand-in.
     pub(super) fn grantable(&self) -> Vec<&'static str> {
         let imports = |prefix: &str| self.imports.iter().any(|import| import.starts_with(prefix));
         let known = [("clock", "wasi:clocks/"), ("random", "wasi:random/"), ("env:NAME", "wasi:cli/environment@")];
         known.into_iter().filter(|(_, prefix)| imports(prefix)).map(|(grant, _)| grant).collect()
     }
 
-    /// Checks that the component implements the step it is used as, and needs nothing that step is not given.
+    /// Checks that the component implements the step it is used as, and imports only what that step's world offers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] otherwise.
     pub(super) fn check_use(&self, path: &Path, step: &str, used_as: Interface) -> Result<()> {
         if self.interface != used_as {
             return Err(Error::config(format!(
@@ -219,7 +230,7 @@ fn offers(interface: Interface, import: &str) -> bool {
     }
 }
 
-/// The names at a component's top level, sorted, and what its sections say of it.
+/// The sorted names at a component's top level, and the contents of its custom sections.
 #[derive(Default)]
 struct Names {
     imports: Vec<String>,
@@ -234,7 +245,7 @@ fn scan(bytes: &[u8]) -> Result<Names, String> {
     }
     let broken = |error: wasmparser::BinaryReaderError| format!("is not a valid component: {error}");
     let mut names = Names::default();
-    // What is nested in the component also arrives here, between its own section's start and its end.
+    // The parser also yields the payloads of nested modules and components, between a section's start and its `End`.
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(broken)? {
@@ -268,7 +279,7 @@ fn scan(bytes: &[u8]) -> Result<Names, String> {
 }
 
 impl Names {
-    /// Takes what a section of the component, or of a module in it, says. What cannot be read says nothing.
+    /// Takes over a custom section of the component, or of a module in it. Ignores a section that cannot be read.
     fn read_section(&mut self, name: &str, data: &[u8]) {
         match name {
             CONFIG_SCHEMA if self.config.is_none() => self.config = ConfigSchema::parse(data),
@@ -282,7 +293,7 @@ impl Names {
     }
 }
 
-/// Reads the tools of a section `producers`.
+/// Reads the tools, but not the languages, of a custom section `producers`.
 fn producers(data: &[u8]) -> wasmparser::Result<Vec<String>> {
     let mut tools = Vec::new();
     for field in ProducersSectionReader::new(BinaryReader::new(data, 0))? {

@@ -1,7 +1,7 @@
 //! A batch that a guest emits, while it is still in the guest's memory.
 //!
-//! Owns copying it out, and nothing of what it means. Its lists are in range when the host gets them, and have gone on
-//! the account of what a call may hand over.
+//! Owns copying the batch out; [`super::batch`] checks what it means. The runtime checks that the lists lie within the
+//! guest's memory and charges them to the limit of one call before the host gets them.
 
 use wasmtime::{
     StoreContextMut,
@@ -10,7 +10,7 @@ use wasmtime::{
 
 use super::bindings::etl::plugin::types;
 
-/// `batch` of `etl:plugin/types`.
+/// The record `batch` of `etl:plugin/types`.
 #[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct Emitted {
@@ -48,10 +48,10 @@ pub(super) struct Variable {
 }
 
 impl Emitted {
-    /// Copies the batch out.
+    /// Copies the batch out of the guest's memory.
     ///
     /// # Errors
-    /// When a column is none, or the guest hands over more than it may.
+    /// Fails when a column is malformed, or when the guest hands over more than a call may.
     pub(super) fn copy<T: 'static>(&self, store: &mut StoreContextMut<'_, T>) -> wasmtime::Result<types::BatchResult> {
         let columns: Vec<Column> = self.columns.iter(&mut *store)?.collect::<wasmtime::Result<_>>()?;
         let columns = columns.iter().map(|column| column.copy(store)).collect::<wasmtime::Result<_>>()?;

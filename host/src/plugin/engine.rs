@@ -1,4 +1,4 @@
-//! The engine that compiles and runs components, and loaded plugins.
+//! The wasm engine, which compiles components and runs their instances, and the plugins loaded by it.
 
 use std::{
     path::PathBuf,
@@ -30,26 +30,29 @@ use crate::{
     times::millis,
 };
 
-/// How long an epoch is: a guest's deadline is checked this often.
+/// Length of an epoch. The deadline of a guest is checked this often.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
-/// The most instances that can be alive at the same time; each reserves 4 GiB of address space a memory.
+/// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
 const INSTANCES_MAX: u32 = 4_000;
-/// The stack an instance has for its calls, besides what its language keeps in memory.
+/// Stack of an instance for its calls, in bytes, besides the stack that its language keeps in linear memory.
 ///
-/// An instance may emit from deep inside, and what takes its batches may be another instance: a thread needs as much for
-/// each mapper of a chain, and for a combiner.
+/// An instance may emit from deep inside its calls, and the batch may go straight to another instance. A thread
+/// therefore needs this much stack for each mapper of a chain, and for a combiner.
 pub const STACK_BYTES_MAX: usize = 512 * 1024;
-/// The most core instances, memories and tables a component may be made of.
+/// Largest number of core instances in a component.
 const CORE_INSTANCES_MAX: u32 = 64;
+/// Largest number of memories in a component.
 const MEMORIES_MAX: u32 = 2;
+/// Largest number of tables in a component.
 const TABLES_MAX: u32 = 8;
 
-/// Memory and tables an instance leaves behind that are zeroed in place instead of given back.
+/// Bytes of a dropped instance's memory that are zeroed in place instead of being returned to the system.
 const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a dropped instance's tables that are zeroed in place instead of being returned to the system.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
-/// Compiles components and runs instances. One per process; clones share it.
+/// Compiles components and runs instances. A process needs one; clones share it.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
@@ -58,13 +61,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine for up to `instances` instances at a time, that keeps what it compiles in `cache`.
+    /// Creates an engine for up to `instances` instances at a time, but at most 4,000. It keeps compiled components in
+    /// `cache`.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when this machine cannot run wasm at all.
     pub fn new(instances: usize, cache: Cache) -> Result<Self> {
         let instances = u32::try_from(instances).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
-        // Where the address space is limited (`ulimit -v`, some containers), the pool cannot be reserved.
+        // The pool cannot be reserved if the address space is limited (`ulimit -v`, some containers). Instances are
+        // then allocated on demand, which is slower.
         let engine = wasmtime::Engine::new(config().allocation_strategy(pool(instances)))
             .or_else(|_| wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand)))
             .map_err(|error| internal("cannot start the wasm engine", &error))?;
@@ -74,11 +79,11 @@ impl Engine {
         Ok(Self { engine, linker: Arc::new(linker), cache })
     }
 
-    /// Loads the plugin of a step: reads and checks it, and compiles it unless that was done before.
+    /// Loads the plugin of a step: reads and checks the component, and compiles it unless the cache has it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, or imports
-    /// what the step is not given.
+    /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, imports
+    /// functions that the step's world does not offer, or cannot be compiled within `limits.compile_timeout`.
     pub fn load(&self, step: &PluginSettings, interface: Interface) -> Result<Plugin> {
         let started = Instant::now();
         check_built(step)?;
@@ -94,7 +99,7 @@ impl Engine {
         let (component, miss) = self.cache.component(&self.engine, &digest, compile).map_err(invalid)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             let path = step.path.display();
-            Error::config(format!("plugin `{path}` imports functions of other types than `wit` gives them: {error:#}"))
+            Error::config(format!("plugin `{path}` imports functions whose types differ from `wit`: {error:#}"))
         })?;
         let exports = match interface {
             Interface::Splitter => splitter::GuestIndices::new(&pre).map(Exports::Splitter),
@@ -117,7 +122,7 @@ impl Engine {
     }
 }
 
-/// A loaded component and the step it runs as. Makes any number of instances, from any thread.
+/// A loaded component and the step it runs as. Any thread can make any number of instances of it.
 pub struct Plugin {
     pub(super) step: String,
     pub(super) path: PathBuf,
@@ -133,32 +138,32 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Returns what messages call the step: `map 2`.
+    /// Returns the name of the step in messages: `map 2`.
     pub fn step(&self) -> &str {
         &self.step
     }
 
-    /// Returns the component's SHA-256 digest, in hexadecimal: the plugin's identity.
+    /// Returns the component's SHA-256 digest in hexadecimal, which identifies the plugin.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Compares its configuration with what the component says of it, if it does.
+    /// Compares the step's configuration with the schema in the component, if there is one.
     ///
     /// # Errors
     /// The first field that is wrong.
     pub fn check_config(&self) -> Result<(), WrongConfig> {
         let Some(schema) = &self.config_schema else { return Ok(()) };
-        // A step's configuration was made from a document, and is JSON.
+        // The configuration of a step was made from a TOML document, so it is always valid JSON.
         schema.check(&serde_json::from_str(&self.config).unwrap_or_default())
     }
 
-    /// Returns what its component imports that can be granted.
+    /// Returns the grants that affect an import of the component.
     pub fn grantable(&self) -> &[&'static str] {
         &self.grantable
     }
 
-    /// Returns the event that says how it was loaded.
+    /// Returns the event that reports how the plugin was loaded.
     pub fn loaded(&self) -> Event {
         Event::PluginLoaded {
             step: self.step.clone(),
@@ -168,18 +173,21 @@ impl Plugin {
         }
     }
 
-    /// Returns the step and the plugin, as messages begin.
+    /// Returns the names of the step and of the component file, with which messages begin: ``map plugin `a.wasm` ``.
     pub fn name(&self) -> String {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str());
         format!("{} plugin `{}`", self.step, file.display())
     }
 }
 
-/// Checks that a plugin is there, if the step knows how to make it.
+/// Checks that the component file exists, if the step has a `build` command that would make it.
+///
+/// # Errors
+/// [`ErrorKind::Config`], with the command.
 fn check_built(step: &PluginSettings) -> Result<()> {
     match &step.build {
         Some(command) if !step.path.exists() => Err(Error::config(format!(
-            "plugin `{}` is not there: build it with `etl-host build`, or `--build`, which run `{command}`",
+            "plugin `{}` does not exist: build it with `etl-host build` or `--build`, which run `{command}`",
             step.path.display()
         ))),
         _ => Ok(()),
@@ -188,12 +196,12 @@ fn check_built(step: &PluginSettings) -> Result<()> {
 
 /// How a component was loaded.
 struct Loading {
-    /// Why it had to be compiled, if it had to be.
+    /// Reason why it was compiled; `None` if the cache had it.
     compiled: Option<Miss>,
     duration: Duration,
 }
 
-/// Where a component's step is exported.
+/// The exported functions of the step that a component implements.
 pub(super) enum Exports {
     Splitter(splitter::GuestIndices),
     Mapper(mapper::GuestIndices),
@@ -222,8 +230,11 @@ fn internal(what: &str, error: &wasmtime::Error) -> Error {
     Error::new(ErrorKind::Internal, anyhow::anyhow!("{what}: {error:#}"))
 }
 
-/// Compiles a component within a time limit. Beyond it the compiler goes on by itself: it cannot be stopped, but nobody
-/// waits for it, and the process is about to end.
+/// Compiles a component within a time limit. After the limit, the compiler keeps running on its own thread: it cannot
+/// be stopped, but no other thread waits for it, and the error is about to end the process.
+///
+/// # Errors
+/// Says that the limit was exceeded, or why the component cannot be compiled.
 fn compile(engine: &wasmtime::Engine, wasm: Vec<u8>, limit: Duration) -> wasmtime::Result<Component> {
     let (done, compiled) = mpsc::sync_channel(1);
     let engine = engine.clone();
@@ -256,14 +267,14 @@ fn config() -> Config {
 fn pool(instances: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        // No component can take what another one needs.
+        // The totals below are these limits times `instances`, so no component can take the slots that another needs.
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_MAX))
         .total_memories(instances.saturating_mul(MEMORIES_MAX))
         .total_tables(instances.saturating_mul(TABLES_MAX))
-        // Calls are synchronous: none needs a stack of its own.
+        // Calls are synchronous and run on the stack of the calling thread.
         .total_stacks(0)
         .max_memory_size(4 << 30)
         .table_elements(1_000_000)
@@ -275,7 +286,7 @@ fn pool(instances: u32) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Advances the epoch until the engine is gone.
+/// Starts a thread that advances the epoch until the engine is dropped.
 fn tick(engine: EngineWeak) {
     let ticker = move || {
         while let Some(engine) = engine.upgrade() {

@@ -1,24 +1,24 @@
-//! Grants: what a step is given of the real world, by name.
+//! Grants: access to the real world that the pipeline gives a step, by name.
 
 use std::fmt;
 
-/// What may be granted, as messages list it.
+/// Names of all grants, as messages list them.
 pub(crate) const CHOICES: &str = "`clock`, `random`, `env:NAME`";
 
-/// What a step is given of the real world; nothing, unless the pipeline says otherwise. In the place of what is not
-/// granted stands something that is the same in every attempt.
+/// Access to the real world that a step is granted; by default none. Each thing that is not granted is replaced by a
+/// stand-in that behaves the same in every attempt.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// `clock`: the time of day, and how time passes. Else the clock stands at the plan's time.
+    /// `clock`: the real time of day and the real passage of time. Otherwise the wall clock stands at the plan's time.
     pub clock: bool,
-    /// `random`: entropy. Else random numbers come from a seed made of plugin, step and task.
+    /// `random`: entropy. Otherwise random numbers come from a seed derived from plugin, step and task.
     pub random: bool,
-    /// `env:NAME`: environment variables, names and values. Else there are none.
+    /// `env:NAME`: environment variables, as names and values. Otherwise there are none.
     pub variables: Vec<(String, String)>,
 }
 
 impl Grants {
-    /// Returns the names of what is granted, as the pipeline writes them.
+    /// Returns the names of the grants, as the pipeline file spells them.
     pub fn names(&self) -> Vec<String> {
         let clock = self.clock.then(|| "clock".to_owned());
         let random = self.random.then(|| "random".to_owned());
@@ -27,7 +27,7 @@ impl Grants {
     }
 }
 
-/// Shows names only: values may be secret.
+/// Shows only the names, because values of variables may be secret.
 impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Grants").field(&self.names()).finish()

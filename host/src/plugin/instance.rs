@@ -1,4 +1,4 @@
-//! Instances: a plugin opened for one attempt, called synchronously, dropped afterwards.
+//! Instances: a plugin that is opened for one attempt, called synchronously, and dropped afterwards.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,35 +28,36 @@ use crate::{
     times::{Work, spend},
 };
 
-/// The longest message of a plugin that is passed on.
+/// Longest message of a plugin that is passed on, in bytes.
 const GUEST_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
-/// How long an instance may go on that is to be stopped.
+/// Longest time between two checks of whether an instance is to be stopped.
 const STOP_WITHIN: Duration = Duration::from_millis(100);
 
 /// The attempt an instance is made for.
 #[derive(Clone)]
 pub struct Task {
-    /// The run's id.
+    /// Id of the run.
     pub run_id: String,
-    /// The shard's or partition's number.
+    /// Number of the shard or of the partition.
     pub task: u32,
-    /// Which try, from 1.
+    /// Number of the attempt at the task, counted from 1.
     pub attempt: u32,
-    /// What the instance's wall clock shows, in milliseconds since the Unix epoch: the run's start.
+    /// Time that the instance's wall clock shows, in milliseconds since the Unix epoch: the start of the run.
     pub clock_ms: u64,
-    /// Where the instance's messages go.
+    /// Receiver of the instance's messages.
     pub events: Events,
-    /// Stops the instance, within moments, wherever it is: nobody waits for the attempt any more.
+    /// Stops the instance within about 100 ms when cancelled, even inside a call. Used when the attempt is no longer
+    /// needed.
     pub stop: CancellationToken,
 }
 
-/// What an instance has used so far.
+/// Resources that an instance has used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Time in its calls, less what the host did on its behalf.
+    /// Time spent in calls of the instance, without the time the host worked on its behalf.
     pub time: Duration,
-    /// Its memories, which never shrink.
+    /// Total size of the instance's memories, which never shrink.
     pub memory_bytes: u64,
 }
 
@@ -75,10 +76,11 @@ pub struct Reducer {
 }
 
 impl Plugin {
-    /// Makes an instance of a mapper and opens it for records of the schema `input`. What it emits goes to `emit`.
+    /// Creates an instance of a mapper and opens it for records of the schema `input`. The batches it emits go to
+    /// `emit`.
     ///
     /// # Errors
-    /// What the plugin's `open` returned, or how it failed.
+    /// The error that the plugin's `open` returned, or a description of how the call failed.
     pub fn map(&self, task: &Task, input: &Schema, emit: Emit) -> Result<Mapper> {
         let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
             exports.mapper()?.load(store, instance)
@@ -88,11 +90,11 @@ impl Plugin {
         Ok(Mapper { instance, guest, schema })
     }
 
-    /// Makes an instance of a reducer and opens it for keyed rows of the schema `input`. What it emits goes to
+    /// Creates an instance of a reducer and opens it for keyed rows of the schema `input`. The batches it emits go to
     /// `emit`.
     ///
     /// # Errors
-    /// What the plugin's `open` returned, or how it failed.
+    /// The error that the plugin's `open` returned, or a description of how the call failed.
     pub fn reduce(&self, task: &Task, input: &Schema, emit: Emit) -> Result<Reducer> {
         let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
             exports.reducer()?.load(store, instance)
@@ -104,20 +106,21 @@ impl Plugin {
 }
 
 impl Mapper {
-    /// Returns what the step emits.
+    /// Returns the schema of the batches that the step emits.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns what the instance has used.
+    /// Returns the resources that the instance has used.
     pub fn usage(&self) -> Usage {
         self.instance.usage()
     }
 
-    /// Hands the next rows to the plugin, and returns those it set aside, by row.
+    /// Hands the next rows to the plugin, and returns the rows that it rejected, in the order of their numbers.
     ///
     /// # Errors
-    /// What the plugin returned, how it failed, or what its output's receiver said. The instance is of no use then.
+    /// The error that the plugin returned, a description of how the call failed, or the error of the receiver of its
+    /// output. The instance must not be used any further.
     pub fn process(&mut self, batch: &RecordBatch) -> Result<Vec<RejectedRow>> {
         let lowered = Lowered::new(batch);
         let phase = Phase::Process { rows: lowered.rows() };
@@ -125,7 +128,7 @@ impl Mapper {
         Ok(self.instance.take_rejects())
     }
 
-    /// Lets the plugin emit what is left, and returns its counters.
+    /// Lets the plugin emit its remaining rows, and returns its counters.
     ///
     /// # Errors
     /// As [`Mapper::process`].
@@ -136,17 +139,18 @@ impl Mapper {
 }
 
 impl Reducer {
-    /// Returns what the step emits.
+    /// Returns the schema of the batches that the step emits.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns what the instance has used.
+    /// Returns the resources that the instance has used.
     pub fn usage(&self) -> Usage {
         self.instance.usage()
     }
 
-    /// Hands the next rows, sorted by key, to the plugin. `group_ends` are the rows after each key's last one.
+    /// Hands the next rows, sorted by key, to the plugin. `group_ends` has the number of the row after the last row of
+    /// each key. `last_group_continues` says that the last key has more rows in the next call.
     ///
     /// # Errors
     /// As [`Mapper::process`].
@@ -163,7 +167,7 @@ impl Reducer {
         Ok(())
     }
 
-    /// Lets the plugin emit what is left, and returns its counters.
+    /// Lets the plugin emit its remaining rows, and returns its counters.
     ///
     /// # Errors
     /// As [`Mapper::process`].
@@ -173,7 +177,7 @@ impl Reducer {
     }
 }
 
-/// A store with one instance in it.
+/// A wasmtime store with one instance in it.
 pub(super) struct Instance {
     store: Store<State>,
     name: String,
@@ -182,7 +186,7 @@ pub(super) struct Instance {
     stop: CancellationToken,
 }
 
-/// Why an instance ends whose attempt nobody waits for any more.
+/// Error that ends an instance whose attempt is no longer needed.
 #[derive(Debug)]
 struct Stopped;
 
@@ -190,12 +194,15 @@ impl std::error::Error for Stopped {}
 
 impl std::fmt::Display for Stopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("nobody waits for its attempt any more")
+        f.write_str("its attempt is no longer needed")
     }
 }
 
 impl Instance {
-    /// Instantiates a plugin in a store of its own.
+    /// Instantiates a plugin in a new store, and loads its exports with `load`.
+    ///
+    /// # Errors
+    /// As [`Instance::call`]; [`ErrorKind::Config`] when the types of the exports differ from those in `wit`.
     pub(super) fn new<G>(
         plugin: &Plugin,
         task: &Task,
@@ -222,15 +229,12 @@ impl Instance {
         let instantiated =
             instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
         let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
-            Error::config(format!(
-                "{} exports functions of other types than `wit` gives them: {error:#}",
-                instance.name
-            ))
+            Error::config(format!("{} exports functions whose types differ from `wit`: {error:#}", instance.name))
         })?;
         Ok((instance, loaded))
     }
 
-    /// Calls `open` and takes over the schema it returns.
+    /// Calls `open`, and checks and keeps the schema it returns.
     fn open(
         &mut self,
         task: &Task,
@@ -269,7 +273,7 @@ impl Instance {
                 nullable: field.is_nullable(),
             })
             .collect();
-        // `Schema::new` allows no more key fields than fields, and 1024 of those.
+        // `Schema::new` allows at most 1024 fields, and no more key fields than fields.
         let key_fields = u32::try_from(input.key_fields).expect("a schema of at most 1024 fields");
         let context = wit::Context {
             run_id: &task.run_id,
@@ -281,7 +285,11 @@ impl Instance {
         f(self, context)
     }
 
-    /// Calls into the guest, within its limits, and says why when that fails.
+    /// Calls into the guest, within the limits of the step.
+    ///
+    /// # Errors
+    /// The error that the guest returned, or the reason why the call failed: a trap, a limit, an error of the host, or
+    /// a stop.
     pub(super) fn call<T>(
         &mut self,
         function: &str,
@@ -295,7 +303,8 @@ impl Instance {
         state.phase = phase;
         let budget = state.time.start_call();
         self.store.set_epoch_deadline(epochs(budget));
-        // Inside the guest, the call hook says so; what is left of a call with a batch is copying that.
+        // The call hook switches to `Work::Guest` while the guest runs. The rest of a call that passes a batch is spent
+        // copying the batch into the guest.
         let around = if matches!(phase, Phase::Process { .. }) { Work::CopyIn } else { Work::Guest };
         let result = spend(around, || call(&mut self.store));
         self.store.data_mut().time.end_call();
@@ -306,7 +315,7 @@ impl Instance {
         }
     }
 
-    /// Returns what it has used.
+    /// Returns the resources that the instance has used.
     pub(super) fn usage(&self) -> Usage {
         let state = self.store.data();
         Usage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
@@ -322,7 +331,7 @@ impl Instance {
         std::mem::take(&mut self.store.data_mut().counters)
     }
 
-    /// Classes an error the plugin returned.
+    /// Converts an error that the plugin returned, and gives it the kind that decides about retries and the exit code.
     fn step_error(&self, function: &str, error: wit::StepError) -> Error {
         let told = |message: &str| format!("failed in `{function}`: {}", cut(message, GUEST_MESSAGE_BYTES_MAX));
         let (kind, message) = match error {
@@ -338,7 +347,8 @@ impl Instance {
         Error::new(kind, anyhow::anyhow!("{} {}", self.name, told(&message)))
     }
 
-    /// Says why a call trapped: the host's own reason if it had one, a limit, or the trap and the guest's last words.
+    /// Returns the reason why a call trapped: the host's own error if it ended the call, a stop, a limit, or the trap
+    /// itself with the guest's last words.
     fn trap(&mut self, function: &str, trap: &wasmtime::Error) -> Error {
         let state = self.store.data_mut();
         if let Some(failure) = state.failure.take() {
@@ -368,7 +378,7 @@ impl Instance {
     }
 
     fn stopped(&self) -> Error {
-        // Not the plugin's failure, so nobody looks for a record that is to blame.
+        // A stop is not the plugin's failure, so the kind must not be one that starts a search for a poison record.
         Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{} was stopped: {Stopped}", self.name))
     }
 
@@ -380,7 +390,7 @@ impl Instance {
 
 fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Splitting>) -> State {
     let log = Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.limits.log_bytes);
-    // Not the attempt: a second try computes the same.
+    // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
     State {
@@ -406,8 +416,8 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
     }
 }
 
-/// Returns how many epochs cover a duration: at least one, so that the deadline is ahead, and few enough that an
-/// instance is soon stopped.
+/// Returns how many epochs cover a duration: at least one, so that the deadline lies ahead, and at most as many as
+/// cover [`STOP_WITHIN`], so that an instance is stopped soon.
 fn epochs(duration: Duration) -> u64 {
     u64::try_from(duration.min(STOP_WITHIN).as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX / 2) + 1
 }

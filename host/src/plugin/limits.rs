@@ -1,4 +1,4 @@
-//! What keeps an instance within its `limits`: memory and tables, time inside the plugin, what it hands over.
+//! Accounts that keep an instance within its `limits`: memory and tables, time inside the plugin, and output.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use wasmtime::ResourceLimiter;
 use super::settings::Limits;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most elements an instance's tables may have, in all.
+/// Largest number of elements in one table of an instance.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 
-/// The most handles (of streams, clocks, …) an instance may hold at a time.
+/// Largest number of handles (of streams, clocks, …) that an instance may hold at a time.
 pub(super) const HANDLES_MAX: usize = 10_000;
-/// The most bytes an instance may hand over in one call of a host function.
+/// Largest number of bytes that an instance may hand over in one call of a host function.
 pub(super) const HOSTCALL_BYTES_MAX: usize = 128 << 20;
 
-/// Grants memory and tables up to the limit, and remembers what it denied: a guest that is denied memory traps in
-/// some way of its own, and only this tells why.
+/// Grants memory and tables up to the limit, and records the first request that it denied. A guest that is denied
+/// memory traps in a way that depends on its language, so only this record shows that memory was the cause.
 pub(super) struct Growth {
     memory_bytes_max: usize,
-    /// What the instance's memories hold now, in all.
+    /// Total size of the instance's memories now.
     pub(super) memory_bytes: usize,
     /// The first request that was denied.
     pub(super) denied: Option<Denied>,
@@ -73,7 +73,7 @@ impl std::fmt::Display for Denied {
     }
 }
 
-/// What an instance may still hand over in its attempt.
+/// Account of the bytes that an instance may still hand over in its attempt.
 pub(super) struct Output {
     bytes_max: u64,
     bytes_left: u64,
@@ -84,10 +84,10 @@ impl Output {
         Self { bytes_max: limits.output_bytes, bytes_left: limits.output_bytes }
     }
 
-    /// Takes what is handed over off the account.
+    /// Charges `bytes` that are handed over to the account.
     ///
     /// # Errors
-    /// [`ErrorKind::Sandbox`] when that is more than is left.
+    /// [`ErrorKind::Sandbox`] when fewer bytes are left.
     pub(super) fn spend(&mut self, bytes: u64) -> Result<()> {
         let limit = self.bytes_max;
         let exceeded = || anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt)");
@@ -97,18 +97,18 @@ impl Output {
     }
 }
 
-/// Measures the time an instance computes: the time of its calls, less what the host does on its behalf.
+/// Measures the time an instance computes: the time of its calls, without the time the host works on its behalf.
 pub(super) struct Clock {
     call_max: Duration,
     total_max: Duration,
-    /// Time of the calls that have ended.
+    /// Time the instance computed in calls that have ended.
     pub(super) spent: Duration,
     call_started: Instant,
-    /// Host time inside the current call.
+    /// Time the host worked inside the current call.
     host: Duration,
 }
 
-/// Which time limit was passed.
+/// A time limit that was exceeded.
 #[derive(Debug)]
 pub(super) struct TimedOut {
     setting: &'static str,
@@ -134,27 +134,31 @@ impl Clock {
         }
     }
 
-    /// Begins a call, and returns how long the plugin may compute before [`Clock::check`] is worth asking.
+    /// Starts a call, and returns how long the plugin may compute before [`Clock::check`] can report a limit.
     pub(super) fn start_call(&mut self) -> Duration {
         self.call_started = Instant::now();
         self.host = Duration::ZERO;
         self.call_max.min(self.total_max.saturating_sub(self.spent))
     }
 
-    /// Ends a call.
+    /// Ends a call, and adds its time to the total.
     pub(super) fn end_call(&mut self) {
         self.spent += self.call();
     }
 
-    /// Takes time the host spent inside the current call off the plugin's account.
+    /// Excludes time that the host worked inside the current call from the plugin's time.
     pub(super) fn exclude(&mut self, host: Duration) {
         self.host += host;
     }
 
     /// Returns how much longer the plugin may compute.
+    ///
+    /// # Errors
+    /// The limit that was exceeded.
     pub(super) fn check(&self) -> Result<Duration, TimedOut> {
         let call = self.call();
-        // On a busy machine both may have passed by the time this is asked; the shorter one says more.
+        // On a busy machine, both limits may be exceeded by the time of this check. The limit of one call is the more
+        // telling of the two.
         if call >= self.call_max {
             return Err(TimedOut { setting: "batch_timeout", limit: self.call_max });
         }

@@ -1,11 +1,12 @@
 //! Plugins: components that implement a step, and their sandboxed instances.
 //!
-//! Owns everything that knows wasm: the engine, loading and checking components, instances, their limits, and the
-//! functions they may call. Is handed batches and callbacks, never a store: a plugin cannot name an object.
+//! Owns all code that knows about wasm: the engine, loading and checking components, instances, their limits, and the
+//! functions they may call. Receives batches and callbacks from its callers, never a store, so a plugin cannot reach an
+//! object by itself.
 //!
-//! - [`Engine`] compiles; one per process. [`Cache`] keeps what it compiled.
-//! - [`Plugin`] is a loaded component; [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] make instances.
-//! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances, one per attempt, dropped after it.
+//! - [`Engine`] compiles components; a process needs one. [`Cache`] keeps compiled components on local disk.
+//! - [`Plugin`] is a loaded component. [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] create instances.
+//! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances. Each serves one attempt and is then dropped.
 
 pub(crate) mod batch;
 pub(crate) mod bindings;

@@ -6,24 +6,24 @@ use std::{path::PathBuf, time::Duration};
 
 use super::grants::Grants;
 
-/// A plugin, what it is configured with, and what it may use.
+/// A plugin and what it is loaded with.
 #[derive(Debug, Clone)]
 pub struct PluginSettings {
-    /// What messages call its step: `split`, `map`, `map 2`, `reduce`.
+    /// Name of the step in messages: `split`, `map`, `map 2`, `reduce`.
     pub name: String,
-    /// The component file, absolute.
+    /// Absolute path of the component file.
     pub path: PathBuf,
-    /// The shell command that builds it, run by `--build` in the directory of `pipeline.toml`.
+    /// Shell command that builds the plugin; `etl-host build` and `--build` run it in the pipeline file's directory.
     pub build: Option<String>,
-    /// Its configuration, a JSON object as text.
+    /// Configuration of the step, a JSON object as text.
     pub config: String,
-    /// What it is given of the real world.
+    /// Access to the real world that the step is granted.
     pub grants: Grants,
-    /// What it may use.
+    /// Limits of one instance.
     pub limits: Limits,
 }
 
-/// What one instance of a step may use. Going past a limit fails the attempt and names the limit.
+/// Limits of one instance of a step. An attempt that exceeds one fails with an error that names the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// `memory`: bytes of linear memory.
@@ -36,7 +36,7 @@ pub struct Limits {
     pub output_bytes: u64,
     /// `compile_timeout`: time to compile the plugin.
     pub compile_timeout: Duration,
-    /// `log`: bytes of messages and standard output per attempt; more are dropped.
+    /// `log`: bytes of messages, standard output and standard error per attempt; further messages are dropped.
     pub log_bytes: u64,
 }
 

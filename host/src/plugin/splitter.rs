@@ -1,4 +1,4 @@
-//! A splitter's instance: what it sees of the source, and the shards it hands back.
+//! The instance of a splitter, its view of the source, and the shards it hands back.
 
 use arrow_array::RecordBatch;
 
@@ -18,31 +18,31 @@ use crate::{
     source::Slice,
 };
 
-/// The most objects a page of the listing holds.
+/// Largest number of objects in one page of the listing.
 const PAGE_OBJECTS_MAX: usize = 1000;
-/// The most bytes one read returns.
+/// Largest number of bytes that one read returns.
 const READ_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
-/// What a splitter may see of the source. Called on a worker thread; may block.
+/// A splitter's view of the source. Its methods are called on a worker thread and may block.
 pub trait SourceView: Send {
-    /// Returns up to `max` objects after the one named `after`, by name: name, size in bytes, whether it is
-    /// splittable.
+    /// Returns up to `max` objects after the one named `after`, sorted by name. Each comes with its name, its size in
+    /// bytes, and whether it is splittable.
     fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)>;
 
-    /// Returns up to `length` bytes of an object from `offset`, fewer only at its end.
+    /// Returns `length` bytes of an object from `offset`, and fewer only at the object's end.
     ///
     /// # Errors
-    /// Why not, as the plugin is told.
+    /// The reason why the read failed, which the plugin receives.
     fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError>;
 
-    /// Takes the next shard.
+    /// Adds the next shard.
     ///
     /// # Errors
-    /// When it is not one this source can have; ends the split.
+    /// Fails when the shard is not valid for this source. The error ends the split.
     fn add(&mut self, shard: DraftShard) -> Result<()>;
 }
 
-/// Why a splitter's read failed.
+/// Reason why a splitter's read failed.
 #[derive(Debug)]
 pub enum ReadError {
     /// The source has no such object.
@@ -53,7 +53,7 @@ pub enum ReadError {
     Store(Error),
 }
 
-/// A shard as the splitter handed it over; what it names is not checked.
+/// A shard as the splitter handed it over. The objects and ranges that it names are not checked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DraftShard {
     /// Slices of objects.
@@ -62,7 +62,7 @@ pub enum DraftShard {
     Records(RecordBatch),
 }
 
-/// The part of an instance's state only splitters have.
+/// The part of an instance's state that only splitters have.
 pub(super) struct Splitting {
     pub(super) view: Box<dyn SourceView>,
     pub(super) records: Schema,
@@ -75,10 +75,10 @@ pub struct Splitter {
 }
 
 impl Plugin {
-    /// Makes an instance and opens it.
+    /// Creates an instance of a splitter and opens it. `records` is the schema of the source's records.
     ///
     /// # Errors
-    /// What the plugin's `open` returned, or how it failed.
+    /// The error that the plugin's `open` returned, or a description of how the call failed.
     pub fn split(&self, task: &Task, records: &Schema, view: Box<dyn SourceView>) -> Result<Splitter> {
         let splitting = Splitting { view, records: records.clone() };
         let (mut instance, guest) = Instance::new(self, task, None, Some(splitting), |exports, store, instance| {
@@ -92,10 +92,10 @@ impl Plugin {
 }
 
 impl Splitter {
-    /// Lets the splitter divide the source; the shards go to its [`SourceView`]. Returns what it used.
+    /// Lets the splitter divide the source, and returns the resources it used. The shards go to its [`SourceView`].
     ///
     /// # Errors
-    /// What the plugin returned, how it failed, or what the view said of a shard.
+    /// The error that the plugin returned, a description of how the call failed, or the view's error about a shard.
     pub fn run(mut self) -> Result<Usage> {
         self.instance.call("split", Phase::Split, |store| self.guest.call_split(store))?;
         Ok(self.instance.usage())
@@ -151,7 +151,7 @@ impl shards::Host for State {
 }
 
 impl DraftShard {
-    /// Returns what the shard takes, at least, wherever it is kept.
+    /// Returns the least memory that the shard takes, in bytes.
     fn bytes(&self) -> u64 {
         let bytes = match self {
             Self::Slices(slices) => slices.iter().map(|slice| size_of::<Slice>() + slice.object.len()).sum(),

@@ -1,4 +1,4 @@
-//! What an instance carries, and the functions it may call.
+//! The data of an instance's store, and the host functions that the instance may call.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -28,21 +28,22 @@ use crate::{
     times::{self, Work, spend},
 };
 
-/// The most counters a step may have, and the longest name of one.
+/// Largest number of counters of a step.
 const COUNTERS_MAX: usize = 256;
+/// Longest name of a counter, in bytes.
 const COUNTER_NAME_BYTES_MAX: usize = 128;
-/// The longest reason kept with a reject.
+/// Longest reason that is kept with a reject, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
-/// The most bytes of reasons given in one call.
+/// Largest total size of the reasons kept in one call.
 const REASONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Where an instance's batches go. An error stops the instance and is what its caller gets.
+/// Receiver of an instance's batches. An error from it stops the instance and is returned to the instance's caller.
 pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
 
-/// A row a mapper set aside: its number in the batch, and the reason.
+/// A row that a mapper rejected: its number in the batch, and the reason.
 pub type RejectedRow = (u32, String);
 
-/// The part of a step's life an instance is in; decides which functions it may call.
+/// The phase of an instance, which decides the functions it may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
@@ -63,19 +64,19 @@ pub(super) struct State {
     pub(super) schema: Option<Schema>,
     pub(super) output: Output,
     pub(super) rejects: BTreeMap<u32, String>,
-    /// Bytes of the reasons in `rejects`.
+    /// Total size of the reasons in `rejects`, in bytes.
     pub(super) reason_bytes: usize,
     pub(super) counters: BTreeMap<String, i64>,
     pub(super) splitting: Option<Splitting>,
-    /// What the attempt did before the guest was entered.
+    /// Work the attempt did before it entered the guest, and returns to afterwards.
     pub(super) outside: Option<Work>,
-    /// Why the host ended the current call: more telling than the trap it ends with.
+    /// Error with which the host ended the current call. It says more than the trap that follows.
     pub(super) failure: Option<Error>,
-    /// Whether `failure` came from where the output goes, and is not this plugin's fault.
+    /// Whether `failure` came from the receiver of the output, and so is not this plugin's fault.
     pub(super) foreign_failure: bool,
 }
 
-/// The instance's empty world.
+/// The WASI world of the instance, empty except for grants.
 pub(super) struct Wasi {
     pub(super) ctx: WasiCtx,
     pub(super) table: ResourceTable,
@@ -93,7 +94,7 @@ impl WasiView for State {
     }
 }
 
-/// Adds everything a plugin may import to the linker.
+/// Adds all functions that a plugin may import to the linker.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasi::add_to_linker(linker)?;
     diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
@@ -114,17 +115,17 @@ impl State {
         Err(wasmtime::Error::msg("stopped by the host"))
     }
 
-    /// As [`State::stop`], for something no correct plugin does.
+    /// Ends the current call as [`State::stop`] does, for behaviour that no correct plugin shows.
     pub(super) fn refuse<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
         self.stop(Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}")))
     }
 
-    /// As [`State::stop`], for a limit that was passed.
+    /// Ends the current call as [`State::stop`] does, for a limit that was exceeded.
     fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
         self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
     }
 
-    /// Tells the clock of the attempt when the guest is entered and left.
+    /// Switches the attempt's clock to the guest when a call enters it, and back when the call leaves it.
     pub(super) fn watch(&mut self, hook: CallHook) {
         match hook {
             CallHook::CallingWasm => self.outside = times::switch(Work::Guest),
@@ -133,7 +134,7 @@ impl State {
         }
     }
 
-    /// Runs host work on the plugin's behalf, off its account of time.
+    /// Runs host work on the plugin's behalf. The time it takes does not count against the plugin's limits.
     pub(super) fn on_host<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let started = Instant::now();
         let result = spend(Work::Check, || work(self));
@@ -154,7 +155,7 @@ impl State {
             entry.insert(reason);
         }
         if self.reason_bytes > REASONS_BYTES_MAX {
-            return self.exceed(format!("gave reasons for rejects of more than {REASONS_BYTES_MAX} bytes in one call"));
+            return self.exceed(format!("gave more than {REASONS_BYTES_MAX} bytes of reject reasons in one call"));
         }
         Ok(())
     }
@@ -162,7 +163,7 @@ impl State {
     fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
         let refuse = |what: String| Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}"));
         let (Some(schema), Some(emit)) = (&self.schema, &mut self.emit) else {
-            return Err(refuse("called `emit`, but has no output here".to_owned()));
+            return Err(refuse("called `emit`, but this step has no output".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
         self.output.spend(batch.get_array_memory_size() as u64)?;
@@ -174,7 +175,7 @@ impl State {
 
 impl types::Host for State {}
 
-/// Takes what a guest emits.
+/// Implements `emit`: copies the batch out of the guest, checks it, and hands it to the receiver of the output.
 fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Result<()> {
     if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
         return store.data_mut().refuse("called `emit` outside `process` and `finish`");

@@ -1,4 +1,4 @@
-//! What a plugin prints: lines of standard output and error become log events, within the step's `limits.log`.
+//! The output that a plugin prints: lines of standard output and standard error become log events, within `limits.log`.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +14,14 @@ use wasmtime_wasi::{
 
 use crate::event::{Event, Events, Level};
 
-/// The most bytes of one message; the rest of it is cut.
+/// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// How many lines of standard error are kept to explain a trap.
+/// Number of lines of standard error that are kept to explain a trap.
 const LAST_WORDS_MAX: usize = 8;
+/// Start of a line that Rust prints after a panic, which is not logged.
 const RUST_ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
 
-/// Where an instance's messages go.
+/// The log of an instance. Clones share it.
 #[derive(Clone)]
 pub(super) struct Log {
     inner: Arc<Mutex<Inner>>,
@@ -32,9 +33,9 @@ struct Inner {
     task: u32,
     bytes_left: u64,
     limit_noted: bool,
-    /// Text printed since the last line end, to standard output and to standard error.
+    /// Text printed since the last line end: to standard output, and to standard error.
     lines: [Vec<u8>; 2],
-    /// The last lines printed to standard error: a panic's message.
+    /// The last lines printed to standard error. After a panic, they hold its message.
     last_words: VecDeque<String>,
 }
 
@@ -52,12 +53,12 @@ impl Log {
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Emits one message, cut to a length, or drops it when the limit is reached.
+    /// Emits one message, cut to 16 KiB. Drops the message if it would exceed `limits.log`; the first drop is logged.
     pub(super) fn message(&self, level: Level, text: &str) {
         self.lock().message(level, text);
     }
 
-    /// Returns the lines that were last printed to standard error.
+    /// Returns the last lines printed to standard error, including an unfinished one.
     pub(super) fn last_words(&self) -> Vec<String> {
         let mut inner = self.lock();
         inner.end_line(Level::Warn);
@@ -108,7 +109,7 @@ impl Inner {
     fn end_line(&mut self, level: Level) {
         let line = std::mem::take(self.line(level));
         let text = String::from_utf8_lossy(&line);
-        // The advice is for who runs the plugin by itself; here the backtrace is in the error.
+        // The advice to set `RUST_BACKTRACE` does not apply in the host, whose error has the backtrace.
         if text.trim().is_empty() || text.starts_with(RUST_ADVICE) {
             return;
         }
@@ -122,12 +123,12 @@ impl Inner {
     }
 }
 
-/// Cuts text to at most `bytes_max` bytes, at a character's end.
+/// Cuts text to at most `bytes_max` bytes, at the end of a character.
 pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// Standard output (`Level::Info`) or error (`Level::Warn`) of an instance.
+/// Standard output (`Level::Info`) or standard error (`Level::Warn`) of an instance.
 pub(super) struct Stdio {
     pub(super) log: Log,
     pub(super) level: Level,

@@ -1,15 +1,16 @@
-//! What a trap says: how the plugin failed, in its own words, and where in its source.
+//! Descriptions of traps: how the plugin failed, in its own words, and where in its source.
 
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::limits::HOSTCALL_BYTES_MAX;
 
-/// The most places in the plugin's source that are named.
+/// Largest number of places in the plugin's source that are named.
 const FRAMES_MAX: usize = 6;
-/// What Rust writes between the name of a thread and the place of its panic.
+/// Text that Rust prints between the name of a thread and the place of its panic.
 const PANICKED: &str = " panicked at ";
-/// Directories of the standard libraries of Rust and C and of the SDK, in which no plugin's author looks for a mistake.
+/// Directories of the standard libraries of Rust and C and of the SDK. Places in them are not named, because a plugin's
+/// author does not look for a mistake there.
 const LIBRARIES: [&str; 7] = [
     "/library/std/",
     "/library/core/",
@@ -19,24 +20,26 @@ const LIBRARIES: [&str; 7] = [
     "/guest-plugins/sdk/src/",
     "/etl-plugin-",
 ];
-/// How the functions are called that the SDK makes where a plugin is exported.
+/// Names of the functions that the SDK generates for the exports of a plugin.
 const EXPORTS: [&str; 4] = ["export_open", "export_process", "export_finish", "export_split"];
 
-/// How a step failed in a call: it trapped, broke a limit, or could not class its error.
+/// Failure of a call into a step: the step trapped, exceeded a limit, or returned the error `other`.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The step, as in messages: `map 2`.
+    /// Name of the step in messages: `map 2`.
     pub step: String,
-    /// The plugin, as in messages.
+    /// Names of the step and the plugin, with which messages begin.
     pub(super) plugin: String,
-    /// What is the same whenever it fails like this: the place of a panic, a trap's name, a limit.
+    /// Cause, which is the same each time the step fails in the same way: the place of a panic, the name of a trap, or
+    /// a limit.
     pub(super) cause: String,
-    /// What happened, in which function and where in the plugin's source, as a phrase that follows the plugin's name.
+    /// Description of the failure, as a phrase that follows the plugin's name: what happened, in which function, and
+    /// where in the plugin's source.
     pub what: String,
 }
 
 impl Failure {
-    /// Returns whether both are the same step failing in the same way. Their messages may differ.
+    /// Returns whether both failures are of the same step and have the same cause. Their descriptions may differ.
     pub fn is_like(&self, other: &Self) -> bool {
         self.step == other.step && self.cause == other.cause
     }
@@ -50,8 +53,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Says how a call of `function` ended, as a phrase that follows the plugin's name: ``panicked in `process` at
-/// src/lib.rs:7:9: message``. `last_words` are the last lines the plugin wrote to standard error.
+/// Describes how a call of `function` ended, as a phrase that follows the plugin's name: ``panicked in `process` at
+/// src/lib.rs:7:9: message``. `last_words` are the last lines that the plugin wrote to standard error.
 pub(super) fn describe(trap: &wasmtime::Error, function: &str, last_words: &[String]) -> String {
     let (how, words) = match panic(last_words) {
         Some((place, words)) => (format!("panicked in `{function}` at {place}"), words),
@@ -60,12 +63,12 @@ pub(super) fn describe(trap: &wasmtime::Error, function: &str, last_words: &[Str
     if words.is_empty() { how } else { format!("{how}: {}", words.join(" ")) }
 }
 
-/// Returns what is the same whenever a call traps like this.
+/// Returns the [`Failure::cause`] of a trap.
 pub(super) fn cause(trap: &wasmtime::Error, last_words: &[String]) -> String {
     panic(last_words).map_or_else(|| how(trap), |(place, _)| format!("panicked at {place}"))
 }
 
-/// Returns the place of the last panic that the plugin's last words tell of, and its message.
+/// Returns the place and the message of the last panic in the plugin's last words.
 fn panic(last_words: &[String]) -> Option<(&str, &[String])> {
     let line = last_words.iter().rposition(|line| line.contains(PANICKED))?;
     let (_, place) = last_words[line].split_once(PANICKED)?;
@@ -77,10 +80,10 @@ fn how(trap: &wasmtime::Error) -> String {
         return "called `exit`".to_owned();
     }
     match trap.downcast_ref::<Trap>() {
-        // Where the stack lies in memory, its overflow is an access outside of it.
+        // A language that keeps its stack in linear memory overflows it by an access outside of the memory.
         Some(Trap::MemoryOutOfBounds) => "trapped (out of bounds memory access, or its stack overflowed)".to_owned(),
         Some(code) => format!("trapped ({})", code.to_string().trim_start_matches("wasm trap: ")),
-        // The error has no type of its own.
+        // wasmtime has no error type for exhausted hostcall fuel, so only the text identifies it.
         None if trap.root_cause().to_string().contains("fuel allocated for hostcalls") => {
             format!("handed over more than {HOSTCALL_BYTES_MAX} bytes in one call")
         }
@@ -88,20 +91,20 @@ fn how(trap: &wasmtime::Error) -> String {
     }
 }
 
-/// Returns the places in the plugin's source where the call was, innermost first, each on a line of its own; none if
+/// Returns the places in the plugin's source that the call had reached, innermost first, each on its own line. Empty if
 /// the plugin has no line tables.
 pub(super) fn places(trap: &wasmtime::Error) -> String {
     let Some(backtrace) = trap.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
     let mut places: Vec<String> =
         symbols.filter_map(|symbol| place(symbol.name(), symbol.file()?, symbol.line()?)).collect();
-    // A recursion fills the backtrace with one line.
+    // Recursion repeats one place many times.
     places.dedup();
     places.truncate(FRAMES_MAX);
     places.concat()
 }
 
-/// Returns a place as it is shown, unless it is one its author did not write.
+/// Formats a place in the source. Returns `None` for generated code and for libraries.
 fn place(name: Option<&str>, file: &str, line: u32) -> Option<String> {
     let generated = name.is_some_and(|name| name.starts_with("_export_") || EXPORTS.contains(&name));
     if generated || LIBRARIES.iter().any(|directory| file.contains(directory)) {
@@ -111,7 +114,7 @@ fn place(name: Option<&str>, file: &str, line: u32) -> Option<String> {
     Some(name.map_or_else(|| format!("\nat {file}:{line}"), |name| format!("\nin {name} ({file}:{line})")))
 }
 
-/// Returns a file of a dependency as `serde-1.0.0/src/lib.rs`.
+/// Shortens the path of a file of a dependency to `serde-1.0.0/src/lib.rs`. Other paths are returned unchanged.
 fn short(file: &str) -> &str {
     let in_registry = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
     in_registry.map_or(file, |(_, file)| file)

@@ -1,7 +1,8 @@
-//! The empty world: WASI 0.2, so that ordinary toolchains work, over nothing.
+//! The empty WASI 0.2 world: its functions exist, so that ordinary toolchains work, but they reach nothing outside.
 //!
-//! No directory, no network, no environment, no arguments, empty standard input. Random numbers come from a seed and
-//! the clocks from the run, so that an instance computes the same every time. What a step was granted is real.
+//! There is no directory, no network, no environment, no arguments, and standard input is empty. Random numbers come
+//! from a seed, the wall clock stands at the start of the run, and the monotonic clock advances only when it is used.
+//! So an instance computes the same every time. A grant replaces one of these by the real thing.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::event::Level;
 
-/// Makes the world of one instance. Equal seeds give equal worlds, but for what is granted.
+/// Creates the world of one instance. Equal seeds give equal worlds, apart from grants.
 pub(super) fn world(seed: u128, clock_ms: u64, log: &Log, grants: &Grants) -> WasiCtx {
     let mut world = WasiCtx::builder();
     if !grants.random {
@@ -46,7 +47,7 @@ fn random(seed: u128, stream: &[u8]) -> Pcg64 {
     Pcg64::from_seed(state)
 }
 
-/// A wall clock that stands at the run's start.
+/// A wall clock that stands at the start of the run.
 struct StoppedClock(Duration);
 
 impl HostWallClock for StoppedClock {
@@ -59,11 +60,11 @@ impl HostWallClock for StoppedClock {
     }
 }
 
-/// A monotonic clock whose sleeps end at once, as late as they should have. It moves only when it is asked to, a
-/// microsecond a reading, unless the step was granted the real one.
+/// A monotonic clock whose sleeps return at once and move the clock to the end of the sleep. Otherwise it advances by
+/// one microsecond per reading; if the step was granted `clock`, by the real time that has passed.
 pub(super) struct VirtualClock {
     now_ns: u64,
-    /// When the real clock was read last.
+    /// Time of the last reading of the real clock, if the step was granted it.
     real: Option<Instant>,
 }
 
@@ -89,7 +90,8 @@ impl VirtualClock {
 /// Adds WASI 0.2 to the linker.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
-    // The library's own clock waits in real time inside the host, where no deadline reaches it.
+    // The clock of `wasmtime_wasi` sleeps in real time inside the host, where no deadline can end the sleep, so it is
+    // replaced.
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<State, VirtualClock>(linker, |state| {
         let WasiCtxView { table, .. } = wasmtime_wasi::WasiView::ctx(&mut state.wasi);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// How the tasks of a step are tried again after passing trouble.
+/// How failed tasks of a step are tried again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// `attempts`: how many in all, at least 1.
+    /// `attempts`: number of attempts in all, at least 1.
     pub attempts: u32,
-    /// `interval`: the wait before the second.
+    /// `interval`: wait before the second attempt.
     pub interval: Duration,
-    /// `multiplier`: how much longer each further wait is.
+    /// `multiplier`: factor by which each further wait grows.
     pub multiplier: f64,
 }
 

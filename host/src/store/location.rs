@@ -1,4 +1,4 @@
-//! Where a store is.
+//! The location of a store.
 
 use std::path::Path;
 
@@ -6,20 +6,21 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
-/// Where a store or a prefix in one is: a URL, local paths already made absolute.
+/// Location of a store or of a prefix in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// As written, `${NAME}` left in place, and a local path as it can be opened: for messages.
+    /// The location for messages: as written, with `${NAME}` left in place, and with a local path made relative to the
+    /// working directory.
     pub written: String,
-    /// The URL, with a scheme: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
+    /// The URL, with a scheme and an absolute path: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
     pub url: String,
 }
 
 impl Location {
-    /// Returns where a file or a directory on local disk is.
+    /// Returns the location of a file or a directory on local disk.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when there is none.
+    /// [`ErrorKind::Config`] when it does not exist.
     pub fn local(path: &Path) -> Result<Self> {
         let found = path.canonicalize().or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))?;
         let url = if found.is_dir() { Url::from_directory_path(&found) } else { Url::from_file_path(&found) };

@@ -43,7 +43,7 @@ fn a_plugin_that_is_missing_or_no_component() {
     };
     fails(&with("gone.wasm"), 2, &["cannot read plugin", "gone.wasm"]);
     let unbuilt = Project::of("map = [{ plugin = \"gone.wasm\", build = \"make gone\" }]").file("input/a.txt", "a\n");
-    fails(&unbuilt, 2, &["gone.wasm` is not there: build it with `etl-host build`", "which run `make gone`"]);
+    fails(&unbuilt, 2, &["gone.wasm` does not exist: build it with `etl-host build`", "which run `make gone`"]);
     fails(&with("input"), 2, &["input"]);
     fails(&with("text.wasm"), 2, &["text.wasm", "is not WebAssembly"]);
     fails(&with("core.wasm"), 2, &["core.wasm", "is a core module, not a component", "wasm32-wasip2"]);

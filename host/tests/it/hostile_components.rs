@@ -170,7 +170,7 @@ fn imports_nobody_grants_are_named() {
 
 #[test]
 fn functions_of_other_types_are_named() {
-    refused(component(""), "", &["exports functions of other types than `wit` gives them"]);
+    refused(component(""), "", &["exports functions whose types differ from `wit`"]);
 }
 
 #[test]

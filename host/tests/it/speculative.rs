@@ -111,7 +111,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
     let batch = RecordBatch::try_new(Arc::clone(&steps.source.fields), vec![lines]).expect("a batch");
     let error = mapper.process(&batch).expect_err("it never ends by itself");
-    assert!(error.to_string().contains("was stopped: nobody waits for its attempt any more"), "{error}");
+    assert!(error.to_string().contains("was stopped: its attempt is no longer needed"), "{error}");
     let error = mapper.finish().expect_err("it is not called any more");
     assert!(error.to_string().contains("was stopped"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Entries that were poisoned in every way are compiled again, and never run.
+//! Entries that were tampered with in any way are compiled again and never run.
 
 use std::{
     os::unix::fs::{PermissionsExt, chown, symlink},
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The smallest component; its digest is whatever a test says.
+/// The smallest component. Each test gives it any digest it likes.
 const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
 
 struct Fixture {
@@ -27,7 +27,7 @@ impl Fixture {
         self.root.path().join("components")
     }
 
-    /// Loads a component; returns why it was compiled.
+    /// Loads a component, and returns why it was compiled.
     fn load(&self, digest: &str) -> Option<Miss> {
         let cache = Cache { directory: Some(self.directory()) };
         let compile = || Component::new(&self.engine, WASM);
@@ -38,7 +38,8 @@ impl Fixture {
         path(&self.directory(), &key(&self.engine, digest))
     }
 
-    /// Changes the entry of `aa`, and asserts that it is then compiled for this reason, and again an entry.
+    /// Changes the entry of `aa`. Asserts that the component is then compiled for the reason `miss`, and that the entry
+    /// is written again.
     #[track_caller]
     fn poisoned(&self, miss: Miss, change: impl FnOnce(&Path)) {
         self.load("aa");
@@ -97,7 +98,7 @@ fn an_entry_of_something_else_is_compiled_again() {
     let fixture = Fixture::new();
     fixture.load("bb");
     fixture.poisoned(Miss::Damaged, |path| _ = fs::copy(fixture.entry("bb"), path).expect("copied"));
-    // A header that is right in itself, but of another version, target or setting of the engine.
+    // The header is consistent, but names another version, target or setting of the engine.
     fixture.poisoned(Miss::Damaged, |path| {
         let key = key(&fixture.engine, "aa");
         let other = format!("{}{}", &key[..key.len() - 1], if key.ends_with('0') { "1" } else { "0" });
@@ -106,7 +107,7 @@ fn an_entry_of_something_else_is_compiled_again() {
             *bytes = [header(&other, &code).as_bytes(), &code].concat();
         });
     });
-    // Rightly labelled, and not what wasmtime once wrote.
+    // The header is right, but the code was not written by wasmtime.
     fixture.poisoned(Miss::Damaged, |path| {
         let key = key(&fixture.engine, "aa");
         fs::write(path, [header(&key, b"code").as_bytes(), b"code"].concat()).expect("written");
@@ -123,7 +124,7 @@ fn an_entry_others_can_write_is_compiled_again() {
         fs::rename(path, &elsewhere).expect("moved");
         symlink(elsewhere, path).expect("linked");
     });
-    // Only the superuser can give a file away.
+    // Only the superuser can change the owner of a file.
     fixture.load("bb");
     if chown(fixture.entry("bb"), Some(12_345), None).is_ok() {
         assert_eq!(fixture.load("bb"), Some(Miss::Foreign));
@@ -137,7 +138,7 @@ fn an_entry_that_cannot_be_read_or_replaced_is_compiled_each_time() {
     fixture.load("bb");
     fs::create_dir(fixture.entry("aa")).expect("made");
     assert_eq!([fixture.load("aa"), fixture.load("aa")], [Some(Miss::Foreign); 2]);
-    // The superuser can read anything.
+    // The superuser can read the file in spite of its mode, so the assertion is skipped then.
     set_mode(&fixture.entry("bb"), 0o000);
     if File::open(fixture.entry("bb")).is_err() {
         assert_eq!(fixture.load("bb"), Some(Miss::Foreign));
