@@ -84,7 +84,7 @@ pub(super) enum Command {
     New(NewArgs),
     /// Run a shard, one of its records or a partition of an earlier run again as it was, without writing anything
     Replay(ReplayArgs),
-    /// Write the report of a run, an HTML page, again
+    /// Write the HTML report of a run again
     Report(ReportArgs),
     /// List the runs of a pipeline, newest first
     Runs(RunsArgs),
