@@ -1,4 +1,4 @@
-//! The command line as clap reads it, and its help. The arguments of a command are in the module of that command.
+//! The command line as clap parses it, and its help. The arguments of each command are in that command's module.
 
 use clap::{Parser, Subcommand};
 
@@ -13,7 +13,7 @@ Write a plugin:
   etl-host new ../my-step --step map                Make a project
   etl-host build                                    Build it, in the project
   etl-host try my_step.wasm --input orders.csv      Run the step on a sample
-  etl-host laws my_step.wasm --input orders.csv     Check what must not matter
+  etl-host laws my_step.wasm --input orders.csv     Test the laws of the step
   etl-host diff pipeline.toml --map new.wasm        Show what a version changes
   etl-host inspect my_step.wasm                     Show what a plugin is
 
@@ -25,23 +25,23 @@ Run it:
   etl-host pipeline.toml --set map.0.plugin=b.wasm  Swap the first map step
   etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
   etl-host pipeline.toml --resume                   Finish the newest run
-  etl-host pipeline.toml --redrive                  Run what was left out
+  etl-host pipeline.toml --redrive                  Run the shards left out
 
 See what happened:
   etl-host runs                                     List the runs
-  etl-host show nightly-07                          Failures first
-  etl-host replay nightly-07 --shard 7              Run what failed again
-  etl-host show jobs/orders.toml nightly-07         Of another pipeline
+  etl-host show nightly-07                          Show a run, failures first
+  etl-host replay nightly-07 --shard 7              Run a failed shard again
+  etl-host show jobs/orders.toml nightly-07         Show another pipeline's run
   etl-host explain 42                               Explain an exit code
 
 Exit codes:
   0    done, or already done
-  3    done, but for shards that failed: run them again, --redrive
+  3    done, except for failed shards: run those again with --redrive
   2    the pipeline, a plugin or the command line is wrong: fix it
   42   failed for good: bad data, or a step that fails or breaks its limits
-  75   a store or a step in trouble that may pass: run again, --resume
+  75   a store or a step has trouble that may pass: run again with --resume
   70   a bug in etl-host: please report it
-  130  interrupted (143: terminated): run again, --resume
+  130  interrupted (143: terminated): run again with --resume
 ";
 
 /// Runs ETL steps, compiled to WebAssembly components, over data in object stores.
@@ -62,33 +62,33 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a pipeline, or finish a run that was interrupted
     Run(RunArgs),
-    /// Build the plugins of a pipeline, and say what each is
+    /// Build the plugins of a pipeline, and show the interface, size and digest of each
     Build(BuildArgs),
-    /// Check everything that can be known before data is read: keys, plugins, configuration, schemas, source
+    /// Check everything that can be checked before data is read: keys, plugins, configuration, schemas, source
     Check(CheckArgs),
-    /// Delete what runs left behind and nobody needs any more; results only if asked for
+    /// Delete data of runs that is no longer needed; results only with `--results`
     Clean(CleanArgs),
-    /// Print what a shell needs to complete commands and options
+    /// Print the script with which a shell completes commands and options
     Completions(CompletionsArgs),
     /// Run the old and the new version of a map step on some shards, and show what differs
     Diff(DiffArgs),
-    /// Explain an exit code or a kind of error: what it means, what to do
+    /// Explain an exit code or a kind of error: what it means, and what to do
     Explain(ExplainArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
-    /// Try out that what must not change a step's result does not: batches, shards, order, combining
+    /// Test the laws of a step: batches, shards, order and combining must not change its result
     Laws(LawsArgs),
     /// Write manual pages, one for each command
     Man(ManArgs),
-    /// Make a project to write a plugin in: it builds, has a test, sample records and a pipeline
+    /// Create a project for a plugin, with code that builds, a test, sample records and a pipeline
     New(NewArgs),
-    /// Run an attempt of an earlier run again as it was, writing nothing: a shard, one of its records, or a partition
+    /// Run a shard, one of its records or a partition of an earlier run again as it was, without writing anything
     Replay(ReplayArgs),
-    /// Make the report of a run again: a page to look at
+    /// Write the HTML report of a run again
     Report(ReportArgs),
     /// List the runs of a pipeline, newest first
     Runs(RunsArgs),
-    /// Print the JSON Schema of pipeline.toml, by which editors complete it
+    /// Print the JSON Schema of pipeline.toml, which editors use to complete it
     Schema,
     /// Show what happened in a run: failures first, with the commands that replay them
     Show(ShowArgs),

@@ -1,4 +1,4 @@
-//! `etl-host build`, and `--build` of other commands: the commands that build a pipeline's plugins.
+//! `etl-host build`, and the option `--build` of other commands: runs the commands that build a pipeline's plugins.
 
 use std::{
     fmt::Write,
@@ -17,10 +17,10 @@ use crate::{
     report::text::{bytes, printable},
 };
 
-/// The target plugins are compiled for.
+/// The compilation target of plugins.
 const TARGET: &str = "wasm32-wasip2";
 
-/// The script that gets the target: by rustup, or where rustup cannot download, from Debian's packages.
+/// The shell script that installs the target: with rustup or, if rustup cannot download it, from Debian's packages.
 const GET_TARGET: &str = include_str!("../../../guest-plugins/wasm-target");
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) struct BuildArgs {
     pub set: Vec<String>,
 }
 
-/// Builds the plugins of a pipeline and says what each is.
+/// Builds the plugins of a pipeline and prints the file, interface, size and digest of each.
 pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
@@ -44,7 +44,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
     Ok(())
 }
 
-/// Says which component a step has.
+/// Returns the lines that describe the component of a step.
 fn built(step: &Step, inspection: &Inspection) -> String {
     let Inspection { interface, wit_version, digest, size_bytes, .. } = inspection;
     let kind = interface.step();
@@ -56,12 +56,13 @@ fn built(step: &Step, inspection: &Inspection) -> String {
     text
 }
 
-/// Runs each step's `build` command in the directory of the pipeline file, in the order data flows; a command that
-/// several steps share runs once. Gets the wasm target first if a command is for it and it is missing. What commands
-/// print goes to standard error, as it is.
+/// Runs each step's `build` command in the directory of the pipeline file, in the order data flows. A command that
+/// several steps share runs once. Installs the wasm target first if a command mentions it and it is missing. The output
+/// of the commands goes to standard error, unchanged.
 ///
 /// # Errors
-/// [`ErrorKind::Config`], naming step and command, when one cannot be started or fails; later ones are not run.
+/// [`ErrorKind::Config`] when a command fails, naming its step and the command, or when `sh` cannot be started. Later
+/// commands are not run.
 pub(super) fn build_plugins(pipeline: &Pipeline, file: &Path) -> Result<()> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if pipeline.steps().any(|step| step.plugin.build.as_ref().is_some_and(|command| command.contains(TARGET))) {
@@ -77,8 +78,8 @@ pub(super) fn build_plugins(pipeline: &Pipeline, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gets the target for the compiler that is used in a directory; does nothing where it is there. That it cannot be got
-/// is not an error yet: the build command may bring a compiler of its own.
+/// Installs the target for the compiler that is used in a directory; does nothing if it is installed. If the target
+/// cannot be installed, only prints a warning: the build command may bring its own compiler.
 fn get_target(directory: &Path) -> Result<()> {
     if !shell(GET_TARGET, directory)?.success() {
         say(&format!("warning: the target {TARGET}, which plugins are built for, could not be added"));

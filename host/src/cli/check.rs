@@ -1,4 +1,4 @@
-//! `etl-host check`
+//! `etl-host check`: checks a pipeline without reading its data.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -25,10 +25,11 @@ pub(super) struct CheckArgs {
     pub build: bool,
 }
 
-/// How much of a digest is shown: enough to tell builds apart. `etl-host inspect` shows all of it.
+/// Number of characters of a digest that are shown: enough to tell builds apart. `etl-host inspect` shows the whole
+/// digest.
 const DIGEST_CHARACTERS: usize = 12;
 
-/// Checks a pipeline and prints what was found.
+/// Checks a pipeline and prints its source, steps and sink.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
     let checked = block_on(&pipeline, check::check(&pipeline))?;
@@ -39,7 +40,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<()> {
 fn text(pipeline: &Pipeline, checked: &Checked) -> String {
     let source = format!("{}, {}, {}", counted(checked.objects, "object"), bytes(checked.bytes), checked.source_schema);
     let shards =
-        checked.shards.map_or_else(|| "shards: known once it has run".to_owned(), |shards| counted(shards, "shard"));
+        checked.shards.map_or_else(|| "shards: known after the split".to_owned(), |shards| counted(shards, "shard"));
     let mut rows = vec![("source".to_owned(), source)];
     if !checked.steps.iter().any(|step| step.name == "split") {
         rows.push(("split".to_owned(), format!("built in, {shards}")));
@@ -125,7 +126,7 @@ sink      out/
         let text = text(&pipeline(), &checked(steps, None));
         assert!(
             text.contains(
-                "\nsplit     split.wasm\n          sha256 00ff00ff00ff…, shards: known once it has run\nmap "
+                "\nsplit     split.wasm\n          sha256 00ff00ff00ff…, shards: known after the split\nmap "
             ),
             "{text}"
         );

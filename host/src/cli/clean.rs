@@ -1,4 +1,4 @@
-//! `etl-host clean`
+//! `etl-host clean`: deletes data of runs that is no longer needed.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ use crate::{
 const USAGE: &str =
     "etl-host clean [OPTIONS] [PIPELINE] <RUN>\n       etl-host clean [OPTIONS] [PIPELINE] --older-than <AGE>";
 
-const RUN_HELP: &str = "The run to clean up after; alone, it is a run of pipeline.toml. May be one that is not complete, \
-                        which then cannot be finished any more";
+const RUN_HELP: &str = "The run to clean up after; without PIPELINE, a run of pipeline.toml. An incomplete run cannot \
+                        be finished afterwards";
 
 #[derive(Debug, Args)]
 #[command(override_usage = USAGE)]
@@ -39,10 +39,10 @@ pub(super) struct CleanArgs {
     /// Clean up after all complete runs that ended longer ago than this, such as `7d` or `12h`
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub older_than: Option<Duration>,
-    /// Delete results too, and with them all that the run store says of their runs; never the newest result
+    /// Also delete results, and with them all data about their runs in the run store; never the newest result
     #[arg(long)]
     pub results: bool,
-    /// Delete nothing, only say what would be
+    /// Delete nothing, only show what would be deleted
     #[arg(long)]
     pub dry_run: bool,
     /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
@@ -57,7 +57,7 @@ fn age(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a number and a unit, such as `7d` or `12h`".to_owned())
 }
 
-/// Deletes what runs left behind, and says what that was.
+/// Deletes data of runs that is no longer needed, and prints what was deleted.
 pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let which = args.words.which()?;
     check_which(&which, args.older_than)?;
@@ -68,8 +68,8 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     Ok(())
 }
 
-/// Checks that either one run is named or an age. So no word is ever mistaken: where a run is wanted, one that is taken
-/// for a pipeline file is refused here.
+/// Checks that either a run or an age is given, and not both. This also protects a word that is misread: if a run's id
+/// is taken for a pipeline file, no run is named, and the command is refused here.
 fn check_which(which: &WhichRun, older_than: Option<Duration>) -> Result<()> {
     match (&which.run_id, older_than) {
         (Some(_), None) | (None, Some(_)) => Ok(()),
@@ -84,11 +84,12 @@ fn check_which(which: &WhichRun, older_than: Option<Duration>) -> Result<()> {
     }
 }
 
-/// How many runs were left alone, and why.
+/// Numbers of runs that were kept, by the reason why.
 #[derive(Debug, Default)]
 struct Kept {
     incomplete: u64,
     newest: u64,
+    /// Runs that an incomplete redrive still reads.
     read: u64,
 }
 
@@ -129,7 +130,8 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
     Ok((cleaned, kept))
 }
 
-/// Returns whether a run ended longer ago than `age`. One whose times nobody knows did not.
+/// Returns whether a run ended longer ago than `age`. A run of unknown end counts from its start; false if that is
+/// unknown too.
 fn is_older(run: &Overview, age: Duration) -> bool {
     let ended_at_ms = run.ended_at_ms.or(run.started_at_ms);
     ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(millis(age)))
@@ -158,7 +160,7 @@ fn text(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
         text.push_str(&format!("kept {} {runs} not complete: name one to delete it\n", count(kept.incomplete)));
     }
     if kept.read > 0 {
-        text.push_str(&format!("kept {}, which redrives that are not complete read\n", counted(kept.read, "run")));
+        text.push_str(&format!("kept {} that incomplete redrives still read\n", counted(kept.read, "run")));
     }
     if kept.newest > 0 {
         text.push_str("kept the newest result, which `latest.json` points to\n");

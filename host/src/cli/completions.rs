@@ -1,4 +1,4 @@
-//! `etl-host completions`
+//! `etl-host completions`: prints a shell's completion script.
 
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
@@ -12,9 +12,9 @@ pub(super) struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints what a shell needs to complete the command line of `program`.
+/// Prints the script with which a shell completes the command line of `program`.
 pub(super) fn completions(args: &CompletionsArgs, program: &mut Command) {
-    // Not straight to standard output: the generator panics when the reader goes away.
+    // Generate into memory: written straight to standard output, the generator would panic when the reader goes away.
     let mut script = Vec::new();
     generate(args.shell, program, "etl-host", &mut script);
     print(&String::from_utf8_lossy(&script));

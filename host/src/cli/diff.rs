@@ -1,4 +1,4 @@
-//! `etl-host diff`
+//! `etl-host diff`: compares two versions of a map step.
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     rows,
 };
 
-/// Shorter times say more of warm caches than of a plugin.
+/// The shortest time that is compared: shorter times say more about warm caches than about a plugin.
 const COMPARED_MIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Args)]
@@ -29,16 +29,16 @@ pub(super) struct DiffArgs {
     /// The component file of the new version
     #[arg(long, value_name = "PLUGIN")]
     pub map: PathBuf,
-    /// The configuration of the new version [default: that of the old one]
+    /// The configuration of the new version [default: that of the old version]
     #[arg(long, value_name = "JSON")]
     pub config: Option<String>,
-    /// The map step it is a new version of [default: the first]
+    /// The map step that the new version replaces [default: the first]
     #[arg(long, value_name = "NAME")]
     pub step: Option<String>,
-    /// On how many shards both are run, spread over the source
+    /// The number of shards to run both versions on, spread over the source
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub sample: usize,
-    /// Exit with 1 if anything differs but time and memory, for scripts
+    /// Exit with code 1 if anything except time and memory differs, for scripts
     #[arg(long)]
     pub exit_code: bool,
     /// Set a key of the pipeline, such as `split.target_size=1MiB`; may be repeated
@@ -46,7 +46,7 @@ pub(super) struct DiffArgs {
     pub set: Vec<String>,
 }
 
-/// The exit code that says that something differs. None of the codes of a run is 1, so it cannot be taken for a failure.
+/// Exit code when something differs. No run ends with code 1, so it cannot be mistaken for a failure.
 const DIFFERENT: u8 = 1;
 
 /// Runs the old and the new version of a map step on some shards, and prints what differs.
@@ -80,7 +80,7 @@ fn text(compared: &Comparison) -> String {
     text
 }
 
-/// What one version did with all shards it did not fail on.
+/// Totals of one version over all compared shards. Of a shard it failed on, only the failure is counted.
 #[derive(Default)]
 struct Total {
     rows: u64,
@@ -146,7 +146,7 @@ fn ratio(old: f64, new: f64) -> String {
     if old > 0.0 { format!("x {:.2}", new / old) } else { String::new() }
 }
 
-/// Returns what differs on a shard; nothing if nothing does.
+/// Returns the text about what differs on a shard; empty if nothing differs.
 fn differences(shard: &ShardComparison) -> String {
     let [old, new] = match &shard.sides {
         [Ok(old), Ok(new)] => [old, new],
@@ -170,8 +170,8 @@ fn differences(shard: &ShardComparison) -> String {
     text
 }
 
-/// Returns the first rows of one version only, those of the old one before those of the new one, as one table if they
-/// have the same columns.
+/// Returns the first rows that only one version emits: the old version's rows, then the new version's, as one table if
+/// the versions have the same columns.
 fn pairs(old: &Side, new: &Side) -> String {
     let marks = |mark, side: &Side| vec![mark; side.rows.num_rows()];
     match arrow_select::concat::concat_batches(old.rows.schema_ref(), [&old.rows, &new.rows]) {

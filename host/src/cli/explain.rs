@@ -1,4 +1,4 @@
-//! `etl-host explain`: what an exit code, or the kind of an error, means and what to do about it.
+//! `etl-host explain`: what an exit code or a kind of error means, and what to do about it.
 
 use clap::Args;
 
@@ -10,20 +10,18 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// An exit code, such as `42`, or the kind of an error as events call it, such as `sandbox` [default: all of them]
+    /// An exit code, such as `42`, or a kind of error as it is named in events, such as `sandbox` [default: all of
+    /// them]
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
 }
 
-/// An exit code, or one of several kinds of errors that share one.
+/// The explanation of an exit code, or of one kind of error where several kinds share a code.
 struct Explanation {
-    /// The exit code.
     code: u8,
-    /// What events call it, if it is an error.
+    /// Name of the error kind in events; absent for a code that is not an error.
     kind: Option<&'static str>,
-    /// What happened.
     meaning: &'static str,
-    /// What to do.
     advice: &'static str,
 }
 
@@ -37,83 +35,91 @@ const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         code: 1,
         kind: None,
-        meaning: "Of `diff --exit-code` only: the two versions of the step do not make the same of the shards compared.",
-        advice: "Nothing failed. What was printed shows the first rows and rejects that differ.",
+        meaning: "Only `diff --exit-code` ends with this code: the two versions of the step differ on the compared \
+                  shards.",
+        advice: "Nothing failed. The output shows the first rows and rejects that differ.",
     },
     Explanation {
         code: 2,
         kind: Some("config"),
-        meaning: "The command line, `pipeline.toml`, a plugin, or how they fit together is wrong. No record was lost; mostly none was read.",
-        advice: "Fix what the message names: it has the file, the line and the choices. `etl-host check pipeline.toml` finds such \
-                 mistakes without running anything. If a run was refused because something changed since it was planned, put it \
-                 back, or start another run with `--new`.",
+        meaning: "The command line, `pipeline.toml` or a plugin is wrong, or they do not fit together. No record was \
+                  lost; in most cases, none was read.",
+        advice: "Fix what the message names: it has the file, the line and the choices. `etl-host check pipeline.toml` \
+                 finds such mistakes without running anything. If a run was refused because something changed since it \
+                 was planned, undo the change, or start another run with `--new`.",
     },
     Explanation {
         code: 3,
         kind: None,
-        meaning: "The run is done, but shards that failed for good were left out, no more than `run.tolerated_failures` allows. The \
-                  result does not hold their records; the manifest lists them.",
-        advice: "`etl-host show` says why each failed. Fix the plugin or the data, then run again with `--redrive`: only \
-                 what failed is mapped again.",
+        meaning: "The run is done, but shards that failed for good were left out, as `run.tolerated_failures` allows. \
+                  The result does not contain their records; the manifest lists these shards.",
+        advice: "`etl-host show` says why each failed. Fix the plugin or the data, then run again with `--redrive`: \
+                 only the failed shards are mapped again.",
     },
     Explanation {
         code: 42,
         kind: Some("input"),
-        meaning: "The data is wrong: a source object that is gone, changed or cannot be decompressed, a record that is too long, or more \
-                  rejected records than `max_rejects` allows.",
-        advice: "The message names the object and the byte. Fix the data, or raise `max_rejects`; rejected records are kept in the run \
-                 store under `rejects/`. Then run again with `--resume`.",
+        meaning: "The data is wrong: a source object is gone, was changed or cannot be decompressed, a record is too \
+                  long, or more records were rejected than `max_rejects` allows.",
+        advice: "The message names the object and the byte. Fix the data, or raise `max_rejects`; rejected records are \
+                 kept in the run store under `rejects/`. Then run again with `--resume`.",
     },
     Explanation {
         code: 42,
         kind: Some("damaged"),
-        meaning: "A run file in the run store is truncated, changed or gone, and was so again after its map task was run again.",
-        advice: "Something writes or deletes in the run store, or the store is failing. Find out what, then run again with `--resume`.",
+        meaning: "A shuffle file in the run store is truncated, changed or gone. Its map task was run again, and the \
+                  new file was damaged too.",
+        advice: "Another program changes or deletes objects in the run store, or the store is failing. Find the cause, \
+                 then run again with `--resume`.",
     },
     Explanation {
         code: 42,
         kind: Some("plugin"),
-        meaning: "A step said that it cannot go on, or broke the rules of its interface: a wrong batch, another schema than it announced. Of \
-                  `laws`: the step breaks one.",
-        advice: "The message is the plugin's own, or says what is wrong with what it emitted. `etl-host replay` runs the shard again with \
-                 a fixed plugin; then start another run, or finish this one if it may go on.",
+        meaning: "A step reported that it cannot continue, or broke the rules of its interface: it emitted an invalid \
+                  batch, or a schema other than the one it announced. From `laws`: the step breaks a law.",
+        advice: "The message comes from the plugin, or says what is wrong with what the plugin emitted. `etl-host \
+                 replay` runs the shard again with a fixed plugin. Then start a new run with it: a run is only \
+                 finished with the plugins and the configuration it was planned with.",
     },
     Explanation {
         code: 42,
         kind: Some("sandbox"),
-        meaning: "A step trapped, panicked, or went past one of its `limits`, twice, and not because of single records that could be set \
-                  aside.",
-        advice: "The message names the limit, or the place in the plugin's source. Raise the limit if the work needs it; `etl-host \
-                 replay` runs the shard again; `max_rejects` lets a run set aside single records that fail.",
+        meaning: "A step trapped, panicked, or exceeded one of its `limits`, twice, and setting single records aside \
+                  did not help or was not allowed.",
+        advice: "The message names the limit, or the place in the plugin's source. Raise the limit if the work needs \
+                 it; `etl-host replay` runs the shard again; `max_rejects` lets a run set aside single records that \
+                 fail.",
     },
     Explanation {
         code: 70,
         kind: Some("internal"),
         meaning: "A bug in etl-host.",
-        advice: "Please report it, with the text of the message and what you ran. What was committed is safe; `--resume` may get past it.",
+        advice: "Please report it, with the text of the message and the command you ran. What was committed is safe; \
+                 `--resume` may get past the bug.",
     },
     Explanation {
         code: 75,
         kind: Some("unavailable"),
-        meaning: "A store or a step was in trouble that may pass, and still was after all retries: no answer, throttling, a full disk, \
-                  expired credentials.",
-        advice: "Run again with `--resume`: committed tasks are skipped. `retry` of a step says how often and how long it is tried.",
+        meaning: "A store or a step had trouble that may pass, and still had it after all retries: no answer, \
+                  throttling, a full disk, expired credentials.",
+        advice: "Run again with `--resume`: committed tasks are skipped. The `retry` key of a step sets how often \
+                 it is tried again, and the waits in between.",
     },
     Explanation {
         code: 130,
         kind: Some("interrupted"),
-        meaning: "Interrupted by SIGINT (Ctrl-C). What was under way was committed if it ended within `run.grace`.",
+        meaning: "Interrupted by SIGINT (Ctrl-C). Tasks under way were committed if they ended within `run.grace`.",
         advice: "Run again with `--resume`: the message has the command.",
     },
     Explanation {
         code: 143,
         kind: Some("interrupted"),
-        meaning: "Terminated by SIGTERM. What was under way was committed if it ended within `run.grace`.",
+        meaning: "Terminated by SIGTERM. Tasks under way were committed if they ended within `run.grace`.",
         advice: "Run again with `--resume`: the message has the command.",
     },
 ];
 
-/// Prints what a code means, or what all mean.
+/// Prints the explanations of an exit code or a kind of error, or all explanations.
 pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     let wanted = args.code.as_deref();
     let is_wanted = |entry: &&Explanation| {
@@ -140,7 +146,7 @@ impl Explanation {
     }
 }
 
-/// Returns what can be asked for, each once.
+/// Returns all exit codes and kinds of errors, each once.
 fn choices() -> Vec<String> {
     let all = EXPLANATIONS.iter().flat_map(|entry| [Some(entry.code.to_string()), entry.kind.map(str::to_owned)]);
     let mut names: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! `etl-host inspect`
+//! `etl-host inspect`: shows what a plugin is.
 
 use std::{
     fmt::Write,
@@ -22,7 +22,7 @@ pub(super) struct InspectArgs {
     pub file: PathBuf,
 }
 
-/// Prints what a plugin is.
+/// Prints a plugin's step, interface, digest, size, exports, imports, grants and configuration.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let inspection = plugin::inspect(&args.file)?;
     print(&text(&args.file, &inspection));
@@ -44,7 +44,7 @@ fn text(file: &Path, inspection: &Inspection) -> String {
     say("interface", &[format!("etl:plugin@{}", inspection.wit_version)], "");
     say("digest", &[format!("sha256:{digest}")], "");
     say("size", &[format!("{} ({} bytes)", bytes(*size_bytes), count(*size_bytes))], "");
-    say("built by", built_with, "it does not say");
+    say("built by", built_with, "not recorded in the plugin");
     say("exports", exports, "none");
     say("imports", imports, "none");
     say(
@@ -59,7 +59,7 @@ fn text(file: &Path, inspection: &Inspection) -> String {
     text
 }
 
-/// Returns the fields of a configuration, each with its description below it.
+/// Returns the lines for the fields of a configuration: a line for each field, then its description, indented.
 fn fields(config: &ConfigSchema) -> Vec<String> {
     let described = config.fields().into_iter().flat_map(|field| {
         let ConfigField { name, takes, required, default, description } = field;

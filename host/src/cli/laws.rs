@@ -1,4 +1,4 @@
-//! `etl-host laws`
+//! `etl-host laws`: tests the laws of a step.
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     trial::Sample,
 };
 
-/// How much of a counterexample is shown.
+/// Maximum number of rows shown of a sample or an outcome.
 const ROWS_SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -32,12 +32,12 @@ pub(super) struct LawsArgs {
     pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub reducer: ReducerArgs,
-    /// Leave a law out, such as `order` for a reducer that keeps the first row of a key; may be repeated
+    /// Skip this law, such as `order` for a reducer that keeps the first row of a key; may be repeated
     #[arg(long, value_name = "LAW")]
     pub skip: Vec<String>,
 }
 
-/// Tries the laws of a step out on sample records, and shows the smallest sample that breaks one.
+/// Tests the laws of a step on sample records, and shows the smallest sample found for each law that is broken.
 pub(super) fn laws(args: &LawsArgs) -> Result<()> {
     let engine = engine()?;
     let subject = subject(&engine, args)?;
@@ -56,7 +56,7 @@ fn laws_of_splitter(args: &LawsArgs, plugin: &Arc<Plugin>, laws: &[Law]) -> Resu
     try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &records, &source)))
 }
 
-/// Prints what comes of each law, and says which are broken.
+/// Checks each law and prints its verdict. Fails if a law is broken, naming the broken laws.
 fn try_out(laws: &[Law], input: &str, check: impl Fn(Law) -> Result<Verdict>) -> Result<()> {
     let (mut broken, mut tried) = (Vec::new(), 0);
     for law in laws {
@@ -82,7 +82,7 @@ fn laws_to_try(interface: Interface, skip: &[String]) -> Result<Vec<Law>> {
     if let Some(unknown) = skip.iter().find(|name| !all.iter().any(|law| law.name() == name.as_str())) {
         let known = all.iter().map(|law| law.name()).collect::<Vec<_>>().join(", ");
         return Err(Error::config(format!(
-            "--skip `{unknown}` is no law of a {} plugin (they are: {known})",
+            "--skip `{unknown}` is not a law of a {} plugin (laws: {known})",
             interface.step()
         )));
     }
@@ -93,7 +93,7 @@ fn text(law: Law, verdict: &Verdict) -> String {
     let line = |what: &str, more: &str| format!("{what:8}  {:13}  {}{}\n", law.name(), law.says(), printable(more));
     match verdict {
         Verdict::Holds => line("holds", ""),
-        Verdict::HoldsReduced => line("holds", ": the rows in between differ, but not what the reducer makes of them"),
+        Verdict::HoldsReduced => line("holds", ": the mapper's rows differ, but the reducer's result does not"),
         Verdict::NotApplicable(why) => line("-", &format!(": {why}")),
         Verdict::BrokenBy(why) => line("broken", &format!(": {why}")),
         Verdict::Broken(counterexample) => line("broken", "") + &broken(law, counterexample),
@@ -106,7 +106,7 @@ fn broken(law: Law, counterexample: &Counterexample) -> String {
     text.push_str(&indented(&records(sample)));
     let (one, other) = (difference.outcomes[0].sorted(), difference.outcomes[1].sorted());
     for (way, outcome, than) in [(&difference.ways[0], &one, &other), (&difference.ways[1], &other, &one)] {
-        _ = writeln!(text, "What comes of it {way}:");
+        _ = writeln!(text, "Result {way}:");
         text.push_str(&indented(&outcome_text(outcome, than)));
     }
     text.push_str(hint(law));
@@ -122,7 +122,7 @@ fn records(sample: &Sample) -> String {
     text
 }
 
-/// Returns what an outcome has, what it alone has marked and first.
+/// Returns the rows and rejects of an outcome as text. Those that `other` lacks come first, marked with `>`.
 fn outcome_text(outcome: &Outcome, other: &Outcome) -> String {
     if let Some(failure) = &outcome.failure {
         return format!("it fails: {}\n", printable(failure));
@@ -153,12 +153,12 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
-/// Says what to do about a law that is broken on purpose.
+/// Returns the hint on what to do about a law that is broken on purpose.
 fn hint(law: Law) -> &'static str {
     match law {
-        Law::Shards => "If the mapper counts within a shard, `--reduce` compares what the reducer makes of its rows.\n",
+        Law::Shards => "If the mapper counts within a shard, `--reduce` compares the reducer's results instead.\n",
         Law::Order => "If the order is meant to matter, `--skip order` leaves the law out.\n",
-        Law::Combine => "Without `combine = true` it need not hold: `--skip combine` leaves it out.\n",
+        Law::Combine => "Without `combine = true` the law need not hold: `--skip combine` leaves it out.\n",
         Law::Batches | Law::Deterministic | Law::Complete => "",
     }
 }

@@ -1,4 +1,4 @@
-//! `etl-host man`
+//! `etl-host man`: writes the manual pages.
 
 use std::{fs, path::PathBuf};
 
@@ -9,12 +9,12 @@ use crate::error::{ErrorKind, Result, ResultExt};
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Where to put them, such as `~/.local/share/man/man1`; made if it is not there
+    /// The directory to write them to, such as `~/.local/share/man/man1`; created if it does not exist
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
 
-/// Writes the manual pages of `program`, one for each command.
+/// Writes the manual pages of `program`, one for each command, to a directory, which is created if it does not exist.
 pub(super) fn man(args: &ManArgs, program: Command) -> Result<()> {
     let written = fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(program, &args.directory));
     written.or_kind(ErrorKind::Config, || format!("cannot write manual pages to `{}`", args.directory.display()))?;

@@ -46,9 +46,9 @@ use crate::{
 
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 
-/// Runs the program with these arguments, the first of which is its name, and returns its exit code.
+/// Runs the program with the given arguments, the first of which is the program's name, and returns the exit code.
 ///
-/// Results go to standard output, everything else to standard error. A panic of ours ends in exit code 70.
+/// Results go to standard output, everything else to standard error. A panic in the host ends in exit code 70.
 pub fn main_from<I, T>(args: I) -> ExitCode
 where
     I: IntoIterator<Item = T>,
@@ -59,7 +59,7 @@ where
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(usage) => {
-            // Help that cannot be printed has nobody to read it.
+            // If the help cannot be printed, its reader has gone away; the exit code stays the same.
             _ = usage.print();
             if usage.kind() == clap::error::ErrorKind::ArgumentConflict {
                 args.get(1).and_then(|word| no_command(word)).iter().for_each(|hint| say(hint));
@@ -75,7 +75,7 @@ where
             hint.iter().for_each(|hint| say(hint));
             error.kind()
         }
-        // The panic's own message is printed already.
+        // The panic hook has already printed the panic's message.
         Err(_) => ErrorKind::Internal,
     };
     if kind == ErrorKind::Internal {
@@ -84,7 +84,8 @@ where
     ExitCode::from(kind.exit_code())
 }
 
-/// Says that a word is no command, if it looks like one: clap takes it for a pipeline, of which `run` may be left out.
+/// Returns the hint that a word is not a command, if the word looks like one: lowercase letters only, and not the name
+/// of a command. clap takes such a word for a pipeline file, because `run` may be left out before the file.
 fn no_command(word: &OsStr) -> Option<String> {
     let word = word.to_str().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))?;
     let cli = Cli::command();
@@ -93,10 +94,10 @@ fn no_command(word: &OsStr) -> Option<String> {
     (!known.contains(&word)).then(|| format!("`{word}` is no command ({meant}commands: {})", known.join(", ")))
 }
 
-/// How a command failed.
+/// The error that ended a command, with a hint for the operator.
 struct Failure {
     error: Error,
-    /// What to do next, said after the error.
+    /// What to do next; printed after the error.
     hint: Option<String>,
 }
 
@@ -106,7 +107,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The exit code of a run that is complete but for shards that failed, which is tolerated.
+/// Exit code of a run that is complete except for failed shards, as `run.tolerated_failures` allows.
 const SHARDS_LEFT_OUT: u8 = 3;
 
 fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
@@ -133,7 +134,8 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads the pipeline with variables from the environment, and builds its plugins if asked to.
+/// Loads a pipeline file, with variables from the environment, and then builds its plugins if `build` is set. Secrets
+/// are redacted from a build error.
 fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
     let pipeline = Pipeline::load(file, set, |name| std::env::var(name).ok())?;
     if build {
@@ -142,24 +144,25 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
     Ok(pipeline)
 }
 
-/// Starts the runtime of a pipeline: its threads have a stack for every instance that may run on one at a time.
+/// Starts the runtime for a pipeline. The stack of its threads is large enough for all instances that may be nested on
+/// one thread at a time.
 fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder.enable_all().thread_stack_size(stack_bytes(pipeline));
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 
-/// Does what a command is for on the runtime of its pipeline. An error is as it may be shown.
+/// Runs a command's work to its end on a new runtime for its pipeline. Secrets are redacted from an error.
 fn block_on<T>(pipeline: &Pipeline, work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime(pipeline)?.block_on(work).map_err(|error| redacted(&error, &pipeline.secrets))
 }
 
-/// Starts a runtime for what needs no pipeline.
+/// Starts a runtime with default settings, for work without a pipeline.
 fn small_runtime() -> Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 
-/// Returns the error as it may be shown.
+/// Returns an error of the same kind, with the secrets redacted from its text.
 fn redacted(error: &Error, secrets: &Secrets) -> Error {
     let text = secrets.redact(&error.to_string()).into_owned();
     Error::new(error.kind(), anyhow::Error::msg(text))
@@ -167,12 +170,12 @@ fn redacted(error: &Error, secrets: &Secrets) -> Error {
 
 /// Prints a line to standard error.
 fn say(line: &str) {
-    // There is nowhere left to tell that it failed.
+    // If standard error cannot be written, there is no place left to report that.
     _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Prints a result to standard output.
 fn print(text: &str) {
-    // A closed pipe (`| head`) is the reader's choice and no error.
+    // A reader that closes the pipe early (`| head`) is not an error.
     _ = io::stdout().write_all(text.as_bytes());
 }

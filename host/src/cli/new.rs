@@ -1,4 +1,4 @@
-//! `etl-host new`
+//! `etl-host new`: creates a project for a plugin.
 
 use std::path::PathBuf;
 
@@ -14,19 +14,19 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
-    /// The directory to make; one that is there must be empty
+    /// The directory to create; if it exists, it must be empty
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
     /// The step to write
     #[arg(long, value_name = "STEP")]
     pub step: NewStep,
-    /// The language to write it in
+    /// The language to write the step in
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub lang: Language,
-    /// The name of the crate and the pipeline [default: that of the directory]
+    /// The name of the crate and the pipeline [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The SDK's directory [default: that of the checkout this program was built in, or else the published one]
+    /// The SDK's directory [default: the one in the checkout this program was built in, or else the published SDK]
     #[arg(long, value_name = "DIR")]
     pub sdk: Option<PathBuf>,
 }
@@ -43,11 +43,11 @@ pub(super) enum NewStep {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
-    /// With the SDK, the crate `etl-plugin`
+    /// Rust with the SDK, the crate `etl-plugin`
     Rust,
 }
 
-/// Makes a project and says how to go on.
+/// Creates a project and prints the commands to run next.
 pub(super) fn new(args: &NewArgs) -> Result<()> {
     let step = match args.step {
         NewStep::Split => Interface::Splitter,
@@ -64,8 +64,8 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
         quoted(&directory),
     ));
     if project.sdk == Sdk::Version {
-        say("the SDK is not published yet: before it builds, let `etl-plugin` in Cargo.toml name the directory \
-             `guest-plugins/sdk` of a checkout of etl-host (`--sdk DIR` does)");
+        say("the SDK is not published yet: to build the project, set the path of `etl-plugin` in its Cargo.toml to \
+             the directory `guest-plugins/sdk` of a checkout of etl-host (`--sdk DIR` does this)");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `etl-host replay`
+//! `etl-host replay`: runs an attempt of an earlier run again.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ use crate::{
     stores::Stores,
 };
 
-/// How many rejects are listed.
+/// Maximum number of rejects listed.
 const REJECTS_SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -39,36 +39,37 @@ pub(super) struct ReplayArgs {
     /// Reduce this partition
     #[arg(long, value_name = "N")]
     pub partition: Option<u32>,
-    /// Map one record of the shard only: the one of this number, from 0
+    /// Map only one record of the shard: the one with this number, from 0
     #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
     pub record: Option<u64>,
-    /// Map one record of the shard only: the one that starts at this byte
+    /// Map only one record of the shard: the one that starts at this byte
     #[arg(long, value_name = "BYTES", requires = "shard")]
     pub offset: Option<u64>,
-    /// The object of `--offset`, where the shard has several
+    /// The object that `--offset` refers to, if the shard has several
     #[arg(long, value_name = "NAME", requires = "offset")]
     pub object: Option<String>,
-    /// Use another plugin than the run did
+    /// Use this plugin instead of the one that the run used
     #[arg(long, value_name = "FILE")]
     pub plugin: Option<PathBuf>,
     /// The step that `--plugin` is for, such as `map 2` [default: `map`, or `reduce` with `--partition`]
     #[arg(long, value_name = "STEP", requires = "plugin")]
     pub step: Option<String>,
-    /// How many rows are printed; the others are counted
+    /// The maximum number of rows to print; further rows are only counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: usize,
-    /// Set a key of the pipeline as it was planned, such as `map.0.limits.memory=1GiB`; may be repeated
+    /// Set a key of the pipeline that the run planned, such as `map.0.limits.memory=1GiB`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
-/// Runs an attempt of an earlier run again, prints what it emits, and says what else it does.
+/// Runs an attempt of an earlier run again, prints the rows it emits, and reports its counts and rejects on standard
+/// error.
 pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
     let which = args.words.which()?;
     let pipeline = load(&which.file, &args.set, false)?;
     let runtime = runtime(&pipeline)?;
     let ended = runtime.block_on(run(args, &which, &pipeline));
-    // A plugin that does not end is not waited for.
+    // Do not wait for the runtime's threads: a plugin may never end.
     runtime.shutdown_background();
     let replayed = ended.map_err(|error| redacted(&error, &pipeline.secrets))?;
     for rows in &replayed.rows {
@@ -100,7 +101,7 @@ async fn run(args: &ReplayArgs, which: &WhichRun, pipeline: &Pipeline) -> Result
     replayed.await.map_err(|error| redacted(&error, &secrets))
 }
 
-/// Puts the other plugin in its place, and returns the step it is for.
+/// Puts the plugin of `--plugin` into its step, and returns the step's name; none without `--plugin`.
 fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>> {
     let Some(plugin) = &args.plugin else { return Ok(None) };
     let reduce = pipeline.reduce.as_mut().map(|reduce| &mut reduce.step);
@@ -113,7 +114,7 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
     let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.plugin.name));
     let step = step.ok_or_else(|| {
         let wanted = wanted.map_or("", String::as_str);
-        Error::config(format!("this replays no step `{wanted}` (choices: {choices})"))
+        Error::config(format!("the replayed task has no step `{wanted}` (choices: {choices})"))
     })?;
     step.plugin.path.clone_from(plugin);
     Ok(Some(step.plugin.name.clone()))

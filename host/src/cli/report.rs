@@ -1,4 +1,4 @@
-//! `etl-host report`
+//! `etl-host report`: writes the report of a run again.
 
 use std::{fs, path::PathBuf};
 
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct ReportArgs {
     #[command(flatten)]
     pub words: RunWords,
-    /// Write the report to this file [default: `report.html` of the run, in the run store]
+    /// Write the report to this file [default: the run's `report.html` in the run store]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Set a key of the pipeline, such as `run.store=s3://bucket/runs/`; may be repeated
@@ -28,7 +28,7 @@ pub(super) struct ReportArgs {
     pub set: Vec<String>,
 }
 
-/// Makes the report of a run from what the run store says of it by now, and prints where it lies.
+/// Writes the report of a run from what the run store now holds about the run, and prints the report's location.
 pub(super) fn report(args: &ReportArgs) -> Result<()> {
     let which = args.words.which()?;
     let pipeline = load(&which.file, &args.set, false)?;

@@ -1,4 +1,4 @@
-//! `etl-host run`
+//! `etl-host run`: runs a pipeline, and shows what to do after an error.
 
 use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
@@ -15,7 +15,8 @@ use crate::{
     stores::Stores,
 };
 
-// No flattened struct in here: clap would then take a command line without `run` for one without these arguments.
+// This struct must not flatten another one: clap would then take a command line without `run` for one without these
+// arguments.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// The pipeline file; relative paths in it are relative to its directory
@@ -27,40 +28,41 @@ pub(super) struct RunArgs {
     /// First run each step's `build` command, in the pipeline's directory
     #[arg(long)]
     pub build: bool,
-    /// Name the run; if there is one of this name that is not complete, finish it [default: a new name]
+    /// Name the run; if an incomplete run has this name, finish that run [default: a new name]
     #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "new"])]
     pub run_id: Option<String>,
-    /// Finish the newest run of this pipeline that is not complete; if there is none, start one
+    /// Finish the newest incomplete run of this pipeline; if there is none, start a new run
     #[arg(long, conflicts_with = "new")]
     pub resume: bool,
-    /// Start a new run, even if there is one to finish
+    /// Start a new run, even if there is an incomplete run to finish
     #[arg(long)]
     pub new: bool,
-    /// Run the shards again that failed and were left out of a run, the newest or that of `--run-id`, as a new run
+    /// Run the failed shards that were left out of the newest run, or of the run named by `--run-id`, again in a new
+    /// run
     #[arg(long, conflicts_with_all = ["resume", "new"])]
     pub redrive: bool,
-    /// Write events to standard output, one a line, instead of the summary
+    /// Write events to standard output, one per line, instead of the summary
     #[arg(long, value_name = "FORMAT")]
     pub events: Option<EventFormat>,
-    /// Keep metrics in this file while the run is under way, in Prometheus' text format
+    /// Keep metrics in this file during the run, in Prometheus text format
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// Show warnings and errors only: no progress, no summary
+    /// Show only warnings and errors: no progress, no summary
     #[arg(long, short)]
     pub quiet: bool,
-    /// Show what else is known: how plugins were loaded, and their debug messages
+    /// Also show how plugins were loaded, and their debug messages
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum EventFormat {
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Runs a pipeline to its end, showing progress and the summary as asked for. `program` is what this one was called
-/// as.
+/// Runs a pipeline to its end, and shows progress and the summary as the arguments ask. `program` is the name this
+/// program was called by, for the commands in hints.
 pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> {
     let pipeline = load(&args.file, &args.set, args.build).map_err(|error| {
         let hint = if args.file.exists() { None } else { no_command(args.file.as_os_str()) };
@@ -88,7 +90,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     if let Some(message) = telemetry.and_then(Telemetry::finish) {
         events.emit(Event::Warning { message });
     }
-    // A plugin of an attempt that was given up may still compute; nobody waits for it.
+    // Do not wait for the runtime's threads: the plugin of an attempt that was given up may still be computing.
     runtime.shutdown_background();
     match outcome {
         Ok(outcome) => {
@@ -109,7 +111,8 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
 }
 
-/// Returns what to do after an error: where to look, what shows it again, and what finishes the run.
+/// Returns the hints after an error: where the report is, the command that replays the failed task, and the command
+/// that finishes the run. None if there are no hints.
 fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> Option<String> {
     let report = summary.report().map(|report| format!("what happened: {report}"));
     let run_id = summary.planned_run();
@@ -124,17 +127,17 @@ fn hint(program: &OsStr, args: &RunArgs, summary: &Summary, kind: ErrorKind) -> 
     (!hints.is_empty()).then(|| hints.join("\n"))
 }
 
-/// Says that the result is not whole.
+/// Returns the message that failed shards are missing from the result.
 fn left_out(outcome: &Outcome) -> String {
     let shards = counted(outcome.failed_shards, "shard");
     format!(
-        "the result is without {shards} that failed: `manifest.json` of run {} says which and why; once that is mended, \
-         this runs them again",
+        "the result lacks {shards} that failed: `manifest.json` of run {} lists them and their errors; once the cause \
+         is fixed, this runs them again",
         outcome.run_id
     )
 }
 
-/// Returns how loud something must be to be shown.
+/// Returns the lowest level that is shown.
 fn level(args: &RunArgs) -> Level {
     match args {
         RunArgs { quiet: true, .. } => Level::Warn,
@@ -161,7 +164,7 @@ async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Eve
     let interrupts = Interrupts::watch()?;
     let options = RunOptions { start: start(args), cancel: interrupts.cancel.clone(), invocation: invocation(args) };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
-        // Which signal it was decides the exit code, and the run only knows that it was cancelled.
+        // The exit code depends on the signal, but the run only knows that it was cancelled.
         (ErrorKind::Interrupted(_), Some(signal)) => {
             Error::new(ErrorKind::Interrupted(signal), anyhow::Error::msg(error.to_string()))
         }
@@ -179,7 +182,8 @@ async fn write_report(pipeline: &Pipeline, run_id: &str, events: &Events) {
     });
 }
 
-/// Returns how a run with a plan that ended with such an error can be finished.
+/// Returns the advice before the command that finishes a run, which has a plan and ended with an error of this kind.
+/// None if that command is not shown.
 fn advice(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Interrupted(_) => Some("what is committed is kept; this finishes the run"),
@@ -193,7 +197,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Returns the command line that goes on with a run, which `which` says, as a shell takes it.
+/// Returns the command line that continues a run, quoted for a shell. `which` are the options that select the run.
 fn go_on(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
     let mut words = vec![program.to_string_lossy().into_owned(), "run".to_owned(), args.file.display().to_string()];
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));

@@ -1,4 +1,4 @@
-//! `etl-host runs`
+//! `etl-host runs`: lists the runs of a pipeline.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::{
     stores::Stores,
 };
 
-/// How many runs are shown unless all are asked for.
+/// Number of runs shown without `--all`.
 const RUNS_SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(super) struct RunsArgs {
     pub json: bool,
 }
 
-/// Lists the runs of a pipeline.
+/// Prints the runs of a pipeline, newest first.
 pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
     let (overviews, more) = block_on(&pipeline, newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
@@ -45,7 +45,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the newest runs, and how many more there are.
+/// Returns at most `max` runs, newest first, and the number of runs left out.
 async fn newest(pipeline: &Pipeline, max: usize) -> Result<(Vec<Overview>, usize)> {
     let store = Stores::run_store(pipeline)?;
     let mut runs = history::run_ids(&store, &pipeline.name).await?;

@@ -1,5 +1,7 @@
-//! What steps are run on and with outside of a run, as `try` and `laws` take it: sample records, grants and limits, and a
-//! reducer behind a mapper.
+//! The arguments that `try` and `laws` share: sample records, grants and limits, and a reducer behind a mapper.
+//!
+//! Owns how these arguments are read and what they load. `diff` and `replay` also show messages and rejects with the
+//! functions here.
 
 use std::{
     fs::File,
@@ -26,39 +28,39 @@ use crate::{
     trial::{self, Sample},
 };
 
-/// Sample records, and how they are read.
+/// Arguments that name the sample records and their format.
 #[derive(Debug, Args)]
 pub(super) struct InputArgs {
-    /// Where sample records come from: a file, or `-` for standard input; for a splitter, a file or a directory
+    /// The sample records: a file, or `-` for standard input; for a splitter, a file or a directory
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// The plugin's configuration
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub config: String,
-    /// How records are read
+    /// The format of the records
     #[arg(long, value_name = "FORMAT", default_value = "lines")]
     pub format: InputFormat,
-    /// The fields to read of JSON records, such as `city=text,pieces=int64`
+    /// The fields to read from JSON records, such as `city=text,pieces=int64`
     #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
     pub fields: Vec<String>,
-    /// How many of the first fields are the key, for a reducer
+    /// The number of leading fields that form the key, for a reducer
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub key_fields: usize,
-    /// How many records are read
+    /// The maximum number of records to read
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub limit: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum InputFormat {
-    /// A record a line
+    /// One record per line
     Lines,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 impl InputArgs {
-    /// Returns how records are read.
+    /// Returns the format of the records, with the fields to read from JSON.
     pub(super) fn source_format(&self) -> Result<SourceFormat> {
         match self.format {
             InputFormat::Lines if self.fields.is_empty() => Ok(SourceFormat::Lines),
@@ -70,12 +72,13 @@ impl InputArgs {
         }
     }
 
-    /// Opens the file or directory as the source of a splitter.
+    /// Opens the input file or directory as the source of a splitter.
     pub(super) async fn source(&self) -> Result<SourceStore> {
         SourceStore::open(&Location::local(&self.input)?, &[], &Default::default()).await
     }
 
-    /// Reads the sample a plugin is to be given.
+    /// Reads the sample for a plugin of this kind. Reports rejected records, and records left unread, on standard
+    /// error.
     pub(super) fn sample(&self, interface: Interface) -> Result<Sample> {
         if interface == Interface::Reducer && self.key_fields == 0 {
             return Err(Error::config(
@@ -114,10 +117,10 @@ fn open(path: &Path) -> Result<impl Read> {
     File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
 }
 
-/// What steps are given of the real world, and what they may use.
+/// Arguments for the sandbox of the steps: grants, limits and other keys.
 #[derive(Debug, Args)]
 pub(super) struct SandboxArgs {
-    /// Give the steps something of the real world: `clock`, `random` or `env:NAME`; may be repeated
+    /// Grant the steps something from outside the sandbox: `clock`, `random` or `env:NAME`; may be repeated
     #[arg(long, value_name = "GRANT")]
     pub grant: Vec<String>,
     /// Set a key of the steps as in pipeline.toml, such as `limits.memory=1GiB`; may be repeated
@@ -126,7 +129,7 @@ pub(super) struct SandboxArgs {
 }
 
 impl SandboxArgs {
-    /// Loads a plugin, to be run with that.
+    /// Loads a plugin, to be run with these grants and keys.
     pub(super) fn load(&self, engine: &Engine, plugin: &Path, config: &str) -> Result<(Interface, Plugin)> {
         let mut set = self.set.clone();
         if !self.grant.is_empty() {
@@ -137,10 +140,11 @@ impl SandboxArgs {
     }
 }
 
-/// A reducer behind a mapper.
+/// Arguments for a reducer behind a mapper.
 #[derive(Debug, Args)]
 pub(super) struct ReducerArgs {
-    /// A reducer for what the mapper emits; of `laws`, its result must not change then, whatever the rows in between
+    /// A reducer for the rows the mapper emits; with it, `laws` compares the reducer's result if the mapper's rows
+    /// differ
     #[arg(long, value_name = "PLUGIN")]
     pub reduce: Option<PathBuf>,
     /// The reducer's configuration
@@ -149,7 +153,8 @@ pub(super) struct ReducerArgs {
 }
 
 impl ReducerArgs {
-    /// Loads the reducer, if there is to be one behind a plugin of this kind.
+    /// Loads the reducer if one is given. `behind` is the kind of the plugin whose rows it takes, which must be a
+    /// mapper.
     pub(super) fn load(&self, engine: &Engine, sandbox: &SandboxArgs, behind: Interface) -> Result<Option<Plugin>> {
         let Some(path) = &self.reduce else { return Ok(None) };
         if behind != Interface::Mapper {
@@ -163,19 +168,19 @@ impl ReducerArgs {
     }
 }
 
-/// Starts an engine for the few instances of a trial.
+/// Starts an engine for a trial, which has at most 8 instances at a time.
 pub(super) fn engine() -> Result<Engine> {
     Engine::new(8, Cache::of_user())
 }
 
-/// Returns events whose messages are shown, without what `redact` takes out.
+/// Returns events whose messages are shown on standard error. `redact` removes secrets from them.
 pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> Events {
     let events = Events::default();
     events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(redact)));
     events
 }
 
-/// Returns a reject in one line.
+/// Returns a reject as one line of text.
 pub(super) fn rejected(reject: &Reject) -> String {
     printable(&format!("rejected {reject}").replace('\n', "\\n"))
 }

@@ -1,4 +1,4 @@
-//! `etl-host schema`
+//! `etl-host schema`: prints the JSON Schema of `pipeline.toml`.
 
 use super::print;
 use crate::{error::Result, json::to_json_pretty, pipeline};

@@ -1,4 +1,4 @@
-//! `etl-host show`
+//! `etl-host show`: shows what happened in a run.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ use crate::{
     stores::Stores,
 };
 
-/// How many failures, rejects and messages are shown; the report has more.
+/// Maximum number of failures, rejects and messages shown; the report has more.
 const SHOWN_MAX: usize = 10;
 
 #[derive(Debug, Args)]
@@ -36,19 +36,19 @@ pub(super) struct ShowArgs {
     pub json: bool,
 }
 
-/// Shows what happened in a run.
+/// Prints what happened in a run, as text or JSON.
 pub(super) fn show(args: &ShowArgs) -> Result<()> {
     let which = args.words.which()?;
     let pipeline = load(&which.file, &args.set, false)?;
     let mut account = block_on(&pipeline, account(&pipeline, which.run_id.as_deref()))?;
-    // What was found from here is found from here again.
+    // Replay commands must name the pipeline as this command line does, because they are run from the same directory.
     account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
     let text = if args.json { to_json_pretty(&as_json(&account))? } else { text(&account) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
 
-/// Reads the account of a run, or of the newest one.
+/// Reads the account of a run, or of the newest run if `run_id` is absent.
 async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
     let store = Stores::run_store(pipeline)?;
     let run_id = history::find(&store, &pipeline.name, run_id).await?;
@@ -64,7 +64,7 @@ fn text(account: &Account) -> String {
     say("started", &run.started_at_ms.map(time).into_iter().collect::<Vec<_>>());
     say("processes", &account.processes.iter().map(process_line).collect::<Vec<_>>());
     if let Some(error) = account.error() {
-        // Where it came up in the plugin is said below, with the attempt.
+        // The place in the plugin's source is shown below, with the failed attempt.
         let error = if account.failures().next().is_some() { error.lines().next().unwrap_or_default() } else { error };
         say("error", &[printable(error)]);
     }
@@ -119,7 +119,7 @@ fn failure(account: &Account, attempt: &Attempt) -> String {
     let (task, number) = (task_of(account, attempt), attempt.number);
     let after = match then {
         Then::Retry => ", tried again",
-        Then::Other => ", another went on",
+        Then::Other => ", another attempt continued",
         Then::Nothing => "",
     };
     let replay = replay_command(account, attempt.stage, attempt.task, *shard);
@@ -127,7 +127,7 @@ fn failure(account: &Account, attempt: &Attempt) -> String {
     format!("{task}, attempt {number}{after}: {}{}", printable(error), replay.unwrap_or_default())
 }
 
-/// Returns what messages call the task of an attempt: by all its shards, of which any may be the one that failed.
+/// Returns the name of an attempt's task. A map task is named by all its shards, because any of them may have failed.
 fn task_of(account: &Account, attempt: &Attempt) -> String {
     match &account.plan {
         Some(plan) if attempt.stage == Stage::Map => {
@@ -138,7 +138,7 @@ fn task_of(account: &Account, attempt: &Attempt) -> String {
     }
 }
 
-/// Returns the command that runs an attempt at a task again, as a shell takes it.
+/// Returns the command that replays a task, quoted for a shell; none for a stage without replay.
 fn replay_command(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
     command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
@@ -153,7 +153,7 @@ fn message_line(message: &Message) -> String {
     format!("{from}{}: {}", message.level.name(), printable(&message.text))
 }
 
-/// Returns the first lines, and how many more there are.
+/// Returns the first lines, then a line with the number of lines left out.
 fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
     first(lines.collect(), SHOWN_MAX)
 }

@@ -1,4 +1,4 @@
-//! Interrupts: the first signal asks the run to stop, the second ends the process.
+//! SIGINT and SIGTERM during a run: the first signal asks the run to stop, the second ends the process.
 
 use std::{
     process,
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::say;
 use crate::error::{ErrorKind, Result, ResultExt};
 
-/// What SIGINT and SIGTERM do from now on.
+/// A watch for SIGINT and SIGTERM.
 pub(super) struct Interrupts {
     /// Cancelled by the first signal.
     pub cancel: CancellationToken,
@@ -22,7 +22,7 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Starts to watch for signals. Must be called in a runtime, and lasts as long as that.
+    /// Starts to watch for signals. Must be called within a tokio runtime; the watch ends with that runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when the system refuses a handler.
@@ -42,9 +42,8 @@ impl Interrupts {
                     process::exit(ErrorKind::Interrupted(signal).exit_code().into());
                 }
                 received.store(signal, Ordering::Relaxed);
-                say(
-                    "stopping: no more tasks are started, those under way may end within `run.grace` (again to stop at once)",
-                );
+                say("stopping: no more tasks start; tasks under way may end within `run.grace` (signal again to stop \
+                     at once)");
                 cancel.cancel();
             }
         });

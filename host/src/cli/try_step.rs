@@ -1,4 +1,4 @@
-//! `etl-host try`
+//! `etl-host try`: runs one step on sample records.
 
 use std::{
     fmt::Write,
@@ -24,8 +24,9 @@ use crate::{
     trial::{self, Trial},
 };
 
-/// How many rows a table shows, and how many rejects are listed.
+/// Maximum number of rows shown in a table.
 const ROWS_SHOWN_MAX: usize = 200;
+/// Maximum number of rejects listed.
 const REJECTS_SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub(super) struct TryArgs {
     pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub reducer: ReducerArgs,
-    /// How rows are printed [default: `table` on a terminal, else `json`]
+    /// The format to print rows in [default: `table` on a terminal, else `json`]
     #[arg(long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
 }
@@ -48,11 +49,12 @@ pub(super) struct TryArgs {
 pub(super) enum OutputFormat {
     /// Aligned columns
     Table,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Runs a step on sample records, prints what it emits, and says what else it did.
+/// Runs a step on sample records, prints the rows it emits, and reports its counts, costs and rejects on standard
+/// error.
 pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     let engine = engine()?;
     let (interface, plugin) = args.sandbox.load(&engine, &args.plugin, &args.input.config)?;
@@ -102,7 +104,7 @@ fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
     Ok(())
 }
 
-/// Returns shards as rows: one for each slice, or for the records of a shard.
+/// Returns shards as rows: one row for each slice, and one for each shard of inline records.
 fn shards(shards: &[DraftShard]) -> RecordBatch {
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut lines = Vec::new();
@@ -125,7 +127,8 @@ fn shards(shards: &[DraftShard]) -> RecordBatch {
         .expect("columns of one length")
 }
 
-/// Returns rows as they are printed.
+/// Returns rows as text in a format, by default as a table on a terminal and as JSON elsewhere. A table shows at most
+/// 200 rows.
 fn shown(batch: &RecordBatch, format: Option<OutputFormat>) -> String {
     let default = || if io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
     match format.unwrap_or_else(default) {
@@ -140,7 +143,7 @@ fn shown(batch: &RecordBatch, format: Option<OutputFormat>) -> String {
     }
 }
 
-/// Says what a step did besides what it emitted.
+/// Returns the report on a step's trial: records and rows, time, memory, counters and rejects.
 fn account(plugin: &Plugin, trial: &Trial) -> String {
     let mut text = format!(
         "{}: {} in, {} out",

@@ -1,6 +1,6 @@
-//! Which run of which pipeline a command is about.
+//! The pipeline file and the run that a command is about.
 //!
-//! Owns how `show`, `replay`, `report` and `clean` understand `PIPELINE RUN`, of which either may be left out.
+//! Owns how `show`, `replay`, `report` and `clean` read the words `PIPELINE RUN`, either of which may be left out.
 
 use std::path::{Path, PathBuf};
 
@@ -11,32 +11,34 @@ use crate::{
     pipeline::PIPELINE_FILE,
 };
 
-/// The words that name a run. A command with other defaults words their help anew.
+/// The words of the command line that name a run. A command with other defaults replaces their help texts, as `clean`
+/// does.
 #[derive(Debug, Args)]
 pub(super) struct RunWords {
     /// The pipeline file [default: pipeline.toml]
     #[arg(value_name = "PIPELINE")]
     pipeline: Option<PathBuf>,
-    /// The run's id; alone, it is a run of pipeline.toml [default: the newest run]
+    /// The run's id; without PIPELINE, a run of pipeline.toml [default: the newest run]
     #[arg(value_name = "RUN")]
     run_id: Option<String>,
 }
 
-/// What the words mean.
+/// The pipeline file and the run that the words name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WhichRun {
     /// The pipeline file.
     pub file: PathBuf,
-    /// The run; absent when none is named.
+    /// The run's id; absent when no run is named.
     pub run_id: Option<String>,
 }
 
 impl RunWords {
-    /// Returns what the words mean. A single one is a pipeline file if there is such a file, or it looks like a path;
-    /// otherwise it is a run of the `pipeline.toml` in the working directory.
+    /// Returns the pipeline file and the run that the words name. A single word is a pipeline file if such a file
+    /// exists or the word looks like a path; otherwise it is a run of the `pipeline.toml` in the working directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when no pipeline is named and there is no `pipeline.toml`.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when no pipeline is named and there is no
+    /// `pipeline.toml`.
     pub(super) fn which(&self) -> Result<WhichRun> {
         self.which_of(|file| file.exists() && !file.is_dir())
     }
@@ -49,8 +51,8 @@ impl RunWords {
                 Some(run_id) if !looks_like_a_path(run_id) && !is_file(word) => {
                     if !is_file(here) {
                         return Err(Error::config(format!(
-                            "there is no pipeline file `{run_id}`, and no `{PIPELINE_FILE}` in this directory of which \
-                             it could be a run: name the pipeline file, then the run"
+                            "there is no pipeline file `{run_id}`, and no `{PIPELINE_FILE}` in this directory that \
+                             `{run_id}` could be a run of: name the pipeline file, then the run"
                         )));
                     }
                     (here, Some(run_id.to_owned()))
@@ -68,7 +70,8 @@ impl RunWords {
     }
 }
 
-/// Returns whether a word can only be meant as a path. A run's id may have dots, but no slash.
+/// Returns whether a word can only be a path: it has a slash or ends with `.toml`. A run's id may have dots, but no
+/// slash.
 fn looks_like_a_path(word: &str) -> bool {
     word.contains('/') || word.ends_with(".toml")
 }
@@ -77,7 +80,7 @@ fn looks_like_a_path(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Says what words mean where there are these files: the pipeline file, and the run.
+    /// Returns the pipeline file and the run that `words` name in a directory with these `files`.
     fn which(words: &[&str], files: &[&str]) -> Result<(String, Option<String>), String> {
         let words = RunWords {
             pipeline: words.first().map(PathBuf::from),

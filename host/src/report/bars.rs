@@ -1,4 +1,4 @@
-//! Progress as a bar for the stage under way, on a terminal.
+//! Progress on a terminal, as a bar for the stage under way.
 
 use std::{
     io::{self, Write},
@@ -10,10 +10,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Redact, flood::Flood, tally::Tally};
 use crate::event::{Event, Level, Listener, Stamped};
 
-/// Draws at most this often a second.
+/// Maximum number of draws per second.
 const DRAWS_PER_SECOND: u8 = 10;
 
-/// Shows the stage under way as a bar, with lines for what is done and what plugins say above it.
+/// Shows the stage under way as a bar, and above the bar a line for each finished stage, warning and message of a
+/// plugin.
 ///
 /// Stages do not overlap, so there is one bar at a time. Colours are left out when `NO_COLOR` is set.
 pub(super) struct Bars {
@@ -33,7 +34,7 @@ impl Bars {
         bar.set_style(style());
         bar.set_prefix(tally.stage.name());
         bar.set_position(tally.done);
-        // Keeps the clock going while no event comes in.
+        // The tick keeps the elapsed time current while no event comes in.
         bar.enable_steady_tick(Duration::from_millis(200));
         self.under_way = Some((tally, bar));
     }

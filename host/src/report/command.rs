@@ -1,16 +1,16 @@
-//! Commands that messages and reports tell their readers to run, as a shell takes them.
+//! Command lines that messages and reports tell their readers to run, quoted for a shell.
 
 use crate::{
     event::{Invocation, Stage},
     pipeline::PIPELINE_FILE,
 };
 
-/// Returns these words as a shell takes them.
+/// Returns the words as one command line, each quoted for a shell if it needs quotes.
 pub(crate) fn shell<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
     words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns a word as a shell takes it.
+/// Returns a word quoted for a shell, or unchanged if it needs no quotes.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -19,8 +19,8 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Returns the command that runs a task of a run again, or of one that has several shards the one that failed; none for
-/// a stage that has no replay.
+/// Returns the command that replays a task of a run; none for a stage that has no replay. Of a map task with several
+/// shards, the command replays `shard`, the one that failed, if that is known.
 pub(crate) fn replay(
     program: &str,
     invocation: &Invocation,

@@ -1,14 +1,14 @@
-//! Keeps many lines of a kind from drowning the others.
+//! A limit on the number of lines of a kind, so that lines of one kind do not drown the others.
 
 use std::collections::HashMap;
 
 use super::lines;
 use crate::event::{Event, Level};
 
-/// How many lines of a kind a stage has.
+/// Maximum number of lines of one kind per stage.
 const LINES_MAX: usize = 20;
 
-/// What comes once for an attempt or a record, and so may come very often.
+/// Kinds of events that occur once per attempt, record or message, and so may be very many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Retry,
@@ -38,20 +38,21 @@ impl Kind {
     }
 }
 
-/// Makes the lines of events, and leaves out those of a kind of which a stage has had many.
+/// Turns events into lines, and leaves out further lines of a kind once a stage has had 20 of them.
 pub(super) struct Flood {
     level: Level,
     shown: HashMap<Kind, usize>,
 }
 
 impl Flood {
-    /// Lets through what is at least as loud as `level`; all of it, if that is everything there is.
+    /// Creates a filter that lets through events of at least `level`. At [`Level::Debug`] the number of lines is not
+    /// limited.
     pub(super) fn new(level: Level) -> Self {
         Self { level, shown: HashMap::new() }
     }
 
-    /// Returns the line for an event, if there is something to say. The first line that is left out is replaced by one
-    /// that says so.
+    /// Returns the line for an event; none if the event has no line, is below the level, or is over the limit. The
+    /// first line over the limit is replaced by a line that says so.
     pub(super) fn line(&mut self, event: &Event) -> Option<String> {
         if let Event::StageStarted { .. } = event {
             self.shown.clear();

@@ -1,4 +1,4 @@
-//! Events as JSON lines: printed as they come, or kept for the run store.
+//! Events as JSON lines: printed as they happen, or kept for the run store.
 
 use std::{fmt, io::Write};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Redact;
 use crate::event::{Event, Listener, Stamped, unix_ms};
 
-/// The most bytes of attempts and messages a journal keeps.
+/// Size of a journal, in bytes, above which events of attempts and messages are left out.
 const JOURNAL_BYTES_MAX: usize = 64 << 20;
 
 /// Writes each event as a line of JSON.
@@ -17,7 +17,8 @@ pub struct JsonLines<W> {
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Writes to `out`. A line that cannot be written is lost: the run goes on.
+    /// Creates a listener that writes to `out`, with texts redacted by `redact`. A line that cannot be written is lost;
+    /// the run continues.
     pub fn new(out: W, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         Self { out, redact: Box::new(redact) }
     }
@@ -30,10 +31,11 @@ impl<W: Write + Send> Listener for JsonLines<W> {
     }
 }
 
-/// Keeps events as lines of JSON, except [`Event::AttemptProgress`], for whoever writes them to the run store.
+/// Keeps events as lines of JSON, to be written to the run store. Leaves out [`Event::AttemptProgress`] and
+/// [`Event::Reported`].
 ///
-/// Holds 64 MiB of attempts and messages at most; further ones are left out, and how many is noted at the end. What
-/// happens to stages and to the run is always kept.
+/// Leaves out events of attempts and messages once it holds 64 MiB, and notes their number at the end. Events of stages
+/// and of the run are always kept.
 pub struct Journal {
     lines: String,
     bytes_max: usize,
@@ -42,7 +44,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes an empty journal that keeps nothing `redact` takes out.
+    /// Creates an empty journal, in which texts are redacted by `redact`.
     pub fn new(redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         Self { lines: String::new(), bytes_max: JOURNAL_BYTES_MAX, left_out: 0, redact: Box::new(redact) }
     }
@@ -95,13 +97,13 @@ fn json_line(event: &Stamped, redact: &Redact) -> String {
     format!("{value}\n")
 }
 
-/// Redacts every text in a value.
+/// Redacts every text in a JSON value, including the keys of objects.
 pub(super) fn redact_texts(value: &mut Value, redact: &Redact) {
     match value {
         Value::String(text) => *text = redact(text),
         Value::Array(items) => items.iter_mut().for_each(|item| redact_texts(item, redact)),
         Value::Object(fields) => {
-            // Names of counters come from plugins, so keys are texts too.
+            // Keys are redacted too, because names of counters come from plugins.
             *fields = std::mem::take(fields)
                 .into_iter()
                 .map(|(key, mut item)| {

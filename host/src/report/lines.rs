@@ -1,9 +1,9 @@
-//! What is said of an event in a line, on a terminal and elsewhere.
+//! The text of an event in one line, on a terminal and elsewhere.
 
 use super::text::{bytes, count, counted, duration, printable};
 use crate::event::{Counts, Event, Level};
 
-/// Returns the line for an event and how loud it is, if there is something to say.
+/// Returns the level and the line of an event; none for an event without a line.
 pub(super) fn line(event: &Event) -> Option<(Level, String)> {
     match event {
         Event::RunStarted { pipeline, run_id, resumed, .. } => {
@@ -35,8 +35,8 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             let (task, error) = (stage.task(*task), printable(error));
             let next = match retry_in_ms {
                 Some(wait_ms) => format!("trying again in {}", duration(*wait_ms)),
-                None if *another_under_way => "another goes on".to_owned(),
-                // The error of a last attempt is the run's error, which the CLI prints.
+                None if *another_under_way => "another attempt continues".to_owned(),
+                // The error of the last attempt is the run's error, which the CLI prints.
                 None => return None,
             };
             Some((Level::Warn, format!("{task}: attempt {attempt} failed, {next}: {error}")))

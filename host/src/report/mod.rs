@@ -1,8 +1,9 @@
-//! What a run looks like to its operator: progress on the terminal, the closing summary, events as JSON lines.
+//! Reports on a run for its operator: progress on the terminal, the closing summary, events as JSON lines, metrics,
+//! traces and `report.html`.
 //!
 //! Owns every text about a run that is printed or kept. Sees only [`crate::event`]: everything here is a
-//! [`Listener`](crate::event::Listener), but for the report, which is made of what [`crate::history`] reads. The CLI
-//! chooses who listens; the run keeps a [`Journal`] and writes it and the report to the run store.
+//! [`Listener`](crate::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
+//! chooses the listeners; the run keeps a [`Journal`], and writes the journal and the report to the run store.
 
 mod bars;
 pub(crate) mod command;
@@ -29,10 +30,10 @@ pub use self::{
 };
 use crate::event::{Events, Level};
 
-/// Takes out of a text what must not be shown. Everything that is printed or kept goes through one.
+/// A function that removes secrets from a text. Every text that is printed or kept passes through one.
 pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 
-/// Shows what is at least as loud as `level` on standard error: progress, at [`Level::Info`], as bars on a terminal
+/// Shows events of at least `level` on standard error. Progress has [`Level::Info`]; it is shown as bars on a terminal
 /// and as plain lines elsewhere.
 pub fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> String + Send + 'static) {
     let redact: Redact = Box::new(redact);

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::event::{Event, Level, Listener, Stage, Stamped};
 
-/// How long the lines of a stage under way are apart.
+/// Time between two progress lines of a stage, in milliseconds.
 const PROGRESS_INTERVAL_MS: u64 = 5000;
 
-/// Writes a line when a stage starts and ends, one every few seconds between, and warnings and messages.
+/// Writes a line when a stage starts, one every few seconds, one when the stage ends, and one for each warning and
+/// message.
 pub struct Plain<W> {
     out: W,
     level: Level,
@@ -24,9 +25,9 @@ pub struct Plain<W> {
 }
 
 impl<W: Write> Plain<W> {
-    /// Writes to `out` what is at least as loud as `level`; stages are as loud as [`Level::Info`].
+    /// Creates a listener that writes events of at least `level` to `out`. Lines about stages have [`Level::Info`].
     ///
-    /// A line that cannot be written is lost: progress fails no run.
+    /// A line that cannot be written is lost; the run does not fail because of it.
     pub fn new(out: W, level: Level, redact: Redact) -> Self {
         Self { out, level, flood: Flood::new(level), redact, tally: None, last_progress_ms: 0 }
     }

@@ -1,20 +1,20 @@
-//! What the tasks of a stage have read so far.
+//! Counts of what the tasks of a stage have read so far.
 
 use std::collections::HashMap;
 
 use crate::event::Event;
 
-/// Records and bytes: of tasks that are committed, and of attempts under way.
+/// Numbers of records and bytes read, by committed tasks and by attempts under way.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     committed: (u64, u64),
-    /// By task.
+    /// Records and bytes read by attempts under way, by task.
     under_way: HashMap<u32, (u64, u64)>,
 }
 
 impl Reading {
-    /// Takes in what happened to a task of the stage. What an attempt has read counts no more when it fails, or starts
-    /// over without a poison record.
+    /// Updates the counts with an event of a task of the stage. What an attempt has read no longer counts once the
+    /// attempt fails, or starts over without a poison record.
     pub(super) fn observe(&mut self, event: &Event) {
         match event {
             Event::AttemptProgress { task, records, bytes, .. } => {
@@ -30,13 +30,13 @@ impl Reading {
         }
     }
 
-    /// Forgets what attempts under way have read, now that there are none: one that was overtaken may have told of its
-    /// progress once more.
+    /// Drops the counts of attempts under way, at the end of a stage. An overtaken attempt may have reported progress
+    /// after its task was committed.
     pub(super) fn end(&mut self) {
         self.under_way.clear();
     }
 
-    /// Returns all that was read.
+    /// Returns the total numbers of records and bytes read.
     pub(super) fn total(&self) -> (u64, u64) {
         self.under_way.values().fold(self.committed, |sum, read| (sum.0 + read.0, sum.1 + read.1))
     }

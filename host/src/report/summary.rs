@@ -1,4 +1,4 @@
-//! The closing summary: what a run did, what it cost, and where everything lies.
+//! The closing summary: what a run did, how long it took, and where its result, run store and report are.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,19 +8,20 @@ use super::{
 };
 use crate::event::{Counts, Event, Listener, Stage, Stamped};
 
-/// How wide the first column is.
+/// Width of the first column, in characters.
 const LABEL_WIDTH: usize = 9;
 
-/// The most result parts that are listed.
+/// Maximum number of result parts listed.
 const PARTS_MAX: usize = 5;
 
-/// The most failed shards that are listed.
+/// Maximum number of left-out tasks listed.
 const FAILED_MAX: usize = 5;
 
-/// The most counters that are listed.
+/// Maximum number of counters listed.
 pub(crate) const COUNTERS_MAX: usize = 20;
 
-/// What happened in a run, added up. Displays as the summary's text; while the run is not complete, as nothing.
+/// Totals of a run, collected from its events. Displays as the text of the summary, or as nothing while the run is not
+/// complete.
 #[derive(Debug, Default)]
 pub struct Summary {
     pipeline: String,
@@ -30,7 +31,7 @@ pub struct Summary {
     plan: Option<(u64, u64, u64)>,
     stages: BTreeMap<Stage, StageRow>,
     failed: Vec<String>,
-    /// The task that ended the run, and the shard of it.
+    /// The task whose failure ended the run, with the shard that failed, if known.
     failed_task: Option<(Stage, u32, Option<u32>)>,
     finished: Option<Finished>,
     /// The run whose events are in the run store.
@@ -54,7 +55,7 @@ struct Finished {
 }
 
 impl Finished {
-    /// Returns where the result lies, and its first parts, named below that.
+    /// Returns the location of the result, then the first of its parts, with paths relative to that location.
     fn result_lines(&self) -> Vec<String> {
         let below = |part: &String| part.strip_prefix(&self.result).unwrap_or(part).trim_start_matches('/').to_owned();
         let parts = match self.parts.as_slice() {
@@ -71,18 +72,18 @@ impl Summary {
         self.logged.as_deref()
     }
 
-    /// Returns the task that could not be tried again, if there was one, and the shard it failed at, if it is known to
-    /// be one of several.
+    /// Returns the task that failed and was not tried again, if there is one, with the shard it failed at if it has
+    /// several and the shard is known.
     pub fn failed_task(&self) -> Option<(Stage, u32, Option<u32>)> {
         self.failed_task
     }
 
-    /// Returns the run's id, once it has a plan to go on by.
+    /// Returns the run's id once the run has a plan, with which it can be finished.
     pub fn planned_run(&self) -> Option<&str> {
         self.run_id.as_deref().filter(|_| self.plan.is_some())
     }
 
-    /// Returns where the report lies, once it is written.
+    /// Returns the location of the report once it is written.
     pub fn report(&self) -> Option<&str> {
         self.report.as_deref()
     }
@@ -102,7 +103,7 @@ impl Summary {
     }
 }
 
-/// Returns a table of stages: what went in and out of each, and how long it took.
+/// Returns a table of stages: the records and bytes that went in and out of each, and how long it took.
 pub(crate) fn stage_table(rows: impl IntoIterator<Item = [String; 7]>) -> String {
     let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"].map(str::to_owned);
     let rows: Vec<[String; 7]> = [header].into_iter().chain(rows).collect();
@@ -119,7 +120,7 @@ pub(crate) fn stage_row(stage: Stage, tasks: u64, counts: &Counts, duration_ms: 
             count(counts.records_out),
             bytes(counts.bytes_out),
         ],
-        // They handle no records.
+        // Split and finalize handle no records.
         Stage::Split | Stage::Finalize => Default::default(),
     };
     [stage.name().to_owned(), tasks, records_in, bytes_in, records_out, bytes_out, duration(duration_ms)]
@@ -160,7 +161,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(finished) = &self.finished else { return Ok(()) };
         let run_id = self.run_id.as_deref().unwrap_or_default();
-        // A run that was complete has no stages in this process.
+        // A run that was complete before this process started has no stages here.
         if self.stages.is_empty() {
             writeln!(f, "{}: run {run_id} was done before, nothing to do\n", self.pipeline)?;
         } else {
@@ -190,12 +191,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Returns which shards failed, and the first line of why.
+/// Returns the names of failed shards and the first line of their error.
 pub(crate) fn left_out(shard: u32, shards: u32, error: &str) -> String {
     format!("{}: {}", shards_name(shard, shards), printable(error.lines().next().unwrap_or_default()))
 }
 
-/// Returns what messages call so many shards, from the first one on.
+/// Returns the name of `count` neighbouring shards in messages: `shard 3`, `shards 8 to 11`.
 pub(crate) fn shards_name(first: u32, count: u32) -> String {
     match count {
         0 | 1 => format!("shard {first}"),
@@ -203,7 +204,7 @@ pub(crate) fn shards_name(first: u32, count: u32) -> String {
     }
 }
 
-/// Writes a label and its lines, of which each may have several, aligned; nothing if there are no lines.
+/// Writes a label and its lines, aligned. A line may itself contain line breaks. Writes nothing if there are no lines.
 pub(crate) fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> fmt::Result {
     for (position, line) in lines.iter().enumerate() {
         let label = if position == 0 { label } else { "" };
@@ -213,7 +214,7 @@ pub(crate) fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> f
     Ok(())
 }
 
-/// Returns the first items, and how many more there are.
+/// Returns the first `max` items, then an item with the number of items left out, if there are more.
 pub(crate) fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
     let more = items.len().saturating_sub(max);
     items.truncate(max);

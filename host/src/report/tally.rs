@@ -1,4 +1,4 @@
-//! How far the stage under way is.
+//! The progress of the stage under way.
 
 use super::{
     reading::Reading,
@@ -6,26 +6,26 @@ use super::{
 };
 use crate::event::{Event, Stage, Stamped};
 
-/// How long a stage must be under way before it is said how long the rest takes.
+/// Time that a stage must be under way before its remaining time is estimated, in milliseconds.
 const LEFT_AFTER_MS: u64 = 2000;
 
-/// The stage under way: tasks done, and what its attempts have read so far.
+/// The stage under way: the tasks done, and what its attempts have read so far.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub stage: Stage,
     pub tasks: u64,
     pub done: u64,
-    /// How many were done when it began.
+    /// Number of tasks that were done when the stage began.
     done_before: u64,
     started_ms: u64,
     retries: u64,
     reading: Reading,
-    /// What committed tasks have set aside.
+    /// Number of records that committed tasks have rejected.
     rejects: u64,
 }
 
 impl Tally {
-    /// Starts at [`Event::StageStarted`]; no other event starts one.
+    /// Creates a tally from [`Event::StageStarted`]; returns none for any other event.
     pub(super) fn start(event: &Stamped) -> Option<Self> {
         let Event::StageStarted { stage, tasks, committed } = event.event else { return None };
         Some(Self {
@@ -40,7 +40,7 @@ impl Tally {
         })
     }
 
-    /// Takes in an event; those of other stages change nothing.
+    /// Updates the tally with an event. Events of other stages change nothing.
     pub(super) fn observe(&mut self, event: &Event) {
         if event.stage_of_task() != Some(self.stage) {
             return;
@@ -56,8 +56,8 @@ impl Tally {
         }
     }
 
-    /// Returns how far it is: `3 of 12 tasks, 1,234 records, 617/s, 1.2 MiB/s, 1 reject, 2 retries, 40.0s left`. Rates
-    /// are averages since the stage began. Empty for a stage that handles no records.
+    /// Returns the progress as text: `3 of 12 tasks, 1,234 records, 617/s, 1.2 MiB/s, 1 reject, 2 retries, 40.0s left`.
+    /// Rates are averages since the stage began. The text is empty for a stage that handles no records.
     pub(super) fn text(&self, at_ms: u64) -> String {
         if matches!(self.stage, Stage::Split | Stage::Finalize) {
             return String::new();
@@ -81,8 +81,8 @@ impl Tally {
         parts.join(", ")
     }
 
-    /// Returns how long the rest takes if it goes on like this; not known in the first seconds, nor before a task is
-    /// done.
+    /// Returns the estimated remaining time in milliseconds, at the average speed so far. None in the first two
+    /// seconds, before a task is done, and when no task is left.
     fn left_ms(&self, elapsed_ms: u64) -> Option<u64> {
         let (done, left) = (self.done - self.done_before, self.tasks.saturating_sub(self.done));
         if done == 0 || left == 0 || elapsed_ms < LEFT_AFTER_MS {

@@ -1,13 +1,13 @@
-//! Numbers, sizes and times as people read them, and foreign text made safe to print.
+//! Numbers, sizes and times in a form for people, and foreign text made safe to print.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytesize::ByteSize;
 
-/// The most characters of one foreign text that are printed.
+/// Maximum number of characters printed of one foreign text.
 const CHARACTERS_MAX: usize = 4000;
 
-/// Returns a number with its thousands set apart: `1,234,567`.
+/// Returns a number with its thousands separated by commas: `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -26,12 +26,12 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{ending}", count(number))
 }
 
-/// Returns a number of bytes in the unit that suits it: `34.5 MiB`.
+/// Returns a number of bytes in a suitable unit: `34.5 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
     ByteSize::b(number).display().iec().to_string()
 }
 
-/// Returns a time in the units that suit it: `300ms`, `12.3s`, `2m 05s`, `1h 02m`.
+/// Returns a duration in suitable units: `300ms`, `12.3s`, `2m 05s`, `1h 02m`.
 pub(crate) fn duration(duration_ms: u64) -> String {
     let seconds = duration_ms / 1000;
     match seconds {
@@ -42,7 +42,7 @@ pub(crate) fn duration(duration_ms: u64) -> String {
     }
 }
 
-/// Returns a time of few digits: `850ns`, `1.2µs`, `34.0ms`.
+/// Returns a duration with few digits: `850ns`, `1.2µs`, `34.0ms`.
 pub(crate) fn short(time: Duration) -> String {
     let nanoseconds = time.as_nanos() as f64;
     match time.as_nanos() {
@@ -55,13 +55,13 @@ pub(crate) fn short(time: Duration) -> String {
 
 /// Returns a time given in milliseconds since the Unix epoch, in UTC: `2026-11-22T16:30:00Z`.
 pub(crate) fn time(at_ms: u64) -> String {
-    // The last second of the year 9999: later ones have no such form.
+    // Clamp to the last second of the year 9999: later times have no RFC 3339 form.
     let at_ms = at_ms.min(253_402_300_799_000);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string()
 }
 
-/// Returns foreign text as it may go to a terminal: control characters shown instead of obeyed, further lines
-/// indented, and the rest left out after 4,000 characters.
+/// Returns foreign text made safe for a terminal: control characters are escaped, lines after the first are indented,
+/// and the text is cut after 4,000 characters.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::new();
     for (position, character) in text.trim_end().chars().enumerate() {

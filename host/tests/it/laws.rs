@@ -55,23 +55,18 @@ fn laws_of_honest_steps_hold() {
 fn a_mapper_that_counts_is_compared_by_what_is_made_of_its_rows() {
     let alone = laws("count_by_type", &["--input", "lines.txt"]);
     alone.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
-    assert!(alone.stdout.contains("`--reduce` compares what the reducer makes of its rows"), "{alone:#?}");
+    assert!(alone.stdout.contains("`--reduce` compares the reducer's results instead"), "{alone:#?}");
     let sum = plugin("sum").display().to_string();
     let reduced = laws("count_by_type", &["--input", "lines.txt", "--reduce", &sum]);
     assert_eq!(verdicts(reduced.expect_success()).last(), Some(&("shards", "holds")));
-    assert!(
-        reduced.stdout.contains("the rows in between differ, but not what the reducer makes of them"),
-        "{reduced:#?}"
-    );
+    assert!(reduced.stdout.contains("the mapper's rows differ, but the reducer's result does not"), "{reduced:#?}");
 }
 
 #[test]
 fn a_mapper_that_depends_on_batches_or_shards_is_shown_the_smallest_sample() {
     let batches = of_mapper("batch-rows");
     batches.expect_error(42, &["`batches`"]);
-    for text in
-        ["breaks it, 2 records:", "What comes of it in one batch:", "> [\"\",2,\"\"]", "row by row:", "> [\"\",1,\"\"]"]
-    {
+    for text in ["breaks it, 2 records:", "Result in one batch:", "> [\"\",2,\"\"]", "row by row:", "> [\"\",1,\"\"]"] {
         assert!(batches.stdout.contains(text), "no `{text}` in:\n{}", batches.stdout);
     }
     let neighbours = of_mapper("line-before");
@@ -79,14 +74,14 @@ fn a_mapper_that_depends_on_batches_or_shards_is_shown_the_smallest_sample() {
     assert!(neighbours.stdout.contains("breaks it, 2 records:"), "{neighbours:#?}");
     let task = of_mapper("task");
     task.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
-    assert!(task.stdout.contains("What comes of it as 2 shards:"), "{task:#?}");
+    assert!(task.stdout.contains("Result as 2 shards:"), "{task:#?}");
 }
 
 #[test]
 fn a_reducer_that_depends_on_order_or_batches_or_cannot_combine_is_found_out() {
     let counting = of_reducer("honest", &[]);
     counting.expect_error(42, &["error: 1 of 4 laws are broken: `combine`"]);
-    assert!(counting.stdout.contains("What comes of it combined once, from 1 shard:"), "{counting:#?}");
+    assert!(counting.stdout.contains("Result combined once, from 1 shard:"), "{counting:#?}");
     assert_eq!(verdicts(of_reducer("honest", &["--skip", "combine"]).expect_success()).len(), 3);
 
     let first = of_reducer("first", &[]);
@@ -135,6 +130,6 @@ fn what_has_no_laws_is_refused() {
     let reducer = plugin("sum").display().to_string();
     laws("split_by_size", &["--input", "lines.txt", "--reduce", &reducer]).expect_error(2, &["this is a split plugin"]);
     laws("key_value", &["--input", "lines.txt", "--skip", "order"])
-        .expect_error(2, &["--skip `order` is no law of a map plugin (they are: deterministic, batches, shards)"]);
+        .expect_error(2, &["--skip `order` is not a law of a map plugin (laws: deterministic, batches, shards)"]);
     laws("sum", &["--input", "lines.txt"]).expect_error(2, &["a reducer takes rows with a key"]);
 }

@@ -286,10 +286,7 @@ fn a_run_that_an_unfinished_redrive_reads_is_not_deleted() {
         clean(&[run]).expect_error(2, &[&format!("run `{run}` cannot be deleted, because run `r-redrive-2`")]);
     }
     let kept = clean(&["--older-than", "0s"]);
-    assert!(
-        kept.expect_success().stdout.contains("kept 2 runs, which redrives that are not complete read"),
-        "{kept:#?}"
-    );
+    assert!(kept.expect_success().stdout.contains("kept 2 runs that incomplete redrives still read"), "{kept:#?}");
     redrive(&project, &[&["--run-id", "r-redrive-1"], &MENDED[..]].concat()).expect_success();
     assert_eq!(project.latest(), expected);
     clean(&["r"]).expect_success();

@@ -1,4 +1,4 @@
-//! What the page shows, as it is embedded: bounded, whatever the run.
+//! The data that is embedded in the page. Its size is bounded, however large the run.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::{
     usage::Traffic,
 };
 
-/// How many failures are shown.
+/// Maximum number of failures shown.
 const FAILURES_MAX: usize = 200;
 
-/// The most characters of `pipeline.toml`.
+/// Maximum number of characters shown of `pipeline.toml`.
 const DOCUMENT_CHARACTERS_MAX: usize = 100_000;
 
 #[derive(Serialize)]
@@ -103,7 +103,7 @@ struct LeftOutData<'a> {
 
 #[derive(Serialize)]
 struct Cost<'a> {
-    /// How many processes said what they used.
+    /// Number of processes that reported their usage.
     processes: usize,
     guest_ms: u64,
     attempts_ms: u64,
@@ -115,7 +115,7 @@ struct Cost<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Makes what is shown of a run.
+    /// Collects the data that the page shows about a run.
     pub(super) fn of(account: &'a Account) -> Self {
         let plan = account.plan.as_ref();
         let document = plan.map_or(&Value::Null, |plan| &plan.pipeline);
@@ -166,7 +166,7 @@ impl<'a> Data<'a> {
 fn step<'a>(of: &'a PlannedStep, document: &'a Value) -> Step<'a> {
     let at = match of.step.as_str() {
         "map" => &document["map"][0],
-        // The second one is called `map 2`.
+        // The second map step is called `map 2`.
         name => match name.strip_prefix("map ").and_then(|number| number.parse::<usize>().ok()) {
             Some(number) => &document["map"][number.saturating_sub(1)],
             None => &document[name],
@@ -187,7 +187,7 @@ fn left_out<'a>(account: &Account, of: &'a LeftOut) -> LeftOutData<'a> {
     LeftOutData { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
 }
 
-/// Returns the command that runs a task again, where the run was started.
+/// Returns the command that replays a task, to be run in the directory where the run was started.
 fn replay(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
     command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
@@ -222,7 +222,7 @@ fn cost(account: &Account) -> Cost<'_> {
     }
 }
 
-/// Returns `pipeline.toml` as it was planned.
+/// Returns `pipeline.toml` as it was planned, cut if it is very long.
 fn written(document: &Value) -> String {
     let text = toml::to_string_pretty(document).unwrap_or_default();
     match text.char_indices().nth(DOCUMENT_CHARACTERS_MAX) {

@@ -1,4 +1,4 @@
-// Draws the report from the data in the page. Whatever comes from a run becomes text, never markup.
+// Draws the report from the data in the page. Data of a run becomes text, never markup.
 (() => {
   'use strict';
   const data = JSON.parse(document.getElementById('data').textContent);
@@ -56,8 +56,9 @@
     return body;
   }
 
-  // Columns are [title, 'num' | 'text' | 'keep' | '']; cells are texts or nodes. Shows the first rows, the others on demand.
-  // Where there is much text in a row, a narrow window shows it below the rest of the row.
+  // Columns are [title, 'num' | 'text' | 'keep' | '']; cells are texts or nodes.
+  // Shows the first rows, and the others on demand.
+  // If rows have columns of text, a narrow window shows that text below the rest of its row.
   function table(columns, rows, shown = 12, look = columns.some(([, kind]) => kind === 'text') ? 'cards' : '') {
     const body = el('tbody');
     const row = cells => el('tr', {}, cells.map((cell, at) => el('td', { class: columns[at][1], 'data-title': columns[at][0] }, cell)));
@@ -124,7 +125,7 @@
       of.shards === 1 ? `shard ${of.shard}` : `shards ${of.shard} to ${of.shard + of.shards - 1}`, of.kind,
       el('div', {}, el('div', { class: 'clip' }, of.error), of.replay ? el('code', { class: 'command' }, of.replay) : null),
     ]);
-    section('left-out', 'Left out', 'The result is complete but for these shards, which failed: run.tolerated_failures allows that.',
+    section('left-out', 'Left out', 'The result is complete except for these shards, which failed; run.tolerated_failures allows that.',
       table([['shards', 'keep'], ['kind', 'keep'], ['error', 'text']], rows), more(data.left_out_more, 'failed tasks'));
   }
 
@@ -133,11 +134,11 @@
     const rows = data.failures.map(of => [
       `${of.stage === 'map' || of.stage === 'reduce' ? `${of.stage} of ` : ''}${taskName(of.stage, of.task)}`,
       count(of.number),
-      el('span', { class: of.then === 'nothing' ? 'level fail' : 'level warn' }, { retry: 'tried again', other: 'another went on', nothing: 'failed' }[of.then]),
+      el('span', { class: of.then === 'nothing' ? 'level fail' : 'level warn' }, { retry: 'tried again', other: 'another continued', nothing: 'failed' }[of.then]),
       of.kind,
       el('div', {}, el('div', { class: 'clip' }, of.error || '(left out)'), of.replay ? el('code', { class: 'command' }, of.replay) : null),
     ]);
-    section('failures', 'Failures', 'Attempts that failed: first those that ended their task. The command runs the attempt once more, as it was.',
+    section('failures', 'Failures', 'Attempts that failed; those that ended their task come first. The command runs the attempt again, as it was.',
       table([['task', 'keep'], ['attempt', 'num'], ['then', 'keep'], ['kind', 'keep'], ['error', 'text']], rows),
       more(data.failures_more, 'failures'));
   }
@@ -146,7 +147,7 @@
 
   function flow() {
     const node = (look, title, ...lines) => el('div', { class: `node ${look}` }, el('b', {}, title), lines.filter(Boolean).map(line => line instanceof Node ? line : el('span', {}, line)));
-    // A name may be broken where its words end.
+    // Allow a line break after each word of a file name.
     const file = name => name ? el('span', {}, name.replace(/\.wasm$/, '').split(/(?<=[_-])/).flatMap(word => [word, el('wbr')])) : null;
     const plain = () => el('div', { class: 'arrow plain' }, el('i'));
     const arrow = (name, records, size) => el('div', { class: 'arrow' },
@@ -175,7 +176,7 @@
       const number = (value, shown) => moves ? shown(value) : '';
       return [name, moves ? of(name) : '', number(counts.records_in, count), number(counts.bytes_in, bytes), number(counts.records_out, count), number(counts.bytes_out, bytes), moves ? count(again) : '', duration(duration_ms)];
     });
-    section('flow', 'Data flow', 'What went from step to step. Bytes after a map are as stored: sorted and compressed.', el('div', { class: 'flow' }, parts), el('h3', {}, 'Stages'),
+    section('flow', 'Data flow', 'Records and bytes that went from step to step. Bytes after a map are as stored: sorted and compressed.', el('div', { class: 'flow' }, parts), el('h3', {}, 'Stages'),
       table([['stage', 'keep'], ['committed', 'num'], ['records in', 'num'], ['bytes in', 'num'], ['records out', 'num'], ['bytes out', 'num'], ['retries', 'num'], ['time', 'num']], rows, 12, 'cards'));
   }
 
@@ -210,7 +211,7 @@
       el('span', {}, key(color), name), el('span', { class: 'soft aside' }, what),
       ...stages.flatMap((of, at) => [duration(sums[at][kind]), percent(sums[at][kind], totals[at])]),
     ]);
-    section('times', 'Where time went', 'The time of committed attempts, added up: on several workers that is more than the run took.', rows,
+    section('times', 'Where time went', 'The total time of committed attempts; on several workers it can be longer than the run.', rows,
       table([['', 'keep'], ['', ''], ...stages.flatMap(of => [[of.stage, 'num'], ['share', 'num']])], cells));
   }
 
@@ -340,7 +341,7 @@
       blocks.some(block => block[4] === 'failed') ? entry('fail', 'failed') : null, blocks.some(block => block[4] === 'open') ? entry('open', 'end unknown') : null,
       blocks.some(block => block[4] === 'overtaken') ? entry('open', 'stopped, another was faster') : null);
     const merged = blocks.some(block => block[7] > 1) ? ' Short attempts that follow each other are drawn as one.' : '';
-    section('timeline', 'Timeline', `${counted(data.attempts, 'attempt')}; a row is one of the places in which attempts were under way at the same time.${merged}`, tools, legend, el('div', { class: 'chart' }, canvas, tip),
+    section('timeline', 'Timeline', `${counted(data.attempts, 'attempt')}; attempts that were under way at the same time are in different rows.${merged}`, tools, legend, el('div', { class: 'chart' }, canvas, tip),
       data.lanes_left_out > 0 ? more(data.lanes_left_out, 'rows') : null);
     new ResizeObserver(draw).observe(canvas);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
@@ -360,7 +361,7 @@
     });
     const ends = el('div', { class: 'axis' }, el('span', {}, from), items.length > 1 ? el('span', {}, to) : null);
     const chart = el('div', { class: 'drawn' }, svg, ends);
-    // Few bars are not drawn broader than many would be.
+    // Limit the width, so that the bars are not very broad where there are few.
     chart.style.maxWidth = `${Math.max(220, items.length * 56)}px`;
     return chart;
   }
@@ -382,7 +383,7 @@
         bars(items, colors[of.stage], `${name} ${of.buckets[0][0]}`, `${name} ${of.buckets.at(-1)[1]}`));
     });
     const rows = data.slowest.map(of => [`${of.stage} of ${taskName(of.stage, of.task)}`, count(of.number), duration(of.duration_ms), duration(of.guest_ms), percent(of.guest_ms, of.duration_ms), count(of.records), bytes(of.bytes)]);
-    section('tasks', 'Tasks', data.shards > (stage.map?.tasks ?? 0) ? 'With so many shards a task takes several neighbouring ones, and is called by the first.' : null,
+    section('tasks', 'Tasks', data.shards > (stage.map?.tasks ?? 0) ? 'There are so many shards that a task takes several neighbouring ones; it is named after the first.' : null,
       el('div', { class: 'pair' }, columns, skew), el('h3', {}, 'Slowest'),
       table([['task', 'keep'], ['attempt', 'num'], ['time', 'num'], ['in plugins', 'num'], ['share', 'num'], ['records', 'num'], ['bytes', 'num']], rows, 10, 'cards'));
   }
@@ -396,7 +397,7 @@
       of.step, of.object ? `${of.object}${of.offset === undefined ? '' : ` at byte ${of.offset}`}` : '–', of.reason,
       el('code', {}, of.record ?? (of.record_hex ? `hex ${of.record_hex}` : ''), of.truncated ? '…' : ''),
     ]);
-    section('rejects', 'Rejects', `Records that were set aside; all of them lie in ${data.run_store}/rejects/.`,
+    section('rejects', 'Rejects', `Records that were set aside; all of them are in ${data.run_store}/rejects/.`,
       by.length > 0 ? table([['by', 'keep'], ['records', 'num']], by.map(([step, number]) => [step, figure(`rejected.${step}`, number, count(number))]), 12, 'fit') : null,
       rows.length > 0 ? [el('h3', {}, 'Samples, a few of each reason'), table([['by', 'keep'], ['from', 'text'], ['reason', 'text'], ['record', 'text']], rows, 8)] : null);
   }
@@ -404,7 +405,7 @@
   function counters() {
     const rows = data.stages.flatMap(of => Object.entries(of.counts.counters ?? {}).map(([name, total]) => [of.stage, name, figure(`counter.${name}`, total, count(total))]));
     if (rows.length === 0) return;
-    section('counters', 'Counters', 'What the steps counted.', table([['stage', 'keep'], ['counter', 'text'], ['total', 'num']], rows, 20, 'fit'));
+    section('counters', 'Counters', 'Counters of the steps.', table([['stage', 'keep'], ['counter', 'text'], ['total', 'num']], rows, 20, 'fit'));
   }
 
   function cost() {
@@ -418,7 +419,7 @@
       tile('Requests', count(cost.requests), 'to all stores'),
     ];
     const rows = Object.entries(cost.stores).map(([name, of]) => [name, count(of.reads), count(of.writes), count(of.lists), count(of.copies), count(of.deletes), bytes(of.read_bytes), bytes(of.written_bytes)]);
-    section('cost', 'Cost', data.processes.length > cost.processes ? 'Processes that were killed could not say what they used, and are not in here.' : null, el('dl', { class: 'tiles' }, tiles),
+    section('cost', 'Cost', data.processes.length > cost.processes ? 'Processes that were killed could not report what they used; they are not included.' : null, el('dl', { class: 'tiles' }, tiles),
       rows.length > 0 ? [el('h3', {}, 'Requests to stores'), table([['store', 'keep'], ['reads', 'num'], ['writes', 'num'], ['lists', 'num'], ['copies', 'num'], ['deletes', 'num'], ['bytes read', 'num'], ['bytes written', 'num']], rows, 12, 'cards')] : null);
   }
 
@@ -427,7 +428,7 @@
     const rows = data.messages.map(of => [
       duration(Math.max(0, of.at_ms - data.timeline.origin_ms)), el('span', { class: `level ${of.level}` }, of.level), of.from ? `${of.from[0]}, ${of.from[0] === 'reduce' ? 'partition' : 'shard'} ${of.from[1]}` : 'host', of.text,
     ]);
-    section('messages', 'Messages', 'Warnings of the host and what plugins said.', table([['after', 'num'], ['', 'keep'], ['from', 'keep'], ['message', 'text']], rows), more(data.messages_more, 'messages'));
+    section('messages', 'Messages', 'Warnings of the host and messages of plugins.', table([['after', 'num'], ['', 'keep'], ['from', 'keep'], ['message', 'text']], rows), more(data.messages_more, 'messages'));
   }
 
   function configuration() {

@@ -1,4 +1,4 @@
-//! How tasks differ: how long they took, and how much they had to read.
+//! Differences between tasks: how long they took, and how much they read.
 
 use serde::Serialize;
 
@@ -7,24 +7,24 @@ use crate::{
     history::{Account, Attempt, AttemptEnd},
 };
 
-/// The most bars of a chart.
+/// Maximum number of bars in a chart.
 const BUCKETS_MAX: usize = 120;
 
-/// How many of the slowest tasks are named.
+/// Maximum number of slowest tasks listed.
 const SLOWEST_MAX: usize = 30;
 
-/// How long the tasks of a stage took.
+/// Durations of the tasks of a stage.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Durations {
     pub stage: Stage,
     pub median_ms: u64,
     pub p95_ms: u64,
     pub max_ms: u64,
-    /// Up to how many milliseconds, and how many tasks; each bin reaches twice as far as the one before.
+    /// Bins: upper bound in milliseconds, and number of tasks. Each bound is twice the one before.
     pub bins: Vec<(u64, u64)>,
 }
 
-/// How much the tasks of a stage had to read.
+/// Amounts that the tasks of a stage read.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Skew {
     pub stage: Stage,
@@ -32,11 +32,11 @@ pub(super) struct Skew {
     pub unit: &'static str,
     pub mean: u64,
     pub max: u64,
-    /// First and last task, and the most that one of them read.
+    /// Groups of neighbouring tasks: first task, last task, and the largest amount that a task of the group read.
     pub buckets: Vec<(u32, u32, u64)>,
 }
 
-/// A task that took long.
+/// One of the slowest tasks.
 #[derive(Debug, Serialize)]
 pub(super) struct Slow {
     stage: Stage,
@@ -48,13 +48,13 @@ pub(super) struct Slow {
     bytes: u64,
 }
 
-/// Returns the attempts that committed, of the stages that have several.
+/// Returns the attempts of a stage that committed.
 fn committed(account: &Account, stage: Stage) -> Vec<&Attempt> {
     let is_one = |attempt: &&Attempt| attempt.stage == stage && attempt.end == AttemptEnd::Committed;
     account.attempts.iter().filter(is_one).collect()
 }
 
-/// Returns how long tasks took, by stage.
+/// Returns the durations of tasks, by stage; a stage without committed attempts is left out.
 pub(super) fn durations(account: &Account) -> Vec<Durations> {
     let of = |stage| {
         let mut times: Vec<u64> = committed(account, stage).iter().map(|attempt| attempt.duration_ms).collect();
@@ -65,7 +65,7 @@ pub(super) fn durations(account: &Account) -> Vec<Durations> {
     [Stage::Map, Stage::Reduce].into_iter().filter_map(of).collect()
 }
 
-/// Counts times, which are sorted and at least one, in bins that double.
+/// Counts times in bins whose bounds double. The times must be sorted and not empty.
 fn bins(times: &[u64]) -> Vec<(u64, u64)> {
     let class = |time: u64| time.max(1).next_power_of_two().trailing_zeros();
     let (first, last) = (class(times[0]), class(times[times.len() - 1]));
@@ -74,7 +74,7 @@ fn bins(times: &[u64]) -> Vec<(u64, u64)> {
     (first..=last).map(upto).map(|(upto, number)| (upto, number - std::mem::replace(&mut before, number))).collect()
 }
 
-/// Returns how much tasks had to read, by stage, where there are several.
+/// Returns the amounts that tasks read, by stage; a stage with fewer than two tasks is left out.
 pub(super) fn skew(account: &Account) -> Vec<Skew> {
     let of = |stage| {
         let mut tasks = committed(account, stage);
@@ -100,7 +100,7 @@ pub(super) fn skew(account: &Account) -> Vec<Skew> {
     [Stage::Map, Stage::Reduce].into_iter().filter_map(of).collect()
 }
 
-/// Returns the tasks that took longest, the longest first.
+/// Returns the slowest tasks, the slowest first.
 pub(super) fn slowest(account: &Account) -> Vec<Slow> {
     let mut tasks = [committed(account, Stage::Map), committed(account, Stage::Reduce)].concat();
     tasks.sort_by_key(|attempt| std::cmp::Reverse(attempt.duration_ms));

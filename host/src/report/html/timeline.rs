@@ -1,37 +1,38 @@
-//! Attempts as blocks in rows: which were under way at the same time, in how many places.
+//! The timeline: attempts as blocks in rows, so that attempts under way at the same time are in different rows.
 
 use serde::Serialize;
 
 use crate::history::{Account, Attempt, AttemptEnd};
 
-/// The most blocks that are drawn; short ones that follow each other become one until there are no more than that.
+/// Maximum number of blocks drawn. If there are more, short blocks that follow each other are joined.
 const BLOCKS_MAX: usize = 4000;
 
-/// The most rows that are drawn.
+/// Maximum number of rows drawn.
 const LANES_MAX: usize = 200;
 
-/// The attempts of a run by place and time.
+/// The attempts of a run, by row and time.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Timeline {
-    /// When the first attempt began, in milliseconds since the Unix epoch.
+    /// Start of the first attempt, in milliseconds since the Unix epoch.
     pub origin_ms: u64,
-    /// From there to the end of the last.
+    /// Time from the start of the first attempt to the end of the last, in milliseconds.
     pub span_ms: u64,
-    /// Whose each row is, as a place among the processes.
+    /// The process of each row, as an index into the account's processes.
     pub lanes: Vec<usize>,
-    /// How many rows are left out.
+    /// Number of rows left out.
     #[serde(skip)]
     pub lanes_left_out: usize,
-    /// What to draw.
+    /// Blocks to draw.
     pub blocks: Vec<Block>,
 }
 
-/// An attempt, or several that follow each other: row, start, duration, stage, end, first task, its try, attempts.
+/// An attempt, or several that follow each other: row, start after the origin in milliseconds, duration in
+/// milliseconds, stage, how it ended, first task, number of that task's attempt, number of attempts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Block(usize, u64, u64, &'static str, &'static str, u32, u32, u64);
 
 impl Timeline {
-    /// Places the attempts of a run.
+    /// Assigns the attempts of a run to rows.
     pub(super) fn of(account: &Account) -> Self {
         let origin_ms = account.attempts.iter().map(|attempt| attempt.started_at_ms).min().unwrap_or_default();
         let end = |attempt: &Attempt| attempt.started_at_ms + attempt.duration_ms;
@@ -55,7 +56,7 @@ impl Timeline {
     }
 }
 
-/// Rows, and until when each is taken.
+/// The rows: the process of each, and the time until which the row is taken.
 #[derive(Default)]
 struct Places {
     lanes: Vec<(usize, u64)>,
@@ -64,7 +65,8 @@ struct Places {
 }
 
 impl Places {
-    /// Takes the first row of a process that is free. Processes come one after the other, attempts as they start.
+    /// Takes the first free row of a process, or adds a row. Must be called for one process after the other, and for
+    /// the attempts of a process in the order of their starts.
     fn take(&mut self, process: usize, from_ms: u64, to_ms: u64) -> usize {
         if self.lanes.last().is_none_or(|(last, _)| *last != process) {
             self.first = self.lanes.len();
@@ -93,7 +95,8 @@ fn block(lane: usize, origin_ms: u64, attempt: &Attempt) -> Block {
     Block(lane, start_ms, attempt.duration_ms, attempt.stage.name(), end, attempt.task, attempt.number, 1)
 }
 
-/// Joins blocks of a row and stage that are short and close, for as long as there are too many.
+/// Joins blocks of the same row and stage that are short and close, until there are at most `BLOCKS_MAX`. Drops the
+/// rest if joining is not enough.
 fn merged(mut blocks: Vec<Block>, span_ms: u64) -> Vec<Block> {
     blocks.sort_by_key(|Block(lane, start_ms, ..)| (*lane, *start_ms));
     let mut length_ms = (span_ms / BLOCKS_MAX as u64).max(1);
@@ -118,7 +121,7 @@ fn merged(mut blocks: Vec<Block>, span_ms: u64) -> Vec<Block> {
     blocks
 }
 
-/// Returns how several attempts ended: what there is to look at counts.
+/// Returns how a joined block ended: the end that most needs to be looked at counts.
 fn worse(one: &'static str, other: &'static str) -> &'static str {
     ["failed", "open", "overtaken"].into_iter().find(|end| *end == one || *end == other).unwrap_or("committed")
 }

@@ -1,7 +1,7 @@
-//! What is measured of a run while it is under way: for Prometheus and OpenTelemetry.
+//! Metrics of a run while it is under way, for Prometheus and OpenTelemetry.
 //!
-//! Owns which figures there are and what they are called; [`Figure`]s are made anew whenever someone asks. How they are
-//! written down is `prometheus`'s and `otlp`'s.
+//! Owns which figures exist and their names. [`Figure`]s are computed anew for each request. `prometheus` and `otlp`
+//! own the formats in which figures are written and sent.
 
 mod prometheus;
 #[cfg(test)]
@@ -17,10 +17,10 @@ use crate::{
     usage::Usage,
 };
 
-/// The most counters of steps that are figures: their names come from plugins.
+/// Maximum number of step counters among the figures. It is limited because their names come from plugins.
 const COUNTERS_MAX: usize = 500;
 
-/// What a process did for a run so far.
+/// The work of one process on a run so far.
 #[derive(Debug, Default)]
 pub struct Metrics {
     pipeline: String,
@@ -46,35 +46,35 @@ enum State {
 #[derive(Debug, Default)]
 struct StageMetrics {
     tasks: u64,
-    /// Committed before this process began.
+    /// Number of tasks committed before this process began.
     committed_before: u64,
     started: u64,
     committed: u64,
     failed: u64,
     overtaken: u64,
     retries: u64,
-    /// What committed attempts did.
+    /// Sums over the attempts that committed.
     counts: Counts,
     reading: Reading,
     attempts_ms: u64,
 }
 
-/// A thing that is measured.
+/// A metric with its current values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// What it is called, after `etl_host_`; ends with its unit, and `_total` if it only grows.
+    /// Name, without the prefix `etl_host_`. Ends with the unit, and with `_total` if the value only grows.
     pub name: &'static str,
-    /// What it is.
+    /// Description in one sentence.
     pub help: &'static str,
-    /// Its values by what they belong to. The same labels in each.
+    /// Values with their labels. All values of a figure have the same label names.
     pub values: Vec<(Labels, f64)>,
 }
 
-/// What a value belongs to: names and values.
+/// Labels of a value: pairs of name and value.
 pub type Labels = Vec<(&'static str, String)>;
 
 impl Figure {
-    /// Returns whether it only grows, until the process ends.
+    /// Returns whether the figure is a counter, which only grows until the process ends.
     pub fn is_counter(&self) -> bool {
         self.name.ends_with("_total")
     }
@@ -86,7 +86,7 @@ impl Metrics {
         &self.pipeline
     }
 
-    /// Returns all there is by now.
+    /// Returns all figures with their current values.
     pub fn figures(&self) -> Vec<Figure> {
         let one = |value: f64| vec![(Labels::new(), value)];
         let (objects, bytes, shards) = self.planned.unwrap_or_default();
@@ -94,7 +94,7 @@ impl Metrics {
         let seconds = |ms: u64| ms as f64 / 1000.0;
         let mut figures = vec![
             figure("run_info", "The run this process works on.", vec![(info, 1.0)]),
-            figure("run_state", "How far the run is: 1 for the state it is in.", self.states()),
+            figure("run_state", "The state of the run: 1 for the current one, else 0.", self.states()),
             figure(
                 "run_start_time_seconds",
                 "When this process began, since the Unix epoch.",
@@ -102,7 +102,7 @@ impl Metrics {
             ),
             figure(
                 "run_duration_seconds",
-                "How long this process is at it.",
+                "How long this process has worked on the run.",
                 one(seconds(self.last_ms - self.started_ms)),
             ),
             figure("source_objects", "Objects of the source.", one(objects as f64)),
@@ -163,7 +163,7 @@ impl Metrics {
             figure("attempts_total", "Attempts that ended.", outcomes.collect()),
             figure(
                 "attempt_seconds_total",
-                "The time of attempts that committed, added up.",
+                "The total time of attempts that committed, in seconds.",
                 attempt_seconds.collect(),
             ),
             figure("retries_total", "Attempts that failed and were followed by another.", by_stage(&|of| of.retries)),
@@ -172,21 +172,21 @@ impl Metrics {
                 "Records read: from the source, or from the shuffle.",
                 by_stage(&|of| of.reading.total().0),
             ),
-            figure("read_bytes_total", "Bytes of those records.", by_stage(&|of| of.reading.total().1)),
+            figure("read_bytes_total", "Bytes of records read.", by_stage(&|of| of.reading.total().1)),
             figure(
                 "records_written_total",
-                "Records handed on: to the shuffle, or to the sink.",
+                "Records written: to the shuffle, or to the sink.",
                 by_stage(&|of| of.counts.records_out),
             ),
-            figure("written_bytes_total", "Bytes of those records, as stored.", by_stage(&|of| of.counts.bytes_out)),
+            figure("written_bytes_total", "Bytes of records written, as stored.", by_stage(&|of| of.counts.bytes_out)),
             figure("rejects_total", "Records set aside.", by_stage(&|of| of.counts.rejects)),
             figure("work_seconds_total", "Where the time of committed attempts went.", times.collect()),
-            figure("step_counter", "What steps counted.", counters.take(COUNTERS_MAX).collect()),
+            figure("step_counter", "Counters of steps.", counters.take(COUNTERS_MAX).collect()),
             figure("messages_total", "Messages of plugins, and warnings.", messages.collect()),
         ]
     }
 
-    /// What is known at the end only.
+    /// Returns the figures that are known only at the end of a run.
     fn usage_figures(&self) -> Vec<Figure> {
         let stores = self.usage.stores.iter();
         let requests = stores.clone().flat_map(|(store, of)| {
@@ -225,7 +225,7 @@ impl Metrics {
 }
 
 impl StageMetrics {
-    /// Takes in what happened to a task of the stage.
+    /// Updates the metrics with an event of a task of the stage.
     fn observe(&mut self, event: &Event) {
         self.reading.observe(event);
         match event {
@@ -269,7 +269,8 @@ impl Listener for Metrics {
             Event::Planned { objects, bytes, shards, .. } => self.planned = Some((*objects, *bytes, *shards)),
             Event::StageStarted { stage, tasks, committed } => {
                 let of = self.stages.entry(*stage).or_default();
-                // A stage that is run again counts on; what was committed by then, this process may have done.
+                // A stage that is run again keeps its counts. `committed` then includes tasks that this process
+                // committed itself.
                 (of.tasks, of.committed_before) = (*tasks, committed.saturating_sub(of.committed));
             }
             Event::StageFinished { stage, .. } => self.stages.entry(*stage).or_default().reading.end(),
@@ -286,14 +287,15 @@ impl Listener for Metrics {
     }
 }
 
-/// Keeps the values that a counter cannot go below when attempts fail: what they had read counts no more.
+/// The highest value of each counter so far. When an attempt fails, what it had read no longer counts, but a counter
+/// must never fall.
 #[derive(Debug, Default)]
 pub struct Monotonic {
     highest: HashMap<(&'static str, Labels), f64>,
 }
 
 impl Monotonic {
-    /// Raises what was lower than before.
+    /// Raises each counter that is lower than before to its highest value so far.
     pub fn raise(&mut self, figures: &mut [Figure]) {
         for figure in figures.iter_mut().filter(|figure| figure.is_counter()) {
             for (labels, value) in &mut figure.values {
@@ -306,7 +308,7 @@ impl Monotonic {
 }
 
 impl Times {
-    /// Returns each kind of work with its microseconds.
+    /// Returns the name of each kind of work with its time in microseconds.
     fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("wait", self.wait_us),

@@ -1,4 +1,4 @@
-//! Metrics as a file that Prometheus reads: its text format, by way of the node exporter's textfile collector.
+//! Metrics as a file in Prometheus text format, which the textfile collector of the node exporter reads.
 
 use std::{
     fmt::Write as _,
@@ -15,11 +15,11 @@ use crate::{
     report::Redact,
 };
 
-/// How long the file stays as it is while a run is under way.
+/// Minimum time between two writes of the file during a run, in milliseconds.
 const INTERVAL_MS: u64 = 5000;
 
-/// A file that holds the metrics of a run, written anew every few seconds and at the end. Whoever reads it finds all of
-/// one moment, never a part.
+/// A file that holds the metrics of a run, replaced every few seconds and at the end. The file is replaced atomically:
+/// a reader sees all metrics of one moment, never a part of them.
 pub struct MetricsFile {
     path: PathBuf,
     metrics: Metrics,
@@ -29,7 +29,7 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Writes to `path`, beginning now, without what `redact` takes out.
+    /// Creates the file at `path`, empty at first. Texts in it are redacted by `redact`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the file cannot be written.
@@ -51,7 +51,7 @@ impl MetricsFile {
         let mut figures = self.metrics.figures();
         self.monotonic.raise(&mut figures);
         let text = (self.redact)(&text(self.metrics.pipeline(), &figures));
-        // Metrics fail no run; the next time may go well.
+        // A failed write does not fail the run; the next write may succeed.
         _ = self.replace(&text);
     }
 
@@ -65,7 +65,7 @@ impl MetricsFile {
     }
 }
 
-/// Lets others read a file that was made for us alone: the collector is another user.
+/// Makes a temporary file readable for other users, because the collector runs as one of them.
 fn readable(file: &std::fs::File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
@@ -82,7 +82,7 @@ impl Listener for MetricsFile {
     }
 }
 
-/// Returns figures in Prometheus' text format. All carry the pipeline's name.
+/// Returns figures in Prometheus text format. Every value is labelled with the pipeline's name.
 fn text(pipeline: &str, figures: &[Figure]) -> String {
     let mut text = String::new();
     for figure in figures.iter().filter(|figure| !figure.values.is_empty()) {

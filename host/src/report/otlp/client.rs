@@ -1,4 +1,4 @@
-//! Requests to a collector, made by the HTTP client the object stores have.
+//! Requests to a collector, made with the HTTP client library that the object stores use.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,11 +8,12 @@ use std::{
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
-/// How long a connection and an answer may take.
+/// Maximum time to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Maximum time for a whole request, from connecting to the end of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Makes requests on the runtime for threads that are outside of it, and remembers the first that failed.
+/// Makes requests on the runtime on behalf of threads outside it, and remembers why the first failed request failed.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -26,7 +27,7 @@ impl Client {
         Ok(Self { http, runtime: runtime.clone(), failure: Arc::default() })
     }
 
-    /// Returns why the first request failed that did.
+    /// Returns why the first failed request failed; none if no request has failed.
     pub(super) fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -50,7 +51,7 @@ impl HttpClient for Client {
 }
 
 async fn send(http: reqwest::Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
-    // A URL may hold a password.
+    // Errors leave out the URL, because it may hold a password.
     let without_url = reqwest::Error::without_url;
     let answer = http.execute(request.try_into()?).await.map_err(without_url)?;
     let status = answer.status();

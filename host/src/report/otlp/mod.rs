@@ -1,8 +1,8 @@
 //! Traces and metrics for an OpenTelemetry collector, by OTLP over HTTP.
 //!
-//! Owns when they are sent: in the background, on threads of the library's, so that neither a slow collector nor one
-//! that is down holds up a run. What is traced is `spans`'s, what is measured `metrics`'s. Everything else is set by the
-//! variables `OTEL_…` of the environment, which the library reads.
+//! Owns when they are sent: in the background, on threads of the OpenTelemetry library, so that a collector that is
+//! slow or down does not hold up a run. `spans` owns what is traced, `metrics` what is measured. Everything else is set
+//! by the environment variables `OTEL_…`, which the library reads.
 
 mod client;
 mod spans;
@@ -38,16 +38,16 @@ use crate::{
     shared::Shared,
 };
 
-/// The variable that names the collector, and so turns all this on.
+/// The environment variable that names the collector. Setting it turns telemetry on.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
-/// How many spans wait to be sent; more are dropped. Enough for all attempts of most runs.
+/// Maximum number of spans that wait to be sent; further spans are dropped. Enough for all attempts of most runs.
 const SPANS_WAITING_MAX: usize = 16_384;
 
-/// How long the end of a run waits until everything is sent.
+/// Maximum time that the end of a run waits for everything to be sent.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// What is sent to a collector during a run.
+/// The traces and metrics that are sent to a collector during a run.
 pub struct Telemetry {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
@@ -55,11 +55,12 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sends what happens from now on, without what `redact` takes out, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a
-    /// collector and `OTEL_SDK_DISABLED` is not `true`. Requests are made on `runtime`, which must not end before.
+    /// Starts to send what happens from now on, with texts redacted by `redact`. Returns none, and sends nothing,
+    /// unless `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector and `OTEL_SDK_DISABLED` is not `true`. Requests are made
+    /// on `runtime`, which must live until [`Telemetry::finish`] has returned.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when a variable has a value it cannot have.
+    /// [`ErrorKind::Config`] when a variable has an invalid value.
     pub fn start(
         events: &Events,
         runtime: &Handle,
@@ -91,15 +92,15 @@ impl Telemetry {
         Ok(Some(Self { traces, metrics, client }))
     }
 
-    /// Sends what is left, for some seconds at most. Returns why not everything was sent, if so.
+    /// Sends what is left, within 3 seconds. Returns a message with the reason if not everything was sent.
     pub fn finish(self) -> Option<String> {
         let Self { traces, metrics, client } = self;
         let (ended, end) = mpsc::channel();
         thread::spawn(move || {
-            // How it went, the client knows.
+            // The results are of no interest: the client remembers failures.
             _ = traces.shutdown_with_timeout(END_LIMIT);
             _ = metrics.shutdown_with_timeout(END_LIMIT);
-            // Nobody may be waiting any more.
+            // The receiver may have stopped waiting; the error is then of no interest.
             _ = ended.send(());
         });
         let late = end.recv_timeout(END_LIMIT).is_err().then(|| "it is too slow".to_owned());
@@ -108,7 +109,7 @@ impl Telemetry {
     }
 }
 
-/// Returns what everything is sent as: a service, called `etl-host` unless the environment says otherwise.
+/// Returns the resource that traces and metrics belong to: a service named `etl-host`, unless the environment names it.
 fn resource() -> Resource {
     let named = Resource::builder().build();
     let name = named.get(&"service.name".into()).map(|name| name.to_string());
@@ -119,7 +120,7 @@ fn resource() -> Resource {
     }
 }
 
-/// Makes an instrument for each figure there is, which is asked for its values whenever they are sent.
+/// Creates an instrument for each figure. The library asks the instrument for its values each time metrics are sent.
 fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> String + Clone + Send + Sync + 'static) {
     let collection = Shared::new(Collection { monotonic: Monotonic::default(), left: Vec::new() });
     for figure in Metrics::default().figures() {
@@ -136,7 +137,7 @@ fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> St
         };
         let callback = Arc::new(callback);
         let full_name = format!("etl_host.{}", name.strip_suffix("_total").unwrap_or(name));
-        // The provider keeps the instruments.
+        // The returned handles are not needed: the provider keeps the instruments.
         if figure.is_counter() {
             let counter = meter.f64_observable_counter(full_name).with_description(figure.help).with_unit(unit(name));
             _ = counter.with_callback(move |observer| callback(observer)).build();
@@ -147,15 +148,16 @@ fn observe(meter: &Meter, metrics: &Shared<Metrics>, redact: impl Fn(&str) -> St
     }
 }
 
-/// The figures that are sent at one time, of which each instrument takes its own.
+/// The figures that are sent at one time. Each instrument takes its own figure.
 struct Collection {
     monotonic: Monotonic,
-    /// Those not taken yet.
+    /// Figures not taken yet.
     left: Vec<Figure>,
 }
 
 impl Collection {
-    /// Returns a figure. Whoever took it before asks for the next collection, which is what `metrics` say now.
+    /// Takes a figure out of the collection. If the figure was taken before, a new collection begins, with the current
+    /// values of `metrics`.
     fn take(&mut self, name: &str, metrics: &Shared<Metrics>) -> Option<Figure> {
         if !self.left.iter().any(|figure| figure.name == name) {
             self.left = metrics.lock().figures();
@@ -166,7 +168,7 @@ impl Collection {
     }
 }
 
-/// Returns the unit a name ends with, as the collector calls it.
+/// Returns the unit at the end of a figure's name, in OpenTelemetry's notation; `1` for a name without a unit.
 fn unit(name: &str) -> &'static str {
     match name.strip_suffix("_total").unwrap_or(name) {
         name if name.ends_with("bytes") => "By",

@@ -1,4 +1,4 @@
-//! A run as spans: the run, its stages in it, their attempts in those.
+//! A run as trace spans: a span for the run, in it a span for each stage, and in those a span for each attempt.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use crate::{
     report::Redact,
 };
 
-/// Makes spans of events.
+/// Turns events into spans.
 pub(super) struct Spans {
     tracer: SdkTracer,
     redact: Redact,
@@ -30,7 +30,7 @@ impl Spans {
         Self { tracer, redact, run: None, stage: None, attempts: HashMap::new() }
     }
 
-    /// Begins a span below another.
+    /// Begins a span as a child of `parent`, or as a root span without a parent.
     fn begin(&self, parent: Option<&Span>, name: String, at: SystemTime, attributes: Vec<KeyValue>) -> Span {
         let above = match parent {
             Some(parent) => Context::new().with_remote_span_context(parent.span_context().clone()),
@@ -44,7 +44,7 @@ impl Spans {
         span.set_status(Status::error((self.redact)(error)));
     }
 
-    /// Ends the span of an attempt, after `tell` has said in it how the attempt ended.
+    /// Ends the span of an attempt, after `tell` has recorded in the span how the attempt ended.
     fn end_attempt(&mut self, attempt: (Stage, u32, u32), at: SystemTime, tell: impl FnOnce(&Self, &mut Span)) {
         if let Some(mut span) = self.attempts.remove(&attempt) {
             tell(self, &mut span);
@@ -52,7 +52,7 @@ impl Spans {
         }
     }
 
-    /// Ends everything that is under way; attempts that are given up did not fail by themselves.
+    /// Ends all spans under way. Attempts get the status `given up`, because they did not fail by themselves.
     fn end(&mut self, at: SystemTime, error: Option<&str>) {
         for (_, mut attempt) in self.attempts.drain() {
             attempt.set_status(Status::error("given up"));
