@@ -1,7 +1,6 @@
 //! The wasm engine, which compiles components and runs their instances, and the plugins loaded by it.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         mpsc::{self, RecvTimeoutError},
@@ -12,26 +11,20 @@ use std::{
 
 use wasmtime::{
     Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{Component, InstancePre, Linker},
+    component::{Component, Linker},
 };
 
 use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
-    cache::{Cache, Miss},
+    cache::Cache,
     component::{self, Found, Interface},
-    grants::Grants,
-    settings::{Limits, PluginSettings},
-    state::{self, State},
+    imports,
+    limits::EPOCH,
+    loaded::{Exports, Loading, Plugin},
+    settings::PluginSettings,
+    state::State,
 };
-use crate::{
-    config_schema::{ConfigSchema, WrongConfig},
-    error::{Error, ErrorKind, Result},
-    event::Event,
-    times::millis,
-};
-
-/// Length of an epoch. The deadline of a guest is checked this often.
-pub(super) const EPOCH: Duration = Duration::from_millis(10);
+use crate::error::{Error, ErrorKind, Result};
 
 /// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
 const INSTANCES_MAX: u32 = 4_000;
@@ -74,7 +67,7 @@ impl Engine {
             .or_else(|_| wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand)))
             .map_err(|error| internal("cannot start the wasm engine", &error))?;
         let mut linker = Linker::new(&engine);
-        state::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", &error))?;
+        imports::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", &error))?;
         tick(engine.weak());
         Ok(Self { engine, linker: Arc::new(linker), cache })
     }
@@ -122,64 +115,6 @@ impl Engine {
     }
 }
 
-/// A loaded component and the step it runs as. Any thread can make any number of instances of it.
-pub struct Plugin {
-    pub(super) step: String,
-    pub(super) path: PathBuf,
-    digest: String,
-    loading: Loading,
-    grantable: Vec<&'static str>,
-    pub(super) grants: Grants,
-    pub(super) limits: Limits,
-    pub(super) config: String,
-    config_schema: Option<ConfigSchema>,
-    pub(super) pre: InstancePre<State>,
-    pub(super) exports: Exports,
-}
-
-impl Plugin {
-    /// Returns the name of the step in messages: `map 2`.
-    pub fn step(&self) -> &str {
-        &self.step
-    }
-
-    /// Returns the component's SHA-256 digest in hexadecimal, which identifies the plugin.
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-
-    /// Compares the step's configuration with the schema in the component, if there is one.
-    ///
-    /// # Errors
-    /// The first field that is wrong.
-    pub fn check_config(&self) -> Result<(), WrongConfig> {
-        let Some(schema) = &self.config_schema else { return Ok(()) };
-        // The configuration of a step was made from a TOML document, so it is always valid JSON.
-        schema.check(&serde_json::from_str(&self.config).unwrap_or_default())
-    }
-
-    /// Returns the grants that affect an import of the component.
-    pub fn grantable(&self) -> &[&'static str] {
-        &self.grantable
-    }
-
-    /// Returns the event that reports how the plugin was loaded.
-    pub fn loaded(&self) -> Event {
-        Event::PluginLoaded {
-            step: self.step.clone(),
-            digest: self.digest.clone(),
-            compiled: self.loading.compiled.map(|miss| miss.to_string()),
-            duration_ms: millis(self.loading.duration),
-        }
-    }
-
-    /// Returns the names of the step and of the component file, with which messages begin: ``map plugin `a.wasm` ``.
-    pub fn name(&self) -> String {
-        let file = self.path.file_name().unwrap_or(self.path.as_os_str());
-        format!("{} plugin `{}`", self.step, file.display())
-    }
-}
-
 /// Checks that the component file exists, if the step has a `build` command that would make it.
 ///
 /// # Errors
@@ -192,38 +127,6 @@ fn check_built(step: &PluginSettings) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// How a component was loaded.
-struct Loading {
-    /// Reason why it was compiled; `None` if the cache had it.
-    compiled: Option<Miss>,
-    duration: Duration,
-}
-
-/// The exported functions of the step that a component implements.
-pub(super) enum Exports {
-    Splitter(splitter::GuestIndices),
-    Mapper(mapper::GuestIndices),
-    Reducer(reducer::GuestIndices),
-}
-
-impl Exports {
-    pub(super) fn splitter(&self) -> wasmtime::Result<&splitter::GuestIndices> {
-        if let Self::Splitter(indices) = self { Ok(indices) } else { Err(not_a("splitter")) }
-    }
-
-    pub(super) fn mapper(&self) -> wasmtime::Result<&mapper::GuestIndices> {
-        if let Self::Mapper(indices) = self { Ok(indices) } else { Err(not_a("mapper")) }
-    }
-
-    pub(super) fn reducer(&self) -> wasmtime::Result<&reducer::GuestIndices> {
-        if let Self::Reducer(indices) = self { Ok(indices) } else { Err(not_a("reducer")) }
-    }
-}
-
-fn not_a(interface: &str) -> wasmtime::Error {
-    wasmtime::Error::msg(format!("the plugin was not loaded as a {interface}"))
 }
 
 fn internal(what: &str, error: &wasmtime::Error) -> Error {

@@ -7,6 +7,9 @@ use wasmtime::ResourceLimiter;
 use super::settings::Limits;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Length of an epoch. The deadline of a guest is checked this often.
+pub(super) const EPOCH: Duration = Duration::from_millis(10);
+
 /// Largest number of elements in one table of an instance.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 

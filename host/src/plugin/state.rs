@@ -6,32 +6,23 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use wasmtime::{
-    CallHook, StoreContextMut,
-    component::{HasSelf, Linker, ResourceTable},
-};
+use wasmtime::{CallHook, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
     batch,
-    bindings::etl::plugin::{diagnostics, shards, source, types},
-    emitted::Emitted,
+    bindings::etl::plugin::types,
     limits::{Clock, Growth, Output},
-    splitter::Splitting,
+    source_view::Splitting,
     stdio::{Log, cut},
-    wasi::{self, VirtualClock},
+    wasi::VirtualClock,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    event::Level,
     schema::Schema,
     times::{self, Work, spend},
 };
 
-/// Largest number of counters of a step.
-const COUNTERS_MAX: usize = 256;
-/// Longest name of a counter, in bytes.
-const COUNTER_NAME_BYTES_MAX: usize = 128;
 /// Longest reason that is kept with a reject, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
 /// Largest total size of the reasons kept in one call.
@@ -94,20 +85,6 @@ impl WasiView for State {
     }
 }
 
-/// Adds all functions that a plugin may import to the linker.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasi::add_to_linker(linker)?;
-    diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    let mut output = linker.instance("etl:plugin/output@0.1.0")?;
-    output.func_wrap("emit", |store, (batch,): (Emitted,)| emit(store, &batch))?;
-    output.func_wrap("reject", |mut store: StoreContextMut<'_, State>, (row, reason): (u32, String)| {
-        store.data_mut().reject(row, &reason)
-    })?;
-    source::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    shards::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
-}
-
 impl State {
     /// Ends the current call: the guest traps, and the caller gets `error`.
     pub(super) fn stop<T>(&mut self, error: Error) -> wasmtime::Result<T> {
@@ -121,7 +98,7 @@ impl State {
     }
 
     /// Ends the current call as [`State::stop`] does, for a limit that was exceeded.
-    fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
+    pub(super) fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
         self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
     }
 
@@ -142,7 +119,7 @@ impl State {
         result
     }
 
-    fn reject(&mut self, row: u32, reason: &str) -> wasmtime::Result<()> {
+    pub(super) fn reject(&mut self, row: u32, reason: &str) -> wasmtime::Result<()> {
         let Phase::Process { rows } = self.phase else {
             return self.refuse("called `reject` outside `process`");
         };
@@ -160,7 +137,7 @@ impl State {
         Ok(())
     }
 
-    fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
+    pub(super) fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
         let refuse = |what: String| Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}"));
         let (Some(schema), Some(emit)) = (&self.schema, &mut self.emit) else {
             return Err(refuse("called `emit`, but this step has no output".to_owned()));
@@ -170,49 +147,5 @@ impl State {
         let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
         self.foreign_failure = emitted.is_err();
         emitted
-    }
-}
-
-impl types::Host for State {}
-
-/// Implements `emit`: copies the batch out of the guest, checks it, and hands it to the receiver of the output.
-fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Result<()> {
-    if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
-        return store.data_mut().refuse("called `emit` outside `process` and `finish`");
-    }
-    let batch = spend(Work::CopyOut, || batch.copy(&mut store))?;
-    let state = store.data_mut();
-    match state.on_host(|state| state.emit_batch(batch)) {
-        Ok(()) => Ok(()),
-        Err(error) => state.stop(error),
-    }
-}
-
-impl diagnostics::Host for State {
-    fn log(&mut self, level: diagnostics::Level, message: String) -> wasmtime::Result<()> {
-        let level = match level {
-            diagnostics::Level::Debug => Level::Debug,
-            diagnostics::Level::Info => Level::Info,
-            diagnostics::Level::Warn => Level::Warn,
-            diagnostics::Level::Error => Level::Error,
-        };
-        self.log.message(level, &message);
-        Ok(())
-    }
-
-    fn count(&mut self, counter: String, delta: i64) -> wasmtime::Result<()> {
-        if let Some(total) = self.counters.get_mut(&counter) {
-            *total = total.saturating_add(delta);
-            return Ok(());
-        }
-        if counter.len() > COUNTER_NAME_BYTES_MAX {
-            let bytes = counter.len();
-            return self.exceed(format!("used a counter name of {bytes} bytes (limit {COUNTER_NAME_BYTES_MAX} bytes)"));
-        }
-        if self.counters.len() == COUNTERS_MAX {
-            return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
-        }
-        self.counters.insert(counter, delta);
-        Ok(())
     }
 }

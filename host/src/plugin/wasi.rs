@@ -7,15 +7,14 @@
 use std::time::{Duration, Instant};
 
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::{
-    HostWallClock, WasiCtx, WasiCtxView,
+    HostWallClock, WasiCtx,
     p2::{DynPollable, Pollable, bindings::clocks::monotonic_clock, subscribe},
 };
 
 use super::{
     grants::Grants,
-    state::State,
     stdio::{Log, Stdio},
 };
 use crate::event::Level;
@@ -87,27 +86,13 @@ impl VirtualClock {
     }
 }
 
-/// Adds WASI 0.2 to the linker.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
-    // The clock of `wasmtime_wasi` sleeps in real time inside the host, where no deadline can end the sleep, so it is
-    // replaced.
-    linker.allow_shadowing(true);
-    monotonic_clock::add_to_linker::<State, VirtualClock>(linker, |state| {
-        let WasiCtxView { table, .. } = wasmtime_wasi::WasiView::ctx(&mut state.wasi);
-        ClockView { clock: &mut state.clock, table }
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
 impl HasData for VirtualClock {
     type Data<'a> = ClockView<'a>;
 }
 
 pub(super) struct ClockView<'a> {
-    clock: &'a mut VirtualClock,
-    table: &'a mut ResourceTable,
+    pub(super) clock: &'a mut VirtualClock,
+    pub(super) table: &'a mut ResourceTable,
 }
 
 struct Passed;
