@@ -15,20 +15,26 @@ use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
 
 use crate::{
-    commit::Commit,
-    error::{ErrorKind, Result},
-    json::{from_json, to_json},
-    layout::RunLayout,
-    pipeline::{Pipeline, SourceFormat},
-    plan,
+    connector::objects::fetch,
+    format::{Decoder, SourceFormat},
+    model::{
+        error::{ErrorKind, Result},
+        object::{Compression, Object, Slice},
+        schema::Schema,
+    },
+    pipeline::Pipeline,
     plugin::{
         batch::{Lowered, lift},
         bindings::etl::plugin::types as wit,
     },
-    schema::Schema,
-    shards::ShardPage,
+    run_store::{
+        commit::Commit,
+        document::{from_json, to_json},
+        layout::RunLayout,
+        plan,
+        shards::ShardPage,
+    },
     shuffle::{RunIndex, RunReader, decode::decode_block},
-    source::{Compression, Decoder, Object, Slice, fetch},
     store::Store,
 };
 
@@ -80,7 +86,7 @@ pub fn slices(data: &[u8]) {
 
 fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let batches = decode(&SourceFormat::Lines, "a", object, cuts).expect("lines are lines");
-    let of_batch = |batch: &crate::source::SourceBatch| {
+    let of_batch = |batch: &crate::format::SourceBatch| {
         let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
         (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
     };
@@ -88,7 +94,7 @@ fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
 }
 
 /// Returns the documents of an object as text, and its rejects.
-fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::reject::Reject>) {
+fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::model::reject::Reject>) {
     let batches = decode(&SourceFormat::Json(fields()), "a", object, cuts).expect("a malformed document is a reject");
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
@@ -101,7 +107,7 @@ fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::reject::Rej
 }
 
 /// Reads an object as a map task does, in slices that end at these 255ths of its size.
-fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<crate::source::SourceBatch>> {
+fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<crate::format::SourceBatch>> {
     let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
     let (size, compression) = (data.len() as u64, Compression::of(name));
     let object = Object { name: name.to_owned(), size, e_tag: None, compression };
@@ -267,9 +273,9 @@ mod tests {
     use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
     use proptest::{collection::vec, prelude::*, sample::Index};
 
+    use super::*;
     use crate::{
-        fuzzing::*,
-        scratch::Scratch,
+        runtime::scratch::Scratch,
         shuffle::{ShuffleSettings, ShuffleWriter},
     };
 

@@ -11,10 +11,13 @@ use clap::Args;
 
 use super::{load, print, redacted, say};
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    pipeline::{PIPELINE_FILE, Pipeline, Step},
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    pipeline::{Pipeline, Step},
     plugin::{self, Inspection},
-    report::text::{bytes, printable},
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, printable},
+    },
 };
 
 /// The compilation target of plugins.

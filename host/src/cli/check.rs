@@ -6,10 +6,13 @@ use clap::Args;
 
 use super::{block_on, load, print};
 use crate::{
-    check::{self, Checked},
-    error::Result,
-    pipeline::{PIPELINE_FILE, Pipeline},
-    report::text::{bytes, counted},
+    model::error::Result,
+    pipeline::Pipeline,
+    run::check::{self, Checked},
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, counted},
+    },
 };
 
 #[derive(Debug, Args)]
@@ -69,7 +72,8 @@ fn or_nothing(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{check::CheckedStep, cli::check::*};
+    use super::*;
+    use crate::run::check::CheckedStep;
 
     fn pipeline() -> Pipeline {
         let directory = tempfile::tempdir().expect("a directory");

@@ -9,19 +9,23 @@ use super::{
     which_run::{RunWords, WhichRun},
 };
 use crate::{
-    clean::{Amount, Cleaned, Cleaner},
-    error::{Error, Result},
-    event::unix_ms,
-    history::{self, Overview},
-    json::to_json_pretty,
-    pipeline::Pipeline,
-    redrive,
-    report::{
-        table::table,
-        text::{bytes, count, counted},
+    history::{
+        self, Overview,
+        clean::{Amount, Cleaned, Cleaner},
+        redrives,
     },
-    stores::Stores,
-    times::millis,
+    model::{
+        error::{Error, Result},
+        event::unix_ms,
+        times::millis,
+    },
+    pipeline::Pipeline,
+    run_store::document::to_json_pretty,
+    task::stores::Stores,
+    text::{
+        numbers::{bytes, count, counted},
+        table::table,
+    },
 };
 
 const USAGE: &str =
@@ -102,7 +106,7 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
         let run_id = history::find(&run_store, &pipeline.name, Some(run_id)).await?;
         runs.retain(|run| run.id == run_id);
     }
-    let read = redrive::still_read(&run_store, &pipeline.name).await?;
+    let read = redrives::still_read(&run_store, &pipeline.name).await?;
     let newest = if args.results { cleaner.newest_result().await? } else { None };
     let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
     for run in history::overviews(&run_store, &pipeline.name, &runs).await? {

@@ -6,16 +6,15 @@ use clap::Args;
 
 use super::{block_on, load, print, sample::shown_events};
 use crate::{
-    diff::{self, Comparison, Request, ShardComparison, Side},
-    error::Result,
-    event::add_counters,
-    pipeline::PIPELINE_FILE,
+    model::{error::Result, event::add_counters},
     plugin::Usage,
-    report::{
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, count, counted, printable, short},
+        rows,
         table::table,
-        text::{bytes, count, counted, printable, short},
     },
-    rows,
+    workbench::diff::{self, Comparison, Request, ShardComparison, Side},
 };
 
 /// The shortest time that is compared: shorter times say more about warm caches than about a plugin.

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::print;
 use crate::{
-    error::{Error, Result},
-    nearest::did_you_mean,
+    model::error::{Error, Result},
+    text::nearest::did_you_mean,
 };
 
 #[derive(Debug, Args)]
@@ -160,7 +160,8 @@ fn choices() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{cli::explain::*, error::ErrorKind};
+    use super::*;
+    use crate::model::error::ErrorKind;
 
     #[test]
     fn every_kind_of_error_is_explained_with_its_exit_code() {

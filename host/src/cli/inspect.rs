@@ -9,10 +9,12 @@ use clap::Args;
 
 use super::print;
 use crate::{
-    config_schema::{ConfigField, ConfigSchema},
-    error::Result,
-    plugin::{self, Inspection},
-    report::text::{bytes, count, printable},
+    model::error::Result,
+    plugin::{
+        self, Inspection,
+        config_schema::{ConfigField, ConfigSchema},
+    },
+    text::numbers::{bytes, count, printable},
 };
 
 #[derive(Debug, Args)]
@@ -75,7 +77,8 @@ fn fields(config: &ConfigSchema) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{cli::inspect::*, plugin::Interface};
+    use super::*;
+    use crate::plugin::Interface;
 
     #[test]
     fn a_plugin_is_shown_in_aligned_lines() {

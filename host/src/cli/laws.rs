@@ -10,12 +10,16 @@ use super::{
     say, small_runtime,
 };
 use crate::{
-    error::{Error, Result},
-    laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
+    model::error::{Error, Result},
     plugin::{Engine, Interface, Plugin},
-    report::text::{counted, printable},
-    rows,
-    trial::Sample,
+    text::{
+        numbers::{counted, printable},
+        rows,
+    },
+    workbench::{
+        laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
+        trial::Sample,
+    },
 };
 
 /// Maximum number of rows shown of a sample or an outcome.

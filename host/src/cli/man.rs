@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::{Args, Command};
 
 use super::say;
-use crate::error::{ErrorKind, Result, ResultExt};
+use crate::model::error::{ErrorKind, Result, ResultExt};
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {

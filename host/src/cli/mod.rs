@@ -37,11 +37,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    memory::stack_bytes,
-    nearest::did_you_mean,
+    model::error::{Error, ErrorKind, Result, ResultExt},
     pipeline::{Pipeline, Secrets},
-    report::text,
+    run::budget::stack_bytes,
+    text::{nearest::did_you_mean, numbers},
 };
 
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
@@ -71,7 +70,7 @@ where
     let kind = match done {
         Ok(Ok(code)) => return code,
         Ok(Err(Failure { error, hint })) => {
-            say(&format!("error: {}", text::printable(&error.to_string())));
+            say(&format!("error: {}", numbers::printable(&error.to_string())));
             hint.iter().for_each(|hint| say(hint));
             error.kind()
         }

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::{print, say};
 use crate::{
-    error::{Error, Result},
+    model::error::{Error, Result},
     plugin::Interface,
-    project::{Project, Sdk},
-    report::command::quoted,
+    text::command::quoted,
+    workbench::new::{Project, Sdk},
 };
 
 #[derive(Debug, Args)]

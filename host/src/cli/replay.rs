@@ -12,17 +12,20 @@ use super::{
     which_run::{RunWords, WhichRun},
 };
 use crate::{
-    error::{Error, Result},
-    event::Stage,
     history,
-    layout::RunLayout,
-    nearest::listed,
+    model::{
+        error::{Error, Result},
+        event::Stage,
+    },
     pipeline::Pipeline,
-    plan::Planned,
-    replay::{Only, Replay, Replayed},
-    report::text::{count, counted, printable},
-    rows,
-    stores::Stores,
+    run_store::{layout::RunLayout, plan::Planned},
+    task::stores::Stores,
+    text::{
+        nearest::listed,
+        numbers::{count, counted, printable},
+        rows,
+    },
+    workbench::replay::{Only, Replay, Replayed},
 };
 
 /// Maximum number of rejects listed.

@@ -9,11 +9,11 @@ use super::{
     which_run::{RunWords, WhichRun},
 };
 use crate::{
-    error::{Error, Result},
     history::{self, Account},
+    model::error::{Error, Result},
     pipeline::Pipeline,
     report::html,
-    stores::Stores,
+    task::stores::Stores,
 };
 
 #[derive(Debug, Args)]

@@ -6,13 +6,16 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, SHARDS_LEFT_OUT, load, no_command, print, redacted, runtime, say, signals::Interrupts};
 use crate::{
-    error::{Error, ErrorKind, Result},
-    event::{Event, Events, Invocation, Level},
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Event, Events, Invocation, Level},
+        shared::Shared,
+    },
     pipeline::Pipeline,
-    report::{self, JsonLines, MetricsFile, Summary, command, html, otlp::Telemetry, text::counted},
+    report::{self, JsonLines, MetricsFile, Summary, html, otlp::Telemetry},
     run::{self, Outcome, RunOptions, Start},
-    shared::Shared,
-    stores::Stores,
+    task::stores::Stores,
+    text::{command, numbers::counted},
 };
 
 // This struct must not flatten another one: clap would then take a command line without `run` for one without these

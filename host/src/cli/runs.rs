@@ -6,15 +6,16 @@ use clap::Args;
 
 use super::{block_on, load, print};
 use crate::{
-    error::Result,
     history::{self, Overview},
-    json::to_json_pretty,
-    pipeline::{PIPELINE_FILE, Pipeline},
-    report::{
+    model::error::Result,
+    pipeline::Pipeline,
+    run_store::document::to_json_pretty,
+    task::stores::Stores,
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{count, counted, duration, printable, time},
         table::table,
-        text::{count, counted, duration, printable, time},
     },
-    stores::Stores,
 };
 
 /// Number of runs shown without `--all`.
@@ -81,7 +82,8 @@ fn text(pipeline: &str, runs: &[Overview], more: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{cli::runs::*, history::State};
+    use super::*;
+    use crate::history::State;
 
     #[test]
     fn runs_are_a_table() {

@@ -13,19 +13,20 @@ use clap::{Args, ValueEnum};
 
 use super::say;
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    event::{Events, Level},
-    pipeline::{Sandbox, SourceFormat},
-    plugin::{Cache, Engine, Interface, Plugin},
-    reject::Reject,
-    report::{
-        Plain,
-        text::{counted, printable},
+    connector::objects::SourceStore,
+    format::SourceFormat,
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        event::{Events, Level},
+        reject::Reject,
+        schema::Schema,
     },
-    schema::Schema,
-    source::SourceStore,
+    pipeline::Sandbox,
+    plugin::{Cache, Engine, Interface, Plugin},
+    report::Plain,
     store::Location,
-    trial::{self, Sample},
+    text::numbers::{counted, printable},
+    workbench::trial::{self, Sample},
 };
 
 /// Arguments that name the sample records and their format.

@@ -7,18 +7,19 @@ use serde_json::json;
 
 use super::{block_on, load, print, which_run::RunWords};
 use crate::{
-    error::Result,
-    event::{Invocation, Level, Stage},
     history::{self, Account, Attempt, AttemptEnd, Ending, Message, Then},
-    json::to_json_pretty,
-    left_out::LeftOut,
-    pipeline::Pipeline,
-    report::{
-        command,
-        summary::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
-        text::{count, counted, duration, printable, time},
+    model::{
+        error::Result,
+        event::{Invocation, Level, Stage},
     },
-    stores::Stores,
+    pipeline::Pipeline,
+    run_store::{document::to_json_pretty, left_out::LeftOut},
+    task::stores::Stores,
+    text::{
+        command,
+        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
+        numbers::{count, counted, duration, printable, time},
+    },
 };
 
 /// Maximum number of failures, rejects and messages shown; the report has more.

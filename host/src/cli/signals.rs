@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::error::{ErrorKind, Result, ResultExt};
+use crate::model::error::{ErrorKind, Result, ResultExt};
 
 /// A watch for SIGINT and SIGTERM.
 pub(super) struct Interrupts {

@@ -16,12 +16,16 @@ use super::{
     say,
 };
 use crate::{
-    error::{Error, Result},
+    model::{
+        error::{Error, Result},
+        schema::Schema,
+    },
     plugin::{DraftShard, Interface, Plugin, Task, Usage},
-    report::text::{bytes, count, counted, printable, short},
-    rows,
-    schema::Schema,
-    trial::{self, Trial},
+    text::{
+        numbers::{bytes, count, counted, printable, short},
+        rows,
+    },
+    workbench::trial::{self, Trial},
 };
 
 /// Maximum number of rows shown in a table.

@@ -15,17 +15,17 @@ use super::{
     read_plan, rejects,
 };
 use crate::{
-    commit::Commit,
-    error::{Error, ErrorKind, Result},
-    event::{Counts, Event, Invocation, Level, Stage, Stamped},
-    json::from_json,
-    layout::{AttemptId, RunLayout},
-    left_out::LeftOut,
-    manifest::Manifest,
-    plan::Plan,
-    reject::Rejected,
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Invocation, Level, Stage, Stamped},
+        ids::AttemptId,
+        reject::Rejected,
+        usage::Usage,
+    },
+    run_store::{
+        commit::Commit, document::from_json, layout::RunLayout, left_out::LeftOut, manifest::Manifest, plan::Plan,
+    },
     store::{Listed, Store},
-    usage::Usage,
 };
 
 /// The most attempts that are kept.

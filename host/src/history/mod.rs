@@ -4,11 +4,14 @@
 //! commits and events, and writes nothing. Called by `runs`, `show`, `clean` and `report`, and by a run that ends.
 
 mod account;
+pub mod clean;
 mod overview;
 mod processes;
+pub mod redrives;
 mod rejects;
 #[cfg(test)]
 mod tests;
+pub mod unfinished;
 
 use std::{cmp::Reverse, time::UNIX_EPOCH};
 
@@ -21,12 +24,13 @@ pub use self::{
     rejects::RejectSamples,
 };
 use crate::{
-    error::{Error, Result},
-    json::from_json,
-    layout::{RunLayout, check_name},
-    nearest::listed,
-    plan::Plan,
+    model::{
+        error::{Error, Result},
+        ids::check_name,
+    },
+    run_store::{document::from_json, layout::RunLayout, plan::Plan},
     store::Store,
+    text::nearest::listed,
 };
 
 /// Number of runs, or commits of one run, that are read at the same time.
@@ -65,7 +69,7 @@ pub async fn run_ids(store: &Store, pipeline: &str) -> Result<Vec<RunId>> {
 /// Returns the id of the run that `run_id` names, or without a `run_id` that of the newest run.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when there is no such run, naming some that there are.
+/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when there is no such run, naming some that there are.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result<String> {
     let runs = run_ids(store, pipeline).await?;
     let Some(newest) = runs.first() else {

@@ -7,7 +7,11 @@ use super::{
     processes::{Ending, Process, processes},
     read_plan,
 };
-use crate::{error::Result, layout::RunLayout, manifest::Manifest, store::Store};
+use crate::{
+    model::error::Result,
+    run_store::{layout::RunLayout, manifest::Manifest},
+    store::Store,
+};
 
 /// The state of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

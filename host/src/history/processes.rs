@@ -4,9 +4,11 @@ use futures::TryStreamExt;
 use serde::Serialize;
 
 use crate::{
-    error::{ErrorKind, Result},
-    event::{Event, Stamped},
-    layout::RunLayout,
+    model::{
+        error::{ErrorKind, Result},
+        event::{Event, Stamped},
+    },
+    run_store::layout::RunLayout,
     store::{Listed, Store},
 };
 

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 
 use crate::{
-    error::Result,
-    layout::RunLayout,
-    manifest::Manifest,
-    reject::Reject,
+    model::{error::Result, reject::Reject},
+    run_store::{layout::RunLayout, manifest::Manifest},
     store::{Listed, Store},
 };
 

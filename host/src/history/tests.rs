@@ -1,15 +1,20 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 
+use super::*;
 use crate::{
-    commit::{Commit, Output, Part},
-    error::ErrorKind,
-    event::{Counts, Event, Events, Level, Stage, Stamped},
-    history::*,
-    layout::AttemptId,
-    plan::{Draft, Planned, Recipe},
-    shards::ShardTable,
-    store::counting::counting,
-    times::Times,
+    model::{
+        error::ErrorKind,
+        event::{Counts, Event, Events, Level, Stage, Stamped},
+        ids::AttemptId,
+        times::Times,
+    },
+    run_store::{
+        commit::{Commit, Output, Part},
+        plan::{Draft, Planned},
+        recipe::Recipe,
+        shards::ShardTable,
+    },
+    store::testing::counting::counting,
 };
 
 async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIterator<Item = (u64, Event)>) {

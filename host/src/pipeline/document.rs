@@ -12,12 +12,9 @@ use toml::{
 
 use super::key::{KeyPath, Segment};
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    nearest::did_you_mean,
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    text::{command::PIPELINE_FILE, nearest::did_you_mean},
 };
-
-/// Default name of a pipeline file.
-pub(crate) const PIPELINE_FILE: &str = "pipeline.toml";
 
 /// Largest pipeline file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

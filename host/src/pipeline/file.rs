@@ -9,10 +9,11 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    SinkFormat, Tolerance, bounds,
+    Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
     units::{Period, Size},
 };
+use crate::format::SinkFormat;
 
 /// A pipeline: where records come from, the steps they go through, and where the result goes.
 #[derive(Debug, Deserialize, JsonSchema)]

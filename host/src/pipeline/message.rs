@@ -1,7 +1,7 @@
 //! Translates errors of serde into messages that use the words of `pipeline.toml`.
 
 use super::key::{KeyPath, Segment};
-use crate::nearest::did_you_mean;
+use crate::text::nearest::did_you_mean;
 
 /// Returns the key that is wrong, and the fault as the end of a sentence that starts with the key.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {

@@ -3,7 +3,6 @@
 //! Owns the meaning of every key. Does not open stores, load plugins or read data: `check` and the run do that.
 
 mod bounds;
-mod deciding;
 mod described;
 mod document;
 mod file;
@@ -11,6 +10,7 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod result_keys;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,6 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::document::PIPELINE_FILE;
 use self::{
     document::Document,
     file::File,
@@ -36,13 +35,15 @@ use self::{
     secrets::Expansion,
     validate::{Tables, Validator},
 };
-pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance, variables::names as variables_in};
+pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
 use crate::{
-    config_schema::{Place, WrongConfig},
-    error::{Error, ErrorKind, Result, ResultExt},
-    plugin::{Grants, Limits, PluginSettings},
+    format::{SinkFormat, SourceFormat},
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    plugin::{
+        Grants, Limits, PluginSettings,
+        config_schema::{Place, WrongConfig},
+    },
     scheduler::Retry,
-    schema::Schema,
     store::Location,
 };
 
@@ -223,25 +224,6 @@ pub struct Source {
     pub format: SourceFormat,
 }
 
-/// How records are read from an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceFormat {
-    /// One record per line, which ends with `\n` or `\r\n`.
-    Lines,
-    /// One JSON object per line. The fields of the schema are read from its top level and become nullable columns.
-    Json(Schema),
-}
-
-impl SourceFormat {
-    /// Returns the columns of the records.
-    pub fn schema(&self) -> Schema {
-        match self {
-            Self::Lines => Schema::lines(),
-            Self::Json(schema) => schema.clone(),
-        }
-    }
-}
-
 /// The table `[split]`: how the source is divided into shards.
 #[derive(Debug, Clone)]
 pub enum Split {
@@ -283,29 +265,6 @@ pub struct Sink {
     pub location: Location,
     /// Format of the results.
     pub format: SinkFormat,
-}
-
-/// Format of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SinkFormat {
-    /// One JSON object per line.
-    Json,
-    /// RFC 4180, with a header.
-    Csv,
-    /// One line per row, for rows of a single text or binary column.
-    Lines,
-}
-
-impl SinkFormat {
-    /// Returns the name of the format, as in `pipeline.toml`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Csv => "csv",
-            Self::Lines => "lines",
-        }
-    }
 }
 
 /// The table `[run]`: how the pipeline is run.

@@ -4,10 +4,8 @@ use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
 use toml::Value;
 
-use super::{
-    key::KeyPath,
-    variables::{Piece, mark, pieces},
-};
+use super::{key::KeyPath, variables::mark};
+use crate::text::variables::{Piece, pieces};
 
 /// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
 const REDACTED_CHARACTERS_MIN: usize = 4;

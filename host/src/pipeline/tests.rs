@@ -4,6 +4,7 @@ use arrow_schema::{DataType, Field};
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::schema::Schema;
 
 /// The smallest valid pipeline. Lines in messages count from 1.
 const LEAST: &str = r#"name = "count"

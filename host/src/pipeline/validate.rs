@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Reduce, RunSettings, Sandbox, Sink, SinkFormat, Source, SourceFormat, Split, Step,
+    Reduce, RunSettings, Sandbox, Sink, Source, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
@@ -20,11 +20,14 @@ use super::{
     secrets::is_variable,
 };
 use crate::{
-    error::{Error, Result},
-    layout,
+    format::{SinkFormat, SourceFormat},
+    model::{
+        error::{Error, Result},
+        ids,
+        schema::{Schema, data_type_of},
+    },
     plugin::{Grants, Limits, PluginSettings, grants::CHOICES},
     scheduler::Retry,
-    schema::{Schema, data_type_of},
     store::Location,
 };
 
@@ -57,7 +60,7 @@ impl Validator<'_> {
     /// The first value that is wrong, with where it was written and what to write instead.
     pub(super) fn tables(&self, file: File) -> Result<Tables> {
         let root = KeyPath::default();
-        layout::check_name("pipeline name", &file.name)
+        ids::check_name("pipeline name", &file.name)
             .map_err(|error| self.wrong(&root.key("name"), format!("is wrong: {error}")))?;
         let run = self.run(&root.key("run"), file.run)?;
         let source = self.source(&root.key("source"), file.source)?;

@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Pipeline;
-use crate::hex::hex;
+use crate::{model::hex::hex, text::variables::names};
 
 impl Pipeline {
     /// Returns the marks of the variables in [`Pipeline::deciding`], by name. Other variables, such as credentials of a
@@ -26,50 +25,6 @@ impl Pipeline {
 /// Returns the mark of a variable's value: 4 hexadecimal digits of a SHA-256 digest.
 pub(super) fn mark(name: &str, value: &str) -> String {
     hex(&Sha256::digest(format!("{name}\0{value}"))[..2])
-}
-
-/// Returns the names of the variables that the value of a deciding key depends on, by `${NAME}` or by a grant.
-pub fn names<'v>(key: &str, value: &'v Value) -> Vec<&'v str> {
-    match value {
-        Value::String(text) if key.ends_with(".grants") => text.strip_prefix("env:").into_iter().collect(),
-        Value::String(text) => in_text(text),
-        Value::Array(items) => items.iter().flat_map(|item| names(key, item)).collect(),
-        Value::Object(table) => table.values().flat_map(|item| names(key, item)).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
-    }
-}
-
-fn in_text(text: &str) -> Vec<&str> {
-    let variable = |piece| if let Piece::Variable(name) = piece { Some(name) } else { None };
-    pieces(text).filter_map(variable).collect()
-}
-
-/// A part of a text that may contain `${NAME}`.
-pub(super) enum Piece<'t> {
-    /// Literal text. The escape `$${` becomes the text `${`.
-    Text(&'t str),
-    /// The name between `${` and `}`.
-    Variable(&'t str),
-    /// A `${` without `}`; always the last piece.
-    Unclosed,
-}
-
-/// Cuts a text into its pieces. No piece is an empty text.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (piece, behind) = if let Some(behind) = rest.strip_prefix("$${") {
-            (Piece::Text("${"), behind)
-        } else if let Some(inside) = rest.strip_prefix("${") {
-            inside.split_once('}').map_or((Piece::Unclosed, ""), |(name, behind)| (Piece::Variable(name), behind))
-        } else {
-            let start = rest.find("${").unwrap_or(rest.len());
-            // A `$` before `${` is part of the escape `$${` and belongs to the next piece.
-            let start = start - usize::from(start < rest.len() && rest[..start].ends_with('$'));
-            (Piece::Text(&rest[..start]), &rest[start..])
-        };
-        (!std::mem::replace(&mut rest, behind).is_empty()).then_some(piece)
-    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer
 use arrow_schema::{DataType, Field};
 
 use super::bindings::etl::plugin::types::{self as wit, BatchParam, BatchResult, ColumnParam, ColumnResult};
-use crate::schema::{Schema, type_name};
+use crate::model::schema::{Schema, type_name};
 
 /// A batch whose buffers are laid out as the guest expects them: they start at the first row, without slice offsets.
 pub(crate) struct Lowered {
@@ -198,7 +198,7 @@ fn lift_variable(variable: wit::VariableResult, rows: usize) -> Result<(OffsetBu
 ///
 /// # Errors
 /// Says what is wrong with the schema.
-pub(super) fn lift_schema(schema: wit::SchemaResult) -> crate::error::Result<Schema> {
+pub(super) fn lift_schema(schema: wit::SchemaResult) -> crate::model::error::Result<Schema> {
     let fields = schema.fields.into_iter().map(|field| {
         let data_type = match field.data_type {
             wit::DataType::Boolean => DataType::Boolean,

@@ -7,10 +7,12 @@ use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader
 
 use super::stdio::cut;
 use crate::{
-    config_schema::ConfigSchema,
-    error::{Error, ErrorKind, Result, ResultExt},
-    hex::hex,
-    nearest::listed,
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        hex::hex,
+    },
+    plugin::config_schema::ConfigSchema,
+    text::nearest::listed,
 };
 
 /// Largest component file that is loaded, in bytes.

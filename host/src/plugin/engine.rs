@@ -24,7 +24,7 @@ use super::{
     settings::PluginSettings,
     state::State,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
 const INSTANCES_MAX: u32 = 4_000;

@@ -19,14 +19,17 @@ use super::{
     emitted::Emitted,
     source_view::{DraftShard, ReadError, Splitting},
     state::{Phase, State},
-    wasi::{ClockView, VirtualClock},
+    world::{ClockView, VirtualClock},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
-    event::Level,
-    schema::Schema,
-    source::Slice,
-    times::{Work, spend},
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::Level,
+        object::Slice,
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
 };
 
 /// Largest number of counters of a step.

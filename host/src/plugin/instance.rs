@@ -19,13 +19,16 @@ use super::{
     state::{Emit, Phase, RejectedRow, State, Wasi},
     stdio::{Log, cut},
     trap::{self, Failure},
-    wasi::{self, VirtualClock},
+    world::{self, VirtualClock},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
-    event::Events,
-    schema::Schema,
-    times::{Work, spend},
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::Events,
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
 };
 
 /// Longest message of a plugin that is passed on, in bytes.
@@ -395,7 +398,7 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
     State {
         wasi: Wasi {
-            ctx: wasi::world(seed, task.clock_ms, &log, &plugin.grants),
+            ctx: world::world(seed, task.clock_ms, &log, &plugin.grants),
             table: component::ResourceTable::new(),
         },
         clock: VirtualClock::new(&plugin.grants),

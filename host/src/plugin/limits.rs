@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 
 use super::settings::Limits;
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// Length of an epoch. The deadline of a guest is checked this often.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);

@@ -14,9 +14,8 @@ use super::{
     state::State,
 };
 use crate::{
-    config_schema::{ConfigSchema, WrongConfig},
-    event::Event,
-    times::millis,
+    model::{event::Event, times::millis},
+    plugin::config_schema::{ConfigSchema, WrongConfig},
 };
 
 /// A loaded component and the step it runs as. Any thread can make any number of instances of it.

@@ -12,6 +12,7 @@ pub(crate) mod batch;
 pub(crate) mod bindings;
 mod cache;
 mod component;
+pub mod config_schema;
 mod emitted;
 mod engine;
 pub(crate) mod grants;
@@ -25,7 +26,7 @@ mod splitter;
 mod state;
 mod stdio;
 mod trap;
-mod wasi;
+mod world;
 
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};

@@ -5,10 +5,10 @@
 
 use arrow_array::RecordBatch;
 
-use crate::{
+use crate::model::{
     error::{Error, Result},
+    object::Slice,
     schema::Schema,
-    source::Slice,
 };
 
 /// A splitter's view of the source. Its methods are called on a worker thread and may block.

@@ -7,7 +7,7 @@ use super::{
     source_view::{SourceView, Splitting},
     state::Phase,
 };
-use crate::{error::Result, schema::Schema};
+use crate::model::{error::Result, schema::Schema};
 
 /// An opened splitter.
 pub struct Splitter {

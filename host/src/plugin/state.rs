@@ -15,12 +15,15 @@ use super::{
     limits::{Clock, Growth, Output},
     source_view::Splitting,
     stdio::{Log, cut},
-    wasi::VirtualClock,
+    world::VirtualClock,
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
-    schema::Schema,
-    times::{self, Work, spend},
+    model::{
+        error::{Error, ErrorKind, Result},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::{self, spend},
 };
 
 /// Longest reason that is kept with a reject, in bytes.
@@ -105,8 +108,8 @@ impl State {
     /// Switches the attempt's clock to the guest when a call enters it, and back when the call leaves it.
     pub(super) fn watch(&mut self, hook: CallHook) {
         match hook {
-            CallHook::CallingWasm => self.outside = times::switch(Work::Guest),
-            CallHook::ReturningFromWasm => _ = self.outside.take().and_then(times::switch),
+            CallHook::CallingWasm => self.outside = clock::switch(Work::Guest),
+            CallHook::ReturningFromWasm => _ = self.outside.take().and_then(clock::switch),
             CallHook::CallingHost | CallHook::ReturningFromHost => {}
         }
     }

@@ -12,7 +12,7 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::event::{Event, Events, Level};
+use crate::model::event::{Event, Events, Level};
 
 /// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;

@@ -7,8 +7,11 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Redact, flood::Flood, tally::Tally};
-use crate::event::{Event, Level, Listener, Stamped};
+use super::{flood::Flood, tally::Tally};
+use crate::model::{
+    event::{Event, Level, Listener, Stamped},
+    redact::Redact,
+};
 
 /// Maximum number of draws per second.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -85,10 +88,8 @@ fn style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        event::{Counts, Stage},
-        report::bars::*,
-    };
+    use super::*;
+    use crate::model::event::{Counts, Stage};
 
     #[test]
     fn a_bar_lives_as_long_as_its_stage() {

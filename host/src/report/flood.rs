@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::lines;
-use crate::event::{Event, Level};
+use crate::model::event::{Event, Level};
 
 /// Maximum number of lines of one kind per stage.
 const LINES_MAX: usize = 20;
@@ -77,7 +77,8 @@ impl Flood {
 
 #[cfg(test)]
 mod tests {
-    use crate::{error::ErrorKind, event::Stage, report::flood::*};
+    use super::*;
+    use crate::model::{error::ErrorKind, event::Stage};
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());

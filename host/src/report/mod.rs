@@ -1,12 +1,11 @@
 //! Reports on a run for its operator: progress on the terminal, the closing summary, events as JSON lines, metrics,
 //! traces and `report.html`.
 //!
-//! Owns every text about a run that is printed or kept. Sees only [`crate::event`]: everything here is a
-//! [`Listener`](crate::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
+//! Owns every text about a run that is printed or kept. Sees only [`crate::model::event`]: everything here is a
+//! [`Listener`](crate::model::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
 //! chooses the listeners; the run keeps a [`Journal`], and writes the journal and the report to the run store.
 
 mod bars;
-pub(crate) mod command;
 mod flood;
 pub mod html;
 mod json;
@@ -16,22 +15,15 @@ pub mod otlp;
 mod plain;
 mod reading;
 pub(crate) mod summary;
-pub(crate) mod table;
 mod tally;
-pub(crate) mod text;
 
 use std::io::{self, IsTerminal};
 
-pub use self::{
-    json::{Journal, JsonLines},
-    metrics::MetricsFile,
-    plain::Plain,
-    summary::Summary,
+pub use self::{json::JsonLines, metrics::MetricsFile, plain::Plain, summary::Summary};
+use crate::model::{
+    event::{Events, Level},
+    redact::Redact,
 };
-use crate::event::{Events, Level};
-
-/// A function that removes secrets from a text. Every text that is printed or kept passes through one.
-pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 
 /// Shows events of at least `level` on standard error. Progress has [`Level::Info`]; it is shown as bars on a terminal
 /// and as plain lines elsewhere.

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use super::{
-    Redact,
-    flood::Flood,
-    tally::Tally,
-    text::{count, counted},
+use super::{flood::Flood, tally::Tally};
+use crate::{
+    model::{
+        event::{Event, Level, Listener, Stage, Stamped},
+        redact::Redact,
+    },
+    text::numbers::{count, counted},
 };
-use crate::event::{Event, Level, Listener, Stage, Stamped};
 
 /// Time between two progress lines of a stage, in milliseconds.
 const PROGRESS_INTERVAL_MS: u64 = 5000;
@@ -82,10 +83,10 @@ fn started_line(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
+    use super::*;
+    use crate::model::{
         error::ErrorKind,
         event::{Counts, Invocation},
-        report::plain::*,
         shared::Shared,
     };
 

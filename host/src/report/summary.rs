@@ -2,23 +2,19 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{
-    table::table,
-    text::{bytes, count, counted, duration, printable},
+use crate::{
+    model::event::{Counts, Event, Listener, Stage, Stamped},
+    text::{
+        entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
+        numbers::{bytes, count, counted, duration, printable},
+    },
 };
-use crate::event::{Counts, Event, Listener, Stage, Stamped};
-
-/// Width of the first column, in characters.
-const LABEL_WIDTH: usize = 9;
 
 /// Maximum number of result parts listed.
 const PARTS_MAX: usize = 5;
 
 /// Maximum number of left-out tasks listed.
 const FAILED_MAX: usize = 5;
-
-/// Maximum number of counters listed.
-pub(crate) const COUNTERS_MAX: usize = 20;
 
 /// Totals of a run, collected from its events. Displays as the text of the summary, or as nothing while the run is not
 /// complete.
@@ -103,29 +99,6 @@ impl Summary {
     }
 }
 
-/// Returns a table of stages: the records and bytes that went in and out of each, and how long it took.
-pub(crate) fn stage_table(rows: impl IntoIterator<Item = [String; 7]>) -> String {
-    let header = ["stage", "tasks", "records in", "bytes in", "records out", "bytes out", "time"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = [header].into_iter().chain(rows).collect();
-    table(&rows, LABEL_WIDTH, &[1, 2, 3, 4, 5, 6])
-}
-
-/// Returns a row of [`stage_table`].
-pub(crate) fn stage_row(stage: Stage, tasks: u64, counts: &Counts, duration_ms: u64) -> [String; 7] {
-    let [tasks, records_in, bytes_in, records_out, bytes_out] = match stage {
-        Stage::Map | Stage::Reduce => [
-            count(tasks),
-            count(counts.records_in),
-            bytes(counts.bytes_in),
-            count(counts.records_out),
-            bytes(counts.bytes_out),
-        ],
-        // Split and finalize handle no records.
-        Stage::Split | Stage::Finalize => Default::default(),
-    };
-    [stage.name().to_owned(), tasks, records_in, bytes_in, records_out, bytes_out, duration(duration_ms)]
-}
-
 impl Listener for Summary {
     fn on_event(&mut self, event: &Stamped) {
         match &event.event {
@@ -191,47 +164,10 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Returns the names of failed shards and the first line of their error.
-pub(crate) fn left_out(shard: u32, shards: u32, error: &str) -> String {
-    format!("{}: {}", shards_name(shard, shards), printable(error.lines().next().unwrap_or_default()))
-}
-
-/// Returns the name of `count` neighbouring shards in messages: `shard 3`, `shards 8 to 11`.
-pub(crate) fn shards_name(first: u32, count: u32) -> String {
-    match count {
-        0 | 1 => format!("shard {first}"),
-        count => format!("shards {first} to {}", u64::from(first) + u64::from(count) - 1),
-    }
-}
-
-/// Writes a label and its lines, aligned. A line may itself contain line breaks. Writes nothing if there are no lines.
-pub(crate) fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> fmt::Result {
-    for (position, line) in lines.iter().enumerate() {
-        let label = if position == 0 { label } else { "" };
-        let line = line.replace('\n', &format!("\n{:LABEL_WIDTH$}  ", ""));
-        writeln!(f, "{label:LABEL_WIDTH$}  {line}")?;
-    }
-    Ok(())
-}
-
-/// Returns the first `max` items, then an item with the number of items left out, if there are more.
-pub(crate) fn first(mut items: Vec<String>, max: usize) -> Vec<String> {
-    let more = items.len().saturating_sub(max);
-    items.truncate(max);
-    if more > 0 {
-        items.push(format!("… and {} more", count(more as u64)));
-    }
-    items
-}
-
-pub(crate) fn signed(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", count(number.unsigned_abs()))
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::{error::ErrorKind, event::Invocation, report::summary::*};
+    use super::*;
+    use crate::model::{error::ErrorKind, event::Invocation};
 
     fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
         let mut summary = Summary::default();

@@ -1,10 +1,10 @@
 //! The progress of the stage under way.
 
-use super::{
-    reading::Reading,
-    text::{bytes, count, counted, duration},
+use super::reading::Reading;
+use crate::{
+    model::event::{Event, Stage, Stamped},
+    text::numbers::{bytes, count, counted, duration},
 };
-use crate::event::{Event, Stage, Stamped};
 
 /// Time that a stage must be under way before its remaining time is estimated, in milliseconds.
 const LEFT_AFTER_MS: u64 = 2000;
@@ -94,7 +94,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use crate::{error::ErrorKind, event::Counts, report::tally::*};
+    use super::*;
+    use crate::model::{error::ErrorKind, event::Counts};
 
     #[test]
     fn how_far_a_stage_is_and_how_long_the_rest_takes() {

@@ -10,18 +10,21 @@ use arrow_select::concat::concat_batches;
 use super::{
     NewCombiner,
     chunk::Chunk,
-    combine::{COMBINED_ROWS_PER_KEY_MIN, RunOutput, check_combined},
     cut::Cutter,
     entry::{CHUNKS_MAX, Entry, ROWS_MAX},
     group::Groups,
     keys::KeyEncoder,
+    output::{COMBINED_ROWS_PER_KEY_MIN, RunOutput, check_combined},
     sizes::RowSizes,
     sort::Sorted,
 };
 use crate::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    schema::Schema,
-    times::{Work, spend},
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
 };
 
 /// Batches are joined until they have this many bytes, because keeping many small ones would cost more than copying

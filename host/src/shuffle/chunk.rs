@@ -6,7 +6,7 @@ use super::{
     keys::{KeyEncoder, Keys},
     sizes::RowSizes,
 };
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// A batch with the keys and sizes of its rows.
 pub(super) struct Chunk {

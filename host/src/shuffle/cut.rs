@@ -1,7 +1,7 @@
 //! Cuts sorted rows into batches, one after the other.
 
 use super::{BATCH_BYTES, SortedGroups, chunk::Chunk, entry::key_of, gather::gather, sort::Sorted};
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// Rows count as alike in size if the longest is at most this many times as long as the average.
 const ALIKE: usize = 4;

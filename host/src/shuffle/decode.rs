@@ -12,7 +12,7 @@ use arrow_ipc::{FieldNode, reader::RecordBatchDecoder, root_as_message};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Number of bytes before a message: a marker and the message's length.
 const MESSAGE_START: usize = 8;

@@ -15,7 +15,7 @@ use arrow_schema::DataType;
 use arrow_select::interleave::interleave;
 
 use super::{BATCH_BYTES, chunk::Chunk, entry::Entry};
-use crate::error::{ErrorKind, Result, ResultExt};
+use crate::model::error::{ErrorKind, Result, ResultExt};
 
 /// Values of up to this many bytes are copied as if they had this many, which is several times as fast as the exact
 /// length.

@@ -10,7 +10,7 @@ use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_row::{RowConverter, SortField};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{
+use crate::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
 };

@@ -13,16 +13,19 @@ use arrow_array::RecordBatch;
 
 use super::{SortedGroups, SortedRun, chunk::Chunk, cut::Cutter, entry::ROWS_MAX, keys::KeyEncoder, sort::Sorted};
 use crate::{
-    error::{Error, Result},
-    schema::Schema,
-    times::{Work, spend},
+    model::{
+        error::{Error, Result},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
 };
 
 /// The rows of all runs, ordered by key. Rows of one key are ordered by run, and within a run they keep its order. Ends
 /// after the first error.
 ///
 /// Holds one batch of each run and the batch it makes. A run that is not sorted is an error of kind
-/// [`Input`](crate::error::ErrorKind::Input), not silent disorder.
+/// [`Input`](crate::model::error::ErrorKind::Input), not silent disorder.
 pub struct Merge {
     schema: Schema,
     encoder: KeyEncoder,
@@ -44,7 +47,7 @@ impl Merge {
     /// Starts a merge and reads the first batch of each run.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the schema has no key; any error from reading the
+    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the schema has no key; any error from reading the
     /// runs.
     pub fn new(runs: Vec<SortedRun>, schema: &Schema) -> Result<Self> {
         let encoder = KeyEncoder::new(schema)?;

@@ -20,20 +20,21 @@
 
 mod buffer;
 mod chunk;
-mod combine;
 mod cut;
 pub(crate) mod decode;
 mod entry;
 mod gather;
 mod group;
+pub mod index;
 mod keys;
 mod merge;
-mod read;
+mod output;
+mod reader;
 mod run_file;
 mod sizes;
 mod sort;
 mod spill;
-mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -43,12 +44,12 @@ use arrow_array::RecordBatch;
 pub use self::{
     keys::partition_of,
     merge::Merge,
-    read::RunReader,
+    reader::RunReader,
     run_file::{Block, PartitionIndex, RunIndex},
     spill::merge_all,
-    write::{PARTITIONS_MAX, ShuffleSettings, ShuffleWriter},
+    writer::{PARTITIONS_MAX, ShuffleSettings, ShuffleWriter},
 };
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// Approximate size in bytes of the batches in shuffle files and merges. A batch is much larger only if a single row
 /// is.

@@ -18,7 +18,7 @@ use arrow_schema::ArrowError;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::{
+use crate::model::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
 };

@@ -10,12 +10,14 @@ use bytes::Bytes;
 
 use super::{
     Merge, NewCombiner, RunIndex, RunReader, SortedRun,
-    combine::{COMBINED_ROWS_PER_KEY_MIN, RunOutput},
+    output::{COMBINED_ROWS_PER_KEY_MIN, RunOutput},
 };
 use crate::{
-    error::{ErrorKind, Result, ResultExt},
-    schema::Schema,
-    scratch::{Scratch, ScratchFile},
+    model::{
+        error::{ErrorKind, Result, ResultExt},
+        schema::Schema,
+    },
+    runtime::scratch::{Scratch, ScratchFile},
 };
 
 /// Number of partitions that are looked at to see whether combining pays.

@@ -8,7 +8,7 @@ use std::{error::Error as StdError, io};
 
 use object_store::Error as StoreError;
 
-use crate::error::{Error, ErrorKind, io_kind};
+use crate::model::error::{Error, ErrorKind, io_kind};
 
 /// Hosts that an error names when no credentials were found anywhere else, and the machine has none to give either.
 const METADATA_SERVICES: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use url::Url;
 
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Location of a store or of a prefix in one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 
-use crate::usage::Traffic;
+use crate::model::usage::Traffic;
 
 /// Counts of requests and bytes. Shared by all handles on a store.
 #[derive(Debug, Default)]
@@ -159,7 +159,8 @@ mod tests {
     use futures::TryStreamExt;
     use tokio::io::AsyncWriteExt;
 
-    use crate::store::{Store, UPLOAD_PART_BYTES, metered::*};
+    use super::*;
+    use crate::store::{Store, UPLOAD_PART_BYTES};
 
     #[tokio::test]
     async fn every_request_and_its_bytes_are_counted_on_all_handles() {

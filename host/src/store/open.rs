@@ -21,7 +21,7 @@ use object_store::{
 use url::Url;
 
 use super::failure;
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Settings of a client unless `[store_options]` says otherwise.
 const CLIENT_DEFAULTS: [(ClientConfigKey, &str); 3] = [

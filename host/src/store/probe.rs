@@ -6,7 +6,7 @@ use bytes::Bytes;
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{Store, failure};
-use crate::{
+use crate::model::{
     error::{ErrorContext, Result},
     event::unix_ms,
 };
@@ -27,8 +27,8 @@ impl Store {
     /// `prefix`, whose name starts with `.probe-`. Messages call the store by its `role`, such as `sink`.
     ///
     /// # Errors
-    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](crate::error::ErrorKind::Config) for wrong
-    /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](crate::error::ErrorKind::Unavailable)
+    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) for wrong
+    /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](crate::model::error::ErrorKind::Unavailable)
     /// when the store cannot be reached.
     pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
         let (key, store) = (probe_key(prefix), self);

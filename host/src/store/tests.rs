@@ -4,8 +4,8 @@ use futures::FutureExt;
 use object_store::memory::InMemory;
 use tokio::io::AsyncWriteExt;
 
-use super::faulty::{Puts, faulty, server};
-use crate::store::*;
+use super::testing::faulty::{Puts, faulty, server};
+use super::*;
 
 const ODD_KEY: &str = "a b/ü%20#x?[1]{,}~*&'\"\\.txt";
 

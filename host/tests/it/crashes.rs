@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use etl_host::fail_point;
+use etl_host::runtime::fail_point;
 
 use crate::support::{NONE, Project, etl_host, etl_host_command};
 

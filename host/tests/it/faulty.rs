@@ -11,15 +11,13 @@ use std::{
 };
 
 use etl_host::{
-    blocking,
-    error::ErrorKind,
-    event::Events,
+    connector::objects::SourceStore,
+    model::{error::ErrorKind, event::Events},
     pipeline::Pipeline,
     run::{RunOptions, Start, run_on},
-    source::SourceStore,
-    store::{Store, classify_io},
-    stores::Stores,
-    upload::Upload,
+    runtime::threads,
+    store::{Store, classify_io, upload::Upload},
+    task::stores::Stores,
 };
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
@@ -302,7 +300,7 @@ async fn an_upload_of_many_parts_is_whole_or_not_there() {
             io::Write::write_all(&mut upload, &written).map_err(classify_io)?;
             upload.finish()
         };
-        let uploaded = blocking::run(upload).await.expect("no panic");
+        let uploaded = threads::run(upload).await.expect("no panic");
         assert_eq!(hooked.hook.left.load(Relaxed), 0, "case {case}: nothing went wrong");
         if whole {
             assert_eq!(uploaded.expect("it is there").bytes, 20_000_000);

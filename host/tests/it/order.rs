@@ -4,10 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use etl_host::{
-    event::Events,
+    model::event::Events,
     pipeline::Pipeline,
     run::{RunOptions, Start, run_on},
-    stores::Stores,
+    task::stores::Stores,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, Result, path::Path};

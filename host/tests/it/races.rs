@@ -11,13 +11,14 @@ use std::{
 };
 
 use etl_host::{
-    clean::Cleaner,
-    error::{Error, ErrorKind},
-    event::Events,
-    history,
+    history::{self, clean::Cleaner},
+    model::{
+        error::{Error, ErrorKind},
+        event::Events,
+    },
     pipeline::Pipeline,
     run::{Outcome, RunOptions, Start, run_on},
-    stores::Stores,
+    task::stores::Stores,
 };
 use object_store::{Error as StoreError, ObjectStoreExt, Result, path::Path};
 use tokio_util::sync::CancellationToken;

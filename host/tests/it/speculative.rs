@@ -8,12 +8,14 @@ use std::{
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_host::{
-    event::{Event, Events, Listener, Stamped},
+    model::event::{Event, Events, Listener, Stamped},
     pipeline::Pipeline,
     plugin::{Cache, Engine, Task},
     run::{RunOptions, run_on},
-    steps::{Steps, rehearsal},
-    stores::Stores,
+    task::{
+        steps::{Steps, rehearsal},
+        stores::Stores,
+    },
 };
 use object_store::Result;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use x::x::x::x::x::x::x::x::{
+use super::{
     pieces::{Blocks, lines, on_threads, pieces, text},
     sums::{self, Sums},
 };

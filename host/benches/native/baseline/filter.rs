@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use memchr::{memchr, memmem::Finder, memrchr};
 
-use x::x::x::x::x::x::x::x::{
+use super::{
     count::trim,
     part::Part,
     pieces::{Blocks, on_threads, pieces, text},

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use x::x::x::x::x::x::x::x::{
+use super::{
     count::trim,
     json::integer,
     pieces::{Blocks, lines, on_threads, pieces, text},

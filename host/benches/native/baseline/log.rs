@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use anyhow::{Context, Result};
 
-use x::x::x::x::x::x::x::x::{
+use super::{
     json::{integer, project},
     part::Part,
     pieces::{Blocks, lines, on_threads, pieces, text},

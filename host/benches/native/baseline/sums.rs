@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 
-use x::x::x::x::x::x::x::x::{
+use super::{
     part::Part,
     pieces::on_threads,
     table::{Table, hash},

@@ -10,14 +10,15 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    error::ErrorKind,
-    event::{Counts, Stage},
     history::{Account, Attempt, AttemptEnd, Message, Overview, Process, Then},
-    left_out::LeftOut,
-    plan::PlannedStep,
-    reject::{Reject, Rejected},
-    report::command,
-    usage::Traffic,
+    model::{
+        error::ErrorKind,
+        event::{Counts, Stage},
+        reject::{Reject, Rejected},
+        usage::Traffic,
+    },
+    run_store::{left_out::LeftOut, recipe::PlannedStep},
+    text::command,
 };
 
 /// Maximum number of failures shown.

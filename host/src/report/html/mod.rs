@@ -13,12 +13,13 @@ mod timeline;
 
 use sha2::{Digest, Sha256};
 
-use super::json::redact_texts;
 use crate::{
-    error::{ErrorKind, Result, ResultExt},
-    hex::hex,
     history::Account,
-    layout::RunLayout,
+    model::{
+        error::{ErrorKind, Result, ResultExt},
+        hex::hex,
+    },
+    run_store::{journal::redact_texts, layout::RunLayout},
     store::Store,
 };
 
@@ -51,7 +52,7 @@ pub async fn write(
 pub fn page(account: &Account, redact: impl Fn(&str) -> String + Send + 'static) -> Result<String> {
     let data = serde_json::to_value(data::Data::of(account));
     let mut data = data.or_kind(ErrorKind::Internal, || "cannot write a report as JSON")?;
-    redact_texts(&mut data, &(Box::new(redact) as super::Redact));
+    redact_texts(&mut data, &(Box::new(redact) as crate::model::redact::Redact));
     // In a script element, only `<` can begin something other than text.
     let data = data.to_string().replace('<', "\\u003c");
     // The nonce is a digest of all the data: the author of a part of the data does not know the rest, and so cannot

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    event::Stage,
     history::{Account, Attempt, AttemptEnd},
+    model::event::Stage,
 };
 
 /// Maximum number of bars in a chart.

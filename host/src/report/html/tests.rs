@@ -1,7 +1,7 @@
 use super::{fill, spread, timeline};
 use crate::{
-    event::Stage,
     history::{Account, Attempt, AttemptEnd},
+    model::event::Stage,
 };
 
 fn attempts(number: u32, of: impl Fn(u32) -> Attempt) -> Account {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use self::prometheus::MetricsFile;
 use super::reading::Reading;
-use crate::{
+use crate::model::{
     event::{Counts, Event, Level, Listener, Stage, Stamped},
     times::Times,
     usage::Usage,
@@ -279,7 +279,7 @@ impl Listener for Metrics {
             Event::Usage(usage) => self.usage = usage.clone(),
             Event::RunFinished { .. } => self.state = State::Complete,
             Event::RunFailed { kind, .. } => {
-                let interrupted = matches!(kind, crate::error::ErrorKind::Interrupted(_));
+                let interrupted = matches!(kind, crate::model::error::ErrorKind::Interrupted(_));
                 self.state = if interrupted { State::Interrupted } else { State::Failed };
             }
             _ => {}

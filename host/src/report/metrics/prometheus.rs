@@ -9,10 +9,10 @@ use std::{
 use tempfile::NamedTempFile;
 
 use super::{Figure, Metrics, Monotonic};
-use crate::{
+use crate::model::{
     error::{Result, ResultExt},
     event::{Event, Listener, Stamped},
-    report::Redact,
+    redact::Redact,
 };
 
 /// Minimum time between two writes of the file during a run, in milliseconds.
@@ -32,7 +32,7 @@ impl MetricsFile {
     /// Creates the file at `path`, empty at first. Texts in it are redacted by `redact`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) when the file cannot be written.
+    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the file cannot be written.
     pub fn create(path: &Path, redact: impl Fn(&str) -> String + Send + 'static) -> Result<Self> {
         let file = Self {
             path: path.to_owned(),
@@ -41,7 +41,7 @@ impl MetricsFile {
             redact: Box::new(redact),
             written_ms: 0,
         };
-        file.replace("").or_kind(crate::error::ErrorKind::Config, || {
+        file.replace("").or_kind(crate::model::error::ErrorKind::Config, || {
             format!("cannot write metrics to `{}` (`--metrics`)", path.display())
         })?;
         Ok(file)

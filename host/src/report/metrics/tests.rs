@@ -1,6 +1,7 @@
 use std::fs;
 
-use crate::{error::ErrorKind, event::Invocation, report::metrics::*, shared::Shared, usage::Traffic};
+use super::*;
+use crate::model::{error::ErrorKind, event::Invocation, shared::Shared, usage::Traffic};
 
 fn started() -> Event {
     let (invocation, run_store) = (Invocation::default(), "runs/".into());

@@ -28,13 +28,11 @@ use opentelemetry_sdk::{
 use tokio::runtime::Handle;
 
 use self::{client::Client, spans::Spans};
-use super::{
-    Redact,
-    metrics::{Figure, Metrics, Monotonic},
-};
-use crate::{
+use super::metrics::{Figure, Metrics, Monotonic};
+use crate::model::{
     error::{ErrorKind, Result, ResultExt},
     event::Events,
+    redact::Redact,
     shared::Shared,
 };
 

@@ -11,9 +11,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use crate::{
+use crate::model::{
     event::{Counts, Event, Listener, Stage, Stamped},
-    report::Redact,
+    redact::Redact,
 };
 
 /// Turns events into spans.

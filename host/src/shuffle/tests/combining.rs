@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    model::error::{Error, ErrorKind, Result},
     shuffle::{Combiner, NewCombiner, tests::*},
 };
 

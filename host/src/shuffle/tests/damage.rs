@@ -1,5 +1,5 @@
 use crate::{
-    error::{ErrorKind, Result},
+    model::error::{ErrorKind, Result},
     shuffle::{decode::decode_block, tests::*},
 };
 

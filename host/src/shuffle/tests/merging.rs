@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    model::error::{Error, ErrorKind, Result},
     shuffle::{merge_all, tests::*},
 };
 

@@ -22,7 +22,7 @@ use super::{
     Merge, PartitionIndex, RunIndex, RunReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
     partition_of,
 };
-use crate::{schema::Schema, scratch::Scratch};
+use crate::{model::schema::Schema, runtime::scratch::Scratch};
 
 /// More bytes than any test pushes.
 const PLENTY: u64 = 1 << 30;

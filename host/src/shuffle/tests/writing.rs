@@ -4,7 +4,7 @@ use arrow_ipc::reader::FileReader;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{
-    error::ErrorKind,
+    model::error::ErrorKind,
     shuffle::{PARTITIONS_MAX, tests::*},
 };
 

@@ -1,0 +1,3 @@
+//! Connectors: where records come from, and where results go.
+
+pub mod objects;

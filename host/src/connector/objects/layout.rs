@@ -1,0 +1,60 @@
+//! The keys of a result in a sink: the only place that builds them.
+//!
+//! ```text
+//! <sink>/<run-id>/_attempts/…        parts until they are published
+//! <sink>/<run-id>/part-00000.json …  the result
+//! <sink>/<run-id>/_SUCCESS
+//! <sink>/latest.json                 points to the newest complete result
+//! ```
+//! Numbers are zero-padded, so keys sort as numbers do.
+
+use crate::model::ids::{AttemptId, SUCCESS};
+
+/// The keys of one run's result, relative to the sink's prefix.
+#[derive(Debug, Clone)]
+pub struct SinkLayout {
+    run_id: String,
+    extension: &'static str,
+}
+
+impl SinkLayout {
+    /// Creates the layout of a result whose parts have this extension.
+    pub fn new(run_id: &str, extension: &'static str) -> Self {
+        Self { run_id: run_id.to_owned(), extension }
+    }
+
+    /// Returns the layout of another run's result.
+    #[must_use]
+    pub fn of_run(&self, run_id: &str) -> Self {
+        Self::new(run_id, self.extension)
+    }
+
+    /// Returns the result's prefix.
+    pub fn root(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Returns the key under which an attempt writes its part, and under which the part lies until it is published.
+    pub fn attempt(&self, part: u32, attempt: &AttemptId) -> String {
+        format!("{}/_attempts/part-{part:05}-{attempt}.{}", self.run_id, self.extension)
+    }
+
+    /// Returns the prefix of the parts that are not published: those that still may be, and those of attempts that
+    /// lost.
+    pub fn attempts(&self) -> String {
+        format!("{}/_attempts", self.run_id)
+    }
+
+    /// Returns the key of a part that is committed and published.
+    pub fn part(&self, part: u32) -> String {
+        format!("{}/part-{part:05}.{}", self.run_id, self.extension)
+    }
+
+    /// Returns the key of the object that says that the result is complete.
+    pub fn success(&self) -> String {
+        format!("{}/{SUCCESS}", self.run_id)
+    }
+}
+
+/// Key, below the sink, of the pointer to the newest complete result.
+pub const LATEST: &str = "latest.json";

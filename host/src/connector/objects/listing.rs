@@ -1,0 +1,119 @@
+//! The listing of a source: which objects of a store belong to it.
+
+use std::collections::BTreeMap;
+
+use bytesize::ByteSize;
+use futures::{StreamExt, TryStreamExt};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        object::Object,
+    },
+    store::{Location, Store},
+};
+
+/// A source: a store, and the rule for which of its objects belong to the source.
+#[derive(Debug, Clone)]
+pub struct SourceStore {
+    store: Store,
+    include: Option<GlobSet>,
+    /// Key of the one object that the location names, if it names one.
+    only: Option<String>,
+    /// Maximum memory of the listing, in bytes.
+    memory_bytes: u64,
+}
+
+impl SourceStore {
+    /// Opens the source at `location`: a prefix or, if the location does not end with `/`, possibly one object.
+    ///
+    /// `include` holds glob patterns on names relative to the location, or on the name of the one object: `*` and `?`
+    /// stay within a part of the name, `**` does not. Without patterns, every object belongs to the source except
+    /// hidden ones, which have a part that starts with `.` or `_`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a location, option or pattern that is wrong; otherwise as [`Store::get`].
+    pub async fn open(location: &Location, include: &[String], options: &BTreeMap<String, String>) -> Result<Self> {
+        let store = Store::open(location, options)?;
+        if !location.url.ends_with('/')
+            && let Some((parent, key)) = store.parent()
+            && parent.exists(&key).await?
+        {
+            return Ok(Self { only: Some(key), ..Self::new(parent, include)? });
+        }
+        Self::new(store, include)
+    }
+
+    /// Creates a source of all objects in `store` that match `include`, by the rules of [`SourceStore::open`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an invalid pattern.
+    pub fn new(store: Store, include: &[String]) -> Result<Self> {
+        Ok(Self { store, include: compile(include)?, only: None, memory_bytes: u64::MAX })
+    }
+
+    /// Returns the source with a limit on the memory of its listing, which is half of the memory that a run may take.
+    #[must_use]
+    pub fn within(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..self }
+    }
+
+    /// Returns the store. The names of objects are keys in it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the source's objects, sorted by name. An empty list is not an error here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the location does not exist or there are too many objects; otherwise as
+    /// [`Store::list`].
+    pub async fn list(&self) -> Result<Vec<Object>> {
+        let mut found = match &self.only {
+            Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
+            None => self.store.list(""),
+        };
+        let (mut objects, mut memory_bytes) = (Vec::new(), 0);
+        while let Some(found) = found.try_next().await? {
+            if self.contains(&found.key) {
+                let object = Object::from(found);
+                memory_bytes += object.memory_bytes();
+                if memory_bytes > self.memory_bytes {
+                    return Err(self.too_many(objects.len()));
+                }
+                objects.push(object);
+            }
+        }
+        if objects.is_empty() && !self.store.prefix_exists().await? {
+            return Err(Error::config(format!("source `{}` does not exist", self.store.name())));
+        }
+        objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
+    }
+
+    fn too_many(&self, listed: usize) -> Error {
+        let (source, memory) = (self.store.name(), ByteSize::b(self.memory_bytes).display().iec());
+        Error::config(format!(
+            "the listing of source `{source}` takes more than {memory}, half of `run.memory` ({listed} objects so \
+             far): raise `run.memory`, or take fewer objects with `source.include`"
+        ))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match &self.include {
+            Some(include) => include.is_match(name),
+            None => self.only.is_some() || !name.split('/').any(|part| part.starts_with(['.', '_'])),
+        }
+    }
+}
+
+fn compile(include: &[String]) -> Result<Option<GlobSet>> {
+    let mut patterns = GlobSetBuilder::new();
+    for pattern in include {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        patterns.add(glob.or_kind(ErrorKind::Config, || "`include` of the source")?);
+    }
+    let patterns = patterns.build().or_kind(ErrorKind::Config, || "`include` of the source")?;
+    Ok((!include.is_empty()).then_some(patterns))
+}

@@ -1,0 +1,130 @@
+//! Schemas: the columns of a batch as Arrow fields, the first of which may be the key.
+//!
+//! Owns [`Schema`] and the five column types that a batch can have. Batches themselves are Arrow's `RecordBatch`.
+
+use std::{fmt, sync::Arc};
+
+use arrow_schema::{DataType, Field, SchemaRef};
+
+use crate::model::error::{Error, Result};
+
+/// The most fields that a schema may have.
+pub const FIELDS_MAX: usize = 1024;
+
+/// The columns of a batch. Two schemas are equal when their names, types, nullability and key are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The fields in order, as an Arrow schema.
+    pub fields: SchemaRef,
+    /// Number of leading fields that are the key; 0 means that there is no key.
+    pub key_fields: usize,
+}
+
+impl Schema {
+    /// Creates a schema of `fields`, the first `key_fields` of which are the key.
+    ///
+    /// # Errors
+    /// Says what is wrong when there are no fields or more than [`FIELDS_MAX`], a name is empty or given twice, or the
+    /// key has more fields than the schema.
+    pub fn new(fields: Vec<Field>, key_fields: usize) -> Result<Self> {
+        if fields.is_empty() || fields.len() > FIELDS_MAX {
+            return Err(Error::config(format!("a schema has 1 to {FIELDS_MAX} fields, this one has {}", fields.len())));
+        }
+        if key_fields > fields.len() {
+            return Err(Error::config(format!("{key_fields} key fields, but only {} fields", fields.len())));
+        }
+        let mut names = std::collections::HashSet::new();
+        for field in &fields {
+            if field.name().is_empty() {
+                return Err(Error::config("a field has an empty name"));
+            }
+            if !names.insert(field.name()) {
+                return Err(Error::config(format!("two fields are called `{}`", field.name())));
+            }
+        }
+        Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
+    }
+
+    /// Creates a schema of nullable fields, each written as `name=type`.
+    ///
+    /// # Errors
+    /// Names a field that is not of that form or has an unknown type; fails otherwise as [`Schema::new`] does.
+    pub fn parse(fields: &[String], key_fields: usize) -> Result<Self> {
+        let field = |written: &String| {
+            let wrong =
+                || Error::config(format!("`{written}` is not a field (write `name=type`, with {TYPES} as type)"));
+            let (name, data_type) = written.split_once('=').ok_or_else(wrong)?;
+            Ok(Field::new(name.trim(), data_type_of(data_type.trim()).ok_or_else(wrong)?, true))
+        };
+        Self::new(fields.iter().map(field).collect::<Result<_>>()?, key_fields)
+    }
+
+    /// Returns the schema of the `lines` format: one binary column called `line`, without line terminators.
+    pub fn lines() -> Self {
+        let line = Field::new("line", DataType::Binary, false);
+        Self { fields: Arc::new(arrow_schema::Schema::new(vec![line])), key_fields: 0 }
+    }
+}
+
+/// The types that a field of a JSON record may have, as messages list them.
+const TYPES: &str = "boolean, int64, float64 or text";
+
+/// Returns the column type called `name`, or `None` when a field of a JSON record cannot have it.
+pub fn data_type_of(name: &str) -> Option<DataType> {
+    match name {
+        "boolean" => Some(DataType::Boolean),
+        "int64" => Some(DataType::Int64),
+        "float64" => Some(DataType::Float64),
+        "text" => Some(DataType::Utf8),
+        _ => None,
+    }
+}
+
+/// Returns the name that `pipeline.toml`, WIT and messages use for a column type.
+pub fn type_name(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Int64 => "int64",
+        DataType::Float64 => "float64",
+        DataType::Utf8 => "text",
+        DataType::Binary => "binary",
+        _ => "unknown",
+    }
+}
+
+impl fmt::Display for Schema {
+    /// Writes `word text, count int64 (key: word)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.fields.fields().iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{} {}", field.name(), type_name(field.data_type()))?;
+        }
+        let key: Vec<&str> = self.fields.fields().iter().take(self.key_fields).map(|f| f.name().as_str()).collect();
+        if key.is_empty() { Ok(()) } else { write!(f, " (key: {})", key.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_written_as_names_and_types() {
+        let parse = |fields: &[&str]| Schema::parse(&fields.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>(), 1);
+        assert_eq!(parse(&["a=text", " n = int64"]).expect("valid").to_string(), "a text, n int64 (key: a)");
+        for wrong in ["a", "a=string", "=", "a=binary"] {
+            let error = parse(&[wrong]).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("`{wrong}` is not a field")), "{error}");
+        }
+    }
+
+    #[test]
+    fn duplicate_names_and_long_keys_are_refused() {
+        let field = |name: &str| Field::new(name, DataType::Int64, false);
+        assert!(Schema::new(vec![field("a"), field("a")], 1).is_err());
+        assert!(Schema::new(vec![field("a")], 2).is_err());
+        assert!(Schema::new(vec![], 0).is_err());
+        let schema = Schema::new(vec![field("a"), field("b")], 1).expect("valid");
+        assert_eq!(schema.to_string(), "a int64, b int64 (key: a)");
+    }
+}

@@ -1,0 +1,145 @@
+//! The keys of a pipeline that decide the bytes of its result, and so must not change when a run is resumed.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Pipeline, Split};
+use crate::format::SourceFormat;
+
+/// Keys whose written value decides the result. A plugin is compared by its digest elsewhere; its path does not matter.
+const WRITTEN: [&str; 8] = [
+    "source.url",
+    "source.include",
+    "source.fields",
+    "split.config",
+    "split.grants",
+    "reduce.config",
+    "reduce.grants",
+    "sink.url",
+];
+
+impl Pipeline {
+    /// Returns the keys that decide the bytes of the result, by name, with `${NAME}` left in place. A key that is left
+    /// out counts with its default, so stating a default explicitly makes no difference.
+    ///
+    /// All other keys may differ when a run is resumed: concurrency, limits, retries, the number of rejects allowed,
+    /// scratch, the options of the stores.
+    pub fn deciding(&self) -> BTreeMap<String, Value> {
+        let mut keys = BTreeMap::new();
+        for key in WRITTEN {
+            if let Some(value) = self.document.pointer(&format!("/{}", key.replace('.', "/"))) {
+                flatten(key, value, &mut keys);
+            }
+        }
+        for (index, map) in self.document["map"].as_array().into_iter().flatten().enumerate() {
+            flatten(&format!("map[{index}].config"), &map["config"], &mut keys);
+            flatten(&format!("map[{index}].grants"), &map["grants"], &mut keys);
+        }
+        let format = if self.source.format == SourceFormat::Lines { "lines" } else { "json" };
+        keys.insert("source.format".to_owned(), format.into());
+        keys.insert("sink.format".to_owned(), self.sink.format.name().into());
+        if let Split::BuiltIn { target_size } = self.split {
+            keys.insert("split.target_size".to_owned(), target_size.into());
+        }
+        if let Some(reduce) = &self.reduce {
+            keys.insert("reduce.combine".to_owned(), reduce.combine.into());
+            keys.insert("reduce.partitions".to_owned(), reduce.partitions.into());
+            // The points at which the shuffle spills decide the order in which a combiner adds floating-point numbers.
+            keys.insert("run.shuffle_memory".to_owned(), self.run.shuffle_memory_bytes.into());
+        }
+        keys
+    }
+}
+
+/// Adds the scalars and lists in `value`, each under its full key. Leaves out nulls and empty tables and lists, which
+/// mean the same as a missing key.
+fn flatten(key: &str, value: &Value, keys: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(table) => {
+            for (name, item) in table {
+                flatten(&format!("{key}.{name}"), item, keys);
+            }
+        }
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
+        value => _ = keys.insert(key.to_owned(), value.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\n\
+                           map = [{ plugin = 'a.wasm', config = { deep = { er = 1 } } }]\n\
+                           reduce = { plugin = 'b.wasm' }\n";
+
+    fn deciding(set: &[&str]) -> BTreeMap<String, Value> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("pipeline.toml");
+        std::fs::write(&file, MINIMAL).expect("written");
+        let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
+        Pipeline::load(&file, &set, |_| Some("secret".to_owned())).expect("valid").deciding()
+    }
+
+    #[test]
+    fn what_may_change_between_attempts_does_not_decide() {
+        let harmless = [
+            "run.concurrency=7",
+            "run.max_rejects=9",
+            "run.tolerated_failures=1%",
+            "run.scratch=/var/tmp",
+            "run.scratch_space=1GiB",
+            "run.memory=3GiB",
+            "run.grace=1m",
+            "run.fsync=false",
+            "run.shared=true",
+            "run.speculative=true",
+            "run.store=elsewhere/",
+            "map.0.limits.memory=64MiB",
+            "map.0.retry.attempts=9",
+            "map.0.max_rejects=5",
+            "map.0.build=make",
+            "map.0.plugin=moved.wasm",
+            "store_options.region=x",
+        ];
+        assert_eq!(deciding(&harmless), deciding(&[]));
+    }
+
+    #[test]
+    fn a_default_that_is_written_down_changes_nothing() {
+        let defaults = [
+            "reduce.partitions=1",
+            "reduce.combine=false",
+            "split.target_size=65536KiB",
+            "run.shuffle_memory=64MiB",
+            "source.format=lines",
+            "sink.format=json",
+            "reduce.config={}",
+            "reduce.grants=[]",
+        ];
+        assert_eq!(deciding(&defaults), deciding(&[]));
+    }
+
+    #[test]
+    fn what_decides_is_named_to_the_key() {
+        for (set, key) in [
+            ("map.0.config.deep.er=2", "map[0].config.deep.er"),
+            ("map.0.config.new=${NAME}", "map[0].config.new"),
+            ("reduce.partitions=8", "reduce.partitions"),
+            ("split.target_size=1KiB", "split.target_size"),
+            ("run.shuffle_memory=1MiB", "run.shuffle_memory"),
+            ("reduce.grants=['clock']", "reduce.grants"),
+            ("map.0.grants=['env:NAME']", "map[0].grants"),
+            ("sink.url=other/", "sink.url"),
+            ("sink.format=csv", "sink.format"),
+            ("source.include=['*.txt']", "source.include"),
+        ] {
+            let (then, now) = (deciding(&[]), deciding(&[set]));
+            let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
+            assert_eq!(changed, [key], "{set}");
+            assert!(!now.values().any(|value| value.to_string().contains("secret")), "{now:?}");
+        }
+    }
+}

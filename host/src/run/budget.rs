@@ -1,0 +1,213 @@
+//! The division of `run.memory`: how much an attempt may hold, and so how many attempts may be in flight.
+//!
+//! Owns the sum. Its terms are bounded where they are used: read-ahead by the source, rows by the shuffle, parts of an
+//! upload by the store. Memory decides how many attempts there are at a time, never what one of them does, because the
+//! result must be the same bytes on any machine. Asked by `check` and when a run starts.
+
+use bytesize::ByteSize;
+
+use crate::{
+    connector::objects::READ_AHEAD_BYTES,
+    model::error::{Error, Result},
+    pipeline::{Pipeline, Step},
+    plugin::STACK_BYTES_MAX,
+    shuffle::BATCH_BYTES,
+    store::UPLOAD_BYTES,
+    task::{output::FAN_IN, reduce::PIECE_BYTES},
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes that the process holds besides its attempts: code, threads, the log of events, pages of shards, commits.
+const BASE_BYTES: u64 = 128 * MIB;
+
+/// Bytes that a plugin instance is counted with, or its memory limit if that is less. Few plugins take more, and
+/// counting each of them with its whole limit would leave most processors idle.
+const INSTANCE_BYTES: u64 = 32 * MIB;
+
+/// Bytes of the batches on their way between source, plugins and output.
+const BATCHES_BYTES: u64 = 8 * MIB;
+
+/// Bytes that merging [`FAN_IN`] sorted runs holds: for each of them a batch, its keys, and the bytes they come from.
+const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
+const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
+
+/// Bytes of a thread's stack for the host's own code, besides its plugin instances; only what is used takes memory.
+const HOST_STACK_BYTES: usize = 2 << 20;
+
+/// Returns the size in bytes of the stack of a thread that runs a pipeline's plugins, one inside the other.
+pub fn stack_bytes(pipeline: &Pipeline) -> usize {
+    let nested = pipeline.maps.len() + 1;
+    HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4)
+}
+
+/// Numbers of attempts that may be in flight at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Number of map attempts that may be in flight.
+    pub map: usize,
+    /// Number of reduce attempts that may be in flight.
+    pub reduce: usize,
+}
+
+impl Slots {
+    /// Divides the memory of a pipeline. Allows enough attempts that every worker has one ready while others wait for a
+    /// store, as far as they fit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
+    pub fn new(pipeline: &Pipeline) -> Result<Self> {
+        let map = Attempt::map(pipeline).slots(pipeline)?;
+        let reduce = Attempt::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
+        Ok(Self { map, reduce })
+    }
+
+    /// Returns a warning when fewer attempts fit than the pipeline's `concurrency` asks for.
+    pub fn shortage(self, pipeline: &Pipeline) -> Option<String> {
+        let (slots, concurrency) = (self.map.min(self.reduce), pipeline.run.concurrency);
+        (slots < concurrency).then(|| {
+            let memory = size(pipeline.run.memory_bytes);
+            format!(
+                "`run.memory` of {memory} lets {slots} tasks run at a time, not {concurrency}: raise it to use them all"
+            )
+        })
+    }
+}
+
+/// The memory that one attempt may hold.
+struct Attempt<'a> {
+    stage: &'static str,
+    /// Bytes, and what they are for.
+    parts: Vec<(u64, String)>,
+    /// The steps of which the attempt has instances, including the combiner.
+    steps: Vec<&'a Step>,
+}
+
+impl<'a> Attempt<'a> {
+    fn map(pipeline: &'a Pipeline) -> Self {
+        let read_ahead = (READ_AHEAD_BYTES as u64 + BATCHES_BYTES, "read ahead".to_owned());
+        let mut parts = vec![read_ahead, upload()];
+        let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
+        if let Some(reduce) = &pipeline.reduce {
+            let shuffle = pipeline.run.shuffle_memory_bytes;
+            parts.push((shuffle.max(SPILL_MERGE_BYTES), format!("for a `run.shuffle_memory` of {}", size(shuffle))));
+            steps.extend(reduce.combine.then_some(&reduce.step));
+        }
+        Self { stage: "map", parts, steps }
+    }
+
+    fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
+        let reduce = pipeline.reduce.as_ref()?;
+        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} sorted runs"));
+        Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
+    }
+
+    /// Returns the number of attempts that fit, up to twice the number that compute at a time.
+    fn slots(&self, pipeline: &Pipeline) -> Result<usize> {
+        let memory = pipeline.run.memory_bytes;
+        if BASE_BYTES + self.bytes_max() > memory {
+            return Err(self.too_large(memory));
+        }
+        let fit = (memory - BASE_BYTES) / self.bytes();
+        Ok((pipeline.run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
+    }
+
+    /// Returns the number of bytes that the attempt is counted with.
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(|(bytes, _)| bytes).sum::<u64>()
+            + self.steps.iter().map(|step| counted(step)).sum::<u64>()
+    }
+
+    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it.
+    fn bytes_max(&self) -> u64 {
+        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - counted(step))
+    }
+
+    fn largest(&self) -> Option<&Step> {
+        self.steps.iter().copied().max_by_key(|step| step.plugin.limits.memory_bytes)
+    }
+
+    fn too_large(&self, memory: u64) -> Error {
+        let mut parts: Vec<String> =
+            self.parts.iter().map(|(bytes, what)| format!("{} {what}", size(*bytes))).collect();
+        if let Some(step) = self.largest() {
+            let limit = size(step.plugin.limits.memory_bytes);
+            parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.plugin.name));
+        }
+        if self.steps.len() > 1 {
+            parts.push(format!("{} for each of its other instances", size(INSTANCE_BYTES)));
+        }
+        Error::config(format!(
+            "`run.memory` is {}, but one {} attempt may take {} besides the {} of the process: {}; raise `run.memory`, \
+             or lower one of these",
+            size(memory),
+            self.stage,
+            size(self.bytes_max()),
+            size(BASE_BYTES),
+            parts.join(", ")
+        ))
+    }
+}
+
+fn counted(step: &Step) -> u64 {
+    step.plugin.limits.memory_bytes.min(INSTANCE_BYTES)
+}
+
+fn upload() -> (u64, String) {
+    (UPLOAD_BYTES as u64, "of output being uploaded".to_owned())
+}
+
+fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(set: &[&str]) -> Result<(Slots, Option<String>)> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("pipeline.toml");
+        let text = "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\nmap = [{ plugin = 'a.wasm' }]\n\
+                    reduce = { plugin = 'b.wasm', combine = true }\n";
+        std::fs::write(&file, text).expect("written");
+        let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
+        let pipeline = Pipeline::load(&file, &set, |_| None).expect("valid");
+        let slots = Slots::new(&pipeline)?;
+        Ok((slots, slots.shortage(&pipeline)))
+    }
+
+    #[test]
+    fn two_attempts_for_each_worker_are_in_flight_if_they_fit() {
+        assert_eq!(slots(&["run.concurrency=2"]).expect("fits"), (Slots { map: 4, reduce: 4 }, None));
+        let (many, shortage) = slots(&["run.concurrency=100", "run.memory=64GiB"]).expect("fits");
+        assert_eq!((many, shortage), (Slots { map: 200, reduce: 200 }, None));
+    }
+
+    #[test]
+    fn attempts_that_do_not_fit_wait_and_the_operator_is_told() {
+        let (few, shortage) = slots(&["run.concurrency=100"]).expect("fits");
+        assert!((8..50).contains(&few.map) && (8..50).contains(&few.reduce), "{few:?}");
+        let shortage = shortage.expect("100 do not fit");
+        assert!(shortage.starts_with("`run.memory` of 2.0 GiB lets "), "{shortage}");
+        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=800MiB"]).expect("fits");
+        assert_eq!((fewer.map, fewer.reduce), (2, few.reduce));
+    }
+
+    #[test]
+    fn a_run_whose_attempt_does_not_fit_is_refused_with_what_it_takes() {
+        let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
+        let shuffle = refused(&["run.shuffle_memory=4GiB"]);
+        assert!(shuffle.starts_with("`run.memory` is 2.0 GiB, but one map attempt may take 4."), "{shuffle}");
+        assert!(shuffle.contains("4.0 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");
+        let guest = refused(&["map.0.limits.memory=2GiB"]);
+        assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
+        let reduce = refused(&[
+            "run.memory=500MiB",
+            "map.0.limits.memory=1MiB",
+            "reduce.combine=false",
+            "run.shuffle_memory=1MiB",
+        ]);
+        assert!(reduce.contains("one reduce attempt"), "{reduce}");
+    }
+}

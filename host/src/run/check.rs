@@ -1,0 +1,103 @@
+//! The check of a pipeline: everything about it that can be known before data is read.
+
+use crate::{
+    connector::objects::{SourceStore, split::count_shards},
+    model::{
+        error::{Error, Result},
+        object::Object,
+    },
+    pipeline::{Pipeline, Split, Step},
+    plugin::{Cache, Engine, Plugin},
+    run::budget::Slots,
+    task::{split::check_splitter, steps::Steps, stores::Stores},
+};
+
+/// The findings of a check.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The steps, in order.
+    pub steps: Vec<CheckedStep>,
+    /// Schema of the source's records.
+    pub source_schema: String,
+    /// Number of source objects.
+    pub objects: u64,
+    /// Total size of the source objects in bytes, as stored.
+    pub bytes: u64,
+    /// Number of shards that a run would have; absent when a splitter decides it.
+    pub shards: Option<u64>,
+}
+
+/// A step that was checked.
+#[derive(Debug, Clone)]
+pub struct CheckedStep {
+    /// Name of the step in messages, such as `map 2`.
+    pub name: String,
+    /// Path of the component file.
+    pub plugin: String,
+    /// SHA-256 digest of the component file.
+    pub digest: String,
+    /// Names of what the step is granted.
+    pub grants: Vec<String>,
+    /// Names of the plugin's imports that can be granted.
+    pub grantable: Vec<&'static str>,
+    /// Schema of the rows that the step emits; absent for a splitter.
+    pub output: Option<String>,
+}
+
+/// Loads the plugins, chains their schemas, opens the stores and lists the source.
+///
+/// # Errors
+/// The first problem that would keep the pipeline from running.
+pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
+    let engine = Engine::new(1, Cache::of_user())?;
+    let steps = Steps::load(pipeline, &engine)?;
+    Slots::new(pipeline)?;
+    if let Some(splitter) = &steps.split {
+        check_splitter(splitter, &steps.source)?;
+    }
+    let Stores { source, .. } = Stores::open(pipeline).await?;
+    let objects = list_source(pipeline, &source).await?;
+    let shards = match &pipeline.split {
+        Split::BuiltIn { target_size } => Some(count_shards(&objects, *target_size)?),
+        Split::Plugin(_) => None,
+    };
+    Ok(Checked {
+        steps: checked_steps(pipeline, &steps),
+        source_schema: steps.source.to_string(),
+        objects: objects.len() as u64,
+        bytes: objects.iter().map(|object| object.size).sum(),
+        shards,
+    })
+}
+
+/// Returns the source's objects, sorted by name.
+///
+/// # Errors
+/// When the source does not exist, cannot be reached, or has no objects.
+pub async fn list_source(pipeline: &Pipeline, source: &SourceStore) -> Result<Vec<Object>> {
+    let objects = source.list().await?;
+    if objects.is_empty() {
+        let location = &pipeline.source.location.written;
+        let include = match pipeline.source.include.as_slice() {
+            [] => String::new(),
+            patterns => format!(" that match `include` {patterns:?}"),
+        };
+        return Err(Error::input(format!("source `{location}` has no objects{include}")));
+    }
+    Ok(objects)
+}
+
+fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Vec<CheckedStep> {
+    let maps = steps.mapped.iter().map(|schema| Some(schema.to_string()));
+    let reduce = steps.reduce.iter().map(|_| Some(steps.output.to_string()));
+    let outputs = steps.split.iter().map(|_| None).chain(maps).chain(reduce);
+    let checked = |((step, plugin), output): ((&Step, &Plugin), Option<String>)| CheckedStep {
+        name: step.plugin.name.clone(),
+        plugin: step.plugin.path.display().to_string(),
+        digest: plugin.digest().to_owned(),
+        grants: step.plugin.grants.names(),
+        grantable: plugin.grantable().to_vec(),
+        output,
+    };
+    pipeline.steps().zip(steps.plugins()).zip(outputs).map(checked).collect()
+}

@@ -1,0 +1,405 @@
+//! A run: one execution of a pipeline, from its plan to its result.
+//!
+//! ```text
+//! pipeline ─► plan ─► map, one task per shard ─► reduce, one task per partition ─► finalize
+//!              │             │                          │                            │
+//!          plan.json   map/…/commit.json        reduce/…/commit.json      parts, manifest.json, _SUCCESS
+//! ```
+//! Every stage reads what the stage before it committed and nothing else, so a run that ended early can be resumed
+//! where it stopped. A pipeline without a reducer has no reduce stage: its map tasks write the parts.
+
+pub mod budget;
+pub mod check;
+mod failures;
+mod finalize;
+mod plan;
+mod redrive;
+mod resume;
+
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    connector::objects::Gone,
+    history::{
+        redrives::{self, Found},
+        unfinished,
+    },
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Events, Invocation, Stage, unix_ms},
+        ids::check_name,
+        times::millis,
+        usage::Usage,
+    },
+    pipeline::Pipeline,
+    plugin::{Cache, Engine},
+    run::{
+        budget::{Slots, stack_bytes},
+        failures::Failures,
+    },
+    run_store::{
+        commit::{Commit, Output},
+        events::EventLog,
+        ledger::Ledger,
+        left_out::LeftOut,
+        manifest::Manifest,
+        plan::Planned,
+    },
+    runtime::{process, threads},
+    scheduler::{Finished, Retry, Scheduler, interrupted},
+    shuffle::index::RunFiles,
+    task::{
+        context::RunContext, map::map_task, reduce::reduce_partition, rejects::check_limit, steps::Steps,
+        stores::Stores,
+    },
+};
+
+/// The run that a process works on. The id of a new run begins with the time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A new run. A warning names an unfinished run with the same plan, if there is one.
+    #[default]
+    Default,
+    /// A new run, without that warning.
+    New,
+    /// The newest unfinished run of the same keys and plugins, or a new run if all are complete.
+    Resume,
+    /// The run with this id, whether it exists or not.
+    Id(String),
+    /// A run that completes the run with this id, or the newest that has ended if no id is given. If that run left out
+    /// no shards, there is nothing to complete, and the process works on that run.
+    Redrive(Option<String>),
+}
+
+/// How a run is started.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The run to work on.
+    pub start: Start,
+    /// Ends the run early when cancelled; it can be resumed afterwards.
+    pub cancel: CancellationToken,
+    /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
+    pub invocation: Invocation,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The run's id.
+    pub run_id: String,
+    /// Whether the run was complete before this process began.
+    pub already_done: bool,
+    /// Number of shards that failed and are left out of the result, as `run.tolerated_failures` allows.
+    pub failed_shards: u64,
+}
+
+/// Runs a pipeline to its result, or resumes a run that ended early.
+///
+/// # Errors
+/// Says what is wrong with the pipeline, its data or its stores. A run that fails before its last stage publishes
+/// nothing of its result; what it committed is kept, and a run started again with the same id continues from there.
+pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
+    run_on(Stores::open(pipeline).await?, pipeline, options, events).await
+}
+
+/// Does what [`run`] does, on stores that are open already.
+///
+/// # Errors
+/// Fails as [`run`] does.
+pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
+    let started = Instant::now();
+    let run = Run::open(stores, pipeline, options, events).await?;
+    if let Some(manifest) = Manifest::read(&run.context.run_store, &run.context.layout).await? {
+        run.started(true);
+        run.look_back().await;
+        run.finished(started, &manifest);
+        return Ok(run.outcome(&manifest, true));
+    }
+    let (store, key) = (&run.context.run_store, run.context.layout.events(unix_ms(), &run.context.process));
+    let log = EventLog::open(store, key, events, pipeline.secrets.redactor());
+    let execute = async {
+        let ended = run.execute().await;
+        log.close();
+        ended
+    };
+    let (ended, ()) = tokio::join!(execute, log.keep());
+    run.emit(Event::Usage(run.usage()));
+    match &ended {
+        Ok(manifest) => run.finished(started, manifest),
+        Err(error) => run.failed(started, error),
+    }
+    let logged = log.write().await;
+    if logged.is_ok() {
+        run.emit(Event::Logged { run_id: run.context.run_id.clone() });
+    }
+    // If both the run and its log failed, report the run's error: it matters more.
+    let manifest = ended.and_then(|manifest| logged.map(|()| manifest))?;
+    Ok(run.outcome(&manifest, false))
+}
+
+struct Run {
+    context: Arc<RunContext>,
+    options: RunOptions,
+    slots: Slots,
+    started_at: SystemTime,
+    /// The id and the plan of the run that this run completes, if this run is a redrive.
+    redrives: Option<(String, Planned)>,
+}
+
+impl Run {
+    /// Loads the plugins, and determines the run's id.
+    async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
+        let Stores { source, run_store, sink } = stores;
+        let slots = Slots::new(pipeline)?;
+        threads::need_stack(stack_bytes(pipeline));
+        let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
+        let engine = Engine::new(instances, Cache::of_user())?;
+        let steps = Steps::load(pipeline, &engine)?;
+        let mut redrives = None;
+        let run_id = match &options.start {
+            Start::Default | Start::New => new_run_id(),
+            Start::Id(run_id) => run_id.clone(),
+            Start::Resume => {
+                let newest = unfinished::newest(&run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
+                newest.unwrap_or_else(new_run_id)
+            }
+            Start::Redrive(run_id) => {
+                let recipe = steps.recipe(pipeline);
+                match redrives::find(&run_store, &pipeline.name, run_id.as_deref(), &recipe).await? {
+                    Found::Nothing(run_id) => {
+                        let message = format!("run {run_id} left out no shards, so there is nothing to redrive");
+                        events.emit(Event::Warning { message });
+                        run_id
+                    }
+                    Found::Incomplete { redrive, run_id, base } => {
+                        redrives = Some((run_id, base));
+                        redrive
+                    }
+                }
+            }
+        };
+        check_name("run id", &run_id)?;
+        let stores = Stores { source, run_store, sink };
+        let process = format!("{:08x}", random() & 0xffff_ffff);
+        let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
+        Ok(Self { context: Arc::new(context), options, slots, started_at: SystemTime::now(), redrives })
+    }
+
+    /// Executes the whole run, stage by stage. Maps or reduces a task again, once, when its committed output turns out
+    /// to be damaged or gone.
+    async fn execute(&self) -> Result<Manifest> {
+        let planned = self.plan().await?;
+        if let Some(redrives) = &planned.plan.redrives {
+            self.within_grace(redrive::take_over(&self.context, redrives)).await?;
+        }
+        let mut mapped = self.map(&planned).await?;
+        let (mut mapped_again, mut made_again) = (BTreeSet::new(), false);
+        loop {
+            let error = match self.reduce_and_finalize(&planned, &mapped).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => error,
+            };
+            // Make each shuffle file again only once, and lost parts only once: output that is lost a second time would
+            // be lost again.
+            match (error.kind(), error.cause::<Gone>()) {
+                (ErrorKind::Damaged(task), _) if mapped_again.insert(task) => {
+                    self.take_back_run_file(&mapped, task, &error).await?;
+                }
+                (_, Some(Gone(parts))) if !made_again => {
+                    made_again = true;
+                    self.take_back_parts(parts).await?;
+                }
+                _ => return Err(error),
+            }
+            mapped = self.map(&planned).await?;
+        }
+    }
+
+    async fn reduce_and_finalize(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Manifest> {
+        let reduced = self.reduce(planned, mapped).await?;
+        self.finalize(planned, mapped, &reduced).await
+    }
+
+    /// Takes back the commit of a map task whose shuffle file is damaged. Partitions that are already reduced keep
+    /// their commits, because the same plan gives the same rows.
+    async fn take_back_run_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
+        let Some(damaged) = mapped.run_files.key(task) else { return Ok(()) };
+        let is_damaged = |commit: &Commit| matches!(&commit.output, Output::RunFile { key, .. } if key == damaged);
+        self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
+        self.context.attempt_again();
+        Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
+    }
+
+    /// Runs every map task that is not committed yet. Leaves out shards that fail, as far as that is tolerated.
+    async fn map(&self, planned: &Planned) -> Result<Arc<Ledger>> {
+        // The mappers of a chain run in one task and are retried together, so the settings of the first one apply.
+        let retry = self.context.pipeline.maps[0].retry.clone();
+        let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
+        let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
+        let ledger = self.read_ledger(Stage::Map).await?;
+        let failures = Failures::tolerated(&self.context, planned, &ledger)?;
+        let tasks = planned.plan.shards.longest_first();
+        self.stage(Stage::Map, tasks, ledger, failures, retry, attempt).await.map(Arc::new)
+    }
+
+    /// Reduces every partition that is not committed yet.
+    async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Ledger> {
+        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger()) };
+        let (context, mapped) = (Arc::clone(&self.context), Arc::clone(mapped));
+        let clock_ms = planned.plan.planned_at_ms;
+        let attempt = move |partition, number| {
+            reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, partition, number)
+        };
+        let (tasks, retry) = ((0..reduce.partitions).collect(), reduce.step.retry.clone());
+        let ledger = self.read_ledger(Stage::Reduce).await?;
+        // No failure is tolerated here: leaving out a partition would lose all rows of its keys, from every shard.
+        self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
+    }
+
+    /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
+    /// commits of all tasks.
+    async fn stage<F, A>(
+        &self,
+        stage: Stage,
+        mut tasks: Vec<u32>,
+        mut ledger: Ledger,
+        mut failures: Failures<'_>,
+        retry: Retry,
+        attempt: A,
+    ) -> Result<Ledger>
+    where
+        F: Future<Output = Result<Commit>> + Send + 'static,
+        A: Fn(u32, u32) -> F + Send + Sync + 'static,
+    {
+        let context = &self.context;
+        let started = self.start(stage, tasks.len() as u64, ledger.committed());
+        check_rejects(&context.pipeline, &ledger)?;
+        tasks.retain(|task| !ledger.contains(*task));
+        let done = |task, result| match result {
+            Ok(commit) => {
+                ledger.add(task, commit)?;
+                check_rejects(&context.pipeline, &ledger)
+            }
+            Err(error) => failures.add(task, error, &ledger),
+        };
+        self.scheduler(stage, retry).run(tasks, attempt, done).await?;
+        failures.commit(&mut ledger).await?;
+        self.finish(stage, started, &ledger.counts);
+        Ok(ledger)
+    }
+
+    /// Does work that is safe to break off in the middle. When the run is cancelled, the work may continue for
+    /// `run.grace` and is then dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] when the grace is over, and the errors of the work.
+    async fn within_grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let over = async {
+            self.options.cancel.cancelled().await;
+            tokio::time::sleep(self.context.pipeline.run.grace).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => Err(interrupted()),
+        }
+    }
+
+    /// Returns a ledger of all commits that a stage has so far.
+    async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
+        let mut ledger = self.ledger();
+        ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
+        Ok(ledger)
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(RunFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
+    }
+
+    fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
+        let pipeline = &self.context.pipeline;
+        let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
+        let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
+        let (speculative, grace) = (pipeline.run.speculative, pipeline.run.grace);
+        Scheduler { stage, slots, retry, speculative, cancel, grace, events }
+    }
+
+    fn outcome(&self, manifest: &Manifest, already_done: bool) -> Outcome {
+        let failed_shards = manifest.failed_shards();
+        Outcome { run_id: self.context.run_id.clone(), already_done, failed_shards }
+    }
+
+    fn started(&self, resumed: bool) {
+        let context = &self.context;
+        self.emit(Event::RunStarted {
+            invocation: self.options.invocation.clone(),
+            pipeline: context.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            run_store: context.run_store.locate(context.layout.root()),
+            resumed,
+        });
+        context.steps.plugins().for_each(|plugin| self.emit(plugin.loaded()));
+    }
+
+    fn finished(&self, started: Instant, manifest: &Manifest) {
+        let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
+        let result = manifest.result.clone();
+        for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
+            let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
+            self.emit(Event::LeftOut { shard, shards, kind, error });
+        }
+        self.emit(Event::RunFinished { duration_ms: millis(started.elapsed()), result, parts });
+    }
+
+    fn failed(&self, started: Instant, error: &Error) {
+        let duration_ms = millis(started.elapsed());
+        self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
+    }
+
+    fn usage(&self) -> Usage {
+        let context = &self.context;
+        let stores = [("source", context.source.store()), ("run store", &context.run_store), ("sink", &context.sink)];
+        process::usage(stores.map(|(name, store)| (name, store.traffic())))
+    }
+
+    fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {
+        self.emit(Event::StageStarted { stage, tasks, committed });
+        Instant::now()
+    }
+
+    fn finish(&self, stage: Stage, started: Instant, counts: &Counts) {
+        self.emit(Event::StageFinished { stage, duration_ms: millis(started.elapsed()), counts: counts.clone() });
+    }
+
+    fn emit(&self, event: Event) {
+        self.context.events.emit(event);
+    }
+}
+
+impl Finished for Commit {
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+/// Checks the rejects of all commits of a stage so far against `max_rejects`.
+fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
+    ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
+}
+
+/// Returns a new run id. Ids sort by time: `20261122T163000Z-5f3a90c2`.
+fn new_run_id() -> String {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
+    format!("{time}-{:08x}", random() & 0xffff_ffff)
+}
+
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,186 @@
+//! The first stage of a run: loads the run's plan, or makes one.
+//!
+//! Owns what is checked before a run follows its plan. Called by the run.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::TryStreamExt;
+
+use super::{Run, Start};
+use crate::{
+    history::unfinished::{self, Unfinished},
+    model::{
+        error::{Error, Result},
+        event::{Counts, Event, Stage},
+        object::{Object, digest},
+    },
+    pipeline::Split,
+    run::{check::list_source, resume},
+    run_store::{
+        plan::{Draft, Planned},
+        recipe::{self, Recipe},
+    },
+    runtime::fail_point,
+    scheduler::{Retry, interrupted},
+    store::{Creates, Listed},
+    task::{
+        context::RunContext,
+        split::{SplitSource, split_source},
+    },
+};
+
+/// The most runs that are looked at to find an unfinished one to point out. Every start waits for this search.
+const HINT_RUNS_MAX: usize = 16;
+
+impl Run {
+    /// Loads the run's plan, or makes one: lists the source, splits it into shards, and freezes the plan. Checks that
+    /// the plan fits the pipeline and the source as they are now.
+    pub(super) async fn plan(&self) -> Result<Planned> {
+        let context = &self.context;
+        let listed = list_source(&context.pipeline, &context.source);
+        let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
+        fail_point::reach("plan.listed");
+        let existing = Planned::load(&context.run_store, &context.layout).await?;
+        self.started(existing.is_some());
+        self.probe().await?;
+        let (recipe, objects) = (context.steps.recipe(&context.pipeline), Arc::new(objects));
+        let planned = match existing {
+            Some(planned) => planned,
+            None => self.make_plan(&recipe, &objects).await?,
+        };
+        // Check a plan that was just made as well: it may be that of another process, which was faster.
+        resume::check_unchanged(&planned, &recipe, &objects).await?;
+        self.emit(Event::Planned {
+            objects: planned.plan.objects,
+            bytes: planned.plan.bytes,
+            shards: planned.plan.shards.shards().into(),
+            partitions: context.pipeline.partitions().into(),
+        });
+        if let Some(message) = self.slots.shortage(&context.pipeline) {
+            self.emit(Event::Warning { message });
+        }
+        Ok(planned)
+    }
+
+    async fn make_plan(&self, recipe: &Recipe, objects: &Arc<Vec<Object>>) -> Result<Planned> {
+        self.check_no_result().await?;
+        if let Some((run_id, base)) = &self.redrives {
+            return self.freeze_redrive(run_id, base, recipe.clone(), objects).await;
+        }
+        let listing = digest(objects);
+        self.point_out_unfinished(recipe, &listing).await?;
+        self.freeze(recipe.clone(), Arc::clone(objects), listing).await
+    }
+
+    /// Checks that the sink has no result of this run id, given that the run has no plan yet. Such a result was made by
+    /// another plan whose run store was deleted; its parts would lie among the parts of this run.
+    async fn check_no_result(&self) -> Result<()> {
+        let RunContext { sink, sink_layout, run_store, layout, run_id, .. } = &*self.context;
+        let attempts = format!("{}/", sink_layout.attempts());
+        let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
+        let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await;
+        // A sink that can be written but not listed is good enough: the manifest names the parts.
+        let Ok(Some(Listed { key, .. })) = found else { return Ok(()) };
+        // Another process may have planned and published the run meanwhile; then the result belongs to this run.
+        if run_store.exists(&layout.plan()).await? {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "`{}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, or \
+             delete `{}`",
+            sink.locate(&key),
+            sink.locate(sink_layout.root())
+        )))
+    }
+
+    /// Checks at the start that the sink can be written, and whether the run store can keep apart several processes
+    /// that work on the run. If it cannot, that is a warning, or an error if `run.shared` is set.
+    async fn probe(&self) -> Result<()> {
+        let context = &self.context;
+        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
+        let lost = match context.run_store.probe_creates("run store", context.layout.root()).await? {
+            Creates::Once => return Ok(()),
+            Creates::Again => "ignores the condition that an object must be new",
+            Creates::NotOffered => "does not offer to create an object only if it is new",
+        };
+        let what = format!("run store `{}` {lost}", context.run_store.name());
+        if context.pipeline.run.shared {
+            return Err(Error::config(format!(
+                "{what}, so it cannot keep apart several processes on one run, as `run.shared` asks for: use another \
+                 store, or one process at a time and `run.shared = false`"
+            )));
+        }
+        let message = format!(
+            "{what}: two processes on this run at the same time would not notice each other, so start only one \
+             (`run.shared = true` refuses such a store)"
+        );
+        self.emit(Event::Warning { message });
+        Ok(())
+    }
+
+    /// Warns when there is an unfinished run with the same plan, since the operator may have meant to finish that run
+    /// instead of starting another one. Does nothing when the operator has said which run is meant.
+    async fn point_out_unfinished(&self, recipe: &Recipe, listing: &str) -> Result<()> {
+        if self.options.start != Start::Default {
+            return Ok(());
+        }
+        let context = &self.context;
+        let unfinished = unfinished::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
+        let same =
+            unfinished.iter().find(|run| recipe::is_same(&run.plan.recipe, recipe) && run.plan.listing == listing);
+        if let Some(Unfinished { run_id, .. }) = same {
+            let message = format!(
+                "run {run_id} has the same plan and is not complete: `--resume` finishes it, unless another process \
+                 is working on it (this is a new run; `--new` starts one without this warning)"
+            );
+            self.emit(Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    async fn freeze(&self, recipe: Recipe, objects: Arc<Vec<Object>>, listing: String) -> Result<Planned> {
+        let context = &self.context;
+        let started = self.start(Stage::Split, 1, 0);
+        let pipeline = context.pipeline.document.clone();
+        let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
+        let SplitSource { attempt, shards, .. } = self.split(objects).await?;
+        let emits = context.steps.shuffled().to_string();
+        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
+        self.finish(Stage::Split, started, &Counts::default());
+        Ok(planned)
+    }
+
+    /// Freezes the plan of a redrive that completes another run, with the shards of that run's plan.
+    async fn freeze_redrive(&self, run_id: &str, base: &Planned, recipe: Recipe, now: &[Object]) -> Result<Planned> {
+        let context = &self.context;
+        let emits = context.steps.shuffled().to_string();
+        let mended = resume::check_redrivable(base, &recipe, &emits, now).await?;
+        if !mended.is_empty() {
+            let message = format!(
+                "only the shards that run {run_id} left out are mapped with what has changed since: {}",
+                mended.join(", ")
+            );
+            self.emit(Event::Warning { message });
+        }
+        let plan = base.plan.redrive(run_id, context.pipeline.document.clone(), recipe);
+        Planned::freeze(&context.run_store, &context.layout, plan).await
+    }
+
+    /// Splits the source into shards, as the only task of the split stage.
+    async fn split(&self, objects: Arc<Vec<Object>>) -> Result<SplitSource> {
+        let retry = match &self.context.pipeline.split {
+            Split::Plugin(step) => step.retry.clone(),
+            Split::BuiltIn { .. } => Retry { attempts: 1, interval: Duration::ZERO, multiplier: 1.0 },
+        };
+        let context = Arc::clone(&self.context);
+        let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
+        let mut split = None;
+        let done = |_, made: Result<SplitSource>| {
+            split = Some(made?);
+            Ok(())
+        };
+        self.scheduler(Stage::Split, retry).run([0], attempt, done).await?;
+        split.ok_or_else(|| Error::internal("the split ended without shards"))
+    }
+}

@@ -1,0 +1,175 @@
+//! The keys of the run store and the sink: the only place that builds or parses them.
+//!
+//! ```text
+//! <run store>/<pipeline>/<run-id>/
+//!   plan.json                        put-if-absent; names the attempt whose shard pages count
+//!   shards/<attempt>/00000.json …    the shards, in pages
+//!   shards/<attempt>/<shard>.arrow   records made by the splitter
+//!   map/<shard>/<attempt>.arrow      one shuffle file per attempt
+//!   map/<shard>/commit.json          put-if-absent: names the winning attempt
+//!   map/<shard>/taken-back           a commit of the task was taken back, because its output was damaged or gone
+//!   reduce/<partition>/commit.json
+//!   rejects/<stage>/<task>/<attempt>.jsonl
+//!   events/<time>-<process>.jsonl    what each process that worked on the run saw happen
+//!   report.html                      the same, as a page to look at
+//!   manifest.json, _SUCCESS
+//! <sink>/<run-id>/_attempts/…        parts until they are published
+//! <sink>/<run-id>/part-00000.json …  the result
+//! <sink>/<run-id>/_SUCCESS
+//! <sink>/latest.json                 points to the newest complete result
+//! ```
+//! Below `map/`, `<shard>` is the number of a task's first shard. Numbers are zero-padded, so keys sort in the order of
+//! numbers.
+
+use crate::model::{
+    event::Stage,
+    ids::{AttemptId, SUCCESS},
+};
+
+/// The keys of one run, relative to the run store's prefix.
+#[derive(Debug, Clone)]
+pub struct RunLayout {
+    root: String,
+}
+
+impl RunLayout {
+    /// Creates the layout of run `run_id` of `pipeline`.
+    pub fn new(pipeline: &str, run_id: &str) -> Self {
+        Self { root: format!("{pipeline}/{run_id}") }
+    }
+
+    /// Returns the layout of another run of the same pipeline.
+    #[must_use]
+    pub fn of_run(&self, run_id: &str) -> Self {
+        let pipeline = self.root.split('/').next().unwrap_or_default();
+        Self::new(pipeline, run_id)
+    }
+
+    /// Returns the prefix below which all runs of `pipeline` lie, each under its id.
+    pub fn runs(pipeline: &str) -> &str {
+        pipeline
+    }
+
+    /// Returns the run's prefix.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Returns the key of the frozen plan.
+    pub fn plan(&self) -> String {
+        format!("{}/plan.json", self.root)
+    }
+
+    /// Returns the key of a page of the shards that an attempt at the plan made.
+    pub fn shard_page(&self, attempt: &AttemptId, page: usize) -> String {
+        format!("{}/shards/{attempt}/{page:05}.json", self.root)
+    }
+
+    /// Returns the key of the records that the splitter made for a shard.
+    pub fn shard_records(&self, attempt: &AttemptId, shard: u32) -> String {
+        format!("{}/shards/{attempt}/{shard:06}.arrow", self.root)
+    }
+
+    /// Returns the key of the shuffle file that an attempt at a map task writes. `shard` is the task's number.
+    pub fn run_file(&self, shard: u32, attempt: &AttemptId) -> String {
+        format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
+    }
+
+    /// Returns the key of the note that a commit of a map task was taken back. `shard` is the task's number.
+    pub fn taken_back(&self, shard: u32) -> String {
+        format!("{}/map/{shard:06}/taken-back", self.root)
+    }
+
+    /// Returns the prefix below which all commits of a stage lie.
+    pub fn commits(&self, stage: Stage) -> String {
+        format!("{}/{}", self.root, stage.name())
+    }
+
+    /// Returns the key of a task's commit.
+    pub fn commit(&self, stage: Stage, task: u32) -> String {
+        let width = width(stage);
+        format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
+    }
+
+    /// Returns the task whose commit has this key, if it is the key of a commit of this run and stage.
+    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<u32> {
+        let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
+        (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
+    }
+
+    /// Returns the key of the records that an attempt set aside.
+    pub fn rejects(&self, stage: Stage, task: u32, attempt: &AttemptId) -> String {
+        let width = width(stage);
+        format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
+    }
+
+    /// Returns the prefix below which all records lie that were set aside.
+    pub fn all_rejects(&self) -> String {
+        format!("{}/rejects", self.root)
+    }
+
+    /// Returns the prefixes of the objects that a run needs only until it is complete: shards, shuffle files, commits.
+    pub fn intermediates(&self) -> [String; 3] {
+        ["shards", "map", "reduce"].map(|name| format!("{}/{name}", self.root))
+    }
+
+    /// Returns the key of the events of one process, which started `at_ms` milliseconds after the Unix epoch. Keys sort
+    /// by time.
+    pub fn events(&self, at_ms: u64, process: &str) -> String {
+        format!("{}/{at_ms:013}-{process}.jsonl", self.all_events())
+    }
+
+    /// Returns the prefix below which the events of all processes lie.
+    pub fn all_events(&self) -> String {
+        format!("{}/events", self.root)
+    }
+
+    /// Returns the start of a process, in milliseconds since the Unix epoch, and its name, if `key` is the key of the
+    /// events of a process of this run.
+    pub fn parse_events<'k>(&self, key: &'k str) -> Option<(u64, &'k str)> {
+        let name = key.strip_prefix(&self.all_events())?.strip_prefix('/')?.strip_suffix(".jsonl")?;
+        let (at_ms, process) = name.split_once('-')?;
+        Some((at_ms.parse().ok()?, process))
+    }
+
+    /// Returns the key of the manifest, which lists what the run made.
+    pub fn manifest(&self) -> String {
+        format!("{}/manifest.json", self.root)
+    }
+
+    /// Returns the key of the report, the page that shows what happened.
+    pub fn report(&self) -> String {
+        format!("{}/report.html", self.root)
+    }
+
+    /// Returns the key of the object that says that the run is complete.
+    pub fn success(&self) -> String {
+        format!("{}/{SUCCESS}", self.root)
+    }
+}
+
+fn width(stage: Stage) -> usize {
+    if stage == Stage::Map { 6 } else { 5 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_parse_back_and_sort_by_number() {
+        let layout = RunLayout::new("p", "r");
+        for stage in [Stage::Map, Stage::Reduce] {
+            for task in [0, 9, 10, 99_999, 1_000_000] {
+                assert_eq!(layout.parse_commit(stage, &layout.commit(stage, task)), Some(task));
+            }
+            assert!(layout.commit(stage, 9) < layout.commit(stage, 10));
+        }
+        let attempt = AttemptId::new(1, "a");
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.run_file(3, &attempt)), None);
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(3)), None);
+        assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
+        assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
+        assert_eq!(layout.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);
+    }
+}

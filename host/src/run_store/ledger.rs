@@ -1,0 +1,146 @@
+//! The ledger of a stage: its commits, added up.
+//!
+//! Owns what a run remembers of its commits: sums, the parts of the result, and where the shuffle files are. Its memory
+//! is bounded, because a stage has a bounded number of tasks, and what grows with the data goes to scratch. Kept by the
+//! run, read by reduce tasks and the manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{TryStreamExt, future};
+
+use crate::{
+    model::{
+        error::Result,
+        event::{Counts, Stage},
+        ids::AttemptId,
+        reject::Rejected,
+    },
+    run_store::{
+        commit::{Commit, Output, Part},
+        layout::RunLayout,
+        left_out::LeftOut,
+    },
+    shuffle::index::RunFiles,
+    store::Store,
+};
+
+/// The commits of one stage, added up.
+pub struct Ledger {
+    /// The tasks that are committed.
+    done: BTreeSet<u32>,
+    /// The sums of what the tasks did.
+    pub counts: Counts,
+    /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
+    pub rejected: Rejected,
+    /// Keys of the records that were set aside, below the run store, by task.
+    pub rejects: BTreeMap<u32, String>,
+    /// The parts of the result and the attempts that wrote them, by task.
+    pub parts: BTreeMap<u32, (AttemptId, Part)>,
+    /// The shuffle files of the map tasks.
+    pub run_files: RunFiles,
+    /// The tasks that failed for good and are left out, by number.
+    pub failed: BTreeMap<u32, LeftOut>,
+}
+
+impl Ledger {
+    /// Creates an empty ledger.
+    pub fn new(run_files: RunFiles) -> Self {
+        Self {
+            done: BTreeSet::new(),
+            counts: Counts::default(),
+            rejected: Rejected::new(),
+            rejects: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            run_files,
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Adds all commits of a stage. Lists them once, and reads each of them once.
+    ///
+    /// # Errors
+    /// When the store fails, a commit is damaged, or scratch is not available.
+    pub async fn read(&mut self, store: &Store, layout: &RunLayout, stage: Stage) -> Result<()> {
+        let commits = Commit::read_all(store, layout, stage);
+        commits.try_for_each(|(task, commit)| future::ready(self.add(task, commit))).await
+    }
+
+    /// Adds the commit of a task.
+    ///
+    /// # Errors
+    /// When scratch is not available.
+    pub fn add(&mut self, task: u32, commit: Commit) -> Result<()> {
+        let Commit { attempt, counts, output, rejected, rejects } = commit;
+        self.done.insert(task);
+        self.counts.add(&counts);
+        for (step, count) in rejected {
+            *self.rejected.entry(step).or_default() += count;
+        }
+        self.rejects.extend(rejects.map(|key| (task, key)));
+        match output {
+            Output::RunFile { key, index } => self.run_files.add(task, key, &index)?,
+            Output::Part(part) => drop(self.parts.insert(task, (attempt, part))),
+            Output::LeftOut(left_out) => drop(self.failed.insert(task, left_out)),
+        }
+        Ok(())
+    }
+
+    /// Returns whether a task is committed.
+    pub fn contains(&self, task: u32) -> bool {
+        self.done.contains(&task)
+    }
+
+    /// Returns the number of shards that are left out because their tasks failed.
+    pub fn failed_shards(&self) -> u64 {
+        self.failed.values().map(|left_out| u64::from(left_out.shards)).sum()
+    }
+
+    /// Returns the number of committed tasks.
+    pub fn committed(&self) -> u64 {
+        self.done.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+    use crate::{
+        model::{event::Events, times::Times},
+        runtime::scratch::Scratch,
+        store::testing::counting::counting,
+    };
+
+    fn commit(task: u32) -> Commit {
+        let counts = Counts { records_in: 1, bytes_in: task.into(), ..Counts::default() };
+        let part = Part { part: task, rows: 1, bytes: 2, digest: String::new() };
+        Commit {
+            attempt: AttemptId::new(1, "a"),
+            counts,
+            output: Output::Part(part),
+            rejected: [("map".to_owned(), 2)].into(),
+            rejects: (task == 7).then(|| "rejects/7".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn commits_are_listed_once_and_each_is_read_once() {
+        let (store, requests) = counting();
+        let layout = RunLayout::new("p", "r");
+        for task in (0..1000).rev() {
+            commit(task)
+                .write(Times::default(), &store, &layout, Stage::Map, task, &Events::default())
+                .await
+                .expect("commits");
+            store.put(&layout.run_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
+        }
+        let mut ledger = Ledger::new(RunFiles::new(0, &Scratch::new(None, u64::MAX)));
+        ledger.read(&store, &layout, Stage::Map).await.expect("reads");
+        assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
+        assert_eq!((ledger.committed(), ledger.contains(999), ledger.contains(1000)), (1000, true, false));
+        assert_eq!((ledger.counts.records_in, ledger.counts.bytes_in), (1000, 499_500));
+        assert_eq!((ledger.rejected["map"], &ledger.rejects), (2000, &[(7, "rejects/7".to_owned())].into()));
+        assert!(ledger.parts.keys().copied().eq(0..1000), "parts are in the order of tasks");
+    }
+}

@@ -1,0 +1,110 @@
+//! The manifest: the list of what a complete run made. Written once, as the last object before `_SUCCESS`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{error::Result, event::Counts, ids::AttemptId, reject::Rejected},
+    run_store::{commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan},
+    store::Store,
+};
+
+/// The document `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Id of the run.
+    pub run_id: String,
+    /// Id of the run that this one completes, if this one is a redrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrives: Option<String>,
+    /// Location of the result.
+    pub result: String,
+    /// Number of source objects.
+    pub objects: u64,
+    /// Number of shards, including those that failed.
+    pub shards: u64,
+    /// Number of partitions; 0 in a map-only pipeline.
+    pub partitions: u32,
+    /// The sums of what the map tasks did.
+    pub mapped: Counts,
+    /// The sums of what the reduce tasks did.
+    pub reduced: Counts,
+    /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
+    pub rejected: Rejected,
+    /// Keys of the records that were set aside, below the run store.
+    pub rejects: Vec<String>,
+    /// The parts of the result, in order: exactly the committed ones.
+    pub parts: Vec<ManifestPart>,
+    /// The failed shards that are left out of the result, as `run.tolerated_failures` allowed.
+    #[serde(default)]
+    pub failed: Vec<LeftOut>,
+}
+
+/// A part of the result and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestPart {
+    /// Key of the part, below the sink.
+    pub key: String,
+    /// The part as its commit describes it.
+    #[serde(flatten)]
+    pub part: Part,
+}
+
+/// The run that a manifest is of.
+pub struct Identity {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The run's id.
+    pub run_id: String,
+    /// Where the result lies.
+    pub result: String,
+    /// Number of partitions; 0 in a map-only pipeline.
+    pub partitions: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of a run, if the run is complete.
+    ///
+    /// # Errors
+    /// When the store fails, or the manifest is damaged.
+    pub async fn read(store: &Store, layout: &RunLayout) -> Result<Option<Self>> {
+        if !store.exists(&layout.success()).await? {
+            return Ok(None);
+        }
+        let manifest = store.get(&layout.manifest()).await?;
+        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
+    }
+
+    /// Creates the manifest of a run. `keys` are the keys under which its parts were published, in order.
+    pub fn new(run: Identity, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
+        let Identity { pipeline, run_id, result, partitions } = run;
+        let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };
+        Self {
+            pipeline,
+            run_id,
+            redrives: plan.redrives.as_ref().map(|redrives| redrives.run_id.clone()),
+            result,
+            objects: plan.objects,
+            shards: plan.shards.shards().into(),
+            partitions,
+            mapped: mapped.counts.clone(),
+            reduced: reduced.counts.clone(),
+            rejected: mapped.rejected.clone(),
+            rejects: mapped.rejects.values().cloned().collect(),
+            parts: keys.into_iter().zip(parts(mapped, reduced)).map(part).collect(),
+            failed: mapped.failed.values().cloned().collect(),
+        }
+    }
+
+    /// Returns the number of shards that are left out of the result.
+    pub fn failed_shards(&self) -> u64 {
+        self.failed.iter().map(|failure| u64::from(failure.shards)).sum()
+    }
+}
+
+/// Returns the parts that the commits of a run name, in order, with the attempts that wrote them. All parts are of one
+/// stage: in a pipeline with a reducer, map tasks make only shuffle files.
+pub fn parts<'a>(mapped: &'a Ledger, reduced: &'a Ledger) -> impl Iterator<Item = (&'a AttemptId, &'a Part)> {
+    mapped.parts.values().chain(reduced.parts.values()).map(|(attempt, part)| (attempt, part))
+}

@@ -1,0 +1,122 @@
+//! The chain of mappers for one shard in one attempt: each mapper's output is the input of the next, in memory.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::add_counters,
+        reject::Reject,
+        row_text::record_of,
+        schema::Schema,
+        shared::Shared,
+    },
+    plugin::{Emit, Mapper, Plugin, Task},
+    task::{records::Records, steps::Steps},
+};
+
+/// Receives the records that a chain sets aside. An error it returns ends the attempt.
+pub type SetAside = Box<dyn FnMut(&Reject) -> Result<()> + Send>;
+
+/// The opened mappers of one shard, in order.
+pub struct Chain {
+    mappers: Vec<Shared<Mapper>>,
+    first: String,
+    rejects: Shared<SetAside>,
+    /// A reject that locates the batch that the first mapper was given last.
+    given: Shared<Reject>,
+}
+
+impl Chain {
+    /// Opens an instance of each mapper. The output of the last one goes to `emit`; the records that any of them sets
+    /// aside go to `rejects`.
+    ///
+    /// # Errors
+    /// The error that an `open` returned, the way it failed, or the error of [`check_planned`].
+    pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
+        let rejects = Shared::new(rejects);
+        let given = Shared::new(Reject::new("", ""));
+        let mut mappers = Vec::new();
+        for (index, plugin) in steps.maps.iter().enumerate().rev() {
+            let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
+            let mapper = plugin.map(task, input, emit)?;
+            check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
+            let mapper = Shared::new(mapper);
+            emit = emit_to(&mapper, plugin.step(), &rejects, &given);
+            mappers.push(mapper);
+        }
+        mappers.reverse();
+        let first = steps.maps.first().map(|plugin| plugin.step().to_owned()).unwrap_or_default();
+        Ok(Self { mappers, first, rejects, given })
+    }
+
+    /// Sets the given records aside.
+    ///
+    /// # Errors
+    /// When more records are set aside than the pipeline allows, or they cannot be stored.
+    pub fn set_aside(&mut self, rejects: &[Reject]) -> Result<()> {
+        rejects.iter().try_for_each(|reject| (self.rejects.lock())(reject))
+    }
+
+    /// Maps the given rows of a batch. Does nothing if there are none.
+    ///
+    /// # Errors
+    /// The error that a plugin returned, or the way it failed; too many rejects; an error of the output.
+    pub fn process(&mut self, records: &Records, rows: Range<usize>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if self.mappers.len() > 1 {
+            *self.given.lock() = records.locate(rows.start, Reject::new("", "")).made_of_batch();
+        }
+        let rejected = self.mappers[0].lock().process(&records.rows().slice(rows.start, rows.len()))?;
+        for (row, reason) in rejected {
+            let reject = records.reject(rows.start + row as usize, &self.first, &reason)?;
+            self.set_aside(&[reject])?;
+        }
+        Ok(())
+    }
+
+    /// Lets every mapper, in order, emit the rest of its output, and returns the sums of their counters.
+    ///
+    /// # Errors
+    /// As [`Chain::process`].
+    pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
+        let mut counters = BTreeMap::new();
+        for mapper in &self.mappers {
+            add_counters(&mut counters, &mapper.lock().finish()?);
+        }
+        Ok(counters)
+    }
+}
+
+/// Checks that an instance emits the schema that the run was planned with.
+///
+/// # Errors
+/// [`ErrorKind::Plugin`], naming both schemas.
+pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
+    if now == then {
+        return Ok(());
+    }
+    let what = format!(
+        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`): the schema \
+         may depend only on the configuration and on the input's schema",
+        plugin.name()
+    );
+    Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
+}
+
+/// Returns the output callback of the mapper that precedes `mapper` in the chain.
+fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>, given: &Shared<Reject>) -> Emit {
+    let (mapper, step) = (mapper.clone(), step.to_owned());
+    let (rejects, given) = (rejects.clone(), given.clone());
+    Box::new(move |batch| {
+        let rejected = mapper.lock().process(&batch)?;
+        for (row, reason) in rejected {
+            let record = record_of(&batch.slice(row as usize, 1))?;
+            let reject = given.lock().clone().by(&step, &reason).with_record(&record);
+            (rejects.lock())(&reject)?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,55 @@
+//! The combiner: the reducer, run on the rows of one map attempt before they are shuffled.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    model::{error::Result, schema::Schema},
+    plugin::{Plugin, Reducer, Task},
+    shuffle::Combiner,
+};
+
+/// A reducer instance as the shuffle sees it.
+pub struct PluginCombiner {
+    reducer: Reducer,
+    emitted: Arc<Mutex<Vec<RecordBatch>>>,
+}
+
+impl PluginCombiner {
+    /// Opens a reducer instance that combines rows of the schema `input`, all of one map attempt.
+    ///
+    /// # Errors
+    /// The error that `open` returned, or the way it failed.
+    pub fn open(plugin: &Plugin, input: &Schema, task: &Task) -> Result<Self> {
+        let emitted = Arc::new(Mutex::new(Vec::new()));
+        let receiver = Arc::clone(&emitted);
+        let emit = Box::new(move |batch| {
+            receiver.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+            Ok(())
+        });
+        Ok(Self { reducer: plugin.reduce(task, input, emit)?, emitted })
+    }
+
+    fn take(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.emitted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Combiner for PluginCombiner {
+    fn process(
+        &mut self,
+        batch: &RecordBatch,
+        group_ends: &[u32],
+        last_group_continues: bool,
+    ) -> Result<Vec<RecordBatch>> {
+        self.reducer.process(batch, group_ends, last_group_continues)?;
+        Ok(self.take())
+    }
+
+    fn finish(&mut self) -> Result<Vec<RecordBatch>> {
+        // The combiner's counters are dropped, because the reducer counts the same things again.
+        self.reducer.finish()?;
+        Ok(self.take())
+    }
+}

@@ -1,0 +1,95 @@
+//! The input of a map task: the records of its shards, read on a worker and handed on in batches.
+//!
+//! Owns the way to batches from slices, or from a file of records that the splitter made. Knows no plugin. Used by the
+//! map stage and by replays.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    connector::objects::{self, Chunks},
+    format::Decoder,
+    model::{
+        error::{Error, Result},
+        times::Work,
+    },
+    run_store::shards::{Shard, TaskShards, records::read_records},
+    runtime::{clock::spend, workers::Worker},
+    task::{context::RunContext, records::Batch},
+};
+
+/// Starts to fetch the slices of those shards of a task whose numbers `wanted` accepts. Call this on the runtime.
+///
+/// # Errors
+/// As [`objects::fetch`].
+pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> bool) -> Result<Chunks> {
+    let slices = shards.iter().filter(|(number, ..)| wanted(*number)).filter_map(|(_, shard, objects)| match shard {
+        Shard::Slices(slices) => Some((slices.as_slice(), objects)),
+        Shard::Records { .. } => None,
+    });
+    objects::fetch(context.source.store(), slices)
+}
+
+/// A reader of shards, one after the other, with the worker it reads them on.
+pub struct Input<'a> {
+    context: &'a RunContext,
+    worker: Worker,
+    chunks: Chunks,
+}
+
+impl<'a> Input<'a> {
+    /// Takes a worker on this thread, which must be one that may block, to read the shards of these chunks.
+    pub fn new(context: &'a RunContext, chunks: Chunks) -> Self {
+        Self { context, worker: context.workers.take(), chunks }
+    }
+
+    /// Hands the records of the next shard to `take`, until the shard ends or `take` breaks off.
+    ///
+    /// # Errors
+    /// What is wrong with the data, which store failed, or the error of `take`.
+    pub fn feed<E: From<Error>>(
+        &mut self,
+        shard: &Shard,
+        take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        match shard {
+            Shard::Slices(_) => self.feed_source(take),
+            Shard::Records { key, .. } => self.feed_records(key, take),
+        }
+    }
+
+    fn feed_source<E: From<Error>>(
+        &mut self,
+        mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let Self { context, worker, chunks } = self;
+        let next = || match chunks.is_waiting() {
+            true => worker.wait(|| chunks.next()),
+            false => spend(Work::Read, || chunks.next()),
+        };
+        let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
+        while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
+            if take(Batch::Source(Box::new(batch)))?.is_break() {
+                break;
+            }
+        }
+        drop(decoder);
+        chunks.next_shard();
+        Ok(())
+    }
+
+    fn feed_records<E: From<Error>>(
+        &mut self,
+        key: &str,
+        mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let Self { context, worker, .. } = self;
+        let file = worker.wait(|| context.run_store.wait(context.run_store.get(key)))?;
+        let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
+        for batch in read_records(key, file, &context.steps.source)? {
+            if take(Batch::Splitter(batch?))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

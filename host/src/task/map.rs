@@ -1,0 +1,261 @@
+//! The map stage: one attempt at a map task, from the slices of its shards to its commit.
+//!
+//! Owns the order of things in an attempt: the input is decoded, the chain computes, the output writes. A task is one
+//! shard, or several neighbouring ones in a run of very many. Each shard has plugin instances of its own, and all
+//! shards of a task go into one output. Called by the run, once per attempt.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    connector::objects::Chunks,
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Stage, add_counters},
+        ids::AttemptId,
+        shared::Shared,
+    },
+    plugin::{Emit, Task},
+    run_store::{commit::Commit, plan::Planned, shards::TaskShards},
+    runtime::{clock::measure, fail_point, threads},
+    task::{
+        chain::{Chain, SetAside},
+        context::RunContext,
+        input::{Input, fetch},
+        output::OutputWriter,
+        poison::{self, Found, Search},
+        records::{Batch, Records},
+        rejects::RejectLog,
+    },
+};
+
+/// The least time between two progress reports of an attempt.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Maps the shards of a task and commits it. Returns the commit that counts, which may be another attempt's. If a
+/// mapper fails on poison records, maps the shards again without them.
+///
+/// # Errors
+/// The error that a plugin returned, or the way it failed; what is wrong with the data; which store failed.
+pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
+    let shards = Arc::new(planned.shards_of(task).await?);
+    let guest_task = context.task(task, number, planned.plan.planned_at_ms);
+    let _stop_when_dropped = guest_task.stop.clone().drop_guard();
+    let attempt = context.attempt(number);
+    loop {
+        let mut chunks = fetch(&context, &shards, |_| true)?;
+        // Wait for the first chunk here, on the runtime, so that no worker thread is held while it is fetched.
+        chunks.ready().await;
+        fail_point::reach("map.begin");
+        let (guest_task, attempt, shards) = (guest_task.clone(), attempt.clone(), Arc::clone(&shards));
+        let ended = context.work(move |context| {
+            let (commit, times) = measure(|| run(context, &guest_task, attempt, &shards, chunks));
+            match commit {
+                Ok(commit) => {
+                    let written =
+                        commit.write(times, &context.run_store, &context.layout, Stage::Map, task, &context.events);
+                    context.run_store.wait(written).map(Some)
+                }
+                Err(Stop::Failed(error)) => Err(error),
+                Err(Stop::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
+            }
+        });
+        if let Some(commit) = ended.await?? {
+            return Ok(commit);
+        }
+    }
+}
+
+/// The reason why an attempt ends early.
+pub enum Stop {
+    /// An error that ends the attempt.
+    Failed(Error),
+    /// A mapper failed with [`ErrorKind::Sandbox`], and a poison record may be the cause.
+    Stumbled(Box<Stumble>),
+}
+
+/// A failure of a shard's chain.
+pub struct Stumble {
+    shard: u32,
+    /// The records that the chain was given last; absent when it failed at the end of the shard.
+    records: Option<Records>,
+    /// The poison records that were known before, which the chain was not given.
+    known: Arc<Found>,
+    error: Error,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Looks for poison records of a shard whose chain failed: first in its last batch, then in the whole shard, because a
+/// mapper may keep records, or rows for the next mapper, for a while. If some are found, the shard can be mapped again
+/// without them. Call this only on a thread that may block.
+///
+/// # Errors
+/// As [`Search::in_batch`]; the error of the chain when no poison record is found.
+pub fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+    let shard = stumble.shard;
+    search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))
+}
+
+fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+    let Stumble { shard: number, records, known, error } = stumble;
+    if context.poison.of_shard(number).len() > known.len() {
+        // Another attempt at the task has found further poison records meanwhile.
+        return Ok(());
+    }
+    let Some((_, shard, _)) = shards.iter().find(|(other, ..)| *other == number) else { return Err(error) };
+    let worker = context.workers.take();
+    let search = Search::new(context, task, number, &known, error)?;
+    let mut found = records.map_or(Ok(false), |records| search.in_batch(&records))?;
+    if found {
+        return Ok(());
+    }
+    drop(worker);
+    let chunks = {
+        let _runtime = threads::runtime().enter();
+        fetch(context, shards, |other| other == number)?
+    };
+    let mut first = 0;
+    Input::new(context, chunks).feed(shard, |batch| {
+        let records = Records { shard: number, first, batch };
+        first = records.numbers().end;
+        found = search.fails(&records)? && search.in_batch(&records)?;
+        Ok::<_, Error>(if found || search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if found { Ok(()) } else { Err(search.vain()) }
+}
+
+/// Maps the shards of a task on a worker thread, one after the other, and returns the commit to be written.
+fn run(
+    context: &Arc<RunContext>,
+    task: &Task,
+    attempt: AttemptId,
+    shards: &TaskShards,
+    chunks: Chunks,
+) -> Result<Commit, Stop> {
+    let output = Shared::new(open_output(context, task, &attempt)?);
+    let rejects = Shared::new(RejectLog::new(context, Stage::Map, task.task, &attempt));
+    let outlet = || -> (Emit, SetAside) {
+        let (output, rejects) = (output.clone(), rejects.clone());
+        (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
+    };
+    let mut counts = map_shards(context, task, shards, chunks, outlet)?;
+    fail_point::reach("map.mapped");
+    let written = output.take()?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
+    let (rejected, rejects) = rejects.take()?.finish()?;
+    counts.rejects = rejected.values().sum();
+    Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
+}
+
+/// Maps shards, whose chunks are `chunks`, on a thread that may block. Returns counts of what was read and of what the
+/// steps counted. `outlet` makes the receivers of the rows that a shard emits and of the records that it sets aside.
+pub fn map_shards(
+    context: &RunContext,
+    task: &Task,
+    shards: &TaskShards,
+    chunks: Chunks,
+    outlet: impl Fn() -> (Emit, SetAside),
+) -> Result<Counts, Stop> {
+    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task));
+    let mut counts = Counts::default();
+    for (number, shard, _) in shards.iter() {
+        let task = Task { task: number, ..task.clone() };
+        let (emit, set_aside) = outlet();
+        let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
+        let poison = context.poison.of_shard(number);
+        let mut mapping = Mapping { chain, shard: number, mapped: 0, poison, progress: &mut progress };
+        let fed = input.feed(shard, |batch| mapping.map(batch).map(ControlFlow::Continue));
+        let counted = fed.and_then(|()| mapping.finish());
+        let counters = counted.map_err(|stop| match stop {
+            Stop::Failed(error) => Stop::Failed(shards.name(number, error)),
+            stumbled @ Stop::Stumbled(_) => stumbled,
+        })?;
+        add_counters(&mut counts.counters, &counters);
+    }
+    (counts.records_in, counts.bytes_in) = (progress.records, progress.bytes);
+    Ok(counts)
+}
+
+fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> Result<OutputWriter> {
+    match &context.pipeline.reduce {
+        Some(reduce) => OutputWriter::run_file(context, task, attempt, reduce.partitions),
+        None => OutputWriter::part(context, task.task, attempt, &context.steps.output),
+    }
+}
+
+/// The mapping of one shard by its chain.
+struct Mapping<'a, 'b> {
+    chain: Chain,
+    shard: u32,
+    /// Number of records mapped so far.
+    mapped: u64,
+    poison: Arc<Found>,
+    progress: &'b mut Progress<'a>,
+}
+
+impl Mapping<'_, '_> {
+    /// Maps the next batch of the shard's records.
+    fn map(&mut self, batch: Batch) -> Result<(), Stop> {
+        let records = Records { shard: self.shard, first: self.mapped, batch };
+        self.chain.set_aside(records.malformed())?;
+        if let Err(error) = poison::process(&mut self.chain, &records, 0..records.rows().num_rows(), &self.poison) {
+            return Err(self.stop(Some(records), error));
+        }
+        self.mapped = records.numbers().end;
+        self.progress.add(records.read());
+        Ok(())
+    }
+
+    /// Ends the shard, and returns the counters of its steps.
+    fn finish(mut self) -> Result<BTreeMap<String, i64>, Stop> {
+        self.chain.finish().map_err(|error| self.stop(None, error))
+    }
+
+    fn stop(&self, records: Option<Records>, error: Error) -> Stop {
+        if error.kind() != ErrorKind::Sandbox {
+            return Stop::Failed(error);
+        }
+        let (shard, known) = (self.shard, Arc::clone(&self.poison));
+        Stop::Stumbled(Box::new(Stumble { shard, records, known, error }))
+    }
+}
+
+/// The amounts that an attempt has read, which it reports now and then.
+struct Progress<'a> {
+    context: &'a RunContext,
+    task: &'a Task,
+    records: u64,
+    bytes: u64,
+    told: (Instant, u64, u64),
+}
+
+impl<'a> Progress<'a> {
+    fn new(context: &'a RunContext, task: &'a Task) -> Self {
+        Self { context, task, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
+    }
+
+    fn add(&mut self, (records, bytes): (u64, u64)) {
+        self.records += records;
+        self.bytes += bytes;
+        let (when, records, bytes) = self.told;
+        if when.elapsed() >= PROGRESS && !self.task.stop.is_cancelled() {
+            self.told = (Instant::now(), self.records, self.bytes);
+            let (records, bytes) = (self.records - records, self.bytes - bytes);
+            self.context.events.emit(Event::AttemptProgress {
+                stage: Stage::Map,
+                task: self.task.task,
+                records,
+                bytes,
+            });
+        }
+    }
+}

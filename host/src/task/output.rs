@@ -1,0 +1,124 @@
+//! The output of a task: a shuffle file, or a part of the result.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use crate::{
+    format::PartWriter,
+    model::{
+        error::{Error, Result},
+        ids::AttemptId,
+        schema::Schema,
+        times::Work,
+    },
+    plugin::Task,
+    run_store::commit::{Output, Part},
+    runtime::clock::spend,
+    shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter},
+    store::upload::Upload,
+    task::{combine::PluginCombiner, context::RunContext},
+};
+
+/// The most sorted runs, spilled or fetched, that are merged at once.
+pub const FAN_IN: usize = 64;
+
+/// Writes the output of one attempt under keys that no other attempt uses. Blocks, so it must not be used on a thread
+/// of the async runtime.
+pub struct OutputWriter {
+    target: Target,
+    rows: u64,
+}
+
+enum Target {
+    RunFile { shuffle: Box<ShuffleWriter>, key: String },
+    Part { writer: Box<PartWriter<Upload>>, part: u32 },
+}
+
+/// The completed output of an attempt.
+pub struct Written {
+    /// The output in the form that the attempt's commit stores.
+    pub output: Output,
+    /// Number of rows that were written to the [`OutputWriter`], before any combining.
+    pub rows: u64,
+    /// Size of the written object, in bytes.
+    pub bytes: u64,
+}
+
+impl OutputWriter {
+    /// Begins a shuffle file for what the map task emits. Its rows are combined if the pipeline asks for that.
+    ///
+    /// # Errors
+    /// Fails when the schema of the map output has no key.
+    pub fn run_file(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId, partitions: u32) -> Result<Self> {
+        let shuffle = shuffle(context, task, partitions)?;
+        let key = context.layout.run_file(task.task, attempt);
+        Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
+    }
+
+    /// Begins part number `part` of the result.
+    ///
+    /// # Errors
+    /// Fails when the sink cannot be written.
+    pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
+        let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt));
+        let writer = PartWriter::new(context.pipeline.sink.format, schema, upload)?;
+        Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
+    }
+
+    /// Adds the rows of a batch to the output.
+    ///
+    /// # Errors
+    /// Fails when the rows cannot be written in the sink's format, the combiner fails, or there is no space left.
+    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        match &mut self.target {
+            Target::RunFile { shuffle, .. } => shuffle.push(batch),
+            Target::Part { writer, .. } => spend(Work::Write, || writer.write(&batch)),
+        }
+    }
+
+    /// Completes the written object. The object is garbage until a commit names it.
+    ///
+    /// # Errors
+    /// Fails as [`OutputWriter::write`] does, and when the store fails.
+    pub fn finish(self, context: &RunContext) -> Result<Written> {
+        match self.target {
+            Target::RunFile { shuffle, key } => {
+                let mut upload = Upload::new(&context.run_store, &key);
+                let index = shuffle.finish(&mut upload)?;
+                spend(Work::Write, || upload.finish())?;
+                Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::RunFile { key, index } })
+            }
+            Target::Part { writer, part } => {
+                let uploaded = spend(Work::Write, || writer.finish()?.finish())?;
+                let part = Part { part, rows: self.rows, bytes: uploaded.bytes, digest: uploaded.digest };
+                Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
+            }
+        }
+    }
+}
+
+/// Begins the shuffle of what a map task emits. Its rows are combined if the pipeline asks for that.
+///
+/// # Errors
+/// Fails when the schema of the map output has no key.
+pub fn shuffle(context: &Arc<RunContext>, task: &Task, partitions: u32) -> Result<ShuffleWriter> {
+    let settings = ShuffleSettings {
+        partitions,
+        memory_bytes: context.pipeline.run.shuffle_memory_bytes,
+        fan_in: FAN_IN,
+        scratch: context.scratch.clone(),
+    };
+    let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
+    ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))
+}
+
+fn combiner(context: &Arc<RunContext>, task: &Task) -> NewCombiner {
+    let (context, task) = (Arc::clone(context), task.clone());
+    Box::new(move || {
+        let steps = &context.steps;
+        let plugin = steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer to combine with"))?;
+        Ok(Box::new(PluginCombiner::open(plugin, steps.shuffled(), &task)?))
+    })
+}

@@ -1,0 +1,204 @@
+//! The search for the poison records of a shard whose chain of mappers failed.
+//!
+//! When a mapper fails, its instance is lost, and with it all that it has counted and emitted in its attempt. So a
+//! poison record is found after the fact: the records of a batch are replayed one by one in fresh instances, whose
+//! output is discarded. Then the attempt starts over, and sets the poison records aside.
+//!
+//! The search depends on the records and the plugins only: a replay counts if the same step fails in the same way as it
+//! did in the attempt, and with that record alone. A timeout of a busy machine is no proof, nor is the failure of a
+//! mapper that has to see other records first. Called by the map stage, and by replays.
+
+use std::{ops::Range, time::Instant};
+
+use super::{Found, process};
+use crate::{
+    model::{
+        error::{Error, Result},
+        event::{Event, Events},
+        reject::Reject,
+    },
+    pipeline::Step,
+    plugin::{Failure, PluginSettings, Task},
+    task::{chain::Chain, context::RunContext, records::Records},
+};
+
+/// The search for the poison records of a shard whose chain of mappers failed.
+pub struct Search<'a> {
+    context: &'a RunContext,
+    task: u32,
+    /// The task that replayed instances are opened for.
+    replayed: Task,
+    shard: u32,
+    /// The poison records that are set aside already.
+    known: &'a Found,
+    /// The step that failed.
+    step: &'a Step,
+    error: Error,
+    failure: Failure,
+    started: Instant,
+}
+
+impl<'a> Search<'a> {
+    /// Begins to search a shard whose chain failed with `error`, although it was not given the `known` poison records.
+    /// The caller must hold a worker. The search runs plugins for about `limits.timeout` of the failed step at most, or
+    /// for a few times its `batch_timeout`.
+    ///
+    /// # Errors
+    /// Returns `error` when it is not a failure of a mapper, or when that mapper fails without any record, too. Fails
+    /// also when an instance cannot be made.
+    pub fn new(context: &'a RunContext, task: &Task, shard: u32, known: &'a Found, error: Error) -> Result<Self> {
+        let Some(failure) = error.cause::<Failure>().cloned() else { return Err(error) };
+        let Some(step) = context.pipeline.maps.iter().find(|step| step.plugin.name == failure.step) else {
+            return Err(error);
+        };
+        // The search asks whether another attempt would fail, too, so instances are given the number of the next
+        // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
+        let replayed = Task { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+        let (task, started) = (task.task, Instant::now());
+        let search = Self { context, task, replayed, shard, known, step, error, failure, started };
+        let of_nothing = search.open()?.finish();
+        if of_nothing.is_err_and(|error| search.like(&error).is_some()) {
+            return Err(search.error);
+        }
+        Ok(search)
+    }
+
+    /// Returns whether a fresh chain fails on a whole batch in the same way.
+    ///
+    /// # Errors
+    /// Fails when an instance cannot be made.
+    pub fn fails(&self, records: &Records) -> Result<bool> {
+        let rows = records.rows().num_rows();
+        Ok(self.replay(records, 0..rows, rows)?.is_some_and(|(_, error)| self.like(&error).is_some()))
+    }
+
+    /// Finds poison records in a batch, and returns whether there are any. If so, the shard can be mapped again without
+    /// them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](crate::model::error::ErrorKind::Input), with the record, when the shard has more poison records
+    /// than `max_rejects` allows; fails also when an instance cannot be made.
+    pub fn in_batch(&self, records: &Records) -> Result<bool> {
+        let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;
+        let allowed = self.step.max_rejects.saturating_sub(known);
+        let found = self.find(records, usize::try_from(allowed).unwrap_or(usize::MAX).saturating_add(1))?;
+        let reject = |number, failure: &Failure| records.reject(records.row(number), &failure.step, &failure.what);
+        if let Some((number, failure)) = found.last_key_value()
+            && found.len() as u64 > allowed
+        {
+            return Err(self.too_many(&reject(*number, failure)?, failure));
+        }
+        let any = !found.is_empty();
+        for (number, failure) in &self.context.poison.add(self.shard, found) {
+            let Reject { object, offset, step, reason, .. } = reject(*number, failure)?;
+            let (task, shard, record) = (self.task, self.shard, *number);
+            self.context.events.emit(Event::PoisonRecord { step, task, shard, record, object, offset, reason });
+        }
+        Ok(any)
+    }
+
+    /// Returns whether the search has used up its time.
+    pub fn is_over(&self) -> bool {
+        self.started.elapsed() >= self.step.plugin.limits.timeout
+    }
+
+    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found.
+    pub fn vain(self) -> Error {
+        self.error.context("no single record makes the mapper fail")
+    }
+
+    fn too_many(&self, reject: &Reject, failure: &Failure) -> Error {
+        let Step { plugin: PluginSettings { name, .. }, max_rejects, .. } = self.step;
+        let (record, place) = (reject.shown_record(), reject.place().unwrap_or_default());
+        Error::input(failure).context(format!(
+            "{record} ({place}) makes `{name}` fail each time, and its `max_rejects` allows no further reject (limit \
+             {max_rejects})"
+        ))
+    }
+
+    /// Returns up to `most` poison records of a batch. May return fewer when the search takes too long; the shard then
+    /// fails on one of the others when it is mapped again, which begins the next search.
+    fn find(&self, records: &Records, most: usize) -> Result<Found> {
+        let (mut next, mut found, mut late) = (0, Found::new(), None);
+        let enough = |found: &Found| found.len() >= most || self.is_over();
+        while !enough(&found)
+            && next < records.rows().num_rows()
+            && let Some((row, error)) = self.replay(records, next..records.rows().num_rows(), 1)?
+        {
+            if self.like(&error).is_some() {
+                let before = found.len();
+                self.alone(records, row..row + 1, &mut found, &enough)?;
+                if found.len() == before {
+                    self.alone(records, next..row + 1, &mut found, &enough)?;
+                }
+                if found.len() == before {
+                    late = late.or(Some(row));
+                }
+            }
+            next = row + 1;
+        }
+        if let (true, Some(row)) = (found.is_empty(), late) {
+            found.extend(self.late(records, row)?);
+        }
+        Ok(found)
+    }
+
+    /// Adds to `found` the rows that each make a chain fail alone, by searching in halves.
+    fn alone(
+        &self,
+        records: &Records,
+        rows: Range<usize>,
+        found: &mut Found,
+        enough: &impl Fn(&Found) -> bool,
+    ) -> Result<()> {
+        if enough(found) {
+            return Ok(());
+        }
+        let failed = self.replay(records, rows.clone(), rows.len())?;
+        let Some(failure) = failed.and_then(|(_, error)| self.like(&error)) else { return Ok(()) };
+        if rows.len() == 1 {
+            found.insert(records.number(rows.start), failure);
+            return Ok(());
+        }
+        let middle = rows.start + rows.len() / 2;
+        self.alone(records, rows.start..middle, found, enough)?;
+        self.alone(records, middle..rows.end, found, enough)
+    }
+
+    /// Returns the record of `row` if it makes the first mapper fail again, after the records before it in the batch.
+    /// Returns `None` when a later mapper failed: it does not tell which record it was processing.
+    fn late(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
+        if self.context.pipeline.maps.first().is_none_or(|first| first.plugin.name != self.step.plugin.name) {
+            return Ok(None);
+        }
+        let failed = self.replay(records, 0..row + 1, 1)?.filter(|(failed, _)| *failed == row);
+        let failure = failed.and_then(|(_, error)| self.like(&error));
+        Ok(failure.map(|mut failure| {
+            failure.what.push_str("\nonly when the records before this one in its batch are processed first");
+            (records.number(row), failure)
+        }))
+    }
+
+    /// Gives these rows to a fresh chain, `at_a_time` in each call. If a call fails, returns the first row of that call
+    /// and the error; if the chain fails at its end, returns the last row and the error.
+    fn replay(&self, records: &Records, rows: Range<usize>, at_a_time: usize) -> Result<Option<(usize, Error)>> {
+        let mut chain = self.open()?;
+        for row in rows.clone().step_by(at_a_time.max(1)) {
+            let some = row..rows.end.min(row + at_a_time);
+            if let Err(error) = process(&mut chain, records, some, self.known) {
+                return Ok(Some((row, error)));
+            }
+        }
+        Ok(chain.finish().err().map(|error| (rows.end.saturating_sub(1), error)))
+    }
+
+    /// Opens a chain whose output is discarded.
+    fn open(&self) -> Result<Chain> {
+        Chain::open(&self.context.steps, &self.replayed, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
+    }
+
+    /// Returns the plugin failure that caused an error, if it is like the failure of the shard.
+    fn like(&self, error: &Error) -> Option<Failure> {
+        error.cause::<Failure>().filter(|failure| failure.is_like(&self.failure)).cloned()
+    }
+}

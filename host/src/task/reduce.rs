@@ -1,0 +1,196 @@
+//! Reduce: one attempt at a partition, from the shuffle files of all map tasks to its commit.
+//!
+//! Owns how a partition is fetched and fed to the reducer. The shuffle module reads and merges, the plugin computes,
+//! and the output module writes. Called by the run, once per attempt.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        event::{Counts, Events, Stage},
+        ids::AttemptId,
+        reject::{Rejected, shown},
+        row_text::record_of,
+        schema::Schema,
+        shared::Shared,
+        times::Work,
+    },
+    plugin::{Emit, Failure, Plugin, Task},
+    run_store::{commit::Commit, ledger::Ledger},
+    runtime::{
+        clock::{measure, spend},
+        fail_point, threads,
+        workers::Worker,
+    },
+    shuffle::{PartitionIndex, RunReader, SortedGroups, SortedRun, index::RunFiles, merge_all},
+    store::Store,
+    task::{
+        chain::check_planned,
+        context::RunContext,
+        output::{FAN_IN, OutputWriter},
+    },
+};
+
+/// The most bytes of a shuffle file that one request asks for. Two such pieces are held per sorted run that is merged.
+pub const PIECE_BYTES: u64 = 512 * 1024;
+
+/// Reduces a partition and commits it. Returns the commit that counts, which may be another attempt's.
+///
+/// # Errors
+/// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
+pub async fn reduce_partition(
+    context: Arc<RunContext>,
+    mapped: Arc<Ledger>,
+    clock_ms: u64,
+    partition: u32,
+    number: u32,
+) -> Result<Commit> {
+    let task = context.task(partition, number, clock_ms);
+    let _stop_when_dropped = task.stop.clone().drop_guard();
+    let attempt = context.attempt(number);
+    let ended = context.work(move |context| {
+        let (commit, times) = measure(|| run(context, &mapped.run_files, &task, attempt));
+        context.run_store.wait(commit?.write(
+            times,
+            &context.run_store,
+            &context.layout,
+            Stage::Reduce,
+            partition,
+            &context.events,
+        ))
+    });
+    ended.await?
+}
+
+/// Reduces a partition on a worker thread, up to its commit.
+fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
+    fail_point::reach("reduce.begin");
+    let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
+    let output = Shared::new(output);
+    let mut counts = reduce(context, run_files, task, emit_to(&output))?;
+    let written = output.take()?.finish(context)?;
+    (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
+    Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+}
+
+/// Reduces a partition, hands what the reducer emits to `emit`, and returns how much was read and what was counted.
+/// Blocks, so it must not run on a thread of the async runtime.
+///
+/// # Errors
+/// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
+pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit: Emit) -> Result<Counts> {
+    let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
+    let schema = context.steps.shuffled();
+    let worker = Shared::new(context.workers.take());
+    let mut reducer = plugin.reduce(task, schema, emit)?;
+    check_planned(plugin, reducer.schema(), &context.steps.output)?;
+    let mut counts = Counts::default();
+    let runs = run_files.of_partition(task.task).map(|found| {
+        let (mapped, key, index) = found?;
+        let range = index.range();
+        counts.bytes_in += range.end - range.start;
+        Ok(open_run(context, mapped, key, &index, &worker))
+    });
+    for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
+        let groups = groups?;
+        counts.records_in += groups.batch.num_rows() as u64;
+        if let Err(error) = reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues) {
+            // `name_key` makes another instance; free the memory and the pool slot of this one first.
+            drop(reducer);
+            return Err(name_key(plugin, task, schema, &groups, error)?);
+        }
+    }
+    fail_point::reach("reduce.merged");
+    counts.counters = reducer.finish()?;
+    Ok(counts)
+}
+
+/// Returns `error` with the key at which the reducer failed. A fresh reducer is given the groups of the batch one by
+/// one; if it fails in the same way, the key of that group is named, and otherwise the first and the last key of the
+/// batch.
+fn name_key(plugin: &Plugin, task: &Task, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
+    let Some(failure) = error.cause::<Failure>() else { return Ok(error) };
+    let keys: Vec<usize> = (0..schema.key_fields).collect();
+    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
+    let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
+    let replayed = Task { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
+    let mut start = 0;
+    for &end in &groups.group_ends {
+        let rows = groups.batch.slice(start, end as usize - start);
+        if let Err(again) = reducer.process(&rows, &[end - u32::try_from(start).unwrap_or(end)], false) {
+            if again.cause::<Failure>().is_some_and(|again| again.is_like(failure)) {
+                return Ok(error.context(format!("key {}", key(start)?)));
+            }
+            break;
+        }
+        start = end as usize;
+    }
+    Ok(error.context(format!("keys {} to {}", key(0)?, key(groups.batch.num_rows() - 1)?)))
+}
+
+fn emit_to(output: &Shared<OutputWriter>) -> Emit {
+    let output = output.clone();
+    Box::new(move |batch| output.lock().write(batch))
+}
+
+/// Begins to read one sorted run of a partition from the shuffle file of the map task `mapped`.
+fn open_run(
+    context: &Arc<RunContext>,
+    mapped: u32,
+    key: &str,
+    index: &PartitionIndex,
+    worker: &Shared<Worker>,
+) -> SortedRun {
+    let pieces = open_pieces(context, key, index.range(), worker);
+    let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
+    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
+}
+
+/// Reads a range of a shuffle file in pieces. From a remote store the pieces are fetched a little ahead of the merge;
+/// from a local disk each is read when it is taken, which is faster than handing it from thread to thread.
+fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: &Shared<Worker>) -> Pieces {
+    let (store, key) = (context.run_store.clone(), key.to_owned());
+    if store.is_local() {
+        return Box::new(ranges(range.clone()).map(move |piece| {
+            store.advise(&key, piece.end..range.end.min(piece.end + PIECE_BYTES));
+            spend(Work::Read, || store.wait(store.get_range(&key, piece, None)))
+        }));
+    }
+    let (sender, mut pieces) = mpsc::channel(1);
+    threads::runtime().spawn(fetch(store, key, range, sender));
+    let worker = worker.clone();
+    Box::new(std::iter::from_fn(move || match pieces.try_recv() {
+        Ok(piece) => Some(piece),
+        Err(_) => worker.lock().wait(|| pieces.blocking_recv()),
+    }))
+}
+
+/// The bytes of a range, as consecutive pieces.
+type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
+
+/// Turns an error about the content of a shuffle file into one that names the map task that has to write it again.
+fn damaged(error: Error, mapped: u32) -> Error {
+    if error.kind() == ErrorKind::Input { error.with_kind(ErrorKind::Damaged(mapped)) } else { error }
+}
+
+/// Sends a range of a shuffle file in pieces, until it is sent, a read fails, or the receiver is gone.
+async fn fetch(store: Store, key: String, range: Range<u64>, pieces: mpsc::Sender<Result<Bytes>>) {
+    for piece in ranges(range) {
+        let piece = store.get_range(&key, piece, None).await;
+        let failed = piece.is_err();
+        if pieces.send(piece).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Cuts a range into pieces of at most [`PIECE_BYTES`].
+fn ranges(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
+    let starts = range.clone().step_by(PIECE_BYTES as usize);
+    starts.map(move |start| start..range.end.min(start + PIECE_BYTES))
+}

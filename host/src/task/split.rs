@@ -1,0 +1,299 @@
+//! Split: divides the source into shards, by the host's own rule or with a splitter plugin.
+//!
+//! Owns which shards are valid: their slices lie inside their objects and do not overlap. The source module owns which
+//! records belong to a slice. Called when a run is planned, once per attempt at the split.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use crate::{
+    connector::objects::split::{SHARDS_MAX, count_shards, split_by_size},
+    model::{
+        error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+        event::{Counts, Event, unix_ms},
+        ids::AttemptId,
+        object::{Compression, Object, Slice, find},
+        schema::Schema,
+        shared::Shared,
+    },
+    pipeline::Split,
+    plugin::{DraftShard, Plugin, ReadError, SourceView, Task},
+    run_store::{
+        layout::RunLayout,
+        shards::{Shard, ShardTable, ShardWriter, records::records_file},
+    },
+    runtime::threads,
+    scheduler::Finished,
+    store::Store,
+    task::{context::RunContext, steps::rehearsal},
+};
+
+/// The most bytes that a message shows of the name of an object that does not exist.
+const SHOWN_NAME_BYTES_MAX: usize = 1024;
+/// The shards that an attempt at the split made.
+pub struct SplitSource {
+    /// The attempt. The pages of shards, and records that a splitter made, lie under its keys.
+    pub attempt: AttemptId,
+    /// The shards, whose pages are already written.
+    pub shards: ShardTable,
+    counts: Counts,
+}
+
+impl Finished for SplitSource {
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+/// Divides the objects of the source, which are sorted by name, into shards, and writes these to the run store. This is
+/// attempt `number` at the split.
+///
+/// # Errors
+/// Says what the splitter returned, how it failed, or which of its shards is not valid; fails also when a store fails.
+pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
+    let attempt = context.attempt(number);
+    let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
+    let task = context.task(0, number, unix_ms());
+    let _stop_when_dropped = task.stop.clone().drop_guard();
+    let split = threads::run(move || match &context.pipeline.split {
+        Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
+        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, writer),
+    });
+    let shards = split.await??;
+    Ok(SplitSource { attempt, shards, counts: Counts::default() })
+}
+
+fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+    count_shards(objects, target_size)?;
+    split_by_size(objects, target_size, |slices, objects| {
+        writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
+    })?;
+    writer.finish()
+}
+
+fn split_by_plugin(
+    context: &Arc<RunContext>,
+    task: &Task,
+    objects: &Arc<Vec<Object>>,
+    writer: ShardWriter,
+) -> Result<ShardTable> {
+    let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
+    let _worker = context.workers.take();
+    let draft = Shared::new(Draft::new(writer));
+    let view = View {
+        source: context.source.store().clone(),
+        run_store: context.run_store.clone(),
+        layout: context.layout.clone(),
+        attempt: context.attempt(task.attempt),
+        objects: Arc::clone(objects),
+        draft: draft.clone(),
+    };
+    plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
+    let draft = draft.take()?;
+    if let Some(message) = draft.left_out(objects) {
+        context.events.emit(Event::Warning { message });
+    }
+    draft.shards.finish()
+}
+
+/// Checks that a splitter accepts its configuration, by opening it.
+///
+/// # Errors
+/// Says what the splitter returned, or how it failed.
+pub fn check_splitter(plugin: &Plugin, records: &Schema) -> Result<()> {
+    plugin.split(&rehearsal(), records, Box::new(NoSource)).map(|_| ())
+}
+
+/// An empty source, for a splitter that is only opened.
+struct NoSource;
+
+impl SourceView for NoSource {
+    fn list(&self, _: Option<&str>, _: usize) -> Vec<(String, u64, bool)> {
+        Vec::new()
+    }
+
+    fn read(&self, _: &str, _: u64, _: u32) -> Result<Vec<u8>, ReadError> {
+        Err(ReadError::NoSuchObject)
+    }
+
+    fn add(&mut self, _: DraftShard) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The shards that a splitter has added so far.
+pub(crate) struct Draft {
+    shards: ShardWriter,
+    /// The byte ranges that shards have taken: the key is the position of the object and the start of the range, the
+    /// value is its end. Adjacent ranges are joined, so slices added in order take no memory.
+    taken: BTreeMap<(usize, u64), u64>,
+    covered_bytes: u64,
+    has_records: bool,
+}
+
+/// The source as a splitter sees it, and where its shards go.
+pub(crate) struct View {
+    /// The store with the source's objects.
+    pub(crate) source: Store,
+    /// The store for records that the splitter makes.
+    pub(crate) run_store: Store,
+    /// The keys of these records in the run store.
+    pub(crate) layout: RunLayout,
+    /// The attempt under whose keys these records lie.
+    pub(crate) attempt: AttemptId,
+    /// The source's objects, sorted by name.
+    pub(crate) objects: Arc<Vec<Object>>,
+    /// The draft that takes the shards.
+    pub(crate) draft: Shared<Draft>,
+}
+
+impl SourceView for View {
+    fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)> {
+        let start = after.map_or(0, |after| self.objects.partition_point(|object| object.name.as_str() <= after));
+        let page = self.objects[start..].iter().take(max);
+        page.map(|object| (object.name.clone(), object.size, object.compression == Compression::None)).collect()
+    }
+
+    fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+        let object = find(&self.objects, object).ok_or(ReadError::NoSuchObject)?;
+        if offset > object.size {
+            return Err(ReadError::OutOfRange);
+        }
+        let end = offset.saturating_add(u64::from(length)).min(object.size);
+        if offset == end {
+            return Ok(Vec::new());
+        }
+        let read = self.source.get_range(&object.name, offset..end, Some(object.version()));
+        self.source.wait(read).map(Vec::from).map_err(ReadError::Store)
+    }
+
+    fn add(&mut self, shard: DraftShard) -> Result<()> {
+        let mut draft = self.draft.lock();
+        let number = draft.shards.count();
+        if number == SHARDS_MAX {
+            return Err(refused(format!("added more than {SHARDS_MAX} shards")));
+        }
+        match shard {
+            DraftShard::Slices(slices) if slices.is_empty() => Err(refused(format!("shard {number} has no slices"))),
+            DraftShard::Slices(slices) => {
+                let cover = |slice| draft.cover(slice, &self.objects).context(|| format!("shard {number}"));
+                let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
+                draft.shards.push(Shard::Slices(slices), objects)
+            }
+            DraftShard::Records(batch) => {
+                draft.has_records = true;
+                let key = self.layout.shard_records(&self.attempt, number);
+                let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
+                let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
+                self.run_store.wait(self.run_store.put(&key, file))?;
+                draft.shards.push(Shard::Records { key, rows, bytes }, [])
+            }
+        }
+    }
+}
+
+impl Draft {
+    /// Creates an empty draft that writes its shards with `shards`.
+    pub(crate) fn new(shards: ShardWriter) -> Self {
+        Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    }
+
+    /// Returns a message that says how many bytes of the source are in no shard; `None` when all are in shards. Returns
+    /// `None` also when the splitter made records of its own, since these may hold the rest of the source.
+    pub(crate) fn left_out(&self, objects: &[Object]) -> Option<String> {
+        let source_bytes: u64 = objects.iter().map(|object| object.size).sum();
+        let left_out = source_bytes.saturating_sub(self.covered_bytes);
+        (left_out > 0 && !self.has_records)
+            .then(|| format!("the splitter left out {left_out} of the source's {source_bytes} bytes"))
+    }
+
+    /// Takes a slice and returns its object. Refuses a slice that lies outside its object, overlaps another, or is a
+    /// part of a compressed object.
+    fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
+        let Slice { object: name, offset, length } = slice;
+        let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
+            let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
+            return Err(refused(format!("named object `{shown}`, which the source does not have")));
+        };
+        let object = &objects[position];
+        let size = object.size;
+        let Some(end) = offset.checked_add(*length).filter(|end| *end <= size) else {
+            return Err(refused(format!(
+                "added the slice of `{name}` at {offset} of {length} bytes, but the object has {size} bytes"
+            )));
+        };
+        if object.compression != Compression::None && (*offset, end) != (0, size) {
+            return Err(refused(format!("cut `{name}`, which is compressed and can only be a slice as a whole")));
+        }
+        if *length == 0 {
+            return Ok(object.clone());
+        }
+        self.take(position, *offset..end).map_err(|Range { start, end: other_end }| {
+            refused(format!(
+                "added the slice of `{name}` from {offset} to {end}, which overlaps what is taken from {start} to \
+                 {other_end}"
+            ))
+        })?;
+        self.covered_bytes += length;
+        Ok(object.clone())
+    }
+
+    /// Takes a range of bytes of the object at position `object`. If a range that was taken before overlaps it, that
+    /// range is returned as the error.
+    fn take(&mut self, object: usize, bytes: Range<u64>) -> Result<(), Range<u64>> {
+        let Range { mut start, mut end } = bytes;
+        let before = self.taken.range((object, 0)..(object, end)).next_back();
+        if let Some((&(_, before_start), &before_end)) = before {
+            if before_end > start {
+                return Err(before_start..before_end);
+            }
+            if before_end == start {
+                start = before_start;
+            }
+        }
+        if let Some(after_end) = self.taken.remove(&(object, end)) {
+            end = after_end;
+        }
+        self.taken.insert((object, start), end);
+        Ok(())
+    }
+}
+
+fn refused(what: String) -> Error {
+    Error::new(ErrorKind::Plugin, anyhow::anyhow!(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{memory::InMemory, path::Path};
+
+    use super::*;
+
+    fn object(name: &str) -> Object {
+        Object { name: name.to_owned(), size: 10, e_tag: None, compression: Compression::of(name) }
+    }
+
+    #[test]
+    fn slices_outside_their_object_or_overlapping_are_refused() {
+        let objects = ["a", "z.gz"].map(object);
+        let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let mut draft = Draft::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
+        draft.cover(&slice("a", 4, 4), &objects).expect("inside");
+        draft.cover(&slice("a", 8, 2), &objects).expect("adjacent");
+        draft.cover(&slice("a", 0, 4), &objects).expect("adjacent");
+        draft.cover(&slice("a", 5, 0), &objects).expect("empty");
+        for (bad, what) in [
+            (slice("a", 9, 2), "but the object has 10 bytes"),
+            (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
+            (slice("a", 7, 2), "overlaps what is taken from 0 to 10"),
+            (slice("../a", 0, 1), "which the source does not have"),
+            (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
+            (slice("z.gz", 0, 5), "compressed"),
+        ] {
+            let error = draft.cover(&bad, &objects).expect_err("refused").to_string();
+            assert!(error.contains(what) && error.len() < 2000, "{error}");
+        }
+        assert_eq!(draft.covered_bytes, 10);
+        assert_eq!(draft.taken, [((0, 0), 10)].into(), "neighbours are not joined");
+    }
+}

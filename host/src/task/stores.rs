@@ -1,0 +1,88 @@
+//! The three stores of a pipeline: source, run store and sink.
+//!
+//! Owns how these stores are opened. A program that has stores of its own hands them to [`crate::run::run_on`] instead.
+
+use crate::{
+    connector::objects::SourceStore,
+    model::error::Result,
+    pipeline::Pipeline,
+    store::{Location, Store},
+};
+
+/// The opened stores of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The source, with the objects that hold the records.
+    pub source: SourceStore,
+    /// The run store, where the run keeps its plan, intermediates and log.
+    pub run_store: Store,
+    /// The sink, which receives the result.
+    pub sink: Store,
+}
+
+impl Stores {
+    /// Opens the stores that a pipeline names.
+    ///
+    /// # Errors
+    /// Fails as [`Store::open`] and [`SourceStore::open`] do.
+    pub async fn open(pipeline: &Pipeline) -> Result<Self> {
+        Ok(Self {
+            source: Self::source(pipeline).await?,
+            run_store: Self::run_store(pipeline)?,
+            sink: Self::sink(pipeline)?,
+        })
+    }
+
+    /// Opens the source that a pipeline names. The listing of the source may take up to half of `run.memory`.
+    ///
+    /// # Errors
+    /// Fails as [`SourceStore::open`] does.
+    pub async fn source(pipeline: &Pipeline) -> Result<SourceStore> {
+        let (source, options) = (&pipeline.source, &pipeline.store_options);
+        let opened = SourceStore::open(&source.location, &source.include, options).await?;
+        Ok(opened.within(pipeline.run.memory_bytes / 2))
+    }
+
+    /// Opens the run store that a pipeline names.
+    ///
+    /// # Errors
+    /// Fails as [`Store::open`] does.
+    pub fn run_store(pipeline: &Pipeline) -> Result<Store> {
+        open(pipeline, &pipeline.run.store)
+    }
+
+    /// Opens the sink that a pipeline names.
+    ///
+    /// # Errors
+    /// Fails as [`Store::open`] does.
+    pub fn sink(pipeline: &Pipeline) -> Result<Store> {
+        open(pipeline, &pipeline.sink.location)
+    }
+}
+
+fn open(pipeline: &Pipeline, location: &Location) -> Result<Store> {
+    let store = Store::open(location, &pipeline.store_options)?;
+    Ok(if pipeline.run.fsync { store.synced() } else { store })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_whose_listing_does_not_fit_is_refused_by_the_name_of_the_setting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
+        std::fs::create_dir(directory.path().join("in")).expect("created");
+        (0..100).for_each(|number| file(&format!("in/{number:03}"), "x\n"));
+        file("p.toml", "name = 'p'\nsource.url = 'in/'\nsink.url = 'out/'\nmap = [{ plugin = 'a.wasm' }]\n");
+        let mut pipeline = Pipeline::load(&directory.path().join("p.toml"), &[], |_| None).expect("valid");
+        let source = Stores::source(&pipeline).await.expect("opens");
+        assert_eq!(source.list().await.expect("fits").len(), 100);
+        pipeline.run.memory_bytes = 8192;
+        let source = Stores::source(&pipeline).await.expect("opens");
+        let refused = source.list().await.expect_err("100 objects take more").to_string();
+        let which = "takes more than 4.0 KiB, half of `run.memory` (";
+        assert!(refused.starts_with("the listing of source `") && refused.contains(which), "{refused}");
+    }
+}

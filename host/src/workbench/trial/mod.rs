@@ -1,0 +1,172 @@
+//! Trials: run one step on records in memory, in the real sandbox, and collect everything it does.
+//!
+//! Owns how a step is run without a pipeline around it. Decoding, grouping, limits and the plugin's world are those of
+//! a run; nothing is written to a store. Called by `try`, `laws` and `diff`.
+
+mod sample;
+mod shuffle;
+mod split;
+
+use std::{collections::BTreeMap, path::Path};
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    sample::{Place, Sample},
+    shuffle::{group, recut},
+    split::{SplitTrial, split},
+};
+use crate::{
+    model::{
+        error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+        event::Events,
+        reject::Reject,
+        row_text::record_of,
+        schema::Schema,
+        shared::Shared,
+    },
+    pipeline::Sandbox,
+    plugin::{self, Emit, Engine, Interface, Plugin, PluginSettings, Task, Usage},
+    shuffle::SortedGroups,
+};
+
+/// The most bytes that a step may emit in a trial, since all of them are held in memory.
+const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+
+/// Everything that a step did with its input.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// The schema of the emitted rows.
+    pub schema: Schema,
+    /// The emitted rows, in order.
+    pub rows: RecordBatch,
+    /// The records that the step set aside, in order.
+    pub rejects: Vec<Reject>,
+    /// Number of records or rows that the step was given.
+    pub records_in: u64,
+    /// The step's counters, by name.
+    pub counters: BTreeMap<String, i64>,
+    /// The time and memory that the step used.
+    pub usage: Usage,
+}
+
+/// Loads a plugin as the kind of step that it implements.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the file is not a plugin, or `config` is not a JSON object; fails otherwise as
+/// [`load_step`] does.
+pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
+    let interface = plugin::inspect(path)?.interface;
+    let config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
+    let settings = PluginSettings {
+        name: interface.step().to_owned(),
+        path: path.to_owned(),
+        build: None,
+        config: serde_json::Value::Object(config).to_string(),
+        grants: sandbox.grants.clone(),
+        limits: sandbox.limits.clone(),
+    };
+    Ok((interface, load_step(engine, settings, interface)?))
+}
+
+/// Loads the plugin of a step for trials.
+///
+/// # Errors
+/// Fails as [`Engine::load`] does; [`ErrorKind::Config`] when the configuration is not one that the plugin says it
+/// takes.
+pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Interface) -> Result<Plugin> {
+    settings.limits.output_bytes = settings.limits.output_bytes.min(OUTPUT_BYTES_MAX);
+    let plugin = engine.load(&settings, interface)?;
+    plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
+    Ok(plugin)
+}
+
+/// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
+pub fn task(number: u32, events: &Events) -> Task {
+    let (events, stop) = (events.clone(), CancellationToken::new());
+    Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
+}
+
+/// Runs a mapper on a sample as one shard.
+///
+/// # Errors
+/// Says what the plugin returned or how it failed. If it fails with the same kind of error when it is given the records
+/// one by one, names the record at which it does.
+pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
+    let mut under_way = None;
+    map_telling(plugin, task, sample, &mut under_way).map_err(|error| {
+        if under_way.is_none() {
+            return error;
+        }
+        // Map the sample once more in batches of one record, to find the record at which the mapper fails. Its messages
+        // were already emitted the first time.
+        let silent = Task { events: Events::default(), ..task.clone() };
+        match (map_telling(plugin, &silent, &sample.cut(1), &mut under_way), under_way) {
+            (Err(again), Some(row)) if again.kind() == error.kind() => again.context(sample.place(row)),
+            _ => error,
+        }
+    })
+}
+
+/// Maps a sample. During each batch, sets `under_way` to the batch's first record, so that it is known after a failure.
+fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
+    let (emitted, emit) = collector();
+    let mut mapper = plugin.map(task, &sample.schema, emit)?;
+    let mut rejects = Vec::new();
+    let mut first = 0;
+    for batch in sample.batches() {
+        *under_way = Some(first);
+        for (row, reason) in mapper.process(&batch)? {
+            let record = record_of(&batch.slice(row as usize, 1))?;
+            let reject = Reject::new(plugin.step(), &reason).with_record(&record);
+            rejects.push(sample.place(first + row as usize).of(reject));
+        }
+        first += batch.num_rows();
+    }
+    *under_way = None;
+    let counters = mapper.finish()?;
+    let (schema, usage) = (mapper.schema().clone(), mapper.usage());
+    drop(mapper);
+    let rows = together(&schema, &emitted.take()?)?;
+    Ok(Trial { schema, rows, rejects, records_in: sample.len() as u64, counters, usage })
+}
+
+/// Runs a reducer on rows of the schema `input`, grouped by key, as one partition.
+///
+/// # Errors
+/// Says what the plugin returned or how it failed, and at which rows.
+pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
+    let (emitted, emit) = collector();
+    let mut reducer = plugin.reduce(task, input, emit)?;
+    let mut records_in = 0;
+    for groups in groups {
+        let context = || format!("rows {} to {}", records_in + 1, records_in + groups.batch.num_rows() as u64);
+        reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues).context(context)?;
+        records_in += groups.batch.num_rows() as u64;
+    }
+    let counters = reducer.finish()?;
+    let (schema, usage) = (reducer.schema().clone(), reducer.usage());
+    drop(reducer);
+    let rows = together(&schema, &emitted.take()?)?;
+    Ok(Trial { schema, rows, rejects: Vec::new(), records_in, counters, usage })
+}
+
+/// Returns an empty list of batches, and the callback that adds to it.
+fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
+    let batches = Shared::new(Vec::new());
+    let receiver = batches.clone();
+    let emit = move |batch| {
+        receiver.lock().push(batch);
+        Ok(())
+    };
+    (batches, Box::new(emit))
+}
+
+/// Concatenates batches into one.
+fn together(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let rows = concat_batches(&schema.fields, batches);
+    rows.map_err(|error| Error::input(format!("the rows do not fit into one batch of less than 2 GiB: {error}")))
+}

@@ -1,0 +1,78 @@
+//! The trial of a splitter: collects the shards that it makes of a source, and checks them as a run does.
+
+use std::sync::Arc;
+
+use object_store::{memory::InMemory, path::Path};
+
+use crate::{
+    connector::objects::SourceStore,
+    model::{
+        error::{Error, Result},
+        ids::AttemptId,
+        object::Object,
+        schema::Schema,
+        shared::Shared,
+    },
+    plugin::{DraftShard, Plugin, ReadError, SourceView, Task, Usage},
+    run_store::{layout::RunLayout, shards::ShardWriter},
+    runtime::threads,
+    store::Store,
+    task::split::{Draft, View},
+};
+
+/// The result of a splitter's trial.
+#[derive(Debug, Clone)]
+pub struct SplitTrial {
+    /// The source's objects, sorted by name.
+    pub objects: Arc<Vec<Object>>,
+    /// The shards that the splitter made, in order.
+    pub shards: Vec<DraftShard>,
+    /// A message that says how many bytes of the source are in no shard; absent when all are in shards, or the splitter
+    /// made records of its own.
+    pub left_out: Option<String>,
+    /// The time and memory that the splitter used.
+    pub usage: Usage,
+}
+
+/// Lets a splitter divide a source whose records have the schema `records`. Must be called on the async runtime.
+///
+/// # Errors
+/// Returns the error of the source or the splitter, or says which of its shards is not valid.
+pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: SourceStore) -> Result<SplitTrial> {
+    let objects = Arc::new(source.list().await?);
+    threads::run(move || {
+        let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let (layout, attempt) = (RunLayout::new("trial", &task.run_id), AttemptId::new(task.attempt, "trial"));
+        let draft = Shared::new(Draft::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
+        let shards = Shared::new(Vec::new());
+        let (source, objects_seen) = (source.store().clone(), Arc::clone(&objects));
+        let view = View { source, run_store, layout, attempt, objects: objects_seen, draft: draft.clone() };
+        let witness = Witness { view, shards: shards.clone() };
+        let usage = plugin.split(&task, &records, Box::new(witness))?.run()?;
+        let left_out = draft.lock().left_out(&objects);
+        Ok(SplitTrial { left_out, shards: shards.take()?, usage, objects })
+    })
+    .await?
+}
+
+/// A view of the source as in a run, which also keeps the shards that are added.
+struct Witness {
+    view: View,
+    shards: Shared<Vec<DraftShard>>,
+}
+
+impl SourceView for Witness {
+    fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)> {
+        self.view.list(after, max)
+    }
+
+    fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+        self.view.read(object, offset, length)
+    }
+
+    fn add(&mut self, shard: DraftShard) -> Result<(), Error> {
+        self.view.add(shard.clone())?;
+        self.shards.lock().push(shard);
+        Ok(())
+    }
+}
