@@ -62,7 +62,7 @@ fn a_plugin_of_another_world_or_version() {
 #[test]
 fn a_configuration_the_plugin_does_not_accept() {
     let project = Project::of("map = [{ plugin = \"plugin:filter_clean\", config = { pattern = \"(\" } }]");
-    fails(&project.file("input/a.txt", "a\n"), 2, &["refused `map.config`: `pattern` is no regular expression"]);
+    fails(&project.file("input/a.txt", "a\n"), 2, &["refused `map.config`: `pattern` is not a regular expression"]);
 }
 
 #[test]

@@ -53,9 +53,9 @@ fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
         "\nexports    etl:plugin/mapper@0.1.0\n",
         "etl-plugin 0.1.0\n",
         " rustc 1.",
-        "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             How many fields a line must have.\n",
-        "           separator: text, default `,`\n             What separates fields; quotes have no meaning.\n",
-        "           trim: true or false, default `true`\n             Whether to cut white space off both ends first.\n",
+        "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             Number of fields a line must have.\n",
+        "           separator: text, default `,`\n             The text between fields; quotes have no meaning.\n",
+        "           trim: true or false, default `true`\n             Whether to trim both ends of each line first.\n",
     ] {
         assert!(shown.expect_success().stdout.contains(text), "no `{text}` in:\n{}", shown.stdout);
     }
