@@ -1,4 +1,4 @@
-//! Lines of a key and a whole number: the sum of each key.
+//! The workload `keys`: sums the whole numbers of each key, from lines of a key and a number.
 
 use std::path::Path;
 
