@@ -1,10 +1,11 @@
-//! What a plugin says of its configuration, and `pipeline.toml` compared with it before anything is opened.
+//! A plugin's description of its configuration, and the check of `pipeline.toml` against it before any plugin is
+//! opened.
 
 use std::fs;
 
 use crate::support::{NONE, Project, etl_host, plugin};
 
-/// A pipeline whose lines are counted on from 5: `map`, its plugin, and this configuration.
+/// Makes a project with these steps, which begin at line 5 of its `pipeline.toml`.
 fn project(steps: &str) -> Project {
     Project::of(steps).file("input/a.txt", "a;1\n")
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{NONE, Project};
 
-/// Sends lines to `probe_world`, and returns what came of each.
+/// Sends lines to `probe_world`, and returns the result of each line.
 fn probe(lines: &[&str]) -> BTreeMap<String, String> {
     let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
         .file("input/a.txt", lines.join("\n"));

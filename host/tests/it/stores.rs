@@ -1,4 +1,4 @@
-//! Stores: a real S3 server over HTTP gives the same bytes as local disk, and run files open in another Arrow reader.
+//! Stores: a real S3 server over HTTP gives the same bytes as local disk, and another Arrow reader opens shuffle files.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use etl_host::{pipeline::Location, store::Store};
 
 use crate::support::{NONE, Project, repository, succeed};
 
-/// Returns the Python of a virtual environment with the tools the tests need, made once per checkout.
+/// Returns the path of Python in a virtual environment with the tools that the tests need, made once per checkout.
 pub(crate) fn python() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     static MAKING: Mutex<()> = Mutex::new(());
@@ -58,7 +58,8 @@ impl S3 {
         self.port
     }
 
-    /// No library of ours makes buckets; the server takes the request without credentials.
+    /// Makes the bucket with a plain request, since none of the host's libraries makes buckets. The server needs no
+    /// credentials for it.
     fn make_bucket(&self) {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
         let request = b"PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -114,7 +115,7 @@ fn options(port: u16) -> [(String, String); 5] {
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
-/// Returns them as a section of `pipeline.toml`.
+/// Returns the options of a server on a port as a section of `pipeline.toml`.
 pub(crate) fn section(port: u16) -> String {
     let lines = options(port).map(|(key, value)| format!("{key} = \"{value}\"\n"));
     format!("[store_options]\n{}", lines.concat())
@@ -126,7 +127,7 @@ fn run<T>(operation: impl Future<Output = T>) -> T {
 
 impl Drop for S3 {
     fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone afterwards.
+        // The server may have ended by itself; in both cases it is gone afterwards.
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -155,7 +156,7 @@ fn s3_gives_the_same_bytes_as_local_disk() {
         s3.section()
     ));
     for _ in 0..2 {
-        // The second time it is done already.
+        // The second time, the run is already done.
         remote.run(["--run-id", "r"]).expect_success();
         for (name, text) in &expected {
             assert_eq!(&s3.get(&format!("result/r/{name}")), text, "{name}");
