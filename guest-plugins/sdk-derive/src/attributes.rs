@@ -15,7 +15,7 @@ pub(crate) struct Container {
     pub(crate) is_described: bool,
 }
 
-/// The value of a field that is left out, as far as it is known.
+/// The value of a field that is left out, if it is known.
 pub(crate) enum Default {
     /// Not known, or the field may not be left out.
     Unknown,

@@ -238,7 +238,7 @@ mod tests {
     #[derive(serde::Deserialize, Describe)]
     #[expect(dead_code, reason = "only described")]
     struct Config {
-        /// What separates the "fields"
+        /// The text between the "fields"
         /// of a line.
         separator: char,
         at_least: Option<u64>,
@@ -260,7 +260,7 @@ mod tests {
                    "properties": {
                        "separator": {
                            "type": "string", "minLength": 1, "maxLength": 1,
-                           "description": "What separates the \"fields\" of a line.",
+                           "description": "The text between the \"fields\" of a line.",
                        },
                        "at_least": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
         "columns": { "type": "array", "items": { "type": "string" }, "default": [] },
@@ -286,7 +286,7 @@ mod tests {
     #[derive(serde::Deserialize, serde::Serialize, Describe, Debug, PartialEq)]
     #[serde(default, rename_all = "camelCase")]
     struct Defaulted {
-        /// What separates fields.
+        /// The character between fields.
         #[describe(default = ',')]
         separator: char,
         #[describe(default = 67_108_864)]

@@ -109,7 +109,7 @@ fn request(random: &mut Random, line: &mut Vec<u8>) {
 }
 
 fn push(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    line.write_fmt(text).expect("a vector takes whatever is written");
+    line.write_fmt(text).expect("writing to a vector cannot fail");
 }
 
 struct Random(Pcg64);

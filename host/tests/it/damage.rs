@@ -21,7 +21,7 @@ fn mapped() -> Project {
 /// Returns the path of the shuffle file of a map task in the project.
 fn run_file(project: &Project, task: &str) -> String {
     let directory = format!("runs/test/r/map/{task}");
-    let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a run file");
+    let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     format!("{directory}/{file}")
 }
 

@@ -336,7 +336,7 @@ async fn faults_in_uploads_of_many_parts_change_no_byte() {
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let (mut seed, mut struck) = (1, 0);
     while struck < 30 {
-        let faults = Arc::into_inner(Faults::new(seed, 20)).expect("nobody else has it");
+        let faults = Arc::into_inner(Faults::new(seed, 20)).expect("no other reference is left");
         let sink = Hooked::new(faults);
         let opened = Stores::open(&pipeline).await.expect("they open");
         loop {

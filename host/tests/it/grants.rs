@@ -11,7 +11,7 @@ fn probe(grants: &str, lines: &[&str]) -> Vec<String> {
     command.arg(project.path("pipeline.toml")).env("ETL_TEST_GRANTED", "seven").env("ETL_TEST_OTHER", "eight");
     Ended::of(&mut command).expect_success();
     let found = project.latest().remove(0).1;
-    found.lines().map(|line| line.split_once(" -> ").expect("a probe says what came of it").1.to_owned()).collect()
+    found.lines().map(|line| line.split_once(" -> ").expect("a probe emits its result").1.to_owned()).collect()
 }
 
 fn project(grants: &str, lines: &[&str]) -> Project {

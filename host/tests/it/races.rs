@@ -119,7 +119,7 @@ async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_
         *ours.hook.stores.lock().expect("no panic") = Some(ours.inner.clone());
         let ended = run(&load(&project, &[]), &ours, as_r(), CancellationToken::new()).await;
         if same {
-            ended.expect("it goes by their plan");
+            ended.expect("it follows the other process's plan");
             assert_eq!(result(&ours).await, result(&theirs).await);
         } else {
             let error = ended.expect_err("it is another pipeline");

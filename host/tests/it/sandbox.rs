@@ -13,7 +13,7 @@ fn probe(lines: &[&str]) -> BTreeMap<String, String> {
     let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
         .file("input/a.txt", lines.join("\n"));
     let result = project.result(NONE).remove(0).1;
-    let pairs = result.lines().map(|line| line.split_once(" -> ").expect("a probe says what came of it"));
+    let pairs = result.lines().map(|line| line.split_once(" -> ").expect("a probe emits its result"));
     pairs.map(|(probe, found)| (probe.to_owned(), found.to_owned())).collect()
 }
 
@@ -47,7 +47,7 @@ fn a_plugin_reaches_no_network_not_even_a_server_that_listens() {
     let found = probe(&[&socket, &udp, "resolve localhost", "listen 127.0.0.1:0"]);
     assert!(found.values().all(|found| found.starts_with("error: ")), "{found:#?}");
     server.set_nonblocking(true).expect("a socket can be made so");
-    assert!(server.accept().is_err(), "somebody connected");
+    assert!(server.accept().is_err(), "a plugin connected");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn run_files_open_in_another_arrow_reader() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", "b a\na c a\n");
     project.result(["--run-id", "r", "--set", "reduce.partitions=1"]);
     let map = project.files("runs/test/r/map");
-    let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a run file");
+    let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     let script = "import sys, json, pyarrow as pa\n\
                   table = pa.ipc.open_file(sys.argv[1]).read_all()\n\
                   print(json.dumps([table.schema.names, table.to_pylist()]))";

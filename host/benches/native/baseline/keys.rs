@@ -20,7 +20,7 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
 }
 
 fn add(line: &[u8], sums: &mut Sums) -> Result<()> {
-    let malformed = || format!("this is no key and number: {}", String::from_utf8_lossy(line));
+    let malformed = || format!("this is not a key and a number: {}", String::from_utf8_lossy(line));
     let comma = line.iter().position(|byte| *byte == b',').with_context(malformed)?;
     let value = integer(trim(&line[comma + 1..])).with_context(malformed)?;
     sums.add(&line[..comma], value);

@@ -80,7 +80,7 @@ fn type_name(resolve: &Resolve, ty: &Type) -> String {
     format!("`{}`", plain(resolve, ty))
 }
 
-/// Returns a type as it is written in WIT.
+/// Returns a type in WIT's notation.
 fn plain(resolve: &Resolve, ty: &Type) -> String {
     let Type::Id(id) = ty else { return primitive(ty).to_owned() };
     let definition = &resolve.types[*id];
