@@ -1,6 +1,6 @@
-//! `cargo demo`: builds the plugins, runs `examples/count-types`, and shows what it left behind.
+//! `cargo demo`: builds the plugins, runs `examples/count-types`, and shows the files of the run.
 
-#![expect(clippy::print_stdout, reason = "showing is what a demo does")]
+#![expect(clippy::print_stdout, reason = "a demo shows its output")]
 
 use std::{
     error::Error,
@@ -32,7 +32,7 @@ fn main() -> Result<ExitCode> {
     for file in files(&run)? {
         println!("  {:>7} B  {}", fs::metadata(&file)?.len(), file.strip_prefix(&run)?.display());
     }
-    println!("\nWhat each mapper counted (the run files open in any Arrow reader):");
+    println!("\nWhat each mapper counted (the shuffle files open in any Arrow reader):");
     for file in files(&run.join("map"))?.iter().filter(|file| file.extension().is_some_and(|found| found == "arrow")) {
         let counts: Vec<String> = arrow_ipc::reader::FileReader::try_new(File::open(file)?, None)?
             .map(|batch| Ok(rows(&batch?).join(", ")))
@@ -64,7 +64,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns the entry whose name sorts last: run ids begin with the time.
+/// Returns the newest run, which is the entry whose name sorts last, because run ids begin with the time.
 fn newest(directory: &Path) -> Result<PathBuf> {
     let entries: std::io::Result<Vec<_>> = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect();
     entries?.into_iter().max().ok_or_else(|| format!("nothing in {}", directory.display()).into())

@@ -1,41 +1,41 @@
-//! What `#[serde(…)]`, `#[describe(…)]` and doc comments say of a type, its fields and its variants.
+//! Reads `#[serde(…)]`, `#[describe(…)]` and doc comments of a type, its fields and its variants.
 
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, ext::IdentExt, meta::ParseNestedMeta};
 
 use crate::{default::Written, names::Case};
 
-/// What is said of a whole type.
+/// The attributes of a whole type.
 #[derive(Default)]
 pub(crate) struct Container {
     rename_all: Option<Case>,
     has_default: bool,
-    /// Whether that is what `Default` gives.
+    /// Whether the default comes from the type's `Default`, not from a function that the attribute names.
     is_default: bool,
-    /// Whether fields say what that is.
+    /// Whether at least one field has `#[describe(default = …)]`.
     pub(crate) is_described: bool,
 }
 
-/// What is known of a field that is left out.
+/// The value of a field that is left out, if it is known.
 pub(crate) enum Default {
-    /// Nothing, but perhaps that it may be.
+    /// Not known, or the field may not be left out.
     Unknown,
-    /// It is what the `Default` of its type gives.
+    /// The `Default` of the field's type.
     OfType,
-    /// This, as JSON.
+    /// A value from `#[describe(default = …)]`, as JSON.
     Json(String),
 }
 
-/// What is said of a field that is read.
+/// A field that is read from the configuration.
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) has_default: bool,
     pub(crate) default: Default,
-    /// Whether a function reads it, so that its type says nothing of what it takes.
+    /// Whether a function reads the field, so that its type does not tell which values it takes.
     pub(crate) opaque: bool,
 }
 
-/// What is said of a variant.
+/// The functions that read the attributes of a variant.
 pub(crate) struct Variant;
 
 impl Container {
@@ -56,7 +56,7 @@ impl Container {
 }
 
 impl Field {
-    /// Returns what is said of a field; `None` if it is not read from the configuration.
+    /// Returns the description of a field; `None` if the field is not read from the configuration.
     pub(crate) fn new(field: &syn::Field, container: &Container) -> syn::Result<Option<Self>> {
         let ident = field.ident.as_ref().expect("a named field has a name").unraw().to_string();
         let (mut name, mut skipped) =
@@ -81,7 +81,7 @@ impl Field {
         if let Some(written) = written_default(field)? {
             if has_own || !container.is_default {
                 let what =
-                    "a default can be described where the whole type has `#[serde(default)]` and the field has not";
+                    "`#[describe(default = …)]` needs `#[serde(default)]` on the whole type, and not on the field";
                 return Err(syn::Error::new_spanned(field, what));
             }
             default = Default::Json(written.json);
@@ -92,12 +92,12 @@ impl Field {
 }
 
 impl Variant {
-    /// Returns whether a variant is what `#[derive(Default)]` makes.
+    /// Returns whether a variant is the one that `#[derive(Default)]` makes.
     pub(crate) fn is_default(variant: &syn::Variant) -> bool {
         variant.attrs.iter().any(|attribute| attribute.path().is_ident("default"))
     }
 
-    /// Returns how a variant is written; `None` if it is not read from the configuration.
+    /// Returns the name of a variant in the configuration; `None` if the variant is not read from it.
     pub(crate) fn name(variant: &syn::Variant, container: &Container) -> syn::Result<Option<String>> {
         let ident = variant.ident.unraw().to_string();
         let mut name = container.rename_all.map_or_else(|| ident.clone(), |case| case.of_variant(&ident));
@@ -114,7 +114,7 @@ impl Variant {
     }
 }
 
-/// Returns the doc comment, its lines joined.
+/// Returns the doc comment, with its lines joined by spaces.
 fn description(attributes: &[Attribute]) -> Option<String> {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
@@ -145,10 +145,10 @@ fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
 
 fn case(meta: &ParseNestedMeta<'_>) -> syn::Result<Case> {
     let written = text(meta)?;
-    Case::new(&written).ok_or_else(|| meta.error(format!("`{written}` is no way to write names")))
+    Case::new(&written).ok_or_else(|| meta.error(format!("`{written}` is not a case of serde's `rename_all`")))
 }
 
-/// Skips the value of an attribute, and returns whether it has one.
+/// Skips the value of an attribute, if it has one, and returns whether it has.
 fn has_value(meta: &ParseNestedMeta<'_>) -> syn::Result<bool> {
     if meta.input.peek(Token![=]) { meta.value()?.parse::<Expr>().map(|_| true) } else { Ok(false) }
 }
@@ -169,5 +169,5 @@ pub(crate) fn written_default(field: &syn::Field) -> syn::Result<Option<Written>
 }
 
 fn unknown(meta: &ParseNestedMeta<'_>) -> syn::Error {
-    meta.error("`Describe` cannot describe this; write the implementation of `etl_plugin::Describe` by hand")
+    meta.error("`Describe` cannot describe this attribute; implement `etl_plugin::Describe` by hand")
 }

@@ -1,4 +1,4 @@
-//! Defaults that are written down: `#[describe(default = …)]`.
+//! Defaults that are given in an attribute: `#[describe(default = …)]`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,21 +6,21 @@ use syn::{Expr, ExprLit, ExprUnary, Lit, UnOp};
 
 use crate::names;
 
-/// A default that is written down, so that it can be shown and used.
+/// A default that is given in an attribute, in a form to show and a form to use.
 pub(crate) struct Written {
-    /// As JSON.
+    /// The default as JSON.
     pub(crate) json: String,
-    /// As a value of the field's type.
+    /// The default as a Rust expression of the field's type.
     pub(crate) value: TokenStream,
 }
 
 impl Written {
-    /// Reads what is written.
+    /// Reads the expression of an attribute.
     pub(crate) fn new(expression: &Expr) -> syn::Result<Self> {
         let json = json(expression).ok_or_else(|| {
             syn::Error::new_spanned(
                 expression,
-                "a default that is described is a number, a text, a character, `true` or `false`",
+                "a default that is described must be a number, a text, a character, `true` or `false`",
             )
         })?;
         let value = match expression {
@@ -48,7 +48,7 @@ fn literal(literal: &Lit) -> Option<String> {
     match literal {
         Lit::Bool(bool) => Some(bool.value.to_string()),
         Lit::Int(int) => Some(int.base10_digits().to_owned()),
-        // Rust writes `1.` and `1e3` where JSON has other forms.
+        // Rust allows forms such as `1.` that JSON does not, so the number is parsed and written anew.
         Lit::Float(float) => {
             float.base10_parse().ok().filter(|float: &f64| float.is_finite()).map(|float| format!("{float:?}"))
         }

@@ -1,4 +1,4 @@
-//! `#[derive(Describe)]` of the crate `etl-plugin`, which documents it.
+//! The derive macro `Describe` of the crate `etl-plugin`, which documents it.
 
 mod attributes;
 mod default;
@@ -10,7 +10,7 @@ use syn::{Data, DeriveInput, Fields, parse_macro_input};
 
 use self::attributes::{Container, Default, Field, Variant};
 
-/// Makes a configuration describe its fields: see `etl_plugin::Describe`.
+/// Implements `etl_plugin::Describe`, which is documented there.
 #[proc_macro_derive(Describe, attributes(describe))]
 pub fn describe(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -45,7 +45,8 @@ fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {
             let text = format!("{{\"enum\":[{}]}}", names.join(","));
             quote! { .text(#text) }
         }
-        // How such a choice is written has too many forms; any value is let through to the step itself.
+        // Serde reads an enum with fields in too many forms to describe, so the schema allows any value; the step
+        // itself refuses a wrong one.
         Data::Enum(_) => quote! { .text("{}") },
         Data::Union(_) => return Err(syn::Error::new_spanned(input, "a union cannot be read from a configuration")),
     };
@@ -59,7 +60,7 @@ fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// Returns the values of all fields when nothing is given, if a default is described for any of them.
+/// Returns the default values of all fields; `None` if no field has a described default.
 fn of_whole<'a>(fields: impl Iterator<Item = &'a syn::Field>) -> syn::Result<Option<TokenStream>> {
     let (mut values, mut any) = (quote! {}, false);
     for field in fields {
@@ -71,7 +72,7 @@ fn of_whole<'a>(fields: impl Iterator<Item = &'a syn::Field>) -> syn::Result<Opt
     Ok(any.then_some(values))
 }
 
-/// Returns the implementation of `Default` with these values of the fields.
+/// Returns an implementation of `Default` with these field values.
 fn default_of(input: &DeriveInput, fields: &TokenStream) -> TokenStream {
     let (name, (generics, arguments, bounds)) = (&input.ident, input.generics.split_for_impl());
     quote! {

@@ -1,6 +1,6 @@
-//! How names are written: `rename_all` of serde, and JSON text.
+//! Writes names: in the cases of serde's `rename_all`, and as JSON text.
 
-/// A way to write names.
+/// A case of serde's `rename_all`.
 #[derive(Clone, Copy)]
 pub(crate) enum Case {
     Lower,
@@ -14,7 +14,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// Returns the way serde calls `name`.
+    /// Returns the case that serde calls `name`; `None` if there is no such case.
     pub(crate) fn new(name: &str) -> Option<Self> {
         Some(match name {
             "lowercase" => Self::Lower,
@@ -29,16 +29,16 @@ impl Case {
         })
     }
 
-    /// Writes a field, which is `snake_case` in Rust.
+    /// Writes the name of a field, which is `snake_case` in Rust.
     pub(crate) fn of_field(self, name: &str) -> String {
-        // Serde leaves fields alone that are to be written small.
+        // Serde does not change a field's name in these two cases.
         if matches!(self, Self::Lower | Self::Snake) {
             return name.to_owned();
         }
         self.write(&name.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>(), "_")
     }
 
-    /// Writes a variant, which is `PascalCase` in Rust.
+    /// Writes the name of a variant, which is `PascalCase` in Rust.
     pub(crate) fn of_variant(self, name: &str) -> String {
         let mut words: Vec<String> = Vec::new();
         for character in name.chars() {
@@ -50,7 +50,7 @@ impl Case {
         self.write(&words, "")
     }
 
-    /// Joins words; `between` is what serde leaves between them where it changes their letters only.
+    /// Joins words. `between` is used where serde changes the letters only and keeps what is between the words.
     fn write(self, words: &[String], between: &str) -> String {
         let lower = || words.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>();
         let upper = || words.iter().map(|word| word.to_uppercase()).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ fn capital(word: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// Returns text as JSON.
+/// Returns a text as a JSON string.
 pub(crate) fn json(text: &str) -> String {
     let mut json = String::from('"');
     for character in text.chars() {

@@ -1,11 +1,11 @@
-//! Turns rows into the columns of a batch.
+//! The builder that turns rows into the columns of a batch.
 
 use crate::cell::{Cell, Row};
 use crate::{Batch, BatchColumn, DataType, Field, Schema, StepError, Values, Variable, short};
 
 /// Builds a batch row by row, straight into its columns.
 ///
-/// Splitters make inline records with it; mappers and reducers have an [`Output`](crate::Output) around one.
+/// Splitters build inline records with it. Mappers and reducers use an [`Output`](crate::Output), which contains one.
 #[derive(Debug)]
 pub struct BatchBuilder {
     fields: Vec<Field>,
@@ -14,7 +14,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// Returns a builder for batches of this schema.
+    /// Creates a builder for batches of this schema.
     pub fn new(schema: &Schema) -> Self {
         let columns = schema.fields.iter().map(|field| empty_column(field.data_type)).collect();
         Self { fields: schema.fields.clone(), batch: Batch { rows: 0, columns }, bytes: 0 }
@@ -23,13 +23,13 @@ impl BatchBuilder {
     /// Appends a row.
     ///
     /// # Errors
-    /// [`StepError::Fatal`] when the row does not fit the schema. The builder cannot be used any more then.
+    /// [`StepError::Fatal`] when the row does not fit the schema. The builder must not be used after that.
     #[inline]
     pub fn push(&mut self, row: impl Row) -> Result<(), StepError> {
         self.push_cells(row.cells())
     }
 
-    /// Appends a row of which only the schema knows how many columns it has. Fails as [`push`](Self::push) does.
+    /// Appends a row whose number of columns is not known at compile time. Fails as [`push`](Self::push) does.
     #[inline]
     pub fn push_cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<(), StepError> {
         let row = self.batch.rows as usize;
@@ -48,12 +48,12 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Returns about how many bytes the batch takes so far.
+    /// Returns the approximate size of the batch so far, in bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the number of rows so far.
+    /// Returns the number of rows appended so far.
     pub const fn rows(&self) -> u32 {
         self.batch.rows
     }
@@ -68,7 +68,7 @@ impl BatchBuilder {
         &self.batch
     }
 
-    /// Starts the next batch in the memory of this one.
+    /// Removes all rows, and keeps the allocated memory for the next batch.
     pub(crate) fn clear(&mut self) {
         self.batch.rows = 0;
         self.bytes = 0;
@@ -116,7 +116,7 @@ fn clear_column(column: &mut BatchColumn) {
     }
 }
 
-/// Appends the cell and returns how many bytes that took; `None` if the cell does not fit the column.
+/// Appends the cell and returns the number of bytes it takes; `None` if the cell does not fit the column.
 #[inline]
 fn append(column: &mut BatchColumn, nullable: bool, row: usize, cell: Cell<'_>) -> Option<usize> {
     let bytes = match (&mut column.values, cell) {
@@ -152,14 +152,15 @@ fn push_number<T>(values: &mut Vec<T>, value: T) -> usize {
     size_of::<T>()
 }
 
-/// `None` when the column outgrows its 32-bit offsets, which a 32-bit guest cannot reach.
+/// Appends the value and returns the number of bytes it takes; `None` if the column outgrows its 32-bit offsets, which
+/// cannot happen in a 32-bit guest.
 fn push_variable(variable: &mut Variable, value: &[u8]) -> Option<usize> {
     short::append(&mut variable.bytes, value);
     variable.offsets.push(u32::try_from(variable.bytes.len()).ok()?);
     Some(size_of::<u32>() + value.len())
 }
 
-/// Appends bit number `len` and returns how many bytes that took, rounded up.
+/// Appends bit number `len` and returns the number of bytes it takes, rounded up.
 fn push_bit(bits: &mut Vec<u8>, len: usize, bit: bool) -> usize {
     if len.is_multiple_of(8) {
         bits.push(0);

@@ -1,7 +1,8 @@
-//! What `wit-bindgen` makes of `wit/`: one module per world, the later ones sharing the types of the first.
+//! The bindings that `wit-bindgen` generates from `wit/`: one module per world. `reduce` and `split` share the types of
+//! `map`.
 //!
-//! A component imports only what its own world names, because each world's `export!` macro brings the description of
-//! that world along and of no other.
+//! A component imports only what its own world names, because each world's `export!` macro adds the description of
+//! that world and of no other.
 
 pub mod map {
     wit_bindgen::generate!({

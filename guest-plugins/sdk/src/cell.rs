@@ -18,7 +18,7 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// Returns the name of its type, as a message says it.
+    /// Returns the name of the value's type, for messages.
     pub(crate) const fn type_name(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -31,7 +31,8 @@ impl Cell<'_> {
     }
 }
 
-/// What can be a value of an emitted row: `bool`, `i64`, `f64`, text, bytes, an `Option` of these, a [`Cell`].
+/// A type that can be a value of an emitted row: `bool`, `i64`, `f64`, text, bytes, an `Option` of these, or a
+/// [`Cell`].
 pub trait Value {
     /// Returns the value as a cell.
     fn cell(&self) -> Cell<'_>;
@@ -73,7 +74,7 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-/// What can be emitted as one row: a tuple of up to eight [`Value`]s.
+/// A type that can be emitted as one row: a tuple of up to eight [`Value`]s.
 pub trait Row {
     /// Returns the row's cells, in the order of the schema's columns.
     fn cells(&self) -> impl IntoIterator<Item = Cell<'_>>;

@@ -1,4 +1,4 @@
-//! A step's configuration: JSON in, the step's own type out, mistakes named.
+//! Reads a step's configuration from JSON into the step's own type, and names mistakes.
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::StepError;
 
-/// The configuration of a step that takes none.
+/// The configuration type of a step that takes no configuration.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, crate::Describe)]
 pub struct NoConfig {}
 
-/// Reads the configuration, or says which field is wrong.
+/// Reads the configuration. The error names the field that is wrong.
 pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, StepError> {
     let table = serde_json::from_str(json)
         .map_err(|error| StepError::InvalidConfig(format!("the configuration is not a JSON object: {error}")))?;
@@ -22,7 +22,8 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, StepError> {
     })
 }
 
-/// Refuses fields which the step's configuration does not have; serde alone would skip them silently.
+/// A deserializer that refuses fields that the step's configuration does not have; serde alone would skip them
+/// silently.
 struct Strict(Map<String, Value>);
 
 impl<'de> Deserializer<'de> for Strict {

@@ -1,4 +1,4 @@
-//! In-mapper counting.
+//! Counts texts inside a mapper.
 
 use std::{hint::black_box, ops::Range};
 
@@ -8,41 +8,43 @@ use crate::{
     text,
 };
 
-/// Past any of these the counts are emitted and counting starts anew: with what a table takes on top, some 64 MiB.
+/// Largest number of different texts held at a time. Past this limit or one of the next two, all counts are emitted and
+/// counting starts again. At the limits, the texts and the table take about 64 MiB.
 const TEXTS_MAX: usize = 512 * 1024;
 const LONG_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// A slot holds as many more as are queued.
+/// Largest count of a text. The limit is checked after a whole queue of texts, so a slot can count that many more.
 const COUNT_MAX: u32 = u32::MAX - QUEUE as u32;
 
-/// How many texts are counted together: about as many memory accesses as a processor has under way at a time.
+/// Number of texts that are counted together: about the number of memory accesses that a processor has in flight.
 const QUEUE: usize = 32;
 
-/// Counts texts in a mapper, in bounded memory, so that a row for each *different* text leaves it and not one for each
-/// occurrence.
+/// Counts texts in a mapper, in bounded memory, so that the mapper emits one row for each *different* text and not one
+/// for each occurrence.
 ///
-/// Emits rows of a text and its count: `Schema::new().key("type", Text).value("count", Int64)`. When there are too many
-/// different texts to hold, or some four billion of one, those so far are emitted and counted on from 0, so a text may be
-/// emitted more than once; the reduce step adds its counts up.
+/// A row is a text and its count: `Schema::new().key("type", Text).value("count", Int64)`. When there are too many
+/// different texts to hold, or about four billion occurrences of one, all counts so far are emitted and counting starts
+/// again from 0. A text may therefore be emitted more than once; the reduce step adds up its counts.
 ///
 /// The same input gives the same rows in the same order, on every run and every machine.
 #[derive(Debug)]
 pub struct Counts {
-    /// A power of two of them, at most half of them in use.
+    /// The hash table. Its length is a power of two, and at most half of the slots are in use.
     slots: Vec<Slot>,
     used: usize,
-    /// The texts that do not fit a slot, one behind the other.
+    /// The texts that do not fit a slot, back to back.
     long: Vec<u8>,
-    /// Texts to be counted. In a large table each costs a trip to memory, and together they make it side by side.
+    /// Short texts that are not counted yet. In a large table each text costs an access to main memory; counting them
+    /// together lets these accesses overlap.
     queue: Vec<Queued>,
 }
 
-/// A text and its count. The shortest are in the slot itself, for the same reason.
+/// A text and its count. The shortest texts are in the slot itself, which saves another access to main memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// One more than the text's length; 0 means the slot is free.
     length: u32,
     count: u32,
-    /// The words of a [`Short`] pair, or the hash of a longer text and where it starts in `Counts::long`.
+    /// The words of a [`Short`] pair, or the hash of a longer text and its start in `Counts::long`.
     words: [u64; 2],
 }
 
@@ -60,7 +62,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// How many bytes [`add_part`](Self::add_part) reads at a time.
+    /// Number of bytes that [`add_part`](Self::add_part) reads at a time.
     pub const ROOM: usize = Short::PAIR;
 
     /// Counts one occurrence of the text.
@@ -72,7 +74,7 @@ impl Counts {
         }
     }
 
-    /// Counts one occurrence of the text that the bytes are. Returns false, and counts nothing, if they are not UTF-8.
+    /// Counts one occurrence of the text in `bytes`. Returns false, and counts nothing, if the bytes are not UTF-8.
     #[inline]
     pub fn add_bytes(&mut self, bytes: &[u8], out: &mut Output) -> Result<bool, StepError> {
         match Short::new(bytes) {
@@ -85,11 +87,12 @@ impl Counts {
         Ok(true)
     }
 
-    /// Counts one occurrence of the text that a part of the bytes is. Does what [`add_bytes`](Self::add_bytes) does with
-    /// the part, and is the fastest of all where [`ROOM`](Self::ROOM) bytes follow the part's start.
+    /// Counts one occurrence of the text in a part of `bytes`, as [`add_bytes`](Self::add_bytes) does with the part
+    /// alone. This is the fastest way to count where `bytes` has at least [`ROOM`](Self::ROOM) bytes from the part's
+    /// start on.
     ///
     /// # Panics
-    /// When the part goes beyond the bytes.
+    /// When the part ends beyond the bytes.
     #[inline]
     pub fn add_part(&mut self, bytes: &[u8], part: Range<usize>, out: &mut Output) -> Result<bool, StepError> {
         match Short::part(bytes, &part) {
@@ -98,7 +101,7 @@ impl Counts {
         }
     }
 
-    /// Emits the counts and starts anew. Call it in the mapper's `finish`.
+    /// Emits all counts and starts again from 0. Call it in the mapper's `finish`.
     pub fn emit(&mut self, out: &mut Output) -> Result<(), StepError> {
         self.count_queue(out)?;
         self.emit_slots(out)
@@ -113,7 +116,7 @@ impl Counts {
     fn count_queue(&mut self, out: &mut Output) -> Result<(), StepError> {
         self.make_room(self.queue.len(), QUEUE * Short::BYTES_MAX, out)?;
         let mask = self.slots.len() - 1;
-        // Nobody needs the result, but the slots are on their way when they are needed.
+        // Touch each slot once so that the cache misses overlap; `black_box` keeps the loads.
         black_box(self.queue.iter().fold(0, |all, text| all ^ self.slots[text.hash as usize & mask].length));
         let mut full = false;
         for Queued { text, hash } in self.queue.drain(..) {
@@ -154,7 +157,8 @@ impl Counts {
         if slot.count > COUNT_MAX { self.emit_slots(out) } else { Ok(()) }
     }
 
-    /// Sees to it that so many more texts, and so many more bytes of long ones, can be held.
+    /// Makes room for `texts` more texts and `long_bytes` more bytes of long texts: emits all counts if a limit would
+    /// be passed, and grows the table if it would be too small.
     fn make_room(&mut self, texts: usize, long_bytes: usize, out: &mut Output) -> Result<(), StepError> {
         if self.used + texts > TEXTS_MAX || self.long.len() + long_bytes > LONG_BYTES_MAX {
             self.emit_slots(out)?;
@@ -182,7 +186,8 @@ impl Counts {
     }
 }
 
-/// Returns the slot of the text of this hash, or the free one where it belongs. There must be a free one.
+/// Returns the slot of the text with this hash for which `same` is true, or the free slot where the text belongs. At
+/// least one slot must be free.
 #[inline]
 fn find(slots: &mut [Slot], hash: usize, same: impl Fn(&Slot) -> bool) -> &mut Slot {
     let mask = slots.len() - 1;
@@ -200,19 +205,19 @@ impl Slot {
         (if pair.is_pair() { pair.hash() } else { first }) as usize
     }
 
-    /// Returns the text, which is in the pair if it fits.
+    /// Returns the text, from `pair` (the slot's words as bytes) if it fits there and from `long` otherwise.
     fn text<'a>(&self, pair: &'a [u8; Short::PAIR], long: &'a [u8]) -> &'a [u8] {
         pair.get(..self.length as usize - 1).unwrap_or_else(|| self.long(long))
     }
 
-    /// Returns the text that does not fit the slot.
+    /// Returns a text that does not fit the slot, from `long`.
     #[inline]
     fn long<'a>(&self, long: &'a [u8]) -> &'a [u8] {
         let (start, length) = (self.words[1] as usize, self.length as usize - 1);
         &long[start..start + length]
     }
 
-    /// Returns its words as bytes.
+    /// Returns the slot's words as bytes.
     fn pair(&self) -> [u8; Short::PAIR] {
         let [first, second] = self.words.map(u128::from);
         (first | second << u64::BITS).to_le_bytes()
@@ -290,7 +295,7 @@ mod tests {
         assert_eq!(outcome.rejects.len(), 2);
     }
 
-    /// Counts lines as if there had been nearly as many before as can be held.
+    /// Counts lines as if each had occurred nearly as often before as a slot can count.
     struct CountOn(CountLines);
 
     impl LineMapper for CountOn {

@@ -1,65 +1,67 @@
-//! What a configuration says of itself: a JSON Schema that is made when the plugin is compiled.
+//! The description of a configuration: a JSON Schema that is made when the plugin is compiled.
 //!
-//! It is not code of the plugin but a section of its file, so it costs no memory and no time, and the host reads it
-//! without running anything.
+//! The schema is a section of the plugin's file, not part of its code. It costs no memory and no time when the plugin
+//! runs, and the host reads it without running anything.
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use etl_plugin_derive::Describe;
 
-/// The longest description of a configuration.
+/// Largest size of the description of a configuration, in bytes.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// A type that can be in a step's configuration and says what it looks like there.
+/// A type that can be part of a step's configuration, with a JSON Schema of its values.
 ///
-/// `#[derive(Describe)]`, beside `#[derive(serde::Deserialize)]`, is all a configuration takes. It makes a JSON Schema of
-/// the fields: their names, types, doc comments, which may be left out, and what they are then. `etl-host inspect` shows it, and `check` and
-/// `run` compare `pipeline.toml` with it, so that what is wrong there is named with its line.
+/// A configuration needs `#[derive(Describe)]` beside `#[derive(serde::Deserialize)]`, and nothing else. The derive
+/// makes a JSON Schema of the fields: their names, types and doc comments, which of them may be left out, and their
+/// defaults. `etl-host inspect` shows the schema. `check` and `run` compare `pipeline.toml` with it, so that an error
+/// names the line that is wrong.
 ///
 /// ```
 /// #[derive(serde::Deserialize, etl_plugin::Describe)]
 /// struct Config {
-///     /// What separates the fields of a line.
+///     /// The character between the fields of a line.
 ///     separator: char,
-///     /// Leaves out what is smaller.
+///     /// Smaller values are left out.
 ///     at_least: Option<u64>,
 /// }
 /// ```
 ///
-/// A field that may be left out is an `Option`, or has `#[serde(default)]`. A default that is not that of the field's type is
-/// described, where the whole type has `#[serde(default)]`; that makes the `Default` of the type, too:
+/// A field that may be left out is an `Option`, or has `#[serde(default)]`. To give a field another default than the
+/// one of its type, put `#[serde(default)]` on the whole type and `#[describe(default = …)]` on the field. The derive
+/// then implements `Default` for the type, too:
 ///
 /// ```
 /// #[derive(serde::Deserialize, etl_plugin::Describe)]
 /// #[serde(default)]
 /// struct Config {
-///     /// What separates the fields of a line.
+///     /// The character between the fields of a line.
 ///     #[describe(default = ',')]
 ///     separator: char,
-///     /// Leaves out what is smaller: 0.
+///     /// Smaller values are left out (default 0).
 ///     at_least: u64,
 /// }
 ///
 /// assert_eq!(Config::default().separator, ',');
 /// ```
 ///
-/// What `#[serde(default = "function")]` or an `impl Default` of one's own gives is used and not shown: a description is made
-/// without running anything.
+/// A default from `#[serde(default = "function")]` or from a hand-written `impl Default` is used but not shown, because
+/// the schema is made without running anything.
 ///
-/// The attributes `default`, `rename`, `rename_all`, `skip`, `with` and `deserialize_with` of serde are understood, others
-/// that change what is read are refused.
+/// The derive understands serde's attributes `default`, `rename`, `rename_all`, `skip`, `with` and `deserialize_with`.
+/// It refuses other attributes that change what is read.
 pub trait Describe {
     /// The JSON Schema of a value.
     const SCHEMA: SchemaText;
 
-    /// Whether a field of the type must be there, unless it has a default.
+    /// Whether a field of this type must be given, unless it has a default.
     const REQUIRED: bool = true;
 
-    /// What `Default` gives, as JSON; empty when nobody knows, or it is nothing to speak of.
+    /// The value of `Default`, as JSON. Empty if the value is not known or not worth showing.
     const DEFAULT: &'static str = "";
 }
 
-/// A text that is put together when the plugin is compiled.
+/// The text of a JSON Schema, put together when the plugin is compiled.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaText {
     bytes: [u8; BYTES_MAX],
@@ -76,37 +78,37 @@ impl SchemaText {
     /// Adds text.
     ///
     /// # Panics
-    /// When the whole is longer than 16 KiB, which is an error when the plugin is compiled.
+    /// When the text would be longer than 16 KiB. In a constant, that is an error when the plugin is compiled.
     #[must_use]
     pub const fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes(), text.len())
     }
 
-    /// Adds a schema, with one more key in it if there is one.
+    /// Adds a schema, and adds `key` (a key with its value, as JSON) to that schema unless `key` is empty.
     #[must_use]
     pub const fn with(self, schema: &Self, key: &str) -> Self {
         if key.is_empty() {
             return self.bytes(&schema.bytes, schema.length);
         }
-        // A schema is an object: its last byte is the brace that closes it.
+        // A schema is a JSON object, so its last byte is the closing brace. The key goes before that brace.
         let open = self.bytes(&schema.bytes, schema.length - 1);
         let open = if schema.length > 2 { open.text(",") } else { open };
         open.text(key).text("}")
     }
 
-    /// Adds to the schema that was added last what its value is when it is left out, if that is known.
+    /// Adds a default, as JSON, to the schema that was added last, unless `json` is empty.
     #[must_use]
     pub const fn with_default(mut self, json: &str) -> Self {
         if json.is_empty() {
             return self;
         }
-        // As above: without the brace that closes it.
+        // The last byte is the closing brace of the schema that was added last. The default goes before that brace.
         self.length -= 1;
         let open = if self.bytes[self.length - 1] == b'{' { self } else { self.text(",") };
         open.text("\"default\":").text(json).text("}")
     }
 
-    /// Adds an item to a list, if it is `wanted`.
+    /// Adds an item to the list that the text ends with, if `wanted`.
     #[must_use]
     pub const fn item(self, wanted: bool, item: &str) -> Self {
         match (wanted, self.bytes[self.length - 1]) {
@@ -122,7 +124,7 @@ impl SchemaText {
         self.length
     }
 
-    /// Returns whether it is empty.
+    /// Returns whether the text is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.length == 0
@@ -236,7 +238,7 @@ mod tests {
     #[derive(serde::Deserialize, Describe)]
     #[expect(dead_code, reason = "only described")]
     struct Config {
-        /// What separates the "fields"
+        /// The text between the "fields"
         /// of a line.
         separator: char,
         at_least: Option<u64>,
@@ -258,7 +260,7 @@ mod tests {
                    "properties": {
                        "separator": {
                            "type": "string", "minLength": 1, "maxLength": 1,
-                           "description": "What separates the \"fields\" of a line.",
+                           "description": "The text between the \"fields\" of a line.",
                        },
                        "at_least": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
         "columns": { "type": "array", "items": { "type": "string" }, "default": [] },
@@ -284,7 +286,7 @@ mod tests {
     #[derive(serde::Deserialize, serde::Serialize, Describe, Debug, PartialEq)]
     #[serde(default, rename_all = "camelCase")]
     struct Defaulted {
-        /// What separates fields.
+        /// The character between fields.
         #[describe(default = ',')]
         separator: char,
         #[describe(default = 67_108_864)]
@@ -310,7 +312,7 @@ mod tests {
         let Value::Object(read) = serde_json::to_value(read).expect("it is written") else { panic!("no object") };
         assert_eq!(read.len(), 8);
         for (name, value) in read {
-            // Nothing is no default worth showing.
+            // A default of null is not shown, and a missing key also reads as null.
             let shown = &described["properties"][&name]["default"];
             assert_eq!((name.as_str(), shown), (name.as_str(), &value));
         }

@@ -1,6 +1,7 @@
-//! The macros that make a crate with a step a component: the exports of its world, around one step per instance.
+//! The macros that turn a crate with a step into a component. They make the exports of its world, around one step per
+//! instance.
 
-/// Makes the crate a map plugin out of a [`LineMapper`](crate::LineMapper). Use it once.
+/// Turns the crate into a map plugin that runs a [`LineMapper`](crate::LineMapper). Use it once.
 #[macro_export]
 macro_rules! export_line_mapper {
     ($mapper:ty) => {
@@ -8,7 +9,7 @@ macro_rules! export_line_mapper {
     };
 }
 
-/// Makes the crate a map plugin out of a [`Mapper`](crate::Mapper). Use it once.
+/// Turns the crate into a map plugin that runs a [`Mapper`](crate::Mapper). Use it once.
 #[macro_export]
 macro_rules! export_mapper {
     ($mapper:ty) => {
@@ -33,7 +34,7 @@ macro_rules! export_mapper {
                 }
             }
 
-            // The names of exports are no symbols a native linker takes.
+            // A native linker does not accept the names of the exports as symbols.
             #[cfg(not(target_arch = "wasm32"))]
             let _ = <Component as $crate::bindings::map::exports::etl::plugin::mapper::Guest>::open;
             #[cfg(target_arch = "wasm32")]
@@ -42,7 +43,7 @@ macro_rules! export_mapper {
     };
 }
 
-/// Makes the crate a reduce plugin out of a [`Reducer`](crate::Reducer). Use it once.
+/// Turns the crate into a reduce plugin that runs a [`Reducer`](crate::Reducer). Use it once.
 #[macro_export]
 macro_rules! export_reducer {
     ($reducer:ty) => {
@@ -71,7 +72,7 @@ macro_rules! export_reducer {
                 }
             }
 
-            // The names of exports are no symbols a native linker takes.
+            // A native linker does not accept the names of the exports as symbols.
             #[cfg(not(target_arch = "wasm32"))]
             let _ = <Component as $crate::bindings::reduce::exports::etl::plugin::reducer::Guest>::open;
             #[cfg(target_arch = "wasm32")]
@@ -80,7 +81,7 @@ macro_rules! export_reducer {
     };
 }
 
-/// Makes the crate a split plugin out of a [`Splitter`](crate::Splitter). Use it once.
+/// Turns the crate into a split plugin that runs a [`Splitter`](crate::Splitter). Use it once.
 #[macro_export]
 macro_rules! export_splitter {
     ($splitter:ty) => {
@@ -100,7 +101,7 @@ macro_rules! export_splitter {
                 }
             }
 
-            // The names of exports are no symbols a native linker takes.
+            // A native linker does not accept the names of the exports as symbols.
             #[cfg(not(target_arch = "wasm32"))]
             let _ = <Component as $crate::bindings::split::exports::etl::plugin::splitter::Guest>::open;
             #[cfg(target_arch = "wasm32")]
@@ -109,7 +110,7 @@ macro_rules! export_splitter {
     };
 }
 
-/// Declares the type that has the exports, and the step that lives in the instance from `open` on.
+/// Declares the type that implements the exports, and the variable that holds the instance's step from `open` on.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! step {
@@ -122,7 +123,8 @@ macro_rules! step {
     };
 }
 
-/// Adds what is said of the plugin to its file, as sections that are no part of its code.
+/// Adds sections to the plugin's file that are not part of its code: the schema of its configuration, and the name and
+/// version of the SDK.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! sections {
@@ -147,5 +149,5 @@ pub const SDK: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSI
 /// Returns the step of this instance.
 #[doc(hidden)]
 pub fn opened<S>(step: &mut Option<S>) -> &mut S {
-    step.as_mut().expect("the host opens a step before it uses it, and not after `open` failed")
+    step.as_mut().expect("the host calls `open` first, and calls nothing else if `open` failed")
 }

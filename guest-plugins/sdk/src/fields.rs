@@ -1,10 +1,10 @@
-//! Lines cut into fields.
+//! Cuts lines into fields.
 
 use memchr::memmem::Finder;
 
 use crate::short;
 
-/// What is between the fields of a line: a text. Quotes have no meaning.
+/// The text between the fields of a line. Quotes have no meaning.
 ///
 /// ```
 /// # use etl_plugin::Separator;
@@ -20,7 +20,7 @@ pub struct Separator {
 }
 
 impl Separator {
-    /// Returns the separator that the text is; `None` if it is empty.
+    /// Creates a separator from a text; `None` if the text is empty.
     pub fn new(text: &str) -> Option<Self> {
         let byte = match text.as_bytes() {
             [] => return None,
@@ -30,7 +30,7 @@ impl Separator {
         Some(Self { finder: Finder::new(text).into_owned(), byte })
     }
 
-    /// Returns the fields of a line, in order, at least one.
+    /// Returns the fields of a line, in order. There is at least one.
     #[inline]
     pub const fn fields<'s, 'a>(&'s self, line: &'a [u8]) -> Fields<'s, 'a> {
         Fields { separator: self, rest: Some(line) }
@@ -49,7 +49,7 @@ impl Separator {
 #[derive(Clone, Debug)]
 pub struct Fields<'s, 'a> {
     separator: &'s Separator,
-    /// What is behind the last field's separator; `None` if there was none.
+    /// The part of the line that is not cut yet; `None` after the last field.
     rest: Option<&'a [u8]>,
 }
 

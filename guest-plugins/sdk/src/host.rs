@@ -1,4 +1,4 @@
-//! The functions a component imports, or what stands in for them where steps run natively.
+//! The functions that a component imports, or their replacements where steps run natively.
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::{

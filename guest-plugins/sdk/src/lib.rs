@@ -1,8 +1,9 @@
 //! Write steps for etl-host in Rust: a mapper, reducer or splitter is a struct with a typed configuration, compiled to
 //! a WebAssembly component.
 //!
-//! A step sees its records and its configuration, nothing else. What it emits is the same on every run. A record costs
-//! it no call to the host: input is read in place, column by column, and output leaves in batches of about 256 KiB.
+//! A step sees its records and its configuration, nothing else, and emits the same rows on every run. A record costs no
+//! call to the host: a step reads its input in place, column by column, and its output leaves in batches of about
+//! 256 KiB.
 //!
 //! | step | trait | export |
 //! | --- | --- | --- |
@@ -57,23 +58,24 @@
 //! # Ok::<(), StepError>(())
 //! ```
 //!
-//! Its crate has `crate-type = ["cdylib"]` and is built with `cargo build --release --target wasm32-wasip2`.
+//! The crate of a step has `crate-type = ["cdylib"]` and is built with `cargo build --release --target wasm32-wasip2`.
 //!
 //! # Configuration
-//! A step's configuration is a type of its own, with `#[derive(serde::Deserialize, etl_plugin::Describe)]`. [`Describe`]
-//! puts what it looks like into the plugin's file, doc comments included, and `etl-host` shows and checks it.
+//! A step's configuration is a type with `#[derive(serde::Deserialize, etl_plugin::Describe)]`. [`Describe`] puts a
+//! description of the type into the plugin's file, doc comments included. `etl-host` shows the description and checks
+//! configurations against it.
 //!
 //! # The same bytes on every run
-//! The order of keyed rows does not matter, since the host sorts them by key; among rows of one key, and in rows
-//! without a key, it does. `std`'s `HashMap` is safe to iterate over here, because the host seeds a step's random
-//! numbers, but natively it is not: in code that is tested, sort, use a `BTreeMap`, or count with
-//! [`Counts`] does.
+//! The order in which a step emits different keys does not matter, since the host sorts rows by key. The order among
+//! rows of one key, and of rows without a key, does matter. Iterating over `std`'s `HashMap` gives the same order in
+//! every run of a component, because the host seeds a step's random numbers, but not in native code. In code that is
+//! tested natively, sort, use a `BTreeMap`, or count with [`Counts`].
 //!
 //! # Errors
-//! A bad record is set aside with [`Output::reject`]. What fails the task is a [`StepError`]; its variant says whether
-//! trying again can help. A panic fails the task, too, with its message and source line.
+//! [`Output::reject`] sets a bad record aside. A [`StepError`] fails the task; its variant says whether trying again
+//! can help. A panic fails the task, too, with its message and source line.
 
-// The bindings' macros name this crate from outside and from inside.
+// The bindings' macros use the path `etl_plugin`, which must resolve inside this crate as well.
 extern crate self as etl_plugin;
 
 mod batch_builder;

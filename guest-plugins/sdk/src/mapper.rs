@@ -1,62 +1,66 @@
-//! Map steps: by line, or by columns.
+//! Map steps: line by line, or by columns.
 
 use serde::de::DeserializeOwned;
 
 use crate::{Batch, Context, DataType, Describe, Output, Rows, Schema, StepError, config, diagnostics};
 
-/// A map step which handles one line after the other.
+/// A map step that handles one line after the other.
 ///
-/// Its input is one `binary` or `text` column: the lines of a source, or what another line mapper emits. One value
-/// handles one shard, from `open` to `finish`, and is dropped; export it with
+/// The input is one `binary` or `text` column: the lines of a source, or the output of another mapper with one such
+/// column. One value handles one shard, from `open` to `finish`, and is then dropped. Export the step with
 /// [`export_line_mapper!`](crate::export_line_mapper).
 pub trait LineMapper: Sized {
-    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    /// The type of the step's `config` table; [`NoConfig`](crate::NoConfig) if the step takes none.
     type Config: DeserializeOwned + Describe;
 
-    /// Makes the step, before any line comes. Also called when a pipeline is only checked.
+    /// Creates the step, before the first line. Also called when a pipeline is only checked.
     fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
 
-    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    /// Returns the schema of the rows the step emits. Called once, after `open`; must depend on the configuration and
+    /// the input schema only.
     fn schema(&self) -> Schema;
 
-    /// Handles the next line, which comes without its line terminator.
+    /// Handles the next line, given without its line terminator.
     ///
-    /// [`Output::emit`] any number of rows, or set the line aside with [`Output::reject`]. An error fails the task.
+    /// Emits any number of rows with [`Output::emit`], or sets the line aside with [`Output::reject`]. An error fails
+    /// the task.
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError>;
 
-    /// Emits what is left after the shard's last line.
+    /// Emits rows after the shard's last line.
     fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
         Ok(())
     }
 }
 
-/// A map step which handles rows as typed columns, a batch at a time.
+/// A map step that handles rows as typed columns, a batch at a time.
 ///
-/// One value handles one shard, from `open` to `finish`, and is dropped; export it with
+/// One value handles one shard, from `open` to `finish`, and is then dropped. Export the step with
 /// [`export_mapper!`](crate::export_mapper).
 pub trait Mapper: Sized {
-    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    /// The type of the step's `config` table; [`NoConfig`](crate::NoConfig) if the step takes none.
     type Config: DeserializeOwned + Describe;
 
-    /// Makes the step, before any row comes. Also called when a pipeline is only checked: check the columns of
-    /// `context.input` here.
+    /// Creates the step, before the first row. Also called when a pipeline is only checked, so this is the place to
+    /// check the columns of `context.input`.
     fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
 
-    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    /// Returns the schema of the rows the step emits. Called once, after `open`; must depend on the configuration and
+    /// the input schema only.
     fn schema(&self) -> Schema;
 
-    /// Handles the next rows. How a shard is cut into these is the host's choice; no result should depend on it.
+    /// Handles the next rows. The host chooses how to cut a shard into batches, so no result should depend on it.
     ///
-    /// [`Output::emit`] any number of rows, or set one aside with [`Output::reject_row`]. An error fails the task.
+    /// Emits any number of rows with [`Output::emit`], or sets rows aside with [`Output::reject_row`]. An error fails
+    /// the task.
     fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError>;
 
-    /// Emits what is left after the shard's last row.
+    /// Emits rows after the shard's last row.
     fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
         Ok(())
     }
 }
 
-/// Makes a [`LineMapper`] a [`Mapper`] of one column.
+/// Turns a [`LineMapper`] into a [`Mapper`] of one column.
 #[derive(Debug)]
 pub struct Lines<M>(M);
 

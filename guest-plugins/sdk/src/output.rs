@@ -1,16 +1,17 @@
-//! Where a step puts its rows.
+//! The output of a mapper or reducer.
 
 use crate::batch_builder::BatchBuilder;
 use crate::cell::{Cell, Row};
 use crate::{Schema, StepError, host};
 
-/// Batches of this size travel fastest: they fit the cache, and a call to the host is spread over thousands of rows.
+/// Size at which a batch is handed to the host, in bytes. Batches of this size travel fastest: they fit the cache, and
+/// the cost of a call to the host is spread over thousands of rows.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Where a mapper or reducer puts the rows it makes, and a mapper the rows it cannot use.
+/// Takes the rows that a mapper or reducer emits, and the rows that a mapper rejects.
 ///
-/// Rows are kept until they make a batch of about 256 KiB, over any number of input batches, then handed to the host
-/// in one call.
+/// Emitted rows are kept until they make a batch of about 256 KiB, across any number of input batches, and are then
+/// handed to the host in one call.
 #[derive(Debug)]
 pub struct Output {
     builder: BatchBuilder,
@@ -32,7 +33,7 @@ impl Output {
         self.emit_cells(row.cells())
     }
 
-    /// Emits a row of which only the schema knows how many columns it has. Fails as [`emit`](Self::emit) does.
+    /// Emits a row whose number of columns is not known at compile time. Fails as [`emit`](Self::emit) does.
     #[inline]
     pub fn emit_cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<(), StepError> {
         self.builder.push_cells(cells)?;
@@ -42,10 +43,10 @@ impl Output {
         Ok(())
     }
 
-    /// Sets the current line aside with the reason, instead of failing the task.
+    /// Sets the current line aside, with the reason, instead of failing the task.
     ///
     /// # Errors
-    /// [`StepError::Fatal`] when there is no current line: outside of [`LineMapper::map`](crate::LineMapper::map).
+    /// [`StepError::Fatal`] outside of [`LineMapper::map`](crate::LineMapper::map), where there is no current line.
     pub fn reject(&mut self, reason: impl AsRef<str>) -> Result<(), StepError> {
         let Some(row) = self.current_row else {
             return Err(StepError::Fatal("`reject` needs a current line (only `LineMapper::map` has one)".to_owned()));
@@ -54,10 +55,11 @@ impl Output {
         Ok(())
     }
 
-    /// Sets a row of those being mapped aside with the reason, instead of failing the task.
+    /// Sets one of the rows being mapped aside, with the reason, instead of failing the task.
     ///
     /// # Errors
-    /// [`StepError::Fatal`] when there is no such row, or outside of [`Mapper::map`](crate::Mapper::map).
+    /// [`StepError::Fatal`] when there is no such row, which is always so outside of
+    /// [`Mapper::map`](crate::Mapper::map).
     pub fn reject_row(&mut self, row: usize, reason: impl AsRef<str>) -> Result<(), StepError> {
         let row = u32::try_from(row).ok().filter(|row| *row < self.input_rows).ok_or_else(|| {
             StepError::Fatal(format!("`reject_row` has no row {row} (rows being mapped: {})", self.input_rows))
@@ -66,17 +68,17 @@ impl Output {
         Ok(())
     }
 
-    /// Says which rows [`reject_row`](Self::reject_row) may name from now on.
+    /// Sets the number of rows that [`reject_row`](Self::reject_row) accepts from now on.
     pub(crate) const fn set_input_rows(&mut self, rows: u32) {
         self.input_rows = rows;
     }
 
-    /// Says which row [`reject`](Self::reject) is about from now on.
+    /// Sets the row that [`reject`](Self::reject) rejects from now on.
     pub(crate) const fn set_current_row(&mut self, row: Option<u32>) {
         self.current_row = row;
     }
 
-    /// Hands over the rows that are left.
+    /// Hands the rows kept so far to the host.
     pub(crate) fn flush(&mut self) {
         if self.builder.rows() > 0 {
             host::emit(self.builder.batch());
@@ -94,7 +96,7 @@ mod tests {
         Schema::new().key("n", Int64)
     }
 
-    /// Emits its input; rejects one row past the last and returns the error, if told.
+    /// Emits its input. With `reject_beyond`, rejects the row after the last one and returns the error.
     struct Echo {
         reject_beyond: bool,
     }

@@ -1,4 +1,4 @@
-//! Reduce steps, which are combiners as well.
+//! Reduce steps, which can also serve as combiners.
 
 use serde::de::DeserializeOwned;
 
@@ -6,32 +6,33 @@ use crate::{Batch, Cell, Context, Describe, Output, Rows, Schema, StepError, con
 
 /// A reduce step: a fold over the rows of each key.
 ///
-/// One value handles one partition, from `open` to `finish`, and is dropped; export it with
-/// [`export_reducer!`](crate::export_reducer). It serves as combiner, too, if its schema is that of its input and a
-/// row for each key is all it emits.
+/// One value handles one partition, from `open` to `finish`, and is then dropped. Export the step with
+/// [`export_reducer!`](crate::export_reducer). The step can also serve as combiner if its schema is the schema of its
+/// input and it emits one row for each key and nothing else.
 pub trait Reducer: Sized {
-    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    /// The type of the step's `config` table; [`NoConfig`](crate::NoConfig) if the step takes none.
     type Config: DeserializeOwned + Describe;
 
-    /// What is remembered of one key's rows. Each key starts with the default.
+    /// The state kept for the rows of one key. Each key starts with the default.
     type State: Default;
 
-    /// Makes the step, before any row comes. Also called when a pipeline is only checked: check the columns of
-    /// `context.input` here.
+    /// Creates the step, before the first row. Also called when a pipeline is only checked, so this is the place to
+    /// check the columns of `context.input`.
     fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
 
-    /// Returns what the step emits. Called once, after `open`; may depend on configuration and input only.
+    /// Returns the schema of the rows the step emits. Called once, after `open`; must depend on the configuration and
+    /// the input schema only.
     fn schema(&self) -> Schema;
 
     /// Adds rows of one key to the state, in order.
     ///
-    /// Called once or more for each key: as often as the host's batches cut its rows.
+    /// Called once for each batch of the host that has rows of the key, so at least once for each key.
     fn fold(&mut self, state: &mut Self::State, rows: Rows<'_>) -> Result<(), StepError>;
 
     /// Emits the result of a key after its last row. `key` has one cell for each key column.
     fn end(&mut self, key: &[Cell<'_>], state: Self::State, out: &mut Output) -> Result<(), StepError>;
 
-    /// Emits what is left after the partition's last key.
+    /// Emits rows after the partition's last key.
     fn finish(&mut self, _out: &mut Output) -> Result<(), StepError> {
         Ok(())
     }

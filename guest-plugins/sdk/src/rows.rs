@@ -1,4 +1,4 @@
-//! Typed, borrowed access to the columns a step is given.
+//! Typed, borrowed access to the columns of a step's input.
 
 use std::fmt;
 
@@ -48,10 +48,11 @@ impl<'a> Rows<'a> {
         self.start == self.end
     }
 
-    /// Returns a column of truth values.
+    /// Returns a column of booleans.
     ///
     /// # Errors
-    /// [`StepError::InvalidInput`] when there is no such column or it has another type; so do the other accessors.
+    /// [`StepError::InvalidInput`] when there is no such column or it has another type. The methods for the other types
+    /// fail in the same way.
     pub fn boolean(&self, column: impl ColumnName) -> Result<Column<'a, Bits<'a>>, StepError> {
         self.column(&column, DataType::Boolean, |values| match values {
             Values::Boolean(bits) => Some(Bits(bits)),
@@ -83,7 +84,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Returns a column of bytes; a text column is one, too.
+    /// Returns a column of bytes. A text column can be read as bytes, too.
     pub fn binary(&self, column: impl ColumnName) -> Result<Column<'a, Bytes<'a>>, StepError> {
         self.column(&column, DataType::Binary, |values| match values {
             Values::Text(variable) | Values::Binary(variable) => Some(Bytes(variable)),
@@ -91,7 +92,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Returns one value, whatever its type.
+    /// Returns one value, of any type.
     ///
     /// # Panics
     /// When there is no such column or row.
@@ -124,7 +125,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// How to ask for a column: by name (`&str`) or by index (`usize`).
+/// A type that identifies a column: its name (`&str`) or its index (`usize`).
 pub trait ColumnName: fmt::Display {
     /// Returns the index of the column in the schema.
     fn index_in(&self, schema: &Schema) -> Option<usize>;
@@ -177,9 +178,9 @@ impl<'a, V: ColumnValues + 'a> Column<'a, V> {
     }
 }
 
-/// The values of a column, whether or not they are null.
+/// The values of a column, including the meaningless values of nulls.
 pub trait ColumnValues: Copy {
-    /// What a value is.
+    /// The type of a value.
     type Item;
 
     /// Returns the value of a row of the batch.
@@ -195,7 +196,7 @@ impl<T: Copy> ColumnValues for &[T] {
     }
 }
 
-/// Truth values, one bit each.
+/// Booleans, one bit each.
 #[derive(Clone, Copy, Debug)]
 pub struct Bits<'a>(&'a [u8]);
 
@@ -208,7 +209,7 @@ impl ColumnValues for Bits<'_> {
     }
 }
 
-/// Values of varying length.
+/// Binary values, of variable length.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'a>(&'a Variable);
 
@@ -224,7 +225,7 @@ impl<'a> ColumnValues for Bytes<'a> {
     }
 }
 
-/// Text values.
+/// Text values, of variable length.
 #[derive(Clone, Copy, Debug)]
 pub struct Texts<'a>(&'a Variable);
 

@@ -1,4 +1,4 @@
-//! Building schemas and naming their parts in messages.
+//! Builds schemas, and names their parts in messages.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ impl Schema {
         Self::new().value("line", DataType::Binary)
     }
 
-    /// Adds a key column, which the shuffle groups by.
+    /// Adds a key column, by which the shuffle groups.
     ///
     /// # Panics
-    /// When a value column was added before: the key comes first.
+    /// When a value column was added before; key columns must come first.
     #[must_use]
     pub fn key(mut self, name: &str, data_type: DataType) -> Self {
         assert!(self.key_fields().len() == self.fields.len(), "key column `{name}` must come before the value columns");
@@ -26,19 +26,19 @@ impl Schema {
         self.with(name, data_type, false)
     }
 
-    /// Adds a value column which holds no nulls.
+    /// Adds a value column that holds no nulls.
     #[must_use]
     pub fn value(self, name: &str, data_type: DataType) -> Self {
         self.with(name, data_type, false)
     }
 
-    /// Adds a value column which may hold nulls.
+    /// Adds a value column that may hold nulls.
     #[must_use]
     pub fn nullable_value(self, name: &str, data_type: DataType) -> Self {
         self.with(name, data_type, true)
     }
 
-    /// Returns the index of a column that must be there and be of this type; check inputs with it in `open`.
+    /// Returns the index of the column with this name and type. A step checks its input with this method in `open`.
     ///
     /// # Errors
     /// [`StepError::InvalidInput`] when there is no such column, or it has another type.
@@ -84,7 +84,7 @@ impl Default for Schema {
     }
 }
 
-/// The columns as a message lists them: `` `path` text, `status` int64 ``.
+/// Lists the columns, for messages: `` `path` text, `status` int64 ``.
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, field) in self.fields.iter().enumerate() {

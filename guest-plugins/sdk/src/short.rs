@@ -1,12 +1,14 @@
-//! Work on short byte strings, such as keys: word by word, where the general routines of a component would call the
-//! host or go byte by byte.
+//! Functions for short byte strings, such as keys. They work word by word, where the general routines of a component
+//! would call the host or go byte by byte.
 
 use std::ops::Range;
 
 const WORD: usize = size_of::<u64>();
 
-/// A byte string of up to 32 bytes, as integers: those of up to 16 bytes as two of them, the first bytes in the lowest
-/// ones and zeros behind the last; longer ones as their first two words and their last two, which may overlap.
+/// A byte string of up to 32 bytes, as integers.
+///
+/// A string of up to 16 bytes is a pair of integers: its first byte is the lowest byte, and zeros follow its last byte.
+/// A longer string is its first two words and its last two words, which may overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Short {
     pub(crate) length: u32,
@@ -14,12 +16,12 @@ pub(crate) struct Short {
 }
 
 impl Short {
-    /// The most bytes there may be.
+    /// Largest length of a short byte string.
     pub(crate) const BYTES_MAX: usize = 4 * WORD;
-    /// The most bytes that the first two words hold.
+    /// Largest length of a byte string that is a pair of integers.
     pub(crate) const PAIR: usize = 2 * WORD;
 
-    /// `None` if there are more bytes.
+    /// Converts a byte string; `None` if it is longer than `BYTES_MAX`.
     #[inline]
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         let length = bytes.len();
@@ -29,15 +31,15 @@ impl Short {
                 ..=Self::BYTES_MAX => [first_word(first), last_word(first), first_word(last), last_word(last)],
                 _ => return None,
             },
-            // The two overlap; what the second says again is shifted out.
+            // The two words overlap; the shift drops the bytes that the first word already has.
             _ if length > WORD => [first_word(bytes), last_word(bytes) >> (8 * (Self::PAIR - length)), 0, 0],
             _ => [first_word(bytes), 0, 0, 0],
         };
         Some(Self { length: length as u32, words })
     }
 
-    /// Returns a part of some bytes: with one read and without a branch on its length, if it has up to 16 and as many
-    /// follow its start. Otherwise `None`.
+    /// Converts a part of `bytes`, with one read and without a branch on its length. Returns `None` if the part is
+    /// longer than 16 bytes, or if `bytes` has fewer than 16 bytes from the part's start on.
     #[inline]
     pub(crate) fn part(bytes: &[u8], part: &Range<usize>) -> Option<Self> {
         let length = part.end.checked_sub(part.start).filter(|length| *length <= Self::PAIR)?;
@@ -52,10 +54,10 @@ impl Short {
         self.length as usize <= Self::PAIR
     }
 
-    /// Returns whether a byte string of its length, longer than a pair, is it.
+    /// Returns whether `other` is the same byte string. Both must have the same length and be longer than a pair.
     #[inline]
     pub(crate) fn is(self, other: &[u8]) -> bool {
-        // Its length is known, so it is not looked at again as `new` would: counting lines took a sixth longer that way.
+        // The lengths are known to be equal. `new` would check the length again; counting lines took a sixth longer.
         match (other.first_chunk::<{ Self::PAIR }>(), other.last_chunk::<{ Self::PAIR }>()) {
             (Some(first), Some(last)) => {
                 [first_word(first), last_word(first), first_word(last), last_word(last)] == self.words
@@ -64,7 +66,7 @@ impl Short {
         }
     }
 
-    /// Appends the byte string.
+    /// Appends the byte string to `to`.
     pub(crate) fn append_to(self, to: &mut Vec<u8>) {
         let bytes = self.words.map(u64::to_le_bytes);
         let bytes = bytes.as_flattened();
@@ -78,7 +80,7 @@ impl Short {
         self.words.into_iter().fold(0, |all, word| all | word) & NOT_ASCII == 0
     }
 
-    /// Returns a hash, as [`hash`] does.
+    /// Returns a hash of the byte string, as good as that of [`hash`] but not the same.
     #[inline]
     pub(crate) fn hash(self) -> u64 {
         let [first, second, third, fourth] = self.words;
@@ -87,7 +89,7 @@ impl Short {
     }
 }
 
-/// Returns an integer of which the lowest bytes, up to 8, are all ones.
+/// Returns an integer in which the given number of lowest bytes, up to 8, are all ones.
 #[inline]
 fn low_bytes(bytes: usize) -> u64 {
     u64::MAX.checked_shr(u64::BITS - 8 * bytes as u32).unwrap_or(0)
@@ -105,10 +107,10 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// How many bytes are searched word by word; behind them, finding takes longer than a call.
+/// Number of bytes that are searched word by word. For bytes further on, a call of `memchr` takes less time.
 const SEARCHED_BYTES: usize = 4 * WORD;
 
-/// Returns where a byte comes first.
+/// Returns the position of the first byte that equals `byte`.
 #[inline]
 pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let near = bytes.get(..SEARCHED_BYTES).unwrap_or(bytes);
@@ -126,12 +128,12 @@ pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     Some(near.len() - last.len() + at)
 }
 
-/// Returns which byte of a word, counted from the lowest, is the first like this one.
+/// Returns the position of the first byte of a word, counted from the lowest, that equals `byte`.
 #[inline]
 fn find_in_word(word: u64, byte: u8) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     let zero = word ^ u64::from(byte).wrapping_mul(LOW);
-    // The lowest of these bits is right; those above it may not be.
+    // The lowest bit set is correct; the bits above it may be wrong.
     let found = zero.wrapping_sub(LOW) & !zero & NOT_ASCII;
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
@@ -142,26 +144,27 @@ pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     whole_words(bytes).fold(last_word(bytes), |all, word| all | word) & NOT_ASCII == 0
 }
 
-/// Returns a hash of a byte string: the same on every run and every machine. All its bits are good.
+/// Returns a hash of a byte string: the same on every run and every machine, and with all bits well mixed.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     whole_words(bytes).chain([last_word(bytes)]).fold(bytes.len() as u64, mix)
 }
 
-/// 64-bit multiplications are one instruction in a component; the wider ones of common hashes are a function call.
+/// Mixes a word into a hash. A 64-bit multiplication is one instruction in a component; the wider multiplications of
+/// common hashes are function calls.
 #[inline]
 fn mix(hash: u64, word: u64) -> u64 {
     let hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     hash ^ hash >> 32
 }
 
-/// Returns the words a byte string begins with, as integers.
+/// Returns the whole words at the start of a byte string, as integers.
 #[inline]
 fn whole_words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks_exact(WORD).map(first_word)
 }
 
-/// Appends a byte string.
+/// Appends a byte string to `to`.
 #[inline]
 pub(crate) fn append(to: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > 4 * WORD {
@@ -193,7 +196,7 @@ fn last_word(bytes: &[u8]) -> u64 {
 fn few(bytes: &[u8]) -> u64 {
     match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(first), Some(last)) => {
-            // The two overlap where there are fewer than 8 bytes, and say the same there.
+            // With fewer than 8 bytes the two integers overlap, and are equal where they do.
             let last = u64::from(u32::from_le_bytes(*last));
             u64::from(u32::from_le_bytes(*first)) | last << (8 * (bytes.len() - 4))
         }
@@ -210,7 +213,7 @@ fn few(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Every length up to 40, at every place of a buffer.
+    /// Returns a byte string of every length from 0 to 39.
     fn strings() -> impl Iterator<Item = Vec<u8>> {
         (0..40).map(|length| (0..length).map(|n| (n * 7 + 1) as u8).collect())
     }

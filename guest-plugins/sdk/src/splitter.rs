@@ -1,23 +1,24 @@
-//! Split steps: the source's objects in, shards out.
+//! Split steps, which make shards from the source's objects.
 
 use serde::de::DeserializeOwned;
 
 use crate::{Batch, Context, Describe, Object, ReadError, Shard, Slice, StepError, config, diagnostics, host};
 
-/// How much of an object is read at a time. The host gives at most 8 MiB.
+/// Number of bytes of an object that are read at a time. The host returns at most 8 MiB.
 const CHUNK_BYTES: u32 = 1024 * 1024;
 
-/// How many shards of slices are handed over at a time.
+/// Number of shards of slices that are handed to the host at a time.
 const PAGE_SHARDS: usize = 256;
 
 /// A split step: divides the source into shards, the units of map work.
 ///
-/// One value divides one run's source and is dropped; export it with [`export_splitter!`](crate::export_splitter).
+/// One value divides the source of one run and is then dropped. Export the step with
+/// [`export_splitter!`](crate::export_splitter).
 pub trait Splitter: Sized {
-    /// The step's `config` table; [`NoConfig`](crate::NoConfig) if there is none.
+    /// The type of the step's `config` table; [`NoConfig`](crate::NoConfig) if the step takes none.
     type Config: DeserializeOwned + Describe;
 
-    /// Makes the step. `context.input` is the schema of the source's records. Also called when a pipeline is only
+    /// Creates the step. `context.input` is the schema of the source's records. Also called when a pipeline is only
     /// checked.
     fn open(config: Self::Config, context: &Context) -> Result<Self, StepError>;
 
@@ -30,7 +31,7 @@ pub trait Splitter: Sized {
 pub struct Source(());
 
 impl Source {
-    /// Returns the source's objects by name, listing them page by page as they are asked for.
+    /// Returns the source's objects, sorted by name. The iterator lists them page by page, when it gets to them.
     pub fn objects(&self) -> impl Iterator<Item = Object> {
         let mut page = host::list(None).into_iter();
         let mut last = None;
@@ -44,7 +45,7 @@ impl Source {
         })
     }
 
-    /// Reads bytes of an object; fewer than `length` at its end, and at most 8 MiB.
+    /// Reads `length` bytes of an object from `offset`; fewer at the object's end, and at most 8 MiB.
     ///
     /// # Errors
     /// [`StepError::Retryable`] when the store fails, [`StepError::Fatal`] when there are no such bytes.
@@ -56,7 +57,7 @@ impl Source {
         })
     }
 
-    /// Reads an object from `offset` to its end, in chunks of 1 MiB as they are asked for.
+    /// Reads an object from `offset` to its end, in chunks of 1 MiB. The iterator reads a chunk when it gets to it.
     pub fn chunks(&self, object: &Object, offset: u64) -> impl Iterator<Item = Result<Vec<u8>, StepError>> {
         let mut offset = offset;
         std::iter::from_fn(move || {
@@ -74,20 +75,20 @@ impl Source {
 }
 
 impl Slice {
-    /// Returns the slice that is the whole object.
+    /// Returns a slice of the whole object.
     pub fn whole(object: &Object) -> Self {
         Self { object: object.name.clone(), offset: 0, length: object.size }
     }
 }
 
-/// Where a splitter puts its shards. They go to the host in pages, so there may be any number of them.
+/// Takes the shards that a splitter makes. They go to the host in pages, so there may be any number of them.
 #[derive(Debug, Default)]
 pub struct Shards {
     page: Vec<Shard>,
 }
 
 impl Shards {
-    /// Adds a shard made of these slices, at least one, read in this order.
+    /// Adds a shard of these slices, which are read in this order. There must be at least one.
     pub fn add_slices(&mut self, slices: Vec<Slice>) {
         self.page.push(Shard::Slices(slices));
         if self.page.len() >= PAGE_SHARDS {
@@ -95,10 +96,10 @@ impl Shards {
         }
     }
 
-    /// Adds a shard of records made here, in the source's schema; see [`BatchBuilder`](crate::BatchBuilder).
+    /// Adds a shard of records made by the splitter, in the source's schema; see [`BatchBuilder`](crate::BatchBuilder).
     pub fn add_records(&mut self, records: Batch) {
         self.page.push(Shard::Records(records));
-        // Records are large enough to be a page.
+        // A shard of records is large enough to be handed over at once.
         self.flush();
     }
 

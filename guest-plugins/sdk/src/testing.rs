@@ -1,7 +1,7 @@
-//! Runs steps natively, in an ordinary `#[test]`, and returns what they made of their input.
+//! Runs steps natively, in an ordinary `#[test]`, and returns their output.
 //!
-//! Every function runs the step more than once, with its input cut into batches in different ways, and panics if that
-//! makes a difference: the host cuts batches as it likes.
+//! A mapper or reducer runs twice, with its input in one batch and in a batch for each row. If the two results differ,
+//! the function panics, because the host may cut batches in any way.
 //!
 //! ```
 //! # use etl_plugin::{Context, Int64, LineMapper, NoConfig, Output, Schema, StepError};

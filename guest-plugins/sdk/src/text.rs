@@ -1,19 +1,19 @@
-//! Bytes as text.
+//! Converts bytes to text.
 
 use std::str::Utf8Error;
 
 use crate::short;
 
-/// Returns the text that the bytes are, as [`str::from_utf8`] does; several times as fast where all of it is ASCII.
+/// Returns the bytes as text, as [`str::from_utf8`] does, but several times as fast where all of them are ASCII.
 ///
 /// # Errors
-/// Says where the bytes are no UTF-8.
+/// When the bytes are not UTF-8; the error says where.
 #[inline]
 pub fn text(bytes: &[u8]) -> Result<&str, Utf8Error> {
     if short::is_ascii(bytes) {
         #[expect(
             unsafe_code,
-            reason = "checking again what was just checked takes most of the time of simple plugins"
+            reason = "a second check of the same bytes takes most of the time that simple plugins need"
         )]
         // SAFETY: ASCII is UTF-8.
         return Ok(unsafe { str::from_utf8_unchecked(bytes) });

@@ -1,4 +1,4 @@
-//! A child process and what it took.
+//! Runs a child process and measures its cost.
 
 use std::{
     process::{Command, Stdio},
@@ -8,21 +8,21 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use wait4::Wait4;
 
-/// What a process took, from its start until it was gone.
+/// The cost of a process, from its start to its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
     /// Processor time, in user mode and in the kernel, of all its threads.
     pub(crate) cpu: Duration,
-    /// The most memory it had resident. The system counts what this process had when it started the child, too, so
-    /// nothing here may hold much memory.
+    /// Peak resident memory. The system also counts the memory that this process had when it started the child, so this
+    /// program must not hold much memory.
     pub(crate) peak_bytes: u64,
 }
 
 /// Runs a process to its end.
 ///
 /// # Errors
-/// It cannot be started, or ends with another code than 0.
+/// When the process cannot be started, or ends with a code other than 0.
 pub(crate) fn measure(command: &mut Command) -> Result<Cost> {
     let started = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();

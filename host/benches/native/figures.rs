@@ -7,7 +7,7 @@ use crate::{
     workload::{FILE_BYTES, Workload},
 };
 
-/// Everything measured of one workload.
+/// All measurements of one workload.
 pub(crate) struct Figures {
     pub(crate) workload: Workload,
     pub(crate) input_bytes: u64,
@@ -27,12 +27,12 @@ impl Figures {
         self.median(side, |cost| cost.wall.as_secs_f64())
     }
 
-    /// Returns etl-host's median wall time over the native program's.
+    /// Returns the ratio of etl-host's median wall time to the native program's.
     pub(crate) fn wall_ratio(&self) -> f64 {
         self.wall(Side::Host) / self.wall(Side::Native)
     }
 
-    /// Returns the same of processor time.
+    /// Returns the ratio of etl-host's median processor time to the native program's.
     pub(crate) fn cpu_ratio(&self) -> f64 {
         self.cpu(Side::Host) / self.cpu(Side::Native)
     }
@@ -42,12 +42,12 @@ impl Figures {
         self.cpu(Side::Host) * 1e6 / (self.input_bytes / FILE_BYTES) as f64
     }
 
-    /// Returns the most memory that any run had, in MiB.
+    /// Returns the largest peak memory of any run, in MiB.
     pub(crate) fn peak_mib(&self, side: Side) -> u64 {
         self.costs(side).map(|cost| cost.peak_bytes.div_ceil(1 << 20)).max().unwrap_or(0)
     }
 
-    /// Returns what each kind of work took of etl-host's time in all runs, in percent.
+    /// Returns the share of each kind of work in etl-host's time over all runs, in percent.
     pub(crate) fn shares(&self) -> [f64; KINDS.len()] {
         let sum = |kind: usize| self.runs.iter().map(|Pair { times: Times(times), .. }| times[kind]).sum::<u64>();
         let sums: [u64; KINDS.len()] = std::array::from_fn(sum);
@@ -71,7 +71,7 @@ impl Figures {
     }
 }
 
-/// Returns the middle value; of an even number of values, the mean of the two in the middle.
+/// Returns the middle value; for an even number of values, the mean of the two middle ones.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,4 +1,4 @@
-//! Inputs: files of made-up lines, made once and used again.
+//! The inputs: files of made-up lines, made once and used again.
 
 use std::{
     fs::{self, File},
@@ -14,10 +14,10 @@ use crate::{
     workload::{FILE_BYTES, Workload},
 };
 
-/// Changes whenever the same size no longer gives the same bytes.
+/// Version of the inputs. It must change when the same size no longer gives the same bytes.
 const VERSION: u32 = 1;
 
-/// Returns the directory with a workload's input of about so many bytes; makes it if it is not there.
+/// Returns the directory with a workload's input of about `bytes` bytes, and makes the input if it does not exist.
 pub(crate) fn make(workload: Workload, bytes: u64) -> Result<PathBuf> {
     let inputs = directory()?.join("input");
     let made = inputs.join(format!("{}-{bytes}-v{VERSION}", workload.name()));
@@ -28,7 +28,7 @@ pub(crate) fn make(workload: Workload, bytes: u64) -> Result<PathBuf> {
     fs::create_dir_all(&inputs)?;
     let unfinished = tempfile::Builder::new().prefix("unfinished-").tempdir_in(&inputs)?;
     write(workload, bytes, unfinished.path()).with_context(|| format!("cannot make {}", made.display()))?;
-    // Under its name there is only ever a whole input.
+    // The rename comes last, so a directory of this name always holds a whole input.
     fs::rename(unfinished.keep(), &made)?;
     Ok(made)
 }
@@ -41,13 +41,13 @@ fn write(workload: Workload, bytes: u64, directory: &Path) -> Result<()> {
     (0..bytes / FILE_BYTES).try_for_each(|file| {
         let path = directory.join(format!("{file:06}.txt"));
         write_file(&mut text, FILE_BYTES, &path)?;
-        // Every file is as large as the others; its last line may be cut off.
+        // All files have the same size, so the last line of a file may be cut off.
         File::options().write(true).open(&path)?.set_len(FILE_BYTES)?;
         Ok(())
     })
 }
 
-/// Writes lines until there are `bytes` of them, or the end of a line more.
+/// Writes whole lines until there are at least `bytes` bytes.
 fn write_file(text: &mut Text, bytes: u64, path: &Path) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let (mut line, mut written) = (Vec::new(), 0);
@@ -61,7 +61,7 @@ fn write_file(text: &mut Text, bytes: u64, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads an input, so that the page cache has it, and returns its size.
+/// Reads an input to bring it into the page cache, and returns its size.
 pub(crate) fn warm(directory: &Path) -> Result<u64> {
     let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
     for entry in fs::read_dir(directory)? {

@@ -1,4 +1,4 @@
-//! The machine the figures are from, in words.
+//! Describes the machine that the figures are from.
 
 use std::{fs, process::Command};
 

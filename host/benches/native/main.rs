@@ -1,10 +1,10 @@
-//! `cargo bench-native`: etl-host beside the best native program for the same work.
+//! `cargo bench-native`: measures etl-host against the best native program for the same work.
 //!
-//! For each workload this makes the input, once, then runs two whole processes in turn: itself, doing the work
-//! natively ([`baseline`]), and the real `etl-host` on a pipeline. It checks that both give the same rows, and prints
-//! what each took.
+//! For each workload, the benchmark makes the input once and then runs two whole processes in turn: itself, doing the
+//! work natively ([`baseline`]), and the real `etl-host` on a pipeline. It checks that both give the same rows, and
+//! prints the cost of each.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to standard output, progress beside it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to stdout, progress goes to stderr")]
 
 mod baseline;
 mod child;
@@ -36,7 +36,7 @@ struct Cli {
     options: Options,
     #[command(subcommand)]
     job: Option<Job>,
-    /// Cargo says this to every benchmark
+    /// Passed to every benchmark by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -46,10 +46,10 @@ struct Options {
     /// Run this workload only; may be repeated
     #[arg(long, value_enum)]
     workload: Vec<Workload>,
-    /// Bytes of input of each workload, such as `100MB` [default: what `docs/benchmarks.md` was measured with]
+    /// Size of each workload's input, such as `100MB` [default: the size that `docs/benchmarks.md` was measured with]
     #[arg(long)]
     size: Option<ByteSize>,
-    /// How often each side runs; the median counts
+    /// Number of runs of each side; the median is shown
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Threads of each side [default: cores]
@@ -65,7 +65,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Job {
-    /// Do a workload natively, in this process
+    /// Run a workload natively, in this process
     #[command(hide = true)]
     Native { workload: Workload, input: PathBuf, result: PathBuf, threads: usize },
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::workload::Workload;
 
-/// Where the benchmark keeps its inputs and works: `bench-native` in cargo's target directory.
+/// Returns the directory for the benchmark's inputs and scratch files: `bench-native` in cargo's target directory.
 pub(crate) fn directory() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("cargo's target directory has a name")?;
     let directory = target.join("bench-native");
@@ -24,15 +24,15 @@ fn guests() -> Result<PathBuf> {
     Ok(repository.join("guest-plugins"))
 }
 
-/// Sees to it that plugins can be built.
+/// Installs the compilation target of the plugins if it is missing.
 ///
 /// # Errors
-/// `guest-plugins/wasm-target` fails.
+/// When `guest-plugins/wasm-target` fails.
 pub(crate) fn prepare_target() -> Result<()> {
     succeed(&mut Command::new(guests()?.join("wasm-target")))
 }
 
-/// A scratch directory with a pipeline, and room for the results of both sides; gone when dropped.
+/// A scratch directory with a pipeline, and room for the results of both sides; deleted when dropped.
 pub(crate) struct Project {
     scratch: TempDir,
 }
@@ -56,14 +56,14 @@ impl Project {
     pub(crate) fn build(&self) -> Result<()> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
         command.arg("check").arg(self.path("pipeline.toml")).arg("--build");
-        // Cargo's settings for this program are not those of the plugins.
+        // Cargo's settings for this program must not apply to the build of the plugins.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
             command.env_remove(name);
         }
         succeed(&mut command)
     }
 
-    /// Returns the command that runs the pipeline, with these keys of it changed.
+    /// Returns the command that runs the pipeline, with these keys of `pipeline.toml` changed.
     pub(crate) fn command(&self, settings: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
         command.arg(self.path("pipeline.toml")).args(["--quiet", "--run-id", "bench"]);
@@ -71,22 +71,22 @@ impl Project {
         command
     }
 
-    /// Returns where the result of etl-host is.
+    /// Returns the path of etl-host's result.
     pub(crate) fn host_result(&self) -> PathBuf {
         self.path("sink/bench")
     }
 
-    /// Returns where the manifest of etl-host's run is.
+    /// Returns the path of the manifest of etl-host's run.
     pub(crate) fn manifest(&self) -> PathBuf {
         self.path("runs/bench/bench/manifest.json")
     }
 
-    /// Returns where the native program puts its result.
+    /// Returns the path of the native program's result.
     pub(crate) fn native_result(&self) -> PathBuf {
         self.path("native")
     }
 
-    /// Leaves the directory there, and returns it.
+    /// Keeps the directory instead of deleting it, and returns its path.
     pub(crate) fn keep(self) -> PathBuf {
         self.scratch.keep()
     }
@@ -96,7 +96,7 @@ impl Project {
     }
 }
 
-/// Writes out what `plugin:NAME` stands for.
+/// Replaces each `plugin:NAME` with the two keys it stands for.
 fn with_plugins(steps: &str, guests: &Path) -> String {
     let mut pieces = steps.split("plugin:");
     let mut text = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
-//! The tables: what both sides took, and where etl-host's time went. For the terminal, and for `docs/benchmarks.md`.
+//! Prints the tables, for the terminal and for `docs/benchmarks.md`: the cost of both sides, and where etl-host's time
+//! went.
 
 use std::time::SystemTime;
 
@@ -15,7 +16,7 @@ use crate::{
 const COSTS: [&str; 9] =
     ["workload", "input", "native", "etl-host", "ratio", "processor time", "native peak", "etl-host peak", "goal"];
 
-/// Rows of cells below headings.
+/// Rows of cells; the first row is the headings.
 type Table = Vec<Vec<String>>;
 
 /// Prints the tables with aligned columns.
@@ -59,7 +60,7 @@ fn costs(figures: &[Figures]) -> Table {
     [headings].into_iter().chain(figures.iter().map(row)).collect()
 }
 
-/// Returns the ratio, or the time of a shard where that is what counts.
+/// Returns the ratio of processor times, or the time of a shard for the workload that is judged by it.
 fn processor_time(figures: &Figures) -> String {
     match figures.workload {
         Workload::Files => format!("{:.0} µs a file", figures.cpu_micros_per_file()),

@@ -1,4 +1,4 @@
-//! The rows of a result, so far as they are needed to say whether two results are equal.
+//! A digest of the rows of a result, by which two results are compared.
 
 use std::{
     fmt, fs,
@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How many rows a result has, and the sum of their 128-bit hashes: equal if the rows are, in whatever order and
-/// number of parts they come. Takes no memory, however large the result.
+/// The number of a result's rows and the sum of their 128-bit hashes. Two results with the same rows are equal, in any
+/// order and any number of parts. The digest has the same size for results of any size.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) count: u64,

@@ -1,4 +1,4 @@
-//! The two sides of a workload: what is made ready for both, and one run of each.
+//! The two sides of a workload: prepares both, and runs each once.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ pub(crate) struct Sides {
     threads: usize,
 }
 
-/// What one run of each side took, and the rows that both gave.
+/// The cost of one run of each side, and the rows that both gave.
 pub(crate) struct Pair {
     pub(crate) native: Cost,
     pub(crate) host: Cost,
@@ -34,8 +34,8 @@ pub(crate) struct Pair {
 }
 
 impl Sides {
-    /// Makes the input, unless it is there, and whatever else must not count: plugins are built, and the input is
-    /// in the page cache.
+    /// Does everything that must not be measured: makes the input unless it exists, reads it into the page cache, and
+    /// builds the plugins.
     pub(crate) fn prepare(workload: Workload, bytes: Option<u64>, threads: usize) -> Result<Self> {
         let input = input::make(workload, bytes.unwrap_or(workload.input_bytes()))?;
         let input_bytes = input::warm(&input)?;
@@ -56,8 +56,7 @@ impl Sides {
         Ok(pair)
     }
 
-    /// Runs both sides once, etl-host with these keys of the pipeline changed. Where their results differ, they are
-    /// kept.
+    /// Runs both sides once, etl-host with these keys of the pipeline changed. If the results differ, both are kept.
     pub(crate) fn run(&self, settings: &[&str]) -> Result<Pair> {
         let project = self.project()?;
         let native = measure(&mut self.native(&project.native_result())?)?;

@@ -1,4 +1,4 @@
-//! The lines of the inputs: made up from a seed with whole numbers only, so they are the same bytes on any machine.
+//! Makes up the lines of the inputs from a seed, with whole numbers only, so the bytes are the same on any machine.
 
 use std::io::Write;
 
@@ -13,18 +13,18 @@ use crate::workload::Workload;
 pub(crate) struct Text {
     workload: Workload,
     random: Random,
-    /// How many different keys there are: a fifth of the number of lines.
+    /// Number of different keys: a fifth of the number of lines.
     keys: u64,
 }
 
 impl Text {
-    /// Begins an input of about so many bytes.
+    /// Begins an input of about `bytes` bytes.
     pub(crate) fn new(workload: Workload, bytes: u64) -> Self {
         let random = Random(Pcg64::seed_from_u64(workload as u64));
         Self { workload, random, keys: bytes.div_ceil(70) }
     }
 
-    /// Appends the next line, with its end.
+    /// Appends the next line, with its line end.
     pub(crate) fn line(&mut self, line: &mut Vec<u8>) {
         let random = &mut self.random;
         match self.workload {
@@ -38,7 +38,7 @@ impl Text {
     }
 }
 
-/// One of 1,000 types of 20 to 30 bytes.
+/// Appends one of 1,000 types of 20 to 30 bytes.
 fn measurement(random: &mut Random, line: &mut Vec<u8>) {
     const PLACES: [&str; 10] =
         ["basel", "bern", "chur", "geneva", "lugano", "luzern", "sion", "thun", "winterthur", "zurich"];
@@ -48,7 +48,7 @@ fn measurement(random: &mut Random, line: &mut Vec<u8>) {
     push(line, format_args!("{place}/sensor-{device:04}/{kind}"));
 }
 
-/// Twelve words of 500,000; the n-th is about n times as rare as the first.
+/// Appends twelve of 500,000 words; the n-th word is about n times as rare as the first.
 fn sentence(random: &mut Random, line: &mut Vec<u8>) {
     const ENDS: [&str; 8] = [" ", " ", " ", " ", " ", ", ", "; ", " - "];
     let start = line.len();
@@ -64,7 +64,7 @@ fn sentence(random: &mut Random, line: &mut Vec<u8>) {
 fn word(random: &mut Random, line: &mut Vec<u8>) {
     const CONSONANTS: &[u8; 16] = b"bcdfghjklmnprstv";
     const VOWELS: [&str; 5] = ["a", "e", "i", "o", "u"];
-    // As likely to be of 1 bit as of 19.
+    // Every length of the number, from 1 bit to 19, is equally likely.
     let least = 1 << random.below(19);
     let number = (least + random.below(least)) % 500_000;
     let mut rest = number;
@@ -77,7 +77,7 @@ fn word(random: &mut Random, line: &mut Vec<u8>) {
     }
 }
 
-/// A record of some 190 bytes, of one of 1,000 paths.
+/// Appends a record of about 190 bytes, for one of 1,000 paths.
 fn log_record(random: &mut Random, line: &mut Vec<u8>) {
     const METHODS: [&str; 4] = ["GET", "GET", "GET", "POST"];
     const STATUSES: [u16; 8] = [200, 200, 200, 200, 204, 304, 404, 500];
@@ -96,7 +96,7 @@ fn log_record(random: &mut Random, line: &mut Vec<u8>) {
     );
 }
 
-/// A request of some 100 bytes; three of five have `status=ok`. Some lines have white space at their ends.
+/// Appends a request of about 100 bytes; three of five have `status=ok`. Some lines have white space at their ends.
 fn request(random: &mut Random, line: &mut Vec<u8>) {
     const STATUS: [&str; 5] = ["ok", "ok", "ok", "failed", "timeout"];
     const ACTIONS: [&str; 6] = ["login", "search", "order", "cancel", "refund", "logout"];
@@ -109,13 +109,13 @@ fn request(random: &mut Random, line: &mut Vec<u8>) {
 }
 
 fn push(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    line.write_fmt(text).expect("a vector takes whatever is written");
+    line.write_fmt(text).expect("writing to a vector cannot fail");
 }
 
 struct Random(Pcg64);
 
 impl Random {
-    /// Returns a number from 0 up to, not including, `end`.
+    /// Returns a number from 0 to `end` - 1.
     fn below(&mut self, end: u64) -> u64 {
         let product = u128::from(self.0.next_u64()) * u128::from(end);
         (product >> 64) as u64

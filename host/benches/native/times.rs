@@ -1,15 +1,16 @@
-//! Where etl-host's time went, as its manifest says.
+//! Reads from the manifest where etl-host's time went.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The kinds of work that the manifest tells apart, but waiting for a worker: of files on local disk, reading is work.
+/// The kinds of work in the manifest, except waiting for a worker. Reading counts as work here, since the files are on
+/// local disk.
 pub(crate) const KINDS: [&str; 12] =
     ["read", "decode", "copy_in", "guest", "copy_out", "check", "sort", "spill", "merge", "write", "commit", "other"];
 
-/// Microseconds that the attempts of a run worked, by kind.
+/// Time that the attempts of a run worked, in microseconds, by kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times(pub(crate) [u64; KINDS.len()]);
 

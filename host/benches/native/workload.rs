@@ -1,4 +1,4 @@
-//! The workloads: what each is called, how much input it gets, and the pipeline that does it.
+//! The workloads: the name, the input size and the pipeline of each.
 
 use clap::ValueEnum;
 
@@ -19,24 +19,24 @@ pub(crate) enum Workload {
     Filter,
 }
 
-/// What etl-host is to reach, on two cores.
+/// The goal for etl-host, on two cores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal {
-    /// Of the native program's time; absent where the time of a shard counts instead.
+    /// Largest ratio of etl-host's wall time to the native program's; absent where the time of a shard counts instead.
     pub(crate) ratio: Option<f64>,
     pub(crate) peak_mib: u64,
 }
 
-/// Of a file of [`Workload::Files`]; each is a shard.
+/// Size of a file of [`Workload::Files`], in bytes. Each file is a shard.
 pub(crate) const FILE_BYTES: u64 = 1024;
 
 impl Workload {
-    /// Returns its name on the command line.
+    /// Returns the workload's name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Returns what it does, for the table.
+    /// Returns a description of the workload, for the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Count => "count short lines by type, 1,000 types",
@@ -48,7 +48,7 @@ impl Workload {
         }
     }
 
-    /// Returns how much input it gets if nothing else is asked for.
+    /// Returns the default size of the workload's input, in bytes.
     pub(crate) fn input_bytes(self) -> u64 {
         match self {
             Self::Count | Self::Log | Self::Filter => 1_000_000_000,
@@ -69,7 +69,7 @@ impl Workload {
         Goal { ratio, peak_mib }
     }
 
-    /// Returns settings with which a small input, too, has many shards, and spills.
+    /// Returns settings with which even a small input has many shards and spills.
     pub(crate) fn small_tasks(self) -> &'static [&'static str] {
         match self {
             Self::Files => &[],
@@ -77,8 +77,8 @@ impl Workload {
         }
     }
 
-    /// Returns the part of its pipeline that says what is done: source format, split, steps, sink format. In it
-    /// `plugin:sum` stands for two keys, the path of a plugin and the command that builds it.
+    /// Returns the part of the workload's pipeline that defines the work: source format, split, steps, sink format.
+    /// `plugin:sum` in it stands for two keys: the path of a plugin, and the command that builds it.
     pub(crate) fn steps(self) -> &'static str {
         match self {
             Self::Count => {

@@ -6,12 +6,12 @@ use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// What separates the fields of a line.
+    /// The character between the fields of a line.
     #[describe(default = ',')]
     separator: char,
 }
 
-/// One value handles one shard and is dropped after it.
+/// The step. One value handles one shard and is then dropped.
 struct PiecesByCity {
     config: Config,
 }

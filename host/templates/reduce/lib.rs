@@ -1,16 +1,16 @@
-//! Reduce step: adds up the pieces of each city. Also serves as combiner, since it emits what it is given.
+//! Reduce step: adds up the pieces of each city. Also serves as combiner, since it emits rows of its input's schema.
 
 use etl_plugin::{Cell, Context, DataType, Describe, Output, Reducer, Rows, Schema, StepError};
 
 /// `[reduce.config]` of pipeline.toml.
 #[derive(serde::Deserialize, Describe)]
 struct Config {
-    /// Keys with fewer pieces than this are left out. Does not go with `combine = true`: a combiner sees only some
-    /// rows of a key.
+    /// Keys with fewer pieces than this are left out. Do not set it together with `combine = true`, because a combiner
+    /// sees only some rows of a key.
     at_least: Option<i64>,
 }
 
-/// One value handles one partition and is dropped after it.
+/// The step. One value handles one partition and is then dropped.
 struct SumPieces {
     config: Config,
     schema: Schema,

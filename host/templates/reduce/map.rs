@@ -1,4 +1,4 @@
-//! A map step to try the reducer with: the city and the pieces of each order. Replace it by one of your own.
+//! A map step to try the reducer with: emits the city and the pieces of each order. Replace it with one of your own.
 
 use etl_plugin::{Context, Int64, LineMapper, NoConfig, Output, Schema, StepError, Text};
 

@@ -6,12 +6,12 @@ use etl_plugin::{Context, Describe, Shards, Slice, Source, Splitter, StepError};
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// How many slices an object is cut into, at least 1.
+    /// Number of slices that an object is cut into, at least 1.
     #[describe(default = 2)]
     slices: u64,
 }
 
-/// One value divides the source of one run.
+/// The step. One value divides the source of one run and is then dropped.
 struct EvenSlices {
     slices: u64,
 }

@@ -1,4 +1,4 @@
-//! A map step to try the splitter with: emits each line and its length. Replace it by one of your own.
+//! A map step to try the splitter with: emits each line and its length. Replace it with one of your own.
 
 use etl_plugin::{Context, Int64, LineMapper, NoConfig, Output, Schema, StepError, Text};
 

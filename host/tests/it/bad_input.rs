@@ -1,4 +1,4 @@
-//! Whatever is wrong: one clear message that names it, the documented exit code, and no half result.
+//! Wrong input: each mistake gives one clear message that names it, the documented exit code, and no partial result.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -10,7 +10,7 @@ fn count() -> Project {
     Project::of(COUNT).file("input/a.txt", "a\nb\na\n")
 }
 
-/// Asserts that a run fails so, and leaves nothing of a result.
+/// Asserts that a run fails with this exit code and these texts, and that it leaves nothing of a result.
 #[track_caller]
 fn fails(project: &Project, code: i32, texts: &[&str]) {
     project.run(NONE).expect_error(code, texts);
@@ -62,7 +62,7 @@ fn a_plugin_of_another_world_or_version() {
 #[test]
 fn a_configuration_the_plugin_does_not_accept() {
     let project = Project::of("map = [{ plugin = \"plugin:filter_clean\", config = { pattern = \"(\" } }]");
-    fails(&project.file("input/a.txt", "a\n"), 2, &["refused `map.config`: `pattern` is no regular expression"]);
+    fails(&project.file("input/a.txt", "a\n"), 2, &["refused `map.config`: `pattern` is not a regular expression"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_sink_without_permission() {
     let project = count();
     fs::create_dir(project.path("result")).expect("a directory can be made");
     fs::set_permissions(project.path("result"), fs::Permissions::from_mode(0o500)).expect("its mode can be set");
-    // The superuser may write anywhere.
+    // The superuser may write anywhere, so the run does not fail then.
     if fs::write(project.path("result/probe"), "").is_err() {
         project.run(NONE).expect_error(2, &["sink", "result", "not writable"]);
     }

@@ -1,10 +1,11 @@
-//! The benchmark's workloads, small: etl-host gives the rows that an independent native program gives.
+//! The benchmark's workloads, on small inputs: etl-host gives the same rows as an independent native program.
 
 use std::process::Command;
 
 use crate::support::{repository, succeed};
 
-/// Not measured here, and built as the tests are. A workload that differs ends the benchmark with an error.
+/// Runs the benchmark without measuring, built with the profile of the tests. If the results of a workload differ, the
+/// benchmark ends with an error.
 #[test]
 fn every_workload_of_the_benchmark_gives_the_native_result() {
     let mut cargo = Command::new(env!("CARGO"));

@@ -14,16 +14,16 @@ use tempfile::TempDir;
 
 use crate::support::{succeed, wait_for_server};
 
-/// What starts the driver, and what a Debian system installs to have it and the browser.
+/// The driver's command, and the Debian packages of the browser and the driver.
 const DRIVER: &str = "chromedriver";
 const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 
-/// Chromium in a session of its own, ended when dropped.
+/// A session of Chromium, ended when dropped.
 pub(crate) struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    /// Where driver and browser put what they leave behind.
+    /// The directory for the files that driver and browser leave behind.
     _temporary: TempDir,
 }
 
@@ -38,7 +38,7 @@ impl Browser {
         let driver = command.spawn().expect("the driver starts");
         let mut browser = Self { driver, port, session: String::new(), _temporary: temporary };
         wait_for_server(&mut browser.driver, port);
-        // The browser's own sandbox needs rights that containers and root do not have; the pages are ours.
+        // The browser's own sandbox needs rights that containers and root do not have; the pages can be trusted.
         let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"];
         let capabilities = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
         let answer = browser.request("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } }));
@@ -46,7 +46,7 @@ impl Browser {
         browser
     }
 
-    /// Opens a file in a window of this size, with or without the wish for dark colours.
+    /// Opens a file in a window of this width, with or without a preference for dark colours.
     pub(crate) fn open(&self, file: &Path, width: u32, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
@@ -56,17 +56,17 @@ impl Browser {
         self.command("url", &json!({ "url": format!("file://{}", file.display()) }));
     }
 
-    /// Returns what a function body returns on the page.
+    /// Runs a function body on the page, and returns its result.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Returns what was written to the console since it was last asked for.
+    /// Returns the messages written to the console since the last call.
     pub(crate) fn console(&self) -> Vec<Value> {
         self.command("se/log", &json!({ "type": "browser" })).as_array().expect("a list").clone()
     }
 
-    /// Writes a picture of the whole page.
+    /// Writes a picture of the whole page to a file.
     pub(crate) fn picture(&self, file: &Path) {
         let size = &self.cdp("Page.getLayoutMetrics", &json!({}))["cssContentSize"];
         let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
@@ -100,7 +100,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is asked to, not when it is killed.
+        // The driver ends its browser at the end of the session, but not when the driver is killed.
         if !self.session.is_empty() && !std::thread::panicking() {
             self.request("DELETE", &format!("/session/{}", self.session), &json!({}));
         }
@@ -109,7 +109,8 @@ impl Drop for Browser {
     }
 }
 
-/// Reads the body of an answer. The driver keeps the connection open in spite of what it is asked.
+/// Reads the body of an answer, as long as its header says. The driver keeps the connection open although it is asked
+/// to close it.
 fn read_answer(connection: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     let mut piece = [0; 64 << 10];
@@ -130,7 +131,7 @@ fn read_answer(connection: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Installs browser and driver where they are missing, if we may.
+/// Installs browser and driver if they are missing, which needs root.
 fn install() {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _installing = INSTALLING.lock();

@@ -1,4 +1,4 @@
-//! The compile cache as an operator meets it: the second start compiles nothing, and no entry is believed blindly.
+//! The compile cache as an operator sees it: the second start compiles nothing, and no entry is used unchecked.
 
 use std::{fs, path::PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Ended, NONE, Project, etl_host_command};
 
-/// Two pipelines over the same lines: the first counts them, the second counts their words.
+/// The mappers of two pipelines over the same lines: the first counts the lines, the second counts their words.
 const PLUGINS: [&str; 2] = ["count_by_type", "word_count"];
 
 fn project(mapper: &str) -> Project {
@@ -14,12 +14,12 @@ fn project(mapper: &str) -> Project {
     Project::of(&pipeline).file("input/a.txt", "to be\nor not\nto be\n")
 }
 
-/// Runs the project with a cache of its own, or none.
+/// Runs the project with this cache directory, or without a cache if it is `off`.
 fn run(project: &Project, cache: &str, arguments: &[&str]) -> Ended {
     Ended::of(etl_host_command().env("ETL_HOST_CACHE", cache).arg(project.path("pipeline.toml")).args(arguments))
 }
 
-/// Returns why each plugin was compiled, by step; null where it was not.
+/// Returns the reason why each plugin was compiled, by step; null if it was not compiled.
 fn compiled(ended: &Ended) -> Vec<(String, Value)> {
     let events = ended.expect_success().stdout.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     let loaded = events.filter(|event: &Value| event["event"] == "plugin_loaded");

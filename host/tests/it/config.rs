@@ -1,10 +1,11 @@
-//! What a plugin says of its configuration, and `pipeline.toml` compared with it before anything is opened.
+//! A plugin's description of its configuration, and the check of `pipeline.toml` against it before any plugin is
+//! opened.
 
 use std::fs;
 
 use crate::support::{NONE, Project, etl_host, plugin};
 
-/// A pipeline whose lines are counted on from 5: `map`, its plugin, and this configuration.
+/// Makes a project with these steps, which begin at line 5 of its `pipeline.toml`.
 fn project(steps: &str) -> Project {
     Project::of(steps).file("input/a.txt", "a;1\n")
 }
@@ -53,9 +54,9 @@ fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
         "\nexports    etl:plugin/mapper@0.1.0\n",
         "etl-plugin 0.1.0\n",
         " rustc 1.",
-        "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             How many fields a line must have.\n",
-        "           separator: text, default `,`\n             What separates fields; quotes have no meaning.\n",
-        "           trim: true or false, default `true`\n             Whether to cut white space off both ends first.\n",
+        "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             Number of fields a line must have.\n",
+        "           separator: text, default `,`\n             The text between fields; quotes have no meaning.\n",
+        "           trim: true or false, default `true`\n             Whether to trim both ends of each line first.\n",
     ] {
         assert!(shown.expect_success().stdout.contains(text), "no `{text}` in:\n{}", shown.stdout);
     }

@@ -1,5 +1,5 @@
-//! Crashes: wherever a process is killed, the next one finishes the run with the same bytes, and repeats no committed
-//! task. The kills are real.
+//! Crashes: wherever a process is killed, the next process finishes the run with the same bytes and repeats no
+//! committed task. The kills are real.
 
 use std::{
     collections::BTreeMap,
@@ -18,22 +18,22 @@ use crate::support::{NONE, Project, etl_host, etl_host_command};
 
 const SIGKILL: i32 = 9;
 
-/// Nobody cuts the power here, so nothing needs to reach the disk.
+/// Arguments of each run. The power is not cut in these tests, so nothing needs to reach the disk.
 const RUN: [&str; 5] = ["--quiet", "--set", "run.fsync=false", "--run-id", "r"];
 
-/// Lines of very many keys: their shuffle spills.
+/// Returns lines with so many keys that their shuffle spills.
 fn lines(count: u64) -> String {
     (0..count).map(|n| format!("key {}\n", n.wrapping_mul(7_919) % 1_000_003)).collect()
 }
 
-/// Starts the binary, which kills itself at this fail point, and waits for its end.
+/// Starts the binary, which kills itself at this fail point, and waits for the end of the process.
 fn run_to(project: &Project, point: &str) -> ExitStatus {
     let mut command = etl_host_command();
     command.arg(project.path("pipeline.toml")).args(RUN).env("ETL_HOST_FAIL_POINT", point).stderr(Stdio::null());
     command.status().expect("it starts")
 }
 
-/// Returns the commits there are, by file.
+/// Returns the run's commits, by file.
 fn commits(project: &Project) -> BTreeMap<String, String> {
     let files = project.files("runs/test/r").into_iter().filter(|file| file.ends_with("commit.json"));
     files
@@ -41,12 +41,12 @@ fn commits(project: &Project) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Returns the result's files but for what lost attempts left.
+/// Returns the files of the result, without the files that lost attempts left behind.
 fn published(project: &Project) -> Vec<String> {
     project.files("result").into_iter().filter(|file| !file.contains("/_attempts/")).collect()
 }
 
-/// Finishes a run that was killed, and checks what the run and the crashes left.
+/// Finishes a run that was killed, and checks its result, its commits and the files that are left.
 #[track_caller]
 fn finish(project: &Project, expected: &[(String, String)], whence: &str) {
     let before = commits(project);
@@ -62,7 +62,7 @@ fn finish(project: &Project, expected: &[(String, String)], whence: &str) {
     }
 }
 
-/// Checks that none of what attempts were writing when they were killed is left on the disk.
+/// Checks that no file is left on the disk that an attempt was writing when it was killed.
 #[track_caller]
 fn swept(project: &Project, whence: &str) {
     let files =
@@ -91,8 +91,8 @@ fn killed_at_any_step_a_run_goes_on_to_the_same_bytes() {
             .file("scratch/.keep", "");
     let expected = project.result(RUN);
     forget(&project);
-    // The first time, and, of what happens for each task, later: in another task or the next stage.
-    // Where failures are committed and redriven, `tolerated` kills.
+    // Kill at each point when it is first reached. Kill at the points of each task also later, in another task or in
+    // the next stage. The tests in `tolerated` kill where failures are committed and redriven.
     let elsewhere = ["failure.commit", "redrive.take"];
     let first = fail_point::ALL.into_iter().filter(|point| !elsewhere.contains(point)).map(str::to_owned);
     let later =
@@ -144,7 +144,7 @@ fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
     }
 }
 
-/// Kills a run in the middle of a part that is larger than one request to a store.
+/// Kills a run in the middle of uploading a part that is larger than one request to a store.
 fn killed_while_uploading() -> Project {
     let project = Project::of("map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"");
     let project = project.file("input/a.txt", lines(1_000_000));

@@ -1,4 +1,4 @@
-//! Whatever a mapper does fails its own attempt only, with a message that names it.
+//! Crimes of a mapper: each fails its own attempt only, with a message that names it.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn commit(crime: &str, more: &str) -> (Project, Ended) {
     (project, ended)
 }
 
-/// Asserts that a crime fails its task with these texts, and nothing of a result is visible.
+/// Asserts that a crime fails its task with these texts, and that nothing of a result is visible.
 #[track_caller]
 fn fails(crime: &str, more: &str, texts: &[&str]) {
     let (project, ended) = commit(crime, more);
@@ -87,7 +87,7 @@ fn mappers_that_emit_from_deep_inside_each_have_their_stack() {
     let project = Project::of("sink.format = \"lines\"\n").file("input/a.txt", "one\n");
     let text = std::fs::read_to_string(project.path("pipeline.toml")).expect("it can be read");
     let chain = Project::new(&(text + &mapper.repeat(8))).file("input/a.txt", "one\n");
-    // Each emits what it is given twice: from inside, and when it is back.
+    // Each mapper emits its input twice: from the deep call, and after that call has returned.
     assert_eq!(chain.result(["--quiet"])[0].1, "one\n".repeat(256));
 }
 
@@ -115,7 +115,7 @@ fn a_plugin_that_is_busy_within_its_limits_goes_on_and_its_time_is_told() {
     assert_eq!(project.latest(), [("part-00000.txt".to_owned(), "one\ntwo\n".to_owned())]);
     let finished = ended.stdout.lines().find(|line| line.contains("\"attempt_finished\"") && line.contains("\"map\""));
     let finished: Value = serde_json::from_str(finished.expect("a map task")).expect("JSON");
-    // No machine does fifty million turns within a microsecond.
+    // 50 million turns take longer than 5 ms on any machine.
     let guest_us = finished["counts"]["times"]["guest_us"].as_u64().expect("a time");
     assert!(guest_us > 0, "{finished}");
 }
@@ -268,6 +268,6 @@ fn what_crimes_took_is_given_back() {
     let project = Project::of(pipeline).file("input/a.txt", "one\n".repeat(60));
     let peak_mib = project.peak_mib(&[]);
     assert_eq!(project.latest().len(), 60);
-    // Sixty attempts each took 64 MiB before they were stopped.
+    // Sixty attempts each took up to 64 MiB before they were stopped.
     assert!(peak_mib < 1024, "a peak of {peak_mib} MiB");
 }

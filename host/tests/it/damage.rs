@@ -1,4 +1,4 @@
-//! Damage: what a run wrote and finds changed is named, and made again where that is possible.
+//! Damage: an object of a run that was changed since is named, and made again where that is possible.
 
 use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
@@ -7,7 +7,7 @@ use crate::support::{Project, etl_host_command};
 const PIPELINE: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
                         reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 400";
 
-/// Runs up to the first reduce task, and no further.
+/// Runs a pipeline up to its first reduce task, and kills it there.
 fn mapped() -> Project {
     let words: String = (0..400_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 101)).collect();
     let project = Project::of(PIPELINE).file("input/a.txt", words);
@@ -18,10 +18,10 @@ fn mapped() -> Project {
     project
 }
 
-/// Returns the run file of a map task, below the run store.
+/// Returns the path of the shuffle file of a map task in the project.
 fn run_file(project: &Project, task: &str) -> String {
     let directory = format!("runs/test/r/map/{task}");
-    let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a run file");
+    let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     format!("{directory}/{file}")
 }
 
@@ -31,7 +31,7 @@ fn change(file: &Path, change: impl Fn(&mut Vec<u8>)) {
     fs::write(file, bytes).expect("it can be written");
 }
 
-/// Damages `file`; `other` is a run file of another task.
+/// Damages `file`; `other` is the shuffle file of another task.
 fn damage(how: &str, file: &Path, other: &Path) {
     match how {
         "truncated" => change(file, |bytes| bytes.truncate(bytes.len() / 4)),
@@ -76,7 +76,7 @@ fn a_task_whose_output_was_damaged_is_not_left_out_because_partitions_may_have_i
     let expected = mapped().result(["--quiet", "--run-id", "r"]);
     let project = mapped();
     fs::remove_file(project.path(&run_file(&project, "000001"))).expect("it was there");
-    // A limit decides nothing, so it may be another one when the run goes on; with this one, the task fails.
+    // A limit does not change the result, so a resumed run may have another one. With this limit, the task fails.
     let failing = ["--set", "map.0.limits.output=1", "--set", "run.tolerated_failures=5"];
     let ended = project.run(["--run-id", "r"].into_iter().chain(failing));
     ended.expect_error(42, &["`limits.output`", "the shard was mapped before, so it cannot be left out now"]);

@@ -1,4 +1,4 @@
-//! Docs: what they tell to run does run, and the reference is what the program and `wit/` say.
+//! The documentation: its commands run, and its reference pages match the program and `wit/`.
 
 mod commands;
 mod pipeline;
@@ -15,7 +15,7 @@ use crate::{
     support::{etl_host, etl_host_command, plugin, repository, with_built_plugins},
 };
 
-/// Set, it makes the test write the reference instead of comparing it.
+/// The environment variable that makes the test write the reference instead of comparing it.
 const UPDATE: &str = "ETL_HOST_UPDATE_DOCS";
 
 #[test]
@@ -49,8 +49,8 @@ fn a_reader_that_goes_away_is_no_bug() {
     }
 }
 
-/// What of a page is to be run: its blocks of `sh`, each after what a comment says has to be there before. A block behind
-/// the comment `fails` has to.
+/// Returns the commands of a page as one script: its blocks of `sh`, and the commands that its comments `sh: …` add. A
+/// block after the comment `fails` must fail.
 fn script(page: &str) -> String {
     let (mut script, mut in_block, mut fails) = (String::new(), false, false);
     for line in page.lines() {
@@ -72,8 +72,8 @@ fn script(page: &str) -> String {
     script
 }
 
-/// Runs what a page tells to run, as one script in an empty directory, with these variables in its environment. Comments
-/// of the page say what it shows.
+/// Runs the commands of a page as one script in an empty directory, with these variables in its environment. Checks
+/// that the output has the texts that the page's comments `shows: …` name.
 fn run(page: &Path, variables: &[(&str, String)]) {
     let page_text = fs::read_to_string(page).expect("reads");
     let script = script(&page_text);
@@ -109,7 +109,8 @@ fn the_commands_of_the_how_to_guides_run() {
     pages.iter().for_each(|page| run(page, &[]));
 }
 
-/// A session: make a plugin, change it, try it, run it, break it, find out why, mend it, compare, and move to S3.
+/// The tutorial's session: make a plugin, change it, try it, run it, break it, find out why, mend it, compare, and move
+/// to S3.
 #[test]
 fn the_commands_of_the_tutorial_run() {
     let s3 = S3::start();

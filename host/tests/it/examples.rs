@@ -1,4 +1,4 @@
-//! Every directory in `examples`, run as its README says, gives the result it promises.
+//! Every directory in `examples`, run as its README says, gives the result that the README promises.
 
 use std::{fs, path::Path, process::Command};
 
@@ -81,7 +81,8 @@ fn is_tested(example: &Path) -> bool {
     include_str!("examples.rs").contains(&format!("run_example(\"{name}\")"))
 }
 
-/// One test, because both run in the example's own directory, and the demo shows the newest run there.
+/// Runs an example in place and the demo in one test, because both run in the example's own directory, and the demo
+/// shows the newest run there.
 #[test]
 fn an_example_runs_in_place_with_build_as_its_readme_says_and_so_does_the_demo() {
     plugin("sum");

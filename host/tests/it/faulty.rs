@@ -1,4 +1,4 @@
-//! A store that fails at random, before its work and after it, and what the rest of the host makes of that.
+//! A store that fails at random, before or after its work, and the reaction of the rest of the host.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ use crate::{
     support::Project,
 };
 
-/// What may go wrong, with the words of real stores.
+/// The errors that a faulty store returns, in the words of real stores.
 const TROUBLE: [&str; 4] = [
     "Server returned non-2xx status code: 503 Service Unavailable: Slow Down",
     "Server returned non-2xx status code: 429 Too Many Requests",
@@ -38,11 +38,11 @@ const TROUBLE: [&str; 4] = [
     "HTTP error: connection reset by peer",
 ];
 
-/// When a faulty store fails.
+/// Decides when a faulty store fails.
 #[derive(Debug)]
 struct Faults {
     state: Mutex<u64>,
-    /// How many of a hundred requests go wrong.
+    /// Percentage of the requests that fail.
     percent: u64,
     injected: AtomicUsize,
 }
@@ -58,7 +58,7 @@ impl Faults {
         (*state >> 33) % below
     }
 
-    /// Returns whether something goes wrong now.
+    /// Returns whether the store fails now.
     fn strike(&self) -> bool {
         let strikes = self.roll(100) < self.percent;
         self.injected.fetch_add(usize::from(strikes), Relaxed);
@@ -70,7 +70,7 @@ impl Faults {
         Error::Generic { store: "Faulty", source: text.into() }
     }
 
-    /// Does `work`, unless it fails before; may fail, and lose the answer, afterwards.
+    /// Does `work`. May fail before it, or fail after it and so lose the answer.
     async fn around<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         if !self.strike() {
             return work.await;
@@ -89,9 +89,9 @@ impl Faults {
 struct Faulty {
     inner: Arc<InMemory>,
     faults: Arc<Faults>,
-    /// Whether its listings may lack what is there.
+    /// Whether listings may lack objects that exist.
     stale: bool,
-    /// What the keys of objects contain whose bytes are not read as they are.
+    /// Objects whose key contains this text are read with changed bytes.
     rotten: Option<&'static str>,
 }
 
@@ -125,7 +125,7 @@ impl ObjectStore for Faulty {
         let mut pieces: Vec<Result<_>> = vec![];
         if self.faults.strike() {
             bytes.truncate(bytes.len() / 2);
-            // Half of the bytes, and then an error or, worse, none.
+            // Return half of the bytes, and then an error or, worse, no error.
             pieces.extend((self.faults.roll(2) == 0).then(|| Err(self.faults.error())));
         }
         pieces.insert(0, Ok(bytes.into()));
@@ -179,7 +179,7 @@ impl Memory {
             let faulty = Faulty { inner: Arc::clone(inner), faults: Arc::clone(faults), stale, rotten };
             Store::from_object_store(Arc::new(faulty), Path::default(), "faulty")
         };
-        // A stale listing of the source is another source; nobody can tell.
+        // The source is not stale: no check can tell a stale listing of the source from another source.
         let source = SourceStore::new(open(&self.source, false), &[]).expect("no patterns");
         Stores { source, run_store: open(&self.run_store, true), sink: open(&self.sink, true) }
     }
@@ -257,7 +257,7 @@ async fn a_run_file_that_is_damaged_again_ends_the_run_with_its_name() {
     assert!(error.to_string().contains("shuffle file `test/r/map/000001/1-"), "{error}");
 }
 
-/// Whether a write is of a kind.
+/// A test that decides whether a write is of a certain kind.
 type IsIt = fn(&Write) -> bool;
 
 /// Fails the first write of a kind, before its work or after it.
@@ -334,7 +334,7 @@ async fn faults_in_uploads_of_many_parts_change_no_byte() {
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let (mut seed, mut struck) = (1, 0);
     while struck < 30 {
-        let faults = Arc::into_inner(Faults::new(seed, 20)).expect("nobody else has it");
+        let faults = Arc::into_inner(Faults::new(seed, 20)).expect("no other reference is left");
         let sink = Hooked::new(faults);
         let opened = Stores::open(&pipeline).await.expect("they open");
         loop {

@@ -1,4 +1,4 @@
-//! Formats: what goes in as lines or JSON, compressed or not, and comes out as JSON, CSV or lines, none of it lost.
+//! Formats: lines and JSON, compressed or not, become JSON, CSV or lines, and no record is lost.
 
 use std::io::Write;
 

@@ -1,17 +1,17 @@
-//! Grants: a step gets of the real world what it is granted by name, and nothing else.
+//! Grants: a step gets those parts of the real world that it is granted by name, and nothing else.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, plugin};
 
-/// Sends lines to `probe_world` with these grants and an environment, and returns what came of each, in order.
+/// Sends lines to `probe_world` with these grants and an environment, and returns the result of each line, in order.
 fn probe(grants: &str, lines: &[&str]) -> Vec<String> {
     let project = project(grants, lines);
     let mut command = etl_host_command();
     command.arg(project.path("pipeline.toml")).env("ETL_TEST_GRANTED", "seven").env("ETL_TEST_OTHER", "eight");
     Ended::of(&mut command).expect_success();
     let found = project.latest().remove(0).1;
-    found.lines().map(|line| line.split_once(" -> ").expect("a probe says what came of it").1.to_owned()).collect()
+    found.lines().map(|line| line.split_once(" -> ").expect("a probe emits its result").1.to_owned()).collect()
 }
 
 fn project(grants: &str, lines: &[&str]) -> Project {
@@ -31,7 +31,7 @@ fn a_granted_clock_is_the_real_one() {
     let ms = |found: &str| found.strip_prefix("ok: ").expect("it has a clock").parse::<u128>().expect("a number");
     let times: Vec<u128> = [0, 2].map(|line| ms(&found[line])).into();
     assert!(before <= times[0] && times[0] <= times[1] && times[1] <= now_ms(), "{before} {times:?}");
-    // The stand-in moves a microsecond a reading, to the nanosecond.
+    // The clock without a grant moves by exactly a microsecond at each reading.
     assert_ne!(found[1], probe("[]", &lines)[1]);
 }
 

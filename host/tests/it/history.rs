@@ -1,4 +1,4 @@
-//! Runs as their operator finds them afterwards: `runs`, `show`, `clean`.
+//! The commands for runs of the past: `runs`, `show` and `clean`.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn json(ended: &Ended) -> Value {
     serde_json::from_str(&ended.expect_success().stdout).expect("JSON")
 }
 
-/// One shard of four fails, after it was tried again once.
+/// Makes a project in which one shard of four fails, after it was tried again once.
 fn failing() -> Project {
     let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 1 }, retry = { interval = \"1ms\" }";
     Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 4\nsink.format = \"lines\"\nrun.concurrency = 1"))

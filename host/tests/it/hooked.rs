@@ -12,7 +12,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
 };
 
-/// A write, of this object.
+/// A write of the object with this key.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Write {
     Put(String),
@@ -20,7 +20,7 @@ pub(crate) enum Write {
     Part(String),
     /// The end of an upload.
     Complete(String),
-    /// A copy to it.
+    /// A copy to the object.
     Copy(String),
     Delete(String),
 }
@@ -34,21 +34,21 @@ impl Write {
     }
 }
 
-/// What happens around writes.
+/// Functions that are called around each write.
 #[async_trait::async_trait]
 pub(crate) trait Hook: Debug + Send + Sync + 'static {
-    /// Called before a write, which does not happen when this fails.
+    /// Called before a write. If this function fails, the write does not happen.
     async fn before(&self, _write: &Write) -> Result<()> {
         Ok(())
     }
 
-    /// Called after a write that has worked, or has not. When this fails, the store's answer is lost.
+    /// Called after a write, whether it has worked or not. If this function fails, the store's answer is lost.
     async fn after(&self, _write: &Write, _worked: bool) -> Result<()> {
         Ok(())
     }
 }
 
-/// The store.
+/// A store in memory, with its hook.
 #[derive(Debug)]
 pub(crate) struct Hooked<H> {
     pub(crate) inner: InMemory,
@@ -60,12 +60,12 @@ impl<H: Hook> Hooked<H> {
         Arc::new(Self { inner: InMemory::new(), hook: Arc::new(hook) })
     }
 
-    /// Returns what lies below `prefix` as a store of the host.
+    /// Returns a store of the host for the objects below `prefix`.
     pub(crate) fn below(self: &Arc<Self>, prefix: &str) -> Store {
         Store::from_object_store(Arc::clone(self) as Arc<dyn ObjectStore>, Path::from(prefix), prefix)
     }
 
-    /// Reads an object that is there.
+    /// Reads an object, which must exist.
     pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
         let found = self.inner.get_opts(&Path::from(key), GetOptions::default()).await.expect(key);
         found.bytes().await.expect("it is in memory").to_vec()

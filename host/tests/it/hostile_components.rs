@@ -1,16 +1,16 @@
-//! Components no compiler makes: each is written for its crime, and refused or stopped before a run begins.
+//! Components that no compiler makes: each is written for its crime, and is refused or stopped before a run begins.
 
 use std::fs::File;
 
 use crate::support::{Ended, Project, etl_host_command, plugin};
 
-/// What makes a component look like a mapper; `f` is a function of the core instance `$i`.
+/// The exports that make a component look like a mapper; `f` is a function of the core instance `$i`.
 const MAPPER: &str = r#"
     (func $f (canon lift (core func $i "f")))
     (instance $mapper (export "open" (func $f)) (export "process" (func $f)) (export "finish" (func $f)))
     (export "etl:plugin/mapper@0.1.0" (instance $mapper))"#;
 
-/// A component with one core module, which looks like a mapper.
+/// Returns a component with one core module, which looks like a mapper.
 fn component(module: &str) -> Vec<u8> {
     wat(&format!(
         "(component (core module $m {module} (func (export \"f\"))) (core instance $i (instantiate $m)) {MAPPER})"
@@ -21,7 +21,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is WebAssembly")
 }
 
-/// Runs a pipeline whose mapper is this file. No compile cache: compiling is where some of them strike.
+/// Runs a pipeline whose mapper is this component. There is no compile cache, because some components attack compiling.
 fn run(component: impl AsRef<[u8]>, limits: &str) -> (Project, Ended) {
     let project = with_plugin(limits).file("bad.wasm", component);
     let ended = start(&project);

@@ -1,4 +1,4 @@
-//! Interrupts, with real signals: the first one stops a run that can be finished later, the second ends it at once.
+//! Interrupts, with real signals: the first stops a run, which can be finished later; the second ends it at once.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,10 +9,10 @@ use std::{
 
 use crate::support::{Project, etl_host_command, shell, succeed};
 
-/// What the events of map tasks say.
+/// A text that is in all events of map tasks.
 const MAP: &str = r#""stage":"map""#;
 
-/// The binary at work; killed when dropped.
+/// A running process of the binary; killed when dropped.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -48,7 +48,7 @@ impl Running {
         succeed(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));
     }
 
-    /// Returns the exit code and all lines not waited for.
+    /// Waits for the end, and returns the exit code and all lines that were not waited for.
     fn end(mut self) -> (Option<i32>, Vec<String>) {
         let code = self.child.wait().expect("it ends").code();
         (code, self.lines.iter().collect())
@@ -57,13 +57,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// One shard ends, the other never does.
+/// Makes a project in which one shard ends and the other never does.
 fn endless() -> Project {
     let step = "plugin = \"plugin:crimes\", config = { crime = \"spin\", task = 1 }";
     let limits = "limits = { timeout = \"1day\", batch_timeout = \"1day\" }";
@@ -138,6 +138,6 @@ fn an_interrupted_run_is_finished_by_the_command_it_prints() {
     let events = events.concat();
     let finished = |event: &&str| event.contains("attempt_finished") && event.contains(MAP);
     let plan = project.json("runs/test/r/plan.json");
-    // Attempts that were under way at the signal ended within the grace, so no shard was mapped twice.
+    // The attempts that were running at the signal ended within the grace period, so no shard was mapped twice.
     assert_eq!(events.lines().filter(finished).count() as u64, plan["shards"].as_u64().expect("a number"));
 }

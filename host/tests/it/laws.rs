@@ -1,4 +1,5 @@
-//! `etl-host laws`: what must not change a step's result does not, or the smallest sample that shows it does.
+//! `etl-host laws`: finds out whether a step's result depends on something that must not change it, and shows the
+//! smallest sample for which it does.
 
 use crate::support::{Ended, Project, etl_host_command, plugin};
 

@@ -1,4 +1,4 @@
-//! Metrics of a run, as those read them who watch it.
+//! The metrics of a run, as a monitoring system reads them.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ pub(crate) fn project() -> Project {
     Project::of(WORD_COUNT).file("input/a.csv", lines)
 }
 
-/// Returns the value of a metric, by its whole name.
+/// Returns the value of a metric, by its name with all labels.
 #[track_caller]
 fn value(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -70,7 +70,7 @@ fn copying_in_and_out_of_plugins_is_told_apart_from_running_them() {
         let times = &manifest[stage]["times"];
         let [copy_in, guest, copy_out] =
             ["copy_in_us", "guest_us", "copy_out_us"].map(|kind| times[kind].as_u64().expect("a time"));
-        // Some 3 MB are copied each way.
+        // About 3 MB are copied in each direction.
         assert!(copy_in > 0 && copy_out > 0 && guest > 0, "{stage}: {times}");
     }
 }

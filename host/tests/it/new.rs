@@ -1,4 +1,4 @@
-//! `etl-host new`: what it makes is built, tested and run with nothing added.
+//! `etl-host new`: the projects it makes can be built, tested and run with nothing added.
 
 use std::{
     ffi::OsStr,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, with_built_plugins};
 
-/// Makes a project, outside of the repository, that shares what is built with the plugins.
+/// Makes a project outside of the repository that uses the dependencies built for the plugins.
 fn project(step: &str) -> (TempDir, PathBuf) {
     plugin("sum");
     let outside = tempfile::tempdir().expect("a directory");
@@ -21,12 +21,12 @@ fn project(step: &str) -> (TempDir, PathBuf) {
     assert!(made.expect_success().stdout.contains("etl-host pipeline.toml --build"), "{made:#?}");
     let guests = repository().join("guest-plugins");
     symlink(guests.join("target"), project.join("target")).expect("a link");
-    // The dependencies are those that are built already; nothing is downloaded.
+    // With this lock file the project uses dependencies that are built already, and nothing is downloaded.
     fs::copy(guests.join("Cargo.lock"), project.join("Cargo.lock")).expect("the versions in use are copied");
     (outside, project)
 }
 
-/// Runs the binary as somebody does who is not in a test.
+/// Runs the binary as outside of a test, without the settings of the test run.
 fn outside<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     let mut command = etl_host_command();
     Ended::of(with_built_plugins(&mut command).args(arguments))

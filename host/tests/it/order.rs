@@ -1,5 +1,5 @@
-//! The order of writes: whatever names something is written when that is there, so a power cut between any two leaves
-//! nothing that names what is lost.
+//! The order of writes: an object that names another one is written after it, so a power cut between any two writes
+//! leaves no object that names a lost one.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ use crate::{
     support::Project,
 };
 
-/// Notes when the write of an object begins, and when the store has said that it is done.
+/// Records when the write of an object begins, and when the store has answered that it is done.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<(String, bool)>>);
 
@@ -27,7 +27,8 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((key.to_owned(), done));
     }
 
-    /// Asserts that everything one of these keys is done before the first of those begins; there are some of each.
+    /// Asserts that all writes of keys for which `first` is true are done before the first write of a key for which
+    /// `then` is true begins. There must be some of each.
     #[track_caller]
     fn check(&self, first: impl Fn(&str) -> bool, then: impl Fn(&str) -> bool) {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +46,7 @@ impl Hook for Log {
     }
 
     async fn after(&self, write: &Write, worked: bool) -> Result<()> {
-        // Whether a store creates an object only once is found out by doing it twice.
+        // One write fails on purpose: the probe creates an object twice, to find out whether the store refuses that.
         if worked {
             self.note(write.key(), true);
         }

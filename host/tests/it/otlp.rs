@@ -1,4 +1,4 @@
-//! Traces and metrics arrive at a collector, and one that is down fails no run.
+//! OpenTelemetry: traces and metrics arrive at a collector, and a collector that is down fails no run.
 
 use std::{
     collections::BTreeMap,
@@ -21,17 +21,17 @@ use crate::{
     support::{Ended, Project, etl_host_command},
 };
 
-/// The bodies of requests with their paths, in the order they came.
+/// The paths and bodies of requests, in the order in which they came.
 type Requests = Mutex<Vec<(String, Vec<u8>)>>;
 
-/// A collector that keeps what it is sent, by path.
+/// A collector that keeps the requests it receives.
 struct Collector {
     port: u16,
     requests: Arc<Requests>,
 }
 
 impl Collector {
-    /// Starts one that answers with this status.
+    /// Starts a collector that answers with this status.
     fn start(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -141,7 +141,7 @@ fn a_failed_attempt_is_a_span_with_its_error() {
 fn a_collector_that_is_down_or_refuses_fails_no_run() {
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let refusing = Collector::start("503 Service Unavailable").port;
-    // This one takes connections and never answers.
+    // This collector takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent_port = silent.local_addr().expect("bound").port();
     for port in [closed, refusing, silent_port] {

@@ -1,5 +1,5 @@
-//! Trouble from outside: servers that go away, forget answers or conditions, or no longer know us, and disks that are
-//! full. A proxy in front of a real S3 server makes it.
+//! Trouble from outside: servers that go away, lose answers, ignore conditions or refuse credentials, and full disks. A
+//! proxy in front of a real S3 server makes the trouble.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -16,24 +16,24 @@ use crate::{
     support::{Project, etl_host_command, shell},
 };
 
-/// What a proxy does with a request.
+/// The way in which a proxy handles a request.
 enum Verdict {
     Forward,
-    /// Forwards it without `If-None-Match`.
+    /// Forwards the request without `If-None-Match`.
     Unconditional,
     /// Answers with this status and body.
     Refuse(&'static str, &'static str),
-    /// Forwards it, and closes the connection instead of handing on the answer.
+    /// Forwards the request, and closes the connection instead of passing on the answer.
     LoseAnswer,
-    /// Closes the connection.
+    /// Closes the connection without an answer.
     Drop,
 }
 
-/// A request as far as rules care.
+/// The parts of a request that rules look at.
 struct Request {
     /// `PUT /bucket/…`
     line: String,
-    /// Whether it is to create something only if it is new.
+    /// Whether the request creates an object only if it does not exist.
     creates: bool,
 }
 
@@ -45,7 +45,7 @@ fn proxy(upstream: u16, rule: impl Fn(&Request) -> Verdict + Send + Sync + 'stat
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let rule = Arc::clone(&rule);
-            // Either side may close its connection early: that is what this is about.
+            // Either side may close its connection early, which is the trouble these tests make, so errors are ignored.
             thread::spawn(move || _ = serve(&client, upstream, rule.as_ref()));
         }
     });
@@ -103,7 +103,7 @@ fn words() -> String {
     (0..3_000_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 307)).collect()
 }
 
-/// Makes a project with everything on the server behind `port`.
+/// Makes a project whose source, sink and run store are on the server behind `port`.
 fn project(port: u16) -> Project {
     Project::new(&format!(
         "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"s3://bucket/result/\"\n\
@@ -143,7 +143,7 @@ fn a_store_that_cannot_keep_processes_apart_does_for_one_and_is_refused_for_seve
         ended.expect_success();
         assert!(named.iter().all(|text| ended.stderr.contains(text)), "{ended:#?}");
         check(&s3);
-        // What is committed is not repeated there either.
+        // On such a store, too, committed tasks are not repeated.
         assert!(project.run(["--run-id", "r"]).stdout.contains("was done before"));
         for key in s3.keys("runs/test/r").into_iter().chain(s3.keys("result")) {
             s3.delete(&key);
@@ -194,7 +194,7 @@ fn a_credential_that_expires_ends_the_run_and_a_new_one_finishes_it() {
     let texts =
         ["bad credentials or missing permission", "ExpiredToken", "once that is put right, this finishes the run:"];
     expired.run(["--run-id", "r"]).expect_error(2, &texts);
-    // Options of stores may change between attempts: here, the way to the server and the token.
+    // Options of stores may change when a run is resumed: here, the endpoint and the token.
     let endpoint = format!("store_options.endpoint=http://127.0.0.1:{}", s3.port);
     let renewed = ["--run-id", "r", "--set", &endpoint, "--set", "store_options.session_token=new"];
     expired.run(renewed).expect_success();
@@ -228,7 +228,7 @@ fn a_full_scratch_disk_is_named_and_the_run_goes_on_when_there_is_space() {
          run.scratch = \"scratch/\"",
     );
     let project = project.file("input/a.txt", lines).file("scratch/.keep", "");
-    // No file may become larger than 64 KiB, or 128 in some shells; the error takes the place of the signal.
+    // No file may become larger than 64 KiB (128 KiB in some shells). With the signal ignored, the write fails instead.
     let binary = etl_host_command();
     let line = format!(
         "trap '' XFSZ; ulimit -f 128; exec '{}' '{}' --run-id r",

@@ -1,4 +1,4 @@
-//! A record that makes a mapper fail is found, named and set aside; the result is that of the other records.
+//! Poison records: a record that makes a mapper fail is found, named and set aside; the result is that of the others.
 
 use std::fs;
 
@@ -6,25 +6,25 @@ use serde_json::Value;
 
 use crate::support::{Ended, NONE, Project, batch_timeout, etl_host_command};
 
-/// Trips over lines with `poison`, and counts the words of the others in its memory.
+/// Steps that panic at lines with `poison`, and count the words of the other lines in memory.
 const WORDS: &str = r#"
 map = [{ plugin = "plugin:crimes", config = { crime = "panic-on-line", text = "poison" }, max_rejects = 9 },
        { plugin = "plugin:word_count" }]
 reduce = { plugin = "plugin:sum", combine = true, partitions = 2 }
 "#;
 
-/// Thousands of lines, those of these numbers poison.
+/// Returns 6,000 lines; the lines with these numbers are poison.
 fn lines(poison: &[usize]) -> String {
     let line = |n| if poison.contains(&n) { format!("poison {n}\n") } else { format!("word{} of {n}\n", n % 97) };
     (0..6000).map(line).collect()
 }
 
-/// The lines that are not poison.
+/// Returns the lines that are not poison.
 fn good(lines: &str) -> String {
     lines.lines().filter(|line| !line.contains("poison")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Returns what the run that is complete has set aside, as its manifest lists it.
+/// Returns the rejects of the complete run, as its manifest lists them.
 fn rejects(project: &Project) -> Vec<Value> {
     let runs = project.path("runs");
     let manifest = project.files("runs").into_iter().find(|file| file.ends_with("manifest.json")).expect("it is done");
@@ -40,7 +40,7 @@ fn rejects(project: &Project) -> Vec<Value> {
     rejects
 }
 
-/// Returns what the events say of each poison record.
+/// Returns the events about poison records.
 fn told(project: &Project) -> Vec<Value> {
     let files = project.files("runs").into_iter().filter(|file| file.contains("/events/"));
     let events =
@@ -81,7 +81,7 @@ fn many_poison_records_of_a_batch_are_found_at_once() {
     let project = Project::of(WORDS).file("input/a.txt", lines(&poison));
     let ended = project.run(["--events", "json"]);
     assert_eq!(ended.expect_success().stdout.matches("\"event\":\"poison_record\"").count(), poison.len());
-    // What the plugin prints in a replay is not told again.
+    // Messages that the plugin prints while records are replayed do not become events again.
     assert_eq!(
         ended.stdout.matches("tripped over `poison`\",\"step\":\"map\",\"task\"").count(),
         1,
@@ -154,7 +154,7 @@ fn a_record_that_may_not_be_set_aside_is_named_and_ends_the_run_at_once() {
     assert!(!none.stderr.contains("trying again"), "{none:#?}");
     let two = project.run(["--set", "map.0.max_rejects=2"]);
     two.expect_error(42, &["record `poison 3002` (", "(limit 2)"]);
-    // What was not known when the run started may be allowed for when it goes on.
+    // `max_rejects` may be raised when a run is resumed, since the number of bad records was not known before.
     project.run(["--resume", "--set", "map.0.max_rejects=3"]).expect_success();
     assert!(project.files("result").iter().any(|file| file.ends_with("_SUCCESS")));
 }

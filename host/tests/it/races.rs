@@ -1,5 +1,5 @@
-//! What others do in the middle of a run: another process with another pipeline, an operator who deletes what it needs
-//! or stops it while it publishes, a clean-up that is killed.
+//! Races: other actors in the middle of a run, such as another process with another pipeline, an operator who deletes
+//! objects that the run needs or stops the run while it publishes, and a clean-up that is killed.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ use crate::{
 const SUMS: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
                     reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 12";
 
-/// Each line is a shard and a part.
+/// Steps that make a shard and a part of each line.
 const LINES: &str =
     "map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"\nsplit.target_size = 8";
 
@@ -61,7 +61,7 @@ fn as_r() -> Start {
     Start::Id("r".to_owned())
 }
 
-/// Returns the parts of run `r`, and whether that is all there is.
+/// Returns the objects of the result of run `r`: its parts, and `_SUCCESS` if it is complete.
 async fn result<H: Hook>(stores: &Arc<Hooked<H>>) -> Vec<(String, Vec<u8>)> {
     let keys = stores.below("result").list_keys("r").await.expect("lists");
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ struct Nothing;
 
 impl Hook for Nothing {}
 
-/// Has another process freeze its plan just before we do.
+/// Writes the plan of another process just before this process writes its own.
 #[derive(Debug)]
 struct FasterPlan {
     plan: Vec<u8>,
@@ -110,7 +110,7 @@ async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_
     for (setting, same) in [("run.concurrency=3", true), ("reduce.partitions=3", false)] {
         let theirs = Hooked::new(Nothing);
         run(&load(&project, &[setting]), &theirs, as_r(), CancellationToken::new()).await.expect("it ends well");
-        // Only its plan and shards: it is at work.
+        // The other process is still at work, so only its plan and shards exist.
         let ours =
             Hooked::new(FasterPlan { plan: theirs.read("runs/test/r/plan.json").await, stores: Mutex::default() });
         for key in theirs.below("runs").list_keys("test/r/shards").await.expect("lists") {
@@ -120,7 +120,7 @@ async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_
         *ours.hook.stores.lock().expect("no panic") = Some(ours.inner.clone());
         let ended = run(&load(&project, &[]), &ours, as_r(), CancellationToken::new()).await;
         if same {
-            ended.expect("it goes by their plan");
+            ended.expect("it follows the other process's plan");
             assert_eq!(result(&ours).await, result(&theirs).await);
         } else {
             let error = ended.expect_err("it is another pipeline");
@@ -135,7 +135,7 @@ fn a_result_that_is_there_before_the_run_is_planned_is_not_mixed_with_another() 
     let project = project(LINES);
     let run = ["--quiet", "--run-id", "r"];
     project.result(run);
-    // Whoever deletes the run store starts over, but the sink has four parts, and there will be two.
+    // Without the run store, the run starts over. The sink has four parts, and the new result has two.
     fs::remove_dir_all(project.path("runs")).expect("it was there");
     let project = project.file("input/a.txt", "ant bee\ncat dog\n");
     let before = project.files("result");
@@ -183,7 +183,7 @@ fn a_run_that_was_complete_says_what_changed_since_and_sweeps_what_a_kill_at_its
     assert!(!project.files("runs").iter().any(|file| file.contains('#')), "{:?}", project.files("runs"));
 }
 
-/// Holds up writes to these keys until the run is over, and has it cancelled when the first is tried.
+/// Cancels the run at its first copy to a key that contains `key`, and never lets that copy end.
 #[derive(Debug)]
 struct Stuck {
     key: &'static str,
@@ -229,7 +229,7 @@ async fn a_run_that_is_interrupted_while_it_publishes_or_takes_over_ends_and_can
     }
 }
 
-/// Fails every delete after some, and the write of an object.
+/// Fails every delete after the first `deletes_left`, and every write of a key that ends with `fails`.
 #[derive(Debug)]
 struct Killed {
     deletes_left: AtomicUsize,
@@ -288,7 +288,7 @@ async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_o
     assert!(deletes > 10 && refused < 3, "{refused} of {deletes}: once for each part");
 }
 
-/// Does the other's last step just before this write.
+/// Deletes or puts an object, as another process would, just before the first write of the key `before`.
 #[derive(Debug)]
 struct Meanwhile {
     before: &'static str,

@@ -1,10 +1,10 @@
-//! An attempt of an earlier run is run again as it was, and nothing is written.
+//! `etl-host replay`: an attempt of an earlier run is run again unchanged, and nothing is written.
 
 use std::{collections::BTreeMap, fs};
 
 use crate::support::{Ended, NONE, Project, etl_host, plugin, shell};
 
-/// Does what its lines name, of the world a plugin sees: one of them panics.
+/// A step that tries what each line names. One of the lines makes it panic.
 const PROBE: &str = "map = [{ plugin = \"plugin:probe_world\" }]";
 
 fn replay(project: &Project, arguments: &[&str]) -> Ended {
@@ -12,7 +12,7 @@ fn replay(project: &Project, arguments: &[&str]) -> Ended {
     etl_host([&["replay", &file], arguments].concat())
 }
 
-/// Returns all files of run store and sink, with what is in them.
+/// Returns all files of run store and sink, with their contents.
 fn stores(project: &Project) -> BTreeMap<String, Vec<u8>> {
     let files =
         |directory: &'static str| project.files(directory).into_iter().map(move |file| format!("{directory}/{file}"));
@@ -22,7 +22,7 @@ fn stores(project: &Project) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Returns the command after this line of a message.
+/// Returns the command that follows this line of a message.
 fn command_after<'a>(stderr: &'a str, line: &str) -> &'a str {
     let (_, rest) = stderr.split_once(line).unwrap_or_else(|| panic!("no `{line}` in {stderr}"));
     rest.trim_start().lines().next().expect("a command")
@@ -60,7 +60,7 @@ fn random_numbers_clock_and_configuration_are_those_of_the_run() {
     let result = project.result(NONE);
     let again = replay(&project, &["--shard", "0"]);
     assert_eq!(again.expect_success().stdout, result[0].1);
-    // Nobody knows any more what it was, but the plan does.
+    // The configuration in `pipeline.toml` changes, but a replay uses the one in the plan.
     let text = fs::read_to_string(project.path("pipeline.toml")).expect("read");
     let project = project.file("pipeline.toml", text.replace("map = [{", "map = [{ config = { no = \"such key\" },"));
     project.run(NONE).expect_error(2, &["`map[0].config.no` is not known"]);
@@ -73,7 +73,7 @@ fn what_is_not_as_it_was_is_refused_by_name() {
     let project =
         Project::of("map = [{ plugin = \"step.wasm\" }]").file("step.wasm", &copy).file("input/a.txt", "clock\n");
     project.run(NONE).expect_success();
-    // The same component, but for an empty section nobody reads.
+    // The same component with one more section, which is empty and has no meaning.
     let project = project.file("step.wasm", [&copy[..], b"\0\x02\x01x"].concat());
     replay(&project, &["--shard", "0"])
         .expect_error(2, &["the plugin of `map` is not the one of run `", "(was ", "`--plugin`"]);

@@ -1,4 +1,4 @@
-//! `report.html`, looked at in a browser. The pictures are in `target/report/`, to be looked at by people.
+//! `report.html` in a real browser. The tests write pictures to `target/report/`, for people to look at.
 
 use std::{fs, path::PathBuf};
 
@@ -9,14 +9,14 @@ use crate::{
     support::{Project, etl_host, repository},
 };
 
-/// What would be markup, or end a script, if it were not text.
+/// Text that would be markup, or would end a script, if it were not escaped.
 const HOSTILE: &str = "</script><!--<img src=x onerror=window.broken=1>-->{{data}}";
 
-/// A window, a dark one, a phone.
+/// Name, width and darkness of the windows that reports are opened in.
 const LOOKS: [(&str, u32, bool); 3] = [("light", 1280, false), ("dark", 1280, true), ("phone", 390, true)];
 
-/// Opens the report of run `r` in every look, takes pictures, and checks what every report promises.
-#[expect(clippy::print_stdout, reason = "figures to be looked at by people, like the pictures")]
+/// Opens the report of run `r` in every window, takes pictures, and checks the promises of every report.
+#[expect(clippy::print_stdout, reason = "the figures are for people to look at, like the pictures")]
 fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
     let report = project.path("runs/test/r/report.html");
     let size = fs::metadata(&report).expect("there is a report").len();
@@ -37,24 +37,24 @@ fn look_at(project: &Project, name: &str, check: impl Fn(&Browser)) {
     }
 }
 
-/// How long it took from asking for the page to having drawn it.
+/// A script that returns the time from requesting the page to having drawn it, in milliseconds.
 const OPENED_MS: &str = "return Math.round(performance.getEntriesByType('navigation')[0].loadEventEnd)";
 
-/// The labels of the data flow that are wider than their place.
+/// A script that returns the labels that are wider than their place.
 const CUT_OFF: &str = "return [...document.querySelectorAll('.arrow b, .arrow span, .node, .tile dd, .badge')]
     .filter(of => of.getBoundingClientRect().right > of.parentElement.getBoundingClientRect().right + 1)
     .map(of => of.textContent)";
 
-/// The tables of which a part is out of sight.
+/// A script that returns the tables of which a part is out of sight.
 const SCROLLED: &str = "return [...document.querySelectorAll('.wide')]
     .filter(of => of.scrollWidth > of.clientWidth + 1).map(of => of.closest('section').id)";
 
-/// The number of colours in the timeline.
+/// A script that returns the number of colours in the timeline.
 const COLORS: &str = "const canvas = document.getElementById('timeline-canvas');
     const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
     return new Set(pixels).size";
 
-/// Returns the number a report shows by a name, as it was meant and as it is read.
+/// Returns the figure of this name in a report: its value, and the text that is shown.
 fn figure(browser: &Browser, name: &str) -> (u64, String) {
     let of = browser.run(&format!(
         "const of = document.querySelector('[data-figure=\"{name}\"]'); return [of.dataset.value, of.textContent]"
@@ -124,7 +124,7 @@ fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
         run.concurrency = 3
         "#
     );
-    // The first one is the secret, so that it is in rejected records too.
+    // Each line begins with the secret, so rejected records contain it too.
     let lines = (0..4000).map(|n| if n % 9 == 7 { format!("hunter22 {HOSTILE}\n") } else { format!("hunter22,{n}\n") });
     let project =
         Project::of(&pipeline).file("input/<img src=x onerror=window.broken=2>.csv", lines.collect::<String>());

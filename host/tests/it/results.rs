@@ -1,4 +1,4 @@
-//! Results: right, and the same bytes however the work was divided and whatever happened on the way.
+//! Results: they are right, and have the same bytes for any division of the work and after any trouble on the way.
 
 use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt};
 
@@ -9,7 +9,7 @@ map = [{ plugin = "plugin:word_count" }]
 reduce = { plugin = "plugin:sum", combine = true, partitions = 3 }
 "#;
 
-/// Text of many words, some common and some not, the same every time.
+/// Returns text of many words, some common and some rare; the same for the same seed.
 fn words(lines: u64, seed: u64) -> String {
     let mut state = seed;
     let mut word = || {
@@ -136,7 +136,7 @@ fn a_run_goes_on_with_what_is_not_committed() {
         fs::remove_file(run.join(lost)).expect("it was there");
     }
     fs::remove_dir_all(project.path("result")).expect("the result was there");
-    // The parts went with the result, so the reduce tasks have to make them again.
+    // The parts were deleted with the result, so the reduce tasks must make them again.
     fs::remove_dir_all(run.join("reduce")).expect("the partitions were committed");
     assert_eq!(project.result(arguments), expected);
     assert_eq!(fs::read(run.join("map/000001/commit.json")).expect("it is still there"), kept);

@@ -1,10 +1,10 @@
-//! Resuming: which run is taken up, what may have changed meanwhile, and what is refused.
+//! Resuming: which run is resumed, what may have changed since, and which changes are refused.
 
 use std::fs;
 
 use crate::support::{Ended, NONE, Project, etl_host_command, plugin, shell, succeed};
 
-/// Of three shards, the second fails with passing trouble until its third attempt; there is one attempt.
+/// Three shards, of which the second fails with a temporary error until its third attempt. Only one attempt is allowed.
 const TROUBLE: &str = r#"
 split.target_size = 4
 map = [{ plugin = "plugin:crimes", config = { crime = "retryable", task = 1, until = 3 }, retry = { attempts = 1 } }]
@@ -21,7 +21,7 @@ fn text(result: &[(String, String)]) -> String {
     result.iter().map(|(_, text)| text.as_str()).collect()
 }
 
-/// Returns the command a hint gives.
+/// Returns the command that a hint gives.
 fn command(stderr: &str) -> &str {
     stderr.lines().last().expect("there is a hint").trim()
 }
@@ -39,7 +39,7 @@ fn the_command_printed_after_the_error_finishes_the_run() {
     let project = project();
     let ended = project.run(["--set", "run.concurrency=1"]);
     ended.expect_error(75, &["map of shard 1 failed", "this finishes the run:\n"]);
-    // What the operator does about the trouble, here, is to have more patience.
+    // Here the operator deals with the trouble by allowing more attempts.
     succeed(&mut shell(&format!("{} {}", command(&ended.stderr), PATIENCE.join(" "))));
     assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\n", 1));
 }
@@ -77,7 +77,7 @@ fn resume_starts_a_run_when_all_are_complete_and_none_when_no_plan_fits() {
 
 #[test]
 fn what_does_not_decide_the_result_may_change_and_what_does_is_refused_by_name() {
-    // The same component, but for an empty section nobody reads.
+    // The same component with one more section, which is empty and has no meaning.
     let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
     let project = project().file("changed.wasm", bytes);
     let changed = project.path("changed.wasm");
@@ -115,7 +115,7 @@ fn another_value_of_a_variable_that_decides_is_refused_and_no_value_is_shown() {
     let ended = start("second words", "old token", &[]);
     ended.expect_error(2, &["the environment variable `WORDING` in `map[0].config.text` (has another value)"]);
     assert!(!ended.stderr.contains("words"), "{ended:#?}");
-    // A plan of before has no marks, and is believed.
+    // A plan of an older version has no marks of its variables, and is accepted.
     let plan = project.path("runs/test/r/plan.json");
     let text = fs::read_to_string(&plan).expect("a plan");
     assert!(!text.contains("words") && !text.contains("old token"), "{text}");

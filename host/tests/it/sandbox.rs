@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, net::TcpListener};
 
 use crate::support::{NONE, Project};
 
-/// Sends lines to `probe_world`, and returns what came of each.
+/// Sends lines to `probe_world`, and returns the result of each line.
 fn probe(lines: &[&str]) -> BTreeMap<String, String> {
     let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
         .file("input/a.txt", lines.join("\n"));
     let result = project.result(NONE).remove(0).1;
-    let pairs = result.lines().map(|line| line.split_once(" -> ").expect("a probe says what came of it"));
+    let pairs = result.lines().map(|line| line.split_once(" -> ").expect("a probe emits its result"));
     pairs.map(|(probe, found)| (probe.to_owned(), found.to_owned())).collect()
 }
 
@@ -43,7 +43,7 @@ fn a_plugin_reaches_no_network_not_even_a_server_that_listens() {
     let found = probe(&[&socket, &udp, "resolve localhost", "listen 127.0.0.1:0"]);
     assert!(found.values().all(|found| found.starts_with("error: ")), "{found:#?}");
     server.set_nonblocking(true).expect("a socket can be made so");
-    assert!(server.accept().is_err(), "somebody connected");
+    assert!(server.accept().is_err(), "a plugin connected");
 }
 
 #[test]

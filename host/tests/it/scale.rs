@@ -1,4 +1,4 @@
-//! Very many shards, and much to shuffle: the same result, in memory that does not grow with them.
+//! Very many shards and large shuffles: the same result, in memory that does not grow with them.
 
 use crate::support::{NONE, Project};
 
@@ -8,7 +8,7 @@ map = [{ plugin = "plugin:count_by_type" }]
 reduce = { plugin = "plugin:sum", partitions = 2 }
 "#;
 
-/// Counts so many lines of 1,000 kinds, each a shard of its own, and returns the peak of the process's memory.
+/// Counts lines of 1,000 kinds, each line a shard of its own, and returns the process's peak memory in MiB.
 fn peak_mib(shards: usize) -> u64 {
     let lines: String = (0..shards).map(|number| format!("key {:03}\n", number * 7919 % 1000)).collect();
     let project = Project::of(COUNT).file("input/a.txt", lines);

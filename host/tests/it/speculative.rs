@@ -1,4 +1,4 @@
-//! Stragglers: a task that is far slower than its peers gets a second attempt, and whichever is first counts.
+//! Stragglers: a task that is far slower than its peers gets a second attempt, and the attempt that ends first counts.
 
 use std::{
     ffi::OsString,
@@ -27,8 +27,8 @@ use crate::{
     support::{Ended, Project, etl_host},
 };
 
-/// Eight shards of two words, of which the first attempt at shard 7 never ends by itself. Then five partitions, of
-/// which the first attempt at that of `word-3` does not either.
+/// Eight shards of two words, where the first attempt at shard 7 never ends by itself. Then five partitions, where the
+/// first attempt at the partition of `word-3` never ends by itself.
 const STRAGGLERS: &str = r#"
 split.target_size = 14
 map = [
@@ -54,8 +54,8 @@ fn a_straggler_is_overtaken_and_stopped_and_the_result_is_the_same() {
     let project = stragglers();
     let honest = ["--set", "map.0.config.crime=emit", "--set", "reduce.config.mode=honest"];
     let expected = project.result(honest);
-    // Nothing but a second attempt helps in less than an hour. And with two workers, the straggler of the reduce stage
-    // leaves one for its second attempt only if that of the map stage has been stopped.
+    // The timeouts are an hour, so only a second attempt helps. There are two workers, so the second attempt of the
+    // reduce stage gets a worker only if the straggler of the map stage has been stopped.
     let patient = ["map.0.limits.batch_timeout=1h", "map.0.limits.timeout=1h", "reduce.limits.batch_timeout=1h"];
     let patient = patient.into_iter().chain(["reduce.limits.timeout=1h", "run.speculative=true"]);
     let arguments = ["--run-id", "slow", "--events", "json"].into_iter().chain(patient.flat_map(|set| ["--set", set]));
@@ -63,7 +63,7 @@ fn a_straggler_is_overtaken_and_stopped_and_the_result_is_the_same() {
     ended.expect_success();
     assert_eq!(project.latest(), expected);
     assert_eq!((count(&ended, "attempt_finished"), count(&ended, "attempt_failed")), (1 + 8 + 5, 0), "{ended:#?}");
-    // On a busy machine, others may be overtaken as well.
+    // On a busy machine, other attempts may be overtaken as well.
     let events = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
     let overtaken: Vec<Value> = events.filter(|event| event["event"] == "attempt_overtaken").collect();
     let of_map =
@@ -86,7 +86,7 @@ fn without_the_setting_there_is_no_second_attempt_beside_the_first() {
     assert!(count(&ended, "attempt_failed") >= 2, "{ended:#?}");
 }
 
-/// Stops an instance as soon as its plugin says something.
+/// Stops an instance as soon as its plugin logs a message.
 struct StopAtFirstWord(CancellationToken);
 
 impl Listener for StopAtFirstWord {
@@ -118,7 +118,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     assert!(error.to_string().contains("was stopped"), "{error}");
 }
 
-/// Holds up what the first attempt at task 4 writes until the result is published, or longer.
+/// Holds up the writes of the first attempt at task 4: until the result is published if `opens_at_the_end`, or forever.
 #[derive(Debug)]
 struct Gate {
     open: watch::Sender<bool>,
@@ -142,7 +142,7 @@ impl Hook for Gate {
     }
 }
 
-/// Notes warnings and the end.
+/// Records warnings and the end of the run.
 #[derive(Default, Clone)]
 struct Said(Arc<Mutex<Vec<String>>>);
 
@@ -156,8 +156,8 @@ impl Listener for Said {
     }
 }
 
-/// Runs five tasks, of which the last has a second attempt that makes another output than the first. Returns what was
-/// said, the store and the run's id.
+/// Runs five tasks, of which the last has a second attempt with another output than the first. Returns the warnings,
+/// the store and the run's id.
 async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hooked<Gate>>, String) {
     let project = Project::of(&format!(
         "split.target_size = 4\nrun.speculative = true\nrun.grace = \"{grace}\"\nsink.format = \"lines\"\n\

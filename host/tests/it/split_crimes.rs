@@ -1,4 +1,4 @@
-//! What splitters and combiners must not do is named, and nothing comes of it.
+//! Crimes of splitters and combiners: each is named in the error, and has no other effect.
 
 use crate::support::{NONE, Project, batch_timeout};
 
@@ -87,7 +87,7 @@ fn slices_are_read_in_the_order_the_splitter_gives_them() {
     let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"reversed\" } }\n\
                     map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"";
     let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n").file("input/b.txt", "six\neleven\nten\n");
-    // The middle of `b.txt` is in its second line, which belongs to the slice it starts in.
+    // The middle of `b.txt` is in its second line, which belongs to the slice in which the line starts.
     let expected = "ten\nsix\neleven\ntwo\none\n";
     assert_eq!(project.result(NONE), [("part-00000.txt".to_owned(), expected.to_owned())]);
 }

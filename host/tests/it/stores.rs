@@ -1,4 +1,4 @@
-//! Stores: a real S3 server over HTTP gives the same bytes as local disk, and run files open in another Arrow reader.
+//! Stores: a real S3 server over HTTP gives the same bytes as local disk, and another Arrow reader opens shuffle files.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use etl_host::store::{Location, Store};
 
 use crate::support::{NONE, Project, repository, succeed, wait_for_server};
 
-/// Returns the Python of a virtual environment with the tools the tests need, made once per checkout.
+/// Returns the path of Python in a virtual environment with the tools that the tests need, made once per checkout.
 pub(crate) fn python() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     static MAKING: Mutex<()> = Mutex::new(());
@@ -53,7 +53,8 @@ impl S3 {
         self.port
     }
 
-    /// No library of ours makes buckets; the server takes the request without credentials.
+    /// Makes the bucket with a plain request, since none of the host's libraries makes buckets. The server needs no
+    /// credentials for it.
     fn make_bucket(&self) {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
         let request = b"PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -109,7 +110,7 @@ fn options(port: u16) -> [(String, String); 5] {
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
-/// Returns them as a section of `pipeline.toml`.
+/// Returns the options of a server on a port as a section of `pipeline.toml`.
 pub(crate) fn section(port: u16) -> String {
     let lines = options(port).map(|(key, value)| format!("{key} = \"{value}\"\n"));
     format!("[store_options]\n{}", lines.concat())
@@ -121,7 +122,7 @@ fn run<T>(operation: impl Future<Output = T>) -> T {
 
 impl Drop for S3 {
     fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone afterwards.
+        // The server may have ended by itself; in both cases it is gone afterwards.
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -150,7 +151,7 @@ fn s3_gives_the_same_bytes_as_local_disk() {
         s3.section()
     ));
     for _ in 0..2 {
-        // The second time it is done already.
+        // The second time, the run is already done.
         remote.run(["--run-id", "r"]).expect_success();
         for (name, text) in &expected {
             assert_eq!(&s3.get(&format!("result/r/{name}")), text, "{name}");
@@ -187,7 +188,7 @@ fn run_files_open_in_another_arrow_reader() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", "b a\na c a\n");
     project.result(["--run-id", "r", "--set", "reduce.partitions=1"]);
     let map = project.files("runs/test/r/map");
-    let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a run file");
+    let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     let script = "import sys, json, pyarrow as pa\n\
                   table = pa.ipc.open_file(sys.argv[1]).read_all()\n\
                   print(json.dumps([table.schema.names, table.to_pylist()]))";

@@ -1,4 +1,4 @@
-//! What the tests share: plugins built from source, projects in temporary directories, the real binary.
+//! The parts that the tests share: plugins built from source, projects in temporary directories, the real binary.
 
 use std::{
     ffi::OsStr,
@@ -13,12 +13,12 @@ use std::{
 
 use tempfile::TempDir;
 
-/// The repository.
+/// Returns the directory of the repository.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the host has a parent directory")
 }
 
-/// Returns a plugin or fixture, built from source once per test run: `count_by_type`.
+/// Returns the file of a plugin or fixture, such as `count_by_type`. All are built from source once per test run.
 pub(crate) fn plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let path = BUILT.get_or_init(build_plugins).join(name).with_extension("wasm");
@@ -50,14 +50,14 @@ pub(crate) fn wait_for_server(server: &mut Child, port: u16) {
     }
 }
 
-/// Returns cargo, to be run on the plugins' workspace.
+/// Returns a cargo command that runs in the plugins' workspace.
 pub(crate) fn cargo_in_guests() -> Command {
     let mut cargo = Command::new("cargo");
     without_cargo(cargo.current_dir(repository().join("guest-plugins")));
     cargo
 }
 
-/// Keeps the test run's own settings from a command that builds plugins.
+/// Removes cargo's settings of the test run from the environment of a command that builds plugins.
 pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_") || name == "RUSTFLAGS" {
@@ -67,8 +67,8 @@ pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Keeps the test run's own settings from a command that builds projects, which use what is built with the plugins: it
-/// is told to build as those are, and to download nothing.
+/// Removes cargo's settings of the test run from the environment of a command that builds projects. Adds the settings
+/// with which the plugins are built, so that the project uses their dependencies, and forbids downloads.
 pub(crate) fn with_built_plugins(command: &mut Command) -> &mut Command {
     without_cargo(command)
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -86,12 +86,12 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     stdout.into_owned()
 }
 
-/// A directory with a `pipeline.toml` and what belongs to it; gone when dropped.
+/// A directory with a `pipeline.toml` and its files; deleted when dropped.
 pub(crate) struct Project {
     directory: TempDir,
 }
 
-/// How a process ended.
+/// The exit code and the output of a process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -110,7 +110,8 @@ impl Ended {
         }
     }
 
-    /// Asserts that it ended with this code and an error that contains each of `texts`, and nothing on top of it.
+    /// Asserts that the process ended with this exit code, that it printed each of `texts` to standard error, and that
+    /// it printed exactly one error.
     #[track_caller]
     pub(crate) fn expect_error(&self, code: i32, texts: &[&str]) -> &Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -130,20 +131,20 @@ impl Ended {
 }
 
 impl Project {
-    /// Makes a project of this `pipeline.toml`, in which `plugin:sum` stands for the path of a plugin.
+    /// Makes a project with this `pipeline.toml`, in which `plugin:sum` stands for the path of that plugin.
     pub(crate) fn new(pipeline: &str) -> Self {
         let project = Self { directory: tempfile::tempdir().expect("a temporary directory") };
         project.file("pipeline.toml", with_plugins(pipeline))
     }
 
-    /// Makes a project of these sections, with the usual name, source, sink and run store in front of them.
+    /// Makes a project with these sections, after four lines with the usual name, source, sink and run store.
     pub(crate) fn of(sections: &str) -> Self {
         Self::new(&format!(
             "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{sections}"
         ))
     }
 
-    /// Adds a file.
+    /// Adds a file to the project.
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("below the project")).expect("a directory can be made");
@@ -167,13 +168,13 @@ impl Project {
         self.latest()
     }
 
-    /// Runs the pipeline with these settings, and returns the peak of the process's memory in MiB.
+    /// Runs the pipeline with these settings, and returns the process's peak memory in MiB.
     pub(crate) fn peak_mib(&self, settings: &[&str]) -> u64 {
         let mut command = etl_host_command();
         command.arg(self.path("pipeline.toml")).arg("--quiet");
         settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
         let mut child = command.spawn().expect("it starts");
-        // Not the peak that waiting for it gives, which begins with that of the process that started it.
+        // The peak that waiting for a child returns includes that of the process that started it, so it is not used.
         let mut peak_kib = 0;
         let status = loop {
             if let Some(status) = child.try_wait().expect("it can be waited for") {
@@ -189,7 +190,7 @@ impl Project {
         peak_kib / 1024
     }
 
-    /// Reads a document.
+    /// Reads a JSON document of the project.
     #[track_caller]
     pub(crate) fn json(&self, file: &str) -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(self.path(file)).expect(file)).expect("JSON")
@@ -240,27 +241,27 @@ fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator
     arguments.into_iter().map(|argument| argument.as_ref().to_owned())
 }
 
-/// The compile cache all tests share, which is not the user's own.
+/// The environment variable and directory of the compile cache that all tests share, which is not the user's own.
 pub(crate) const COMPILE_CACHE: (&str, &str) = ("ETL_HOST_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/components"));
 
-/// Returns the binary.
+/// Returns a command that runs the binary.
 pub(crate) fn etl_host_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
     command.env(COMPILE_CACHE.0, COMPILE_CACHE.1).stdin(Stdio::null());
     command
 }
 
-/// Returns a shell command line that runs the binary, to be run.
+/// Returns a command that runs a line in a shell, with the compile cache of the tests.
 pub(crate) fn shell(line: &str) -> Command {
     let mut command = Command::new("sh");
     command.env(COMPILE_CACHE.0, COMPILE_CACHE.1).args(["-c", line]);
     command
 }
 
-/// Runs the binary.
+/// Runs the binary with these arguments, to its end.
 pub(crate) fn etl_host<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     Ended::of(etl_host_command().args(arguments))
 }
 
-/// No arguments.
+/// An empty list of arguments.
 pub(crate) const NONE: [&str; 0] = [];

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::support::{Ended, Project, batch_timeout, etl_host_command, plugin};
 
-/// Five shards of a line each; some trip the mapper.
+/// Five shards of one line each; some make the mapper panic.
 const INPUT: &str = "one\nbad\ntwo\nbad\nsix\n";
 
-/// Trips over what the lines that are bad contain.
+/// A step that panics at lines that contain `bad`.
 const TRIPS: &str = "plugin = \"plugin:crimes\", config = { crime = \"panic-on-line\", text = \"bad\" }, \
                      retry = { interval = \"1ms\" }";
 
@@ -134,7 +134,7 @@ fn killed_while_failures_are_committed_a_run_goes_on_to_the_same_bytes() {
         let killed = Ended::of(command.env("ETL_HOST_FAIL_POINT", point));
         assert_eq!(killed.code, None, "{point}: {killed:#?}");
         if point == "reduce.begin" {
-            // What is left out is settled; to tolerate less comes too late.
+            // The shards that are left out are decided by now, so a lower tolerance comes too late.
             tolerate(&project, "1").expect_error(42, &["leaves out 2 shards that failed (1, 3)", "raise it again"]);
         }
         let resumed = tolerate(&project, "2");
@@ -160,14 +160,14 @@ fn processes_that_race_leave_out_the_same_shards() {
     assert_eq!(text(&project).lines().count(), 3);
 }
 
-/// The mapper's words for what is mended: it trips over nothing any more.
+/// Arguments that mend the mapper: no line makes it panic any more.
 const MENDED: [&str; 2] = ["--set", "map.0.config.text=nothing like it"];
 
 fn redrive(project: &Project, more: &[&str]) -> Ended {
     project.run([&["--redrive"], more].concat())
 }
 
-/// Returns what an undisturbed run of the mended pipeline makes.
+/// Returns the result of an undisturbed run of the mended pipeline.
 fn mended(project: &Project) -> Vec<(String, String)> {
     let result = project.result([&["--quiet", "--run-id", "undisturbed"], &MENDED[..]].concat());
     fs::remove_dir_all(project.path("runs/test/undisturbed")).expect("it was there");
@@ -176,7 +176,7 @@ fn mended(project: &Project) -> Vec<(String, String)> {
 
 #[test]
 fn a_redrive_makes_the_whole_result_and_maps_only_what_failed() {
-    // The same component, but for an empty section nobody reads.
+    // The same component with one more section, which is empty and has no meaning.
     let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
     for project in [map_only(), with_reduce()] {
         let project = project.file("mended.wasm", &bytes);
@@ -198,7 +198,7 @@ fn a_redrive_makes_the_whole_result_and_maps_only_what_failed() {
             let same = fs::read_to_string(commit).expect("committed") == mapped(shard).expect("committed");
             assert_eq!(same, shard % 2 == 0, "shard {shard}");
         }
-        // The result of the run that was completed is what it was.
+        // The result of the run that was redriven is unchanged.
         for (part, text) in partial {
             assert_eq!(fs::read_to_string(project.path("result/r").join(part)).expect("it is there"), text);
         }
@@ -214,9 +214,9 @@ fn a_redrive_that_does_not_help_stands_in_the_way_of_no_other() {
     let project = with_reduce();
     let expected = mended(&project);
     assert_eq!(tolerate(&project, "2").code, Some(3));
-    // Nothing is mended, and nothing tolerated.
+    // The mapper is not mended, and no failure is tolerated.
     redrive(&project, &[]).expect_error(42, &["--run-id r-redrive-1"]);
-    // One of two is, and its plugin is another one; what is left is tolerated.
+    // The new configuration mends one of the two shards; the failure of the other one is tolerated.
     let ended = redrive(&project, &["--set", "map.0.config.task=3", "--set", "run.tolerated_failures=2"]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.stderr.contains("--redrive --run-id r-redrive-2"), "{ended:#?}");
@@ -273,7 +273,7 @@ fn a_run_that_an_unfinished_redrive_reads_is_not_deleted() {
     let project = with_reduce();
     let expected = mended(&project);
     assert_eq!(tolerate(&project, "2").code, Some(3));
-    // A redrive that mends nothing, and one of that one, which is killed: it reads run files of the first run.
+    // The first redrive mends nothing. The second redrives the first and is killed; it reads shuffle files of run `r`.
     assert_eq!(redrive(&project, &["--run-id", "r", "--set", "run.tolerated_failures=2"]).code, Some(3));
     let mut command = etl_host_command();
     command.arg(project.path("pipeline.toml")).args(["--quiet", "--redrive", "--run-id", "r-redrive-1"]).args(MENDED);

@@ -3,13 +3,13 @@
 //! Input: `path` (text), `status` (int64), `bytes` (int64), `latency_ms` (float64); other columns are ignored. Records
 //! without path or status are rejected.
 //!
-//! Output, a row for each record: key `path` (text, without its query string) and `status` (int64); values `requests`
-//! (int64, 1), `bytes` (int64) and `slowest_ms` (float64), null where the record has none. Reduce with `sum` and
-//! `config = { max = ["slowest_ms"] }`.
+//! Output, one row for each record: key `path` (text, without its query string) and `status` (int64); values `requests`
+//! (int64, always 1), `bytes` (int64) and `slowest_ms` (float64); the last two are null where the record lacks them.
+//! Reduce the rows with `sum` and `config = { max = ["slowest_ms"] }`.
 
 use etl_plugin::{Context, Float64, Int64, Mapper, NoConfig, Output, Rows, Schema, StepError, Text};
 
-/// The indexes of the columns.
+/// The indexes of the input columns.
 struct AccessLog {
     path: usize,
     status: usize,

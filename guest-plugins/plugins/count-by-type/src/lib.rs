@@ -1,9 +1,9 @@
 //! Map plugin `count-by-type`: counts lines by type.
 //!
-//! The type of a line is the line itself, trimmed, or one of its fields. Lines are counted in the mapper, so a shard
-//! emits a row for each type (a few, if there are very many types), not one for each line.
+//! The type of a line is the whole line or one of its fields, trimmed. The mapper counts, so a shard emits one row for
+//! each type (several, if there are very many types) and not one for each line.
 //!
-//! Input: lines. Output: key `type` (text), value `count` (int64); add them up with `sum`. Lines that lack the
+//! Input: lines. Output: key `type` (text), value `count` (int64). Add up the counts with `sum`. Lines that lack the
 //! field, or whose type is not UTF-8, are rejected.
 
 use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, Separator, StepError, Text};
@@ -11,20 +11,20 @@ use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, S
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
 struct Config {
-    /// Cut lines into fields at this text.
+    /// The text between fields. Without it, the whole line is the type.
     separator: Option<String>,
-    /// Which field is the type, counted from 0 (default 0).
+    /// Number of the field that is the type, counted from 0 (default 0). Needs `separator`.
     field: Option<usize>,
 }
 
 struct CountByType {
-    /// The text between fields, and which of them is the type.
+    /// The text between fields, and the number of the field that is the type.
     field: Option<(Separator, usize)>,
     counts: Counts,
 }
 
 impl CountByType {
-    /// Returns the part of a line that is its type; `None` if it has no such field.
+    /// Returns the part of a line that is its type; `None` if the line has no such field.
     fn kind<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         match &self.field {
             Some((separator, field)) => separator.fields(line).nth(*field),
@@ -60,7 +60,7 @@ impl LineMapper for CountByType {
         };
         let kind = kind.trim_ascii();
         let counted = match (kind.first(), kind.last()) {
-            // There may be other white space at the ends, and what it is takes looking at characters.
+            // A byte at an end is not a visible ASCII character, so it may belong to Unicode white space.
             (Some(first), Some(last)) if !first.is_ascii_graphic() || !last.is_ascii_graphic() => {
                 match str::from_utf8(kind) {
                     Ok(kind) => self.counts.add(kind.trim(), out).map(|()| true)?,

@@ -1,7 +1,7 @@
 //! Map plugin `filter-clean`: keeps the lines that match, trimmed, and rejects malformed ones.
 //!
-//! Lines that are not UTF-8 are rejected. Empty lines and lines that do not match are dropped, and counted as `dropped`.
-//! Of the others, those with a wrong number of fields are rejected. It can follow itself in a chain.
+//! Lines that are not UTF-8 are rejected. Empty lines and lines that do not match are dropped, and counted as
+//! `dropped`. Of the others, those with a wrong number of fields are rejected. The plugin can follow itself in a chain.
 //!
 //! Input: lines. Output: `line` (text), in the order of the input.
 
@@ -13,14 +13,14 @@ use regex_lite::Regex;
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// A regular expression; keep lines in which it matches somewhere. One that is plain text is by far the fastest.
+    /// A regular expression: only lines that contain a match are kept. Plain text is by far the fastest.
     pattern: Option<String>,
-    /// Whether to cut white space off both ends first.
+    /// Whether to trim both ends of each line first.
     #[describe(default = true)]
     trim: bool,
-    /// How many fields a line must have.
+    /// Number of fields a line must have.
     columns: Option<usize>,
-    /// What separates fields; quotes have no meaning.
+    /// The text between fields; quotes have no meaning.
     #[describe(default = ",")]
     separator: String,
 }
@@ -36,7 +36,7 @@ impl Pattern {
             return Ok(Self::Text(Box::new(memmem::Finder::new(pattern).into_owned())));
         }
         let regex = Regex::new(pattern)
-            .map_err(|error| StepError::InvalidConfig(format!("`pattern` is no regular expression: {error}")))?;
+            .map_err(|error| StepError::InvalidConfig(format!("`pattern` is not a regular expression: {error}")))?;
         Ok(Self::Regex(regex))
     }
 
@@ -157,7 +157,7 @@ mod tests {
             Err(StepError::InvalidConfig(message)) => message,
             other => panic!("expected `invalid-config`, found {other:?}"),
         };
-        assert!(error(json!({ "pattern": "(" })).starts_with("`pattern` is no regular expression: "));
+        assert!(error(json!({ "pattern": "(" })).starts_with("`pattern` is not a regular expression: "));
         assert_eq!(error(json!({ "columns": 0 })), "`columns` must be at least 1");
         assert_eq!(error(json!({ "separator": "" })), "`separator` is empty");
     }

@@ -1,7 +1,7 @@
 //! Map plugin `key-value`: takes a key and a whole number from each line.
 //!
-//! Input: lines of fields. Output, a row for each line: key `key` (text), value `value` (int64); add them up with `sum`.
-//! Lines that lack a field, whose key is not UTF-8, or whose value is no int64 are rejected.
+//! Input: lines of fields. Output, one row for each line: key `key` (text), value `value` (int64). Add up the values
+//! with `sum`. Lines that lack a field, whose key is not UTF-8, or whose value is not an int64 are rejected.
 
 use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, Separator, StepError, Text, text};
 
@@ -9,12 +9,12 @@ use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, Separator
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// What separates fields; quotes have no meaning.
+    /// The character between fields; quotes have no meaning.
     #[describe(default = ',')]
     separator: char,
-    /// Which field is the key, counted from 0.
+    /// Number of the field that is the key, counted from 0.
     key: usize,
-    /// Which field is the value, counted from 0.
+    /// Number of the field that is the value, counted from 0.
     #[describe(default = 1)]
     value: usize,
 }
@@ -48,13 +48,13 @@ impl LineMapper for KeyValue {
         };
         match value.trim().parse::<i64>() {
             Ok(value) => out.emit((key, value)),
-            Err(_) => out.reject(format!("the value `{value}` is no int64")),
+            Err(_) => out.reject(format!("the value `{value}` is not an int64")),
         }
     }
 }
 
 impl KeyValue {
-    /// Returns the fields of a line that are its key and its value, those it has.
+    /// Returns the fields of a line that are its key and its value; `None` for a field that the line lacks.
     fn fields<'a>(&self, line: &'a [u8]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
         let (mut key, mut value) = (None, None);
         for (number, field) in (0..=self.key.max(self.value)).zip(self.separator.fields(line)) {
@@ -99,8 +99,8 @@ mod tests {
         let outcome = map_lines::<KeyValue>(json!({}), lines)?;
         assert_eq!(outcome.rows, rows([("a", i64::MAX)]));
         let reasons = [
-            "the value `1.5` is no int64",
-            "the value `9223372036854775808` is no int64",
+            "the value `1.5` is not an int64",
+            "the value `9223372036854775808` is not an int64",
             "the key or the value is not UTF-8",
         ];
         assert_eq!(outcome.rejects, (0..).zip(reasons.map(str::to_owned)).collect::<Vec<_>>());

@@ -1,19 +1,19 @@
 //! Split plugin `split-by-size`: makes shards of about a target size.
 //!
 //! Objects larger than the target are cut at line ends: no line is in two slices, and a line longer than the target
-//! stays whole. Small objects and what is left of large ones share shards, up to the target. A compressed object, which
+//! stays whole. Small objects and the ends of large ones share shards, up to the target. A compressed object, which
 //! cannot be cut, is a shard of its own. Empty objects are left out.
 
 use etl_plugin::{Context, Describe, Object, Shards, Slice, Source, Splitter, StepError};
 
-/// How much is read at a cut to find the line's end.
+/// Number of bytes that are read at a time to find the end of the line at a cut.
 const READ_BYTES: u32 = 64 * 1024;
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// In bytes, at least 1.
+    /// Target size of a shard in bytes, at least 1.
     #[describe(default = 67_108_864)]
     target_size: u64,
 }
@@ -63,9 +63,9 @@ impl SplitBySize {
     }
 }
 
-/// Returns where the first line begins that does so at or after `offset`, which is not 0.
+/// Returns the start of the first line that begins at or after `offset`, which must not be 0.
 fn line_start(source: &Source, object: &Object, offset: u64) -> Result<u64, StepError> {
-    // A line begins at `offset` itself if the byte before ends one.
+    // A line begins at `offset` itself if the byte before it ends a line.
     let mut offset = offset - 1;
     while offset < object.size {
         let bytes = source.read(&object.name, offset, READ_BYTES)?;

@@ -1,21 +1,21 @@
 //! Split plugin `split-random`: deals the lines of the source into a random number of shards.
 //!
-//! The number of shards lies between `min` and `max`, inclusive; each line goes to a shard by chance. The same seed and
+//! The number of shards lies between `min` and `max`, inclusive; each line goes to a random shard. The same seed and
 //! source give the same shards.
 //!
-//! The records are put into the plan, and all of them are in memory at once: for small sources, up to some tens of MiB.
-//! Objects must be lines and not be compressed.
+//! The records become part of the plan and are all in memory at once, so the plugin is for small sources, up to a few
+//! tens of MiB. Objects must be lines and not be compressed.
 
 use etl_plugin::{BatchBuilder, Context, DataType, Describe, Schema, Shards, Source, Splitter, StepError};
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
 struct Config {
-    /// The fewest shards, at least 1.
+    /// Smallest number of shards, at least 1.
     min: u32,
-    /// The most shards.
+    /// Largest number of shards.
     max: u32,
-    /// The seed of the random numbers.
+    /// Seed of the random numbers.
     #[serde(default)]
     seed: u64,
 }
@@ -72,7 +72,7 @@ fn check_lines(input: &Schema) -> Result<(), StepError> {
     }
 }
 
-/// Finds lines in chunks, which may end within a line.
+/// Finds lines in chunks. A chunk may end within a line.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,
@@ -90,17 +90,17 @@ impl Lines {
         Ok(())
     }
 
-    /// The last line may lack its terminator.
+    /// Deals the last line if it lacks its terminator.
     fn finish(self, deal: impl FnOnce(&[u8]) -> Result<(), StepError>) -> Result<(), StepError> {
         if self.begun.is_empty() { Ok(()) } else { deal(&self.begun) }
     }
 }
 
-/// SplitMix64: small, and the same in every version of this plugin.
+/// A SplitMix64 random number generator: small, and the same in every version of this plugin.
 struct Random(u64);
 
 impl Random {
-    /// Returns a number from 0 up to, not including, `end`.
+    /// Returns a number from 0 to `end` - 1.
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,18 +1,18 @@
 //! Reduce plugin `sum`, also a combiner: adds up the values of each key.
 //!
-//! Input: any key; values of type int64 or float64. Output: the same columns, one row for each key, each value the sum
-//! of its column. Nulls are skipped; the sum of nothing but nulls is null. A sum that does not fit an int64 fails the
-//! task.
+//! Input: any key; values of type int64 or float64. Output: the same columns, one row for each key; each value is the
+//! sum of its column. Nulls are skipped; the sum of a column with only nulls is null. A sum that does not fit an int64
+//! fails the task.
 
 use etl_plugin::{Cell, Context, DataType, Describe, Field, Output, Reducer, Rows, Schema, StepError};
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
 struct Config {
-    /// Value columns of which to keep the largest value instead of the sum.
+    /// Value columns whose largest value is kept instead of the sum.
     #[serde(default)]
     max: Vec<String>,
-    /// Value columns of which to keep the smallest value instead of the sum.
+    /// Value columns whose smallest value is kept instead of the sum.
     #[serde(default)]
     min: Vec<String>,
 }
@@ -27,8 +27,8 @@ enum Operation {
 struct Sum {
     schema: Schema,
     operations: Vec<Operation>,
-    /// Of the current key, one for each value column. Kept here and not in `State`, since most keys have a few rows
-    /// only and a vector for each would cost more than summing them.
+    /// Totals of the current key, one for each value column. They are here and not in `State`, since most keys have
+    /// only a few rows, and a vector for each key would cost more than the sums.
     totals: Vec<Cell<'static>>,
 }
 
@@ -79,7 +79,7 @@ impl Reducer for Sum {
     }
 }
 
-/// Returns the total with the value added; `None` on overflow.
+/// Returns the total with the value taken in; `None` on overflow.
 fn add_int64(operation: Operation, total: Cell<'static>, value: i64) -> Option<Cell<'static>> {
     let Cell::Int64(total) = total else { return Some(Cell::Int64(value)) };
     let total = match operation {
@@ -115,7 +115,7 @@ fn operation(field: &Field, config: &Config) -> Result<Operation, StepError> {
 
 fn no_such_value(name: &str, schema: &Schema) -> StepError {
     let values = Schema { fields: schema.value_fields().to_vec(), key_fields: 0 };
-    StepError::InvalidConfig(format!("`max` or `min` lists `{name}`, which is no value column (they are: {values})"))
+    StepError::InvalidConfig(format!("`{name}` in `max` or `min` is not a value column (value columns: {values})"))
 }
 
 fn overflow(field: &Field) -> StepError {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(
             sum(json!({ "max": ["type"] }), counts()),
             StepError::InvalidConfig(
-                "`max` or `min` lists `type`, which is no value column (they are: `count` int64)".to_owned()
+                "`type` in `max` or `min` is not a value column (value columns: `count` int64)".to_owned()
             )
         );
         assert_eq!(

@@ -1,10 +1,10 @@
 //! Map plugin `word-count`: counts words.
 //!
-//! A word is a longest run of alphanumeric characters, in Unicode's sense. Words are counted in the mapper, so a shard
-//! emits a row for each different word (a few, if there are very many), not one for each word.
+//! A word is a longest sequence of alphanumeric characters, in Unicode's sense. The mapper counts, so a shard emits one
+//! row for each different word (several, if there are very many words) and not one for each occurrence.
 //!
-//! Input: lines. Output: key `word` (text), value `count` (int64); add them up with `sum`. Lines that are not UTF-8 are
-//! rejected.
+//! Input: lines. Output: key `word` (text), value `count` (int64). Add up the counts with `sum`. Lines that are not
+//! UTF-8 are rejected.
 
 use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
 
@@ -12,19 +12,19 @@ use etl_plugin::{Context, Counts, Describe, Int64, LineMapper, Output, Schema, S
 #[derive(serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
-    /// Whether `The` and `the` are the same word.
+    /// Whether words are counted in lower case, so that `The` and `the` are the same word.
     #[describe(default = true)]
     lowercase: bool,
 }
 
 struct WordCount {
     lowercase: bool,
-    /// The line, with spaces behind it up to whole blocks.
+    /// The line, followed by spaces up to a whole number of blocks.
     blocks: Vec<u8>,
     counts: Counts,
 }
 
-/// Bytes that are looked at together, one bit each.
+/// Number of bytes that are examined together, as one bit each.
 const BLOCK: usize = 64;
 
 impl LineMapper for WordCount {
@@ -61,11 +61,11 @@ impl WordCount {
     fn fill_blocks(&mut self, line: &[u8]) {
         self.blocks.clear();
         self.blocks.extend_from_slice(line);
-        // The last word ends before the line does, and has as much behind it as `Counts` reads at a time.
+        // The spaces end the last word, and give `Counts` as many bytes after it as it reads at a time.
         self.blocks.resize((line.len() + Counts::ROOM).next_multiple_of(BLOCK), b' ');
     }
 
-    /// Counts the words of a line without other characters than ASCII's: most lines, and several times as fast.
+    /// Counts the words of a line of ASCII characters only, as most lines are, several times as fast.
     fn count_ascii(&mut self, out: &mut Output) -> Result<(), StepError> {
         if self.lowercase {
             self.blocks.make_ascii_lowercase();
@@ -89,18 +89,18 @@ impl WordCount {
     }
 }
 
-/// Returns which is the lowest bit that is set, and clears it.
+/// Returns the position of the lowest bit set, and clears that bit.
 fn take_lowest(bits: &mut u64) -> usize {
     let lowest = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
     lowest
 }
 
-/// Returns which bytes are alphanumeric characters of ASCII, a bit each, the first the lowest.
+/// Returns one bit for each byte, the lowest bit for the first: whether the byte is an alphanumeric ASCII character.
 fn alphanumeric(block: &[u8; BLOCK]) -> u64 {
     let flags = block.map(|byte| u8::from(byte.is_ascii_alphanumeric()));
     let words = flags.as_chunks().0.iter().zip((0..).step_by(8));
-    // The product has the lowest bits of all eight bytes side by side in its highest byte.
+    // The highest byte of the product holds the lowest bits of all eight bytes, side by side.
     words.fold(0, |bits, (word, shift)| {
         bits | (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << shift
     })

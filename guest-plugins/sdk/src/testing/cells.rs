@@ -1,4 +1,4 @@
-//! Rows that are easy to compare.
+//! Owned rows, which a test can compare.
 
 use crate::cell::{Cell, Row, Value};
 use crate::{Batch, Rows, Schema};
@@ -46,7 +46,7 @@ impl Value for OwnedCell {
     }
 }
 
-/// Returns rows to compare an outcome with, from tuples.
+/// Converts tuples to rows that an outcome can be compared with.
 pub fn rows(rows: impl IntoIterator<Item = impl Row>) -> Vec<Vec<OwnedCell>> {
     rows.into_iter().map(|row| row.cells().into_iter().map(OwnedCell::from).collect()).collect()
 }

@@ -1,4 +1,4 @@
-//! Stands in for the host: holds the source and records what a step hands over.
+//! The replacement for the host in tests: holds the source, and records what a step hands over.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,27 +6,27 @@ use std::collections::BTreeMap;
 use super::cells::{OwnedCell, rows_of};
 use crate::{Batch, Level, Object, ReadError, Shard};
 
-/// What a mapper or reducer did.
+/// The output of a mapper or reducer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// The emitted rows, in order; compare them with [`rows`](super::rows).
     pub rows: Vec<Vec<OwnedCell>>,
-    /// The rejected input rows, counted from 0, with the reason.
+    /// The rejected input rows, counted from 0, each with its reason.
     pub rejects: Vec<(usize, String)>,
-    /// The messages logged.
+    /// The logged messages, in order.
     pub logs: Vec<(Level, String)>,
-    /// The counters' sums.
+    /// The sum of each counter, by name.
     pub counters: BTreeMap<String, i64>,
 }
 
-/// What a splitter did.
+/// The output of a splitter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Split {
     /// The shards, in order.
     pub shards: Vec<Shard>,
-    /// The messages logged.
+    /// The logged messages, in order.
     pub logs: Vec<(Level, String)>,
-    /// The counters' sums.
+    /// The sum of each counter, by name.
     pub counters: BTreeMap<String, i64>,
 }
 
@@ -53,7 +53,7 @@ fn slices_of(shard: &Shard) -> Option<Vec<(&str, u64, u64)>> {
     }
 }
 
-/// An object of a source to split.
+/// An object of the source that a splitter is tested with.
 #[derive(Clone, Debug)]
 pub struct InMemoryObject {
     pub(super) object: Object,
@@ -61,13 +61,13 @@ pub struct InMemoryObject {
 }
 
 impl InMemoryObject {
-    /// Returns an object that may be cut anywhere.
+    /// Creates an object that may be cut anywhere.
     pub fn new(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self { object: Object { name: name.to_owned(), size: bytes.len() as u64, splittable: true }, bytes }
     }
 
-    /// Returns an object that can only be read whole, as compressed ones are.
+    /// Creates an object that cannot be cut into slices, such as a compressed one.
     pub fn compressed(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         let mut object = Self::new(name, bytes);
         object.object.splittable = false;
@@ -87,12 +87,12 @@ thread_local! {
     static HOST: RefCell<Host> = RefCell::default();
 }
 
-/// Forgets what was recorded, and offers these objects as the source.
+/// Forgets everything recorded so far, and makes these objects the source.
 pub(super) fn start(objects: Vec<InMemoryObject>) {
     HOST.set(Host { objects, ..Host::default() });
 }
 
-/// Says how many input rows came before those of the batch being processed.
+/// Sets the number of input rows before the batch being processed.
 pub(super) fn set_first_row(row: usize) {
     HOST.with_borrow_mut(|host| host.first_row = row);
 }
@@ -122,7 +122,7 @@ pub(crate) fn count(counter: &str, delta: i64) {
     HOST.with_borrow_mut(|host| *host.outcome.counters.entry(counter.to_owned()).or_default() += delta);
 }
 
-/// Gives out the objects in pages of two, so that short tests turn pages as well.
+/// Lists the objects in pages of two, so that even short tests read several pages.
 pub(crate) fn list(after: Option<&str>) -> Vec<Object> {
     HOST.with_borrow(|host| {
         let mut objects: Vec<_> = host.objects.iter().map(|object| object.object.clone()).collect();

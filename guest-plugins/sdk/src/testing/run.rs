@@ -1,4 +1,4 @@
-//! Runs steps as the host does: opens them, hands them batches, finishes them.
+//! Runs steps as the host does: opens a step, hands it batches, and finishes it.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -64,7 +64,8 @@ pub fn reduce_rows<R: Reducer>(
 /// Runs a splitter on these objects, whose records have the schema `input`.
 ///
 /// # Panics
-/// When a slice lies outside its object, overlaps another one, or names no object, as the host refuses it.
+/// When a slice lies outside its object, overlaps another slice, or names an object that the source does not have. The
+/// host refuses such slices, too.
 pub fn split<S: Splitter>(
     config: Json,
     input: &Schema,
@@ -79,7 +80,8 @@ pub fn split<S: Splitter>(
     Ok(split)
 }
 
-/// Runs the step with its input in one batch, then row by row, and returns what it did.
+/// Runs the step with its input in one batch, then row by row, and returns the outcome of the first run. Panics if the
+/// second run has other rows or rejects.
 fn however_cut(step: impl Fn(usize) -> Result<(), StepError>) -> Result<Outcome, StepError> {
     let run = |batch_rows| {
         host::start(Vec::new());
@@ -126,7 +128,7 @@ fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {
     let mut slices = split.slices().concat();
     slices.sort_unstable();
     for (object, offset, length) in &slices {
-        let size = sizes.get(*object).unwrap_or_else(|| panic!("a slice names no object: `{object}`"));
+        let size = sizes.get(*object).unwrap_or_else(|| panic!("a slice names the unknown object `{object}`"));
         assert!(offset + length <= *size, "slice at {offset} of `{object}` ends past the object's {size} bytes");
     }
     for pair in slices.windows(2) {
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
     use crate::{Int64, NoConfig, Output, Rows, Shards, Slice, Source};
 
-    /// Emits the number of rows of each batch, which no mapper should.
+    /// Emits the number of rows of each batch, which no mapper should do.
     struct CountRows;
 
     impl Mapper for CountRows {
@@ -166,7 +168,7 @@ mod tests {
         let _ = map_rows::<CountRows>(json!({}), &Schema::lines(), [(b"one",), (b"two",)].map(|(l,)| (l.as_slice(),)));
     }
 
-    /// Cuts every object in two: what comes before `end`, and the four bytes from `start`.
+    /// Cuts two slices from every object: the bytes before `end`, and the four bytes from `start` on.
     #[derive(serde::Deserialize, crate::Describe)]
     struct Cut {
         end: u64,

@@ -1,4 +1,4 @@
-//! Lines, trimmed, and how often each occurs.
+//! The workloads `count` and `files`: counts the trimmed lines of the input.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
     sums::write(states.into_iter().map(|(sums, _)| sums).collect(), result, ["type", "count"])
 }
 
-/// Cuts white space off both ends of a line of valid text.
+/// Trims white space from both ends of a line, which must be valid text.
 pub(crate) fn trim(line: &[u8]) -> &[u8] {
     let plain = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     if plain(line.first()) && plain(line.last()) {

@@ -1,4 +1,5 @@
-//! Lines that contain a text, trimmed, in the order of the input: one part for each piece.
+//! The workload `filter`: writes the trimmed lines that contain a text, in the order of the input, one part for each
+//! piece.
 
 use std::path::Path;
 
@@ -26,7 +27,8 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// Looks for the text, not for lines: those without it are never looked at one by one.
+/// Writes the lines of a block that contain the text. It searches for the text and not for lines, so the lines without
+/// the text cost nothing of their own.
 fn keep(block: &[u8], finder: &Finder<'_>, part: &mut Part) -> Result<()> {
     let mut rest = block;
     while let Some(hit) = finder.find(rest) {

@@ -1,12 +1,12 @@
-//! JSON by projection: one walk over an object, which looks at the wanted fields only and skips the others.
+//! Reads JSON by projection: one walk over an object, which reads the wanted fields and skips the others.
 
 use anyhow::{Context, Result};
 use memchr::memchr2;
 
-/// Returns the values of the named top-level fields of an object, as they are written; of a field that comes twice,
-/// the last. Names with escapes are not recognised.
+/// Returns the values of the named top-level fields of an object, as written. If a field occurs twice, the last value
+/// counts. Names with escapes are not recognised.
 pub(crate) fn project<'a, const N: usize>(line: &'a [u8], names: [&[u8]; N]) -> Result<[Option<&'a [u8]>; N]> {
-    walk(line, names).with_context(|| format!("this is no JSON object: {}", String::from_utf8_lossy(line)))
+    walk(line, names).with_context(|| format!("this is not a JSON object: {}", String::from_utf8_lossy(line)))
 }
 
 fn walk<'a, const N: usize>(line: &'a [u8], names: [&[u8]; N]) -> Option<[Option<&'a [u8]>; N]> {
@@ -31,7 +31,7 @@ fn walk<'a, const N: usize>(line: &'a [u8], names: [&[u8]; N]) -> Option<[Option
     }
 }
 
-/// Returns the position after a byte which comes next, but for white space.
+/// Returns the position after `byte`, which must come next, apart from white space.
 fn after(line: &[u8], position: usize, byte: u8) -> Option<usize> {
     let position = space(line, position);
     (*line.get(position)? == byte).then_some(position + 1)
@@ -95,7 +95,7 @@ pub(crate) fn integer(digits: &[u8]) -> Option<i64> {
     }
     let value = digits.iter().try_fold(0_i64, |value, digit| {
         let digit = digit.wrapping_sub(b'0');
-        // Below zero, since there is one more of those.
+        // The value is built as a negative number, since the smallest i64 has no positive counterpart.
         if digit > 9 { None } else { value.checked_mul(10)?.checked_sub(digit.into()) }
     })?;
     if negative { Some(value) } else { value.checked_neg() }

@@ -1,4 +1,4 @@
-//! Lines of a key and a whole number: the sum of each key.
+//! The workload `keys`: sums the whole numbers of each key, from lines of a key and a number.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
 }
 
 fn add(line: &[u8], sums: &mut Sums) -> Result<()> {
-    let malformed = || format!("this is no key and number: {}", String::from_utf8_lossy(line));
+    let malformed = || format!("this is not a key and a number: {}", String::from_utf8_lossy(line));
     let comma = line.iter().position(|byte| *byte == b',').with_context(malformed)?;
     let value = integer(trim(&line[comma + 1..])).with_context(malformed)?;
     sums.add(&line[..comma], value);

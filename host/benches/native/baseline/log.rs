@@ -1,4 +1,5 @@
-//! Records of a web server in JSON lines: requests, bytes and slowest answer by path and status, which are few.
+//! The workload `log`: requests, bytes and slowest answer by path and status, from a web server's log in JSON lines.
+//! There are few different paths and statuses.
 
 use std::{borrow::Cow, path::Path};
 
@@ -11,7 +12,7 @@ use super::{
     table::{Table, hash},
 };
 
-/// Of a path and a status.
+/// Totals of one path and status.
 #[derive(Default)]
 struct Totals {
     requests: i64,
@@ -60,18 +61,18 @@ fn add_record(line: &[u8], table: &mut Table<Totals>, key: &mut Vec<u8>) -> Resu
     key.clear();
     key.extend_from_slice(path);
     key.extend_from_slice(&status.to_le_bytes());
-    let slowest_ms = latency_ms.map(|digits| text(digits)?.parse().context("a latency is no number")).transpose()?;
+    let slowest_ms = latency_ms.map(|digits| text(digits)?.parse().context("a latency is not a number")).transpose()?;
     table.value(hash(key), key).add(&Totals { requests: 1, bytes: bytes.and_then(integer), slowest_ms });
     Ok(())
 }
 
-/// Returns what a JSON string says.
+/// Returns the content of a JSON string, without quotes and escapes.
 fn unquote(string: &[u8]) -> Result<Cow<'_, [u8]>> {
     if memchr::memchr(b'\\', string).is_some() {
         let unescaped: String = serde_json::from_slice(string)?;
         return Ok(Cow::Owned(unescaped.into_bytes()));
     }
-    string.get(1..string.len() - 1).map(Cow::Borrowed).context("a path is no string")
+    string.get(1..string.len() - 1).map(Cow::Borrowed).context("a path is not a string")
 }
 
 fn write(mut part: Part, table: &Table<Totals>) -> Result<()> {

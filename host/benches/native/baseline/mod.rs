@@ -1,9 +1,10 @@
-//! The native side: each workload as one would write it in Rust for that work alone.
+//! The native side: each workload as a Rust program written for that work alone.
 //!
-//! As many threads as etl-host gets, large reads, vector instructions to find line ends and delimiters, hash tables
-//! without an allocation for each row, and a result that is written in parts, one for each thread or piece of input.
-//! The definition of a workload is that of the plugin which does it for etl-host, down to the check that text is
-//! UTF-8; no code is shared. Malformed input, which a pipeline would reject, ends the program: inputs have none.
+//! The programs use as many threads as etl-host gets, large reads, vector instructions to find line ends and
+//! delimiters, and hash tables without an allocation for each row. They write the result in parts, one for each thread
+//! or piece of input. A workload is defined as the plugin that does it for etl-host defines it, down to the check that
+//! text is UTF-8; no code is shared. Malformed input, which a pipeline would reject, ends the program; the inputs of
+//! the benchmark have none.
 
 mod count;
 mod filter;
@@ -22,7 +23,7 @@ use anyhow::Result;
 
 use crate::workload::Workload;
 
-/// Does a workload in this process: reads the files in `input`, writes parts into the new directory `result`.
+/// Runs a workload in this process: reads the files in `input`, and writes parts into the new directory `result`.
 pub(crate) fn run(workload: Workload, input: &Path, result: &Path, threads: usize) -> Result<()> {
     fs::create_dir(result)?;
     match workload {

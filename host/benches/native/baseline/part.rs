@@ -1,4 +1,4 @@
-//! Output: parts of the result, written in large pieces.
+//! The output: parts of the result, written in large pieces.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ impl Part {
         Ok(Self { file: File::create(path)?, buffer: Vec::with_capacity(BUFFER_BYTES) })
     }
 
-    /// Adds bytes as they are.
+    /// Adds bytes unchanged.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.buffer.extend_from_slice(bytes);
         self
@@ -42,13 +42,13 @@ impl Part {
         Ok(self.bytes(b"\"").bytes(text).bytes(b"\""))
     }
 
-    /// Ends a row. Every row must be ended, for this is where the buffer is written out when it is full.
+    /// Ends a row, and writes the buffer out when it is full. Every row must be ended with this function.
     pub(crate) fn end_row(&mut self) -> Result<()> {
         self.buffer.push(b'\n');
         if self.buffer.len() > BUFFER_BYTES - (BUFFER_BYTES >> 3) { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is left.
+    /// Writes the bytes that are still in the buffer.
     pub(crate) fn close(mut self) -> Result<()> {
         self.flush()
     }

@@ -1,4 +1,4 @@
-//! Input: files cut into pieces, which threads take one by one and read in blocks of whole lines.
+//! The input: files cut into pieces, which threads take one by one and read in blocks of whole lines.
 
 use std::{
     fs::{self, File},
@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Of a piece: many more than threads, so that all end together.
+/// Size of a piece in bytes. There are many more pieces than threads, so that all threads end at about the same time.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// Of a read: a block stays in the second level of cache while it is worked on.
+/// Size of a read in bytes. A block of this size stays in the second level of cache while it is worked on.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// A range of a file, with the lines that start in it.
+/// A range of a file, which stands for the lines that start in it.
 pub(crate) struct Piece {
     pub(crate) number: usize,
     file: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) fn pieces(directory: &Path) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
-/// Calls `work` for each item, on as many threads, each with a state of its own; returns the states.
+/// Calls `work` for each item, on the given number of threads, each with a state of its own. Returns the states.
 pub(crate) fn on_threads<S: Send, T: Sync>(
     threads: usize,
     items: &[T],
@@ -61,7 +61,7 @@ pub(crate) fn on_threads<S: Send, T: Sync>(
     })
 }
 
-/// A block's memory, used again for every piece a thread reads.
+/// The memory of a block, which a thread uses for all the pieces it reads.
 #[derive(Default)]
 pub(crate) struct Blocks {
     buffer: Vec<u8>,
@@ -88,7 +88,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Returns where the line ends that the byte at `position` belongs to, its line end included.
+    /// Returns the position after the line, including its line end, that the byte at `position` belongs to.
     fn line_end(&mut self, file: &File, mut position: u64) -> Result<u64> {
         loop {
             let found = self.fill(file, position, 4096)?;
@@ -116,7 +116,7 @@ impl Blocks {
     }
 }
 
-/// Checks that a block is text.
+/// Checks that a block is UTF-8, and returns it as text.
 pub(crate) fn text(block: &[u8]) -> Result<&str> {
     str::from_utf8(block).context("the input is not UTF-8")
 }

@@ -1,7 +1,7 @@
-//! Sums by key, of however many keys.
+//! Sums values by key, for any number of keys.
 //!
 //! A table that outgrows the caches costs more than everything else together. So keys are summed in a table that fits
-//! the second level of cache; when it is full, it is dealt to partitions, and in the end partition after partition is
+//! the second level of cache. When the table is full, its rows are dealt to partitions. In the end, each partition is
 //! summed in such a table again. Where hardly any key comes twice, rows go straight to the partitions.
 
 use std::{
@@ -23,11 +23,11 @@ const KEYS_MAX: usize = 8 * 1024;
 /// The sums of one thread.
 pub(crate) struct Sums {
     table: Table<i64>,
-    /// Values added since the table was empty.
+    /// Number of values added since the table was empty.
     added: usize,
-    /// Whether the table is of no use.
+    /// Whether rows go straight to the partitions, because hardly any key comes twice.
     straight: bool,
-    /// Of each partition: length of the key, key, value, and so on.
+    /// The rows of each partition: length of the key, key, value, and so on.
     partitions: Vec<Vec<u8>>,
 }
 
@@ -61,14 +61,14 @@ impl Sums {
 }
 
 fn deal(partitions: &mut [Vec<u8>], hash: u64, key: &[u8], value: i64) {
-    // Tables use the other bits.
+    // The tables use the other bits of the hash.
     let rows = &mut partitions[(hash >> 32) as usize % PARTITIONS];
     rows.extend_from_slice(&u16::try_from(key.len()).expect("keys of inputs are short").to_le_bytes());
     rows.extend_from_slice(key);
     rows.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Adds up what all threads have, and writes a row for each key.
+/// Adds up the sums of all threads, and writes a row for each key.
 pub(crate) fn write(mut sums: Vec<Sums>, result: &Path, [key, value]: [&str; 2]) -> Result<()> {
     sums.iter_mut().for_each(Sums::empty_table);
     let (before, between) = (format!("{{\"{key}\":"), format!(",\"{value}\":"));

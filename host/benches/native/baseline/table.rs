@@ -1,11 +1,11 @@
-//! A hash table from bytes to a value, which keeps all keys in one piece of memory.
+//! A hash table from bytes to values, which keeps all keys in one piece of memory.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
 use hashbrown::{HashTable, hash_table::Entry};
 
-/// Values by key. Looking up a key that is there allocates nothing, and adding one allocates nothing of its own.
+/// Values by key. Looking up a known key allocates nothing, and adding a key makes no allocation for that key alone.
 #[derive(Default)]
 pub(crate) struct Table<V> {
     rows: HashTable<Row<V>>,
@@ -34,7 +34,7 @@ pub(crate) fn hash(key: &[u8]) -> u64 {
 }
 
 impl<V: Default> Table<V> {
-    /// Returns the value of a key of this hash, a default one if the key is new.
+    /// Returns the value of a key with this hash; the default value if the key is new.
     #[inline]
     pub(crate) fn value(&mut self, hash: u64, key: &[u8]) -> &mut V {
         let Self { rows, keys } = self;
@@ -50,7 +50,7 @@ impl<V: Default> Table<V> {
     }
 }
 
-/// Compares keys, most of them in registers: a call of `memcmp` for each takes longer than the rest of a lookup.
+/// Compares two keys, most of them in registers: a call of `memcmp` takes longer than the rest of a lookup.
 #[inline]
 fn same(one: &[u8], two: &[u8]) -> bool {
     fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
@@ -67,12 +67,12 @@ fn same(one: &[u8], two: &[u8]) -> bool {
 }
 
 impl<V> Table<V> {
-    /// Returns how many keys there are.
+    /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Takes all keys out, and keeps the memory.
+    /// Removes all keys, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();
         self.keys.clear();

@@ -1,4 +1,4 @@
-//! Words in lower case, and how often each occurs. A word is a longest run of alphanumeric characters.
+//! The workload `words`: counts words in lower case. A word is a longest sequence of alphanumeric characters.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
     let states = on_threads(threads, &pieces(input)?, state, |(sums, blocks), piece| {
         blocks.read(piece, |block| {
             text(block)?;
-            // At once, by vector instructions: nearly every word can then be looked up where it lies.
+            // The whole block is lowercased at once, by vector instructions, so nearly every word can be looked up
+            // without a copy.
             block.make_ascii_lowercase();
             count_words(block, sums)
         })
@@ -22,7 +23,7 @@ pub(crate) fn run(input: &Path, result: &Path, threads: usize) -> Result<()> {
     sums::write(states.into_iter().map(|(sums, _)| sums).collect(), result, ["word", "count"])
 }
 
-/// What a byte of lowercased text is: 0 separates words, 1 belongs to one, 2 may do either.
+/// The class of each byte of lowercased text: 0 separates words, 1 belongs to a word, 2 may do either.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;

@@ -1,8 +1,8 @@
-//! The reference of the command line, made of what `--help` prints.
+//! Makes the reference of the command line from the output of `--help`.
 
 use crate::support::{Ended, etl_host_command};
 
-/// Returns the page.
+/// Returns the reference page.
 pub(super) fn page() -> String {
     let overview = help(&["--help"]);
     let commands = overview.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
@@ -18,7 +18,7 @@ pub(super) fn page() -> String {
     page
 }
 
-/// Returns a help page, as wide as it is without a terminal.
+/// Returns a help page, in the width that it has without a terminal.
 fn help(arguments: &[&str]) -> String {
     let ended = Ended::of(etl_host_command().args(arguments).env_remove("COLUMNS"));
     let lines: Vec<&str> = ended.expect_success().stdout.lines().map(str::trim_end).collect();

@@ -1,8 +1,8 @@
-//! The reference of `pipeline.toml`, made of its JSON Schema.
+//! Makes the reference of `pipeline.toml` from its JSON Schema.
 
 use serde_json::Value;
 
-/// Returns the page.
+/// Returns the reference page.
 pub(super) fn page(schema: &Value) -> String {
     let mut page = "# pipeline.toml\n\n\
         Sizes are numbers of bytes or texts such as `\"64MiB\"` or `\"1GB\"`; durations `\"500ms\"`, `\"30s\"`, `\"5m\"`. Relative \
@@ -50,7 +50,7 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
 }
 
-/// Returns what a property refers to, or itself.
+/// Returns the schema that a property refers to, or the property itself.
 fn resolved(schema: &Value, property: &Value) -> Value {
     let alternatives = property["anyOf"].as_array().or_else(|| property["allOf"].as_array()).into_iter().flatten();
     let reference = alternatives.chain([property]).find_map(|value| value["$ref"].as_str());
@@ -83,7 +83,7 @@ fn range(property: &Value) -> String {
     }
 }
 
-/// Returns the values a key may have, if they are few.
+/// Returns a list of the values that a key may have, if the schema lists them.
 fn choices(schema: &Value, property: &Value) -> String {
     let target = resolved(schema, property);
     let choices: Vec<String> = target["oneOf"]
@@ -98,7 +98,7 @@ fn choices(schema: &Value, property: &Value) -> String {
     if choices.is_empty() { String::new() } else { format!(" {}.", choices.join("; ")) }
 }
 
-/// Returns a sentence as a part of another one; what begins with several capitals is a name.
+/// Returns a sentence in the form it has inside another one. A first word with several capitals is a name and stays.
 fn clause(sentence: &str) -> String {
     let sentence = sentence.trim_end_matches('.');
     let is_name = sentence.chars().nth(1).is_some_and(char::is_uppercase);

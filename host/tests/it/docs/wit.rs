@@ -1,10 +1,10 @@
-//! The reference of the plugin interface, made of `wit/`.
+//! Makes the reference of the plugin interface from `wit/`.
 
 use std::path::Path;
 
 use wit_parser::{Docs, Function, Handle, Interface, Resolve, Type, TypeDef, TypeDefKind, WorldItem};
 
-/// Returns the page.
+/// Returns the reference page.
 pub(super) fn page(directory: &Path) -> String {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(directory).expect("`wit/` is valid");
@@ -36,7 +36,7 @@ fn interface_name(resolve: &Resolve, item: &WorldItem) -> Option<String> {
 fn of_interface(resolve: &Resolve, name: &str, interface: &Interface) -> String {
     let mut text = format!("\n## Interface `{name}`\n\n{}\n", about(&interface.docs));
     for (name, id) in &interface.types {
-        // What is only used from another interface is told there.
+        // A type that is only used from another interface is documented there.
         if !matches!(resolve.types[*id].kind, TypeDefKind::Type(_)) {
             text += &of_type(resolve, name, &resolve.types[*id]);
         }
@@ -65,7 +65,7 @@ fn of_type(resolve: &Resolve, name: &str, definition: &TypeDef) -> String {
             let rows = choices.cases.iter().map(|case| row(&case.name, "", &case.docs));
             head("Enum", "| case | | meaning |\n| --- | --- | --- |") + &rows.collect::<String>()
         }
-        other => panic!("the reference cannot tell of `{name}`, which is a {}", other.as_str()),
+        other => panic!("the reference cannot describe `{name}`, which is a {}", other.as_str()),
     }
 }
 
@@ -80,7 +80,7 @@ fn type_name(resolve: &Resolve, ty: &Type) -> String {
     format!("`{}`", plain(resolve, ty))
 }
 
-/// Returns a type as it is written in WIT.
+/// Returns a type in WIT's notation.
 fn plain(resolve: &Resolve, ty: &Type) -> String {
     let Type::Id(id) = ty else { return primitive(ty).to_owned() };
     let definition = &resolve.types[*id];
@@ -99,7 +99,7 @@ fn plain(resolve: &Resolve, ty: &Type) -> String {
         TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)) => {
             resolve.types[*id].name.clone().unwrap_or_default()
         }
-        other => panic!("the reference cannot tell of a {}", other.as_str()),
+        other => panic!("the reference cannot describe a {}", other.as_str()),
     }
 }
 
@@ -112,7 +112,7 @@ fn primitive(ty: &Type) -> &'static str {
         Type::S64 => "s64",
         Type::F64 => "f64",
         Type::String => "string",
-        other => panic!("the reference cannot tell of {other:?}"),
+        other => panic!("the reference cannot describe {other:?}"),
     }
 }
 
