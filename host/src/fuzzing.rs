@@ -34,7 +34,7 @@ use crate::{
         plan,
         shards::ShardPage,
     },
-    shuffle::{RunIndex, RunReader, decode::decode_block},
+    shuffle::{ShuffleIndex, ShuffleReader, decode::decode_block},
     store::Store,
 };
 
@@ -210,18 +210,18 @@ fn returned(batch: &wit::BatchParam<'_>) -> wit::BatchResult {
 }
 
 /// Checks shuffle files: a block, or the blocks that an index names, are read or refused.
-pub fn run_file(data: &[u8]) {
+pub fn shuffle_file(data: &[u8]) {
     let schema = fields();
     if let Ok(batch) = decode_block(&Bytes::copy_from_slice(data), &schema.fields) {
         check(&batch);
     }
     // The data also stands for an index on its first line, with the shuffle file behind it.
     let Some(end) = memchr::memchr(b'\n', data) else { return };
-    let (Ok(index), file) = (from_json::<RunIndex>("index", &data[..end]), &data[end + 1..]) else { return };
+    let (Ok(index), file) = (from_json::<ShuffleIndex>("index", &data[..end]), &data[end + 1..]) else { return };
     for partition in &index.partitions {
         let start = usize::try_from(partition.range().start).unwrap_or(usize::MAX);
         let pieces = file.get(start..).into_iter().map(|piece| Ok(Bytes::copy_from_slice(piece)));
-        let read: Result<Vec<RecordBatch>> = RunReader::new("fuzzed", &schema, partition, pieces).collect();
+        let read: Result<Vec<RecordBatch>> = ShuffleReader::new("fuzzed", &schema, partition, pieces).collect();
         match read {
             Ok(batches) => {
                 batches.iter().for_each(check);
@@ -348,8 +348,8 @@ mod tests {
     }
 
     #[test]
-    fn run_files() {
-        check_target("run_file", shuffled(), run_file);
+    fn shuffle_files() {
+        check_target("shuffle_file", shuffled(), shuffle_file);
     }
 
     #[test]

@@ -36,11 +36,11 @@ const DIGEST_CHARACTERS: usize = 12;
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
     let checked = block_on(&pipeline, check::check(&pipeline))?;
-    print(&pipeline.secrets.redact(&text(&pipeline, &checked)));
+    print(&pipeline.secrets.redact(&render(&pipeline, &checked)));
     Ok(())
 }
 
-fn text(pipeline: &Pipeline, checked: &Checked) -> String {
+fn render(pipeline: &Pipeline, checked: &Checked) -> String {
     let source = format!("{}, {}, {}", counted(checked.objects, "object"), bytes(checked.bytes), checked.source_schema);
     let shards =
         checked.shards.map_or_else(|| "shards: known after the split".to_owned(), |shards| counted(shards, "shard"));
@@ -120,14 +120,14 @@ reduce    reduce.wasm
 sink      out/
 ";
         let pipeline = pipeline();
-        let shown = text(&pipeline, &checked(steps, Some(4)));
+        let shown = render(&pipeline, &checked(steps, Some(4)));
         assert_eq!(shown.replace(&pipeline.sink.location.written, "out/"), expected);
     }
 
     #[test]
     fn shards_of_a_splitter_are_known_later() {
         let steps = vec![step("split", None), step("map", Some("n int64"))];
-        let text = text(&pipeline(), &checked(steps, None));
+        let text = render(&pipeline(), &checked(steps, None));
         assert!(
             text.contains(
                 "\nsplit     split.wasm\n          sha256 00ff00ff00ff…, shards: known after the split\nmap "

@@ -67,7 +67,7 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     check_which(&which, args.older_than)?;
     let pipeline = load(&which.file, &args.set, false)?;
     let (cleaned, kept) = block_on(&pipeline, clean_runs(args, which.run_id.as_deref(), &pipeline))?;
-    let text = if args.json { to_json_pretty(&cleaned)? } else { text(args, &cleaned, &kept) };
+    let text = if args.json { to_json_pretty(&cleaned)? } else { render(args, &cleaned, &kept) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
@@ -141,7 +141,7 @@ fn is_older(run: &Overview, age: Duration) -> bool {
     ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(millis(age)))
 }
 
-fn text(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
+fn render(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
     let header = ["run", "state", "run store", "", "sink", ""].map(str::to_owned);
     let cells = |amount: Amount| [counted(amount.objects, "object"), bytes(amount.bytes)];
     let row = |run_id: String, state: &str, amounts: [Amount; 2]| {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{block_on, load, print, sample::shown_events};
 use crate::{
     model::{error::Result, event::add_counters},
-    plugin::Usage,
+    plugin::InstanceUsage,
     text::{
         command::PIPELINE_FILE,
         numbers::{bytes, count, counted, printable, short},
@@ -55,12 +55,12 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitCode> {
         Request { plugin: args.map.clone(), config: args.config.clone(), step: args.step.clone(), shards: args.sample };
     let events = shown_events(pipeline.secrets.redactor());
     let compared = block_on(&pipeline, diff::diff(&pipeline, &request, &events))?;
-    print(&pipeline.secrets.redact(&text(&compared)));
+    print(&pipeline.secrets.redact(&render(&compared)));
     let different = args.exit_code && !compared.is_same();
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
 
-fn text(compared: &Comparison) -> String {
+fn render(compared: &Comparison) -> String {
     let records = compared.shards.iter().map(|shard| shard.records).sum();
     let mut text = format!(
         "{}: {} of {}, {}\n\n",
@@ -86,7 +86,7 @@ struct Total {
     rejects: u64,
     failures: u64,
     counters: BTreeMap<String, i64>,
-    usage: Usage,
+    usage: InstanceUsage,
 }
 
 impl Total {
@@ -136,7 +136,7 @@ fn totals(compared: &Comparison) -> String {
         ratio(old.time.as_secs_f64(), new.time.as_secs_f64())
     };
     lines.push(row("time", short(old.time), short(new.time), times));
-    let memory = |usage: &Usage| bytes(usage.memory_bytes);
+    let memory = |usage: &InstanceUsage| bytes(usage.memory_bytes);
     lines.push(row("memory", memory(&old), memory(&new), ratio(old.memory_bytes as f64, new.memory_bytes as f64)));
     table(&lines, 0, &[1, 2, 3])
 }

@@ -27,11 +27,11 @@ pub(super) struct InspectArgs {
 /// Prints a plugin's step, interface, digest, size, exports, imports, grants and configuration.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let inspection = plugin::inspect(&args.file)?;
-    print(&text(&args.file, &inspection));
+    print(&render(&args.file, &inspection));
     Ok(())
 }
 
-fn text(file: &Path, inspection: &Inspection) -> String {
+fn render(file: &Path, inspection: &Inspection) -> String {
     let Inspection { interface, imports, exports, grantable, built_with, config, digest, size_bytes, .. } = inspection;
     let mut text = String::new();
     let mut say = |label: &str, lines: &[String], none: &str| {
@@ -107,6 +107,6 @@ imports    etl:plugin/output@0.1.0
 grantable  clock, env:NAME
 config     the plugin does not describe it
 ";
-        assert_eq!(text(Path::new("a/count.wasm"), &inspection), expected);
+        assert_eq!(render(Path::new("a/count.wasm"), &inspection), expected);
     }
 }

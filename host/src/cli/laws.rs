@@ -65,7 +65,7 @@ fn try_out(laws: &[Law], input: &str, check: impl Fn(Law) -> Result<Verdict>) ->
     let (mut broken, mut tried) = (Vec::new(), 0);
     for law in laws {
         let verdict = check(*law)?;
-        print(&text(*law, &verdict));
+        print(&render(*law, &verdict));
         tried += usize::from(!matches!(verdict, Verdict::NotApplicable(_)));
         if matches!(verdict, Verdict::Broken(_) | Verdict::BrokenBy(_)) {
             broken.push(*law);
@@ -93,7 +93,7 @@ fn laws_to_try(interface: Interface, skip: &[String]) -> Result<Vec<Law>> {
     Ok(all.iter().copied().filter(|law| !skip.iter().any(|name| law.name() == name)).collect())
 }
 
-fn text(law: Law, verdict: &Verdict) -> String {
+fn render(law: Law, verdict: &Verdict) -> String {
     let line = |what: &str, more: &str| format!("{what:8}  {:13}  {}{}\n", law.name(), law.says(), printable(more));
     match verdict {
         Verdict::Holds => line("holds", ""),

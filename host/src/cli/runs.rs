@@ -41,7 +41,7 @@ pub(super) struct RunsArgs {
 pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
     let (overviews, more) = block_on(&pipeline, newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
-    let text = if args.json { to_json_pretty(&overviews)? } else { text(&pipeline.name, &overviews, more) };
+    let text = if args.json { to_json_pretty(&overviews)? } else { render(&pipeline.name, &overviews, more) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
@@ -55,7 +55,7 @@ async fn newest(pipeline: &Pipeline, max: usize) -> Result<(Vec<Overview>, usize
     Ok((history::overviews(&store, &pipeline.name, &runs).await?, more))
 }
 
-fn text(pipeline: &str, runs: &[Overview], more: usize) -> String {
+fn render(pipeline: &str, runs: &[Overview], more: usize) -> String {
     if runs.is_empty() {
         return format!("there are no runs of {pipeline}\n");
     }
@@ -116,7 +116,7 @@ nightly                    failed    -                            -        -    
 
 and 1 run before these (`--all` shows them)
 ";
-        assert_eq!(text("p", &[complete, failed], 1), expected);
-        assert_eq!(text("p", &[], 0), "there are no runs of p\n");
+        assert_eq!(render("p", &[complete, failed], 1), expected);
+        assert_eq!(render("p", &[], 0), "there are no runs of p\n");
     }
 }

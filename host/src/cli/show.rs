@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{block_on, load, print, which_run::RunWords};
 use crate::{
-    history::{self, Account, Attempt, AttemptEnd, Ending, Message, Then},
+    history::{self, Account, AttemptEnd, Ending, Message, PastAttempt, Then},
     model::{
         error::Result,
         event::{Invocation, Level, Stage},
@@ -44,7 +44,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<()> {
     let mut account = block_on(&pipeline, account(&pipeline, which.run_id.as_deref()))?;
     // Replay commands must name the pipeline as this command line does, because they are run from the same directory.
     account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
-    let text = if args.json { to_json_pretty(&as_json(&account))? } else { text(&account) };
+    let text = if args.json { to_json_pretty(&as_json(&account))? } else { render(&account) };
     print(&pipeline.secrets.redact(&text));
     Ok(())
 }
@@ -56,7 +56,7 @@ async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
     Account::read(&store, &pipeline.name, &run_id).await
 }
 
-fn text(account: &Account) -> String {
+fn render(account: &Account) -> String {
     let mut text = String::new();
     let run = &account.overview;
     let mut say = |label: &str, lines: &[String]| _ = entry(&mut text, label, lines);
@@ -115,7 +115,7 @@ fn left_out_line(account: &Account, of: &LeftOut) -> String {
     format!("{}{command}", left_out(of.shard, of.shards, &of.error))
 }
 
-fn failure(account: &Account, attempt: &Attempt) -> String {
+fn failure(account: &Account, attempt: &PastAttempt) -> String {
     let AttemptEnd::Failed { error, then, shard, .. } = &attempt.end else { return String::new() };
     let (task, number) = (task_of(account, attempt), attempt.number);
     let after = match then {
@@ -129,7 +129,7 @@ fn failure(account: &Account, attempt: &Attempt) -> String {
 }
 
 /// Returns the name of an attempt's task. A map task is named by all its shards, because any of them may have failed.
-fn task_of(account: &Account, attempt: &Attempt) -> String {
+fn task_of(account: &Account, attempt: &PastAttempt) -> String {
     match &account.plan {
         Some(plan) if attempt.stage == Stage::Map => {
             let shards = plan.shards.of_task(attempt.task);
@@ -160,7 +160,7 @@ fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn as_json(account: &Account) -> serde_json::Value {
-    let failure = |attempt: &Attempt| {
+    let failure = |attempt: &PastAttempt| {
         let AttemptEnd::Failed { kind, error, then, shard } = &attempt.end else { return serde_json::Value::Null };
         json!({
             "stage": attempt.stage, "task": attempt.task, "attempt": attempt.number, "kind": kind, "error": error,

@@ -20,7 +20,7 @@ use crate::{
         error::{Error, Result},
         schema::Schema,
     },
-    plugin::{DraftShard, Interface, Plugin, Task, Usage},
+    plugin::{Attempt, DraftShard, InstanceUsage, Interface, Plugin},
     text::{
         numbers::{bytes, count, counted, printable, short},
         rows,
@@ -85,7 +85,7 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     Ok(())
 }
 
-fn reduce(reducer: &Plugin, task: &Task, schema: &Schema, rows: &RecordBatch) -> Result<Trial> {
+fn reduce(reducer: &Plugin, task: &Attempt, schema: &Schema, rows: &RecordBatch) -> Result<Trial> {
     let groups = trial::group(schema, std::slice::from_ref(rows), || None)?;
     trial::reduce(reducer, task, schema, &groups)
 }
@@ -171,7 +171,7 @@ fn account(plugin: &Plugin, trial: &Trial) -> String {
     text
 }
 
-fn used(usage: &Usage, records: u64) -> String {
+fn used(usage: &InstanceUsage, records: u64) -> String {
     let time = match u32::try_from(records) {
         Ok(records @ 1..) => format!("{} a record", short(usage.time / records)),
         _ => short(usage.time),

@@ -57,7 +57,7 @@ pub struct Account {
     /// The account of each stage.
     pub stages: BTreeMap<Stage, StageAccount>,
     /// The attempts, in the order of their processes and then of their ends.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<PastAttempt>,
     /// Number of attempts that are not kept.
     pub attempts_left_out: u64,
     /// What the processes used, with their places in [`Account::processes`]. A process that was killed has left none.
@@ -89,7 +89,7 @@ pub struct StageAccount {
 
 /// An attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
+pub struct PastAttempt {
     /// The attempt's process, as a place in [`Account::processes`].
     pub process: usize,
     /// Stage of the task.
@@ -215,9 +215,9 @@ impl Account {
     }
 
     /// Returns the failures that ended their tasks, then those that did not.
-    pub fn failures(&self) -> impl Iterator<Item = &Attempt> {
+    pub fn failures(&self) -> impl Iterator<Item = &PastAttempt> {
         let failed = |last: bool| {
-            let of = move |attempt: &&Attempt| matches!(attempt.end, AttemptEnd::Failed { then, .. } if (then == Then::Nothing) == last);
+            let of = move |attempt: &&PastAttempt| matches!(attempt.end, AttemptEnd::Failed { then, .. } if (then == Then::Nothing) == last);
             self.attempts.iter().filter(of)
         };
         failed(true).chain(failed(false))
@@ -257,7 +257,7 @@ struct Reader {
     invocation: Invocation,
     processes: Vec<Process>,
     stages: BTreeMap<Stage, StageAccount>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<PastAttempt>,
     attempts_left_out: u64,
     failures: usize,
     usages: Vec<(usize, Usage)>,
@@ -299,7 +299,7 @@ impl Reader {
         for ((stage, task, number), started_at_ms) in open {
             let duration_ms = last_at_ms.saturating_sub(started_at_ms);
             let read = Default::default();
-            self.keep(Attempt {
+            self.keep(PastAttempt {
                 process: 0,
                 stage,
                 task,
@@ -376,12 +376,12 @@ impl Reader {
         let between = began.map(|began| at_ms.saturating_sub(began));
         let duration_ms = duration_ms.into_iter().chain(between).min().unwrap_or_default();
         let started_at_ms = began.unwrap_or_else(|| at_ms.saturating_sub(duration_ms));
-        self.keep(Attempt { process: 0, stage, task, number, started_at_ms, duration_ms, read, end });
+        self.keep(PastAttempt { process: 0, stage, task, number, started_at_ms, duration_ms, read, end });
     }
 
-    fn keep(&mut self, attempt: Attempt) {
+    fn keep(&mut self, attempt: PastAttempt) {
         if self.attempts.len() < ATTEMPTS_MAX {
-            self.attempts.push(Attempt { process: self.processes.len() - 1, ..attempt });
+            self.attempts.push(PastAttempt { process: self.processes.len() - 1, ..attempt });
         } else {
             self.attempts_left_out += 1;
         }

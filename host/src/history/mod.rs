@@ -18,7 +18,7 @@ use std::{cmp::Reverse, time::UNIX_EPOCH};
 use futures::{StreamExt, TryStreamExt};
 
 pub use self::{
-    account::{Account, Attempt, AttemptEnd, Message, StageAccount, Then},
+    account::{Account, AttemptEnd, Message, PastAttempt, StageAccount, Then},
     overview::{Overview, State},
     processes::{Ending, Process},
     rejects::RejectSamples,

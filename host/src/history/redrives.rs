@@ -20,7 +20,7 @@ use crate::{
 const REQUESTS_IN_FLIGHT: usize = 32;
 
 /// The outcome of looking for a run to redrive.
-pub enum Found {
+pub enum Redrivable {
     /// The run with this id left out no shards, so there is nothing to redrive.
     Nothing(String),
     /// A run left out shards. The run `redrive`, which may have begun already, completes it.
@@ -41,7 +41,7 @@ pub enum Found {
 /// # Errors
 /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when there is no such run, or the run has not ended; or when
 /// the store fails.
-pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Found> {
+pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Redrivable> {
     let run_id = match run_id {
         Some(run_id) => run_id.to_owned(),
         None => newest_ended(store, pipeline).await?.ok_or_else(|| {
@@ -55,7 +55,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
         .await?
         .ok_or_else(|| Error::config(format!("run `{run_id}` has not ended: finish it first, without `--redrive`")))?;
     if manifest.failed.is_empty() {
-        return Ok(Found::Nothing(run_id));
+        return Ok(Redrivable::Nothing(run_id));
     }
     let (origin, number) = lineage(&run_id, &base.plan);
     let mut number = number + 1;
@@ -63,7 +63,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
         let redrive = format!("{origin}-redrive-{number}");
         match Planned::load(store, &RunLayout::new(pipeline, &redrive)).await? {
             Some(other) if !is_same(&other.plan.recipe, recipe) || !other.plan.completes(&run_id) => number += 1,
-            _ => return Ok(Found::Incomplete { redrive, run_id, base }),
+            _ => return Ok(Redrivable::Incomplete { redrive, run_id, base }),
         }
     }
 }

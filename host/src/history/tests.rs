@@ -10,7 +10,7 @@ use crate::{
     },
     run_store::{
         commit::{Commit, Output, Part},
-        plan::{Draft, Planned},
+        plan::{NewPlan, Planned},
         recipe::Recipe,
         shards::ShardTable,
     },
@@ -24,7 +24,7 @@ async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIte
 }
 
 async fn write_plan(store: &Store, run_id: &str) {
-    let draft = Draft {
+    let draft = NewPlan {
         pipeline: serde_json::Value::Null,
         recipe: Recipe { keys: BTreeMap::new(), variables: BTreeMap::new(), steps: Vec::new(), records: String::new() },
         listing: String::new(),

@@ -70,8 +70,8 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// Values of `${NAME}` and of granted variables, which must not appear in anything the host writes.
     pub secrets: Secrets,
-    /// Marks of the values of variables, by name; see `variables::mark`.
-    marks: BTreeMap<String, String>,
+    /// Marks of the values of variables, by name; see `variables::fingerprint`.
+    fingerprints: BTreeMap<String, String>,
     /// The document, which knows where each value was written.
     written: Arc<Document>,
 }
@@ -118,18 +118,30 @@ impl Pipeline {
         let mut expanded = document.root().clone();
         let mut expansion = Expansion::new(&env);
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
-        let (secrets, marks) = expansion.into_parts();
+        let (secrets, fingerprints) = expansion.into_parts();
 
         let tables = tables(&document, directory, expanded, &env);
         let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
         let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
         let (document, written) = (written, Arc::new(document));
-        let mut pipeline =
-            Self { name, source, split, maps, reduce, sink, run, store_options, document, secrets, marks, written };
+        let mut pipeline = Self {
+            name,
+            source,
+            split,
+            maps,
+            reduce,
+            sink,
+            run,
+            store_options,
+            document,
+            secrets,
+            fingerprints,
+            written,
+        };
         let granted: Vec<_> = pipeline.steps().flat_map(|step| step.plugin.grants.variables.clone()).collect();
         for (variable, value) in granted {
             pipeline.secrets.add(&variable, &value);
-            pipeline.marks.insert(variable.clone(), variables::mark(&variable, &value));
+            pipeline.fingerprints.insert(variable.clone(), variables::fingerprint(&variable, &value));
         }
         Ok(pipeline)
     }

@@ -25,7 +25,7 @@ impl Pipeline {
     ///
     /// All other keys may differ when a run is resumed: concurrency, limits, retries, the number of rejects allowed,
     /// scratch, the options of the stores.
-    pub fn deciding(&self) -> BTreeMap<String, Value> {
+    pub fn result_keys(&self) -> BTreeMap<String, Value> {
         let mut keys = BTreeMap::new();
         for key in WRITTEN {
             if let Some(value) = self.document.pointer(&format!("/{}", key.replace('.', "/"))) {
@@ -75,12 +75,12 @@ mod tests {
                            map = [{ plugin = 'a.wasm', config = { deep = { er = 1 } } }]\n\
                            reduce = { plugin = 'b.wasm' }\n";
 
-    fn deciding(set: &[&str]) -> BTreeMap<String, Value> {
+    fn result_keys(set: &[&str]) -> BTreeMap<String, Value> {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("pipeline.toml");
         std::fs::write(&file, MINIMAL).expect("written");
         let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
-        Pipeline::load(&file, &set, |_| Some("secret".to_owned())).expect("valid").deciding()
+        Pipeline::load(&file, &set, |_| Some("secret".to_owned())).expect("valid").result_keys()
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             "map.0.plugin=moved.wasm",
             "store_options.region=x",
         ];
-        assert_eq!(deciding(&harmless), deciding(&[]));
+        assert_eq!(result_keys(&harmless), result_keys(&[]));
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             "reduce.config={}",
             "reduce.grants=[]",
         ];
-        assert_eq!(deciding(&defaults), deciding(&[]));
+        assert_eq!(result_keys(&defaults), result_keys(&[]));
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             ("sink.format=csv", "sink.format"),
             ("source.include=['*.txt']", "source.include"),
         ] {
-            let (then, now) = (deciding(&[]), deciding(&[set]));
+            let (then, now) = (result_keys(&[]), result_keys(&[set]));
             let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
             assert_eq!(changed, [key], "{set}");
             assert!(!now.values().any(|value| value.to_string().contains("secret")), "{now:?}");

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
 use toml::Value;
 
-use super::{key::KeyPath, variables::mark};
+use super::{key::KeyPath, variables::fingerprint};
 use crate::text::variables::{Piece, pieces};
 
 /// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
@@ -57,22 +57,22 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Replaces `${NAME}` by the value of the variable, and records the values and their marks.
+/// Replaces `${NAME}` by the value of the variable, and records the values and their fingerprints.
 pub(super) struct Expansion<E> {
     env: E,
     secrets: Secrets,
-    marks: BTreeMap<String, String>,
+    fingerprints: BTreeMap<String, String>,
 }
 
 impl<E: Fn(&str) -> Option<String>> Expansion<E> {
     /// Makes an expansion that takes values from `env`.
     pub(super) fn new(env: E) -> Self {
-        Self { env, secrets: Secrets::default(), marks: BTreeMap::new() }
+        Self { env, secrets: Secrets::default(), fingerprints: BTreeMap::new() }
     }
 
-    /// Returns the values that were inserted, and their marks by name.
+    /// Returns the values that were inserted, and their fingerprints by name.
     pub(super) fn into_parts(self) -> (Secrets, BTreeMap<String, String>) {
-        (self.secrets, self.marks)
+        (self.secrets, self.fingerprints)
     }
 
     /// Replaces `${NAME}` by its value and `$${` by `${`, in every string in `value`. Keys are not changed.
@@ -120,7 +120,7 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
             return Err(format!("needs the environment variable `{name}`, which is not set"));
         };
         self.secrets.add(name, &value);
-        self.marks.insert(name.to_owned(), mark(name, &value));
+        self.fingerprints.insert(name.to_owned(), fingerprint(name, &value));
         Ok(value)
     }
 }

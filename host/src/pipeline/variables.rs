@@ -1,7 +1,7 @@
-//! The environment variables that decide a result, and the marks of their values that a plan keeps.
+//! The environment variables that decide a result, and the fingerprints of their values that a plan keeps.
 //!
 //! A value may be a secret, and anyone who can read the run store can read its plans. A plan therefore keeps only a
-//! mark of each value: 16 bits of a digest of the variable's name and value, and of nothing else. All plans of all
+//! fingerprint of each value: 16 bits of a digest of the variable's name and value, and of nothing else. All plans of all
 //! pipelines together reveal no more of a value than these bits, which are too few to find it by guessing. In return,
 //! one change in 65,536 goes unnoticed.
 
@@ -13,17 +13,17 @@ use super::Pipeline;
 use crate::{model::hex::hex, text::variables::names};
 
 impl Pipeline {
-    /// Returns the marks of the variables in [`Pipeline::deciding`], by name. Other variables, such as credentials of a
+    /// Returns the fingerprints of the variables in [`Pipeline::result_keys`], by name. Other variables, such as credentials of a
     /// store, may change before a run is resumed.
     pub fn variables(&self) -> BTreeMap<String, String> {
-        let keys = self.deciding();
+        let keys = self.result_keys();
         let names = keys.iter().flat_map(|(key, value)| names(key, value));
-        names.filter_map(|name| Some((name.to_owned(), self.marks.get(name)?.clone()))).collect()
+        names.filter_map(|name| Some((name.to_owned(), self.fingerprints.get(name)?.clone()))).collect()
     }
 }
 
-/// Returns the mark of a variable's value: 4 hexadecimal digits of a SHA-256 digest.
-pub(super) fn mark(name: &str, value: &str) -> String {
+/// Returns the fingerprint of a variable's value: 4 hexadecimal digits of a SHA-256 digest.
+pub(super) fn fingerprint(name: &str, value: &str) -> String {
     hex(&Sha256::digest(format!("{name}\0{value}"))[..2])
 }
 
@@ -44,7 +44,7 @@ mod tests {
         };
         let usual = load("");
         assert!(usual.keys().eq(["BUCKET", "DAY", "DEEP", "GRANTED"]), "{usual:?}");
-        assert!(usual.values().all(|mark| mark.len() == 4), "{usual:?}");
+        assert!(usual.values().all(|fingerprint| fingerprint.len() == 4), "{usual:?}");
         for changed in ["BUCKET", "DAY", "DEEP", "GRANTED", "CREDENTIAL", "ELSEWHERE"] {
             let now = load(changed);
             let differ: Vec<&String> = now.keys().filter(|name| usual[*name] != now[*name]).collect();

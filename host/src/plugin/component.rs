@@ -105,7 +105,7 @@ pub struct Inspection {
 /// an interface version that this host does not know.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let bytes = read(path)?;
-    let found = Found::in_component(path, &bytes)?;
+    let found = Scanned::in_component(path, &bytes)?;
     Ok(Inspection {
         interface: found.interface,
         wit_version: found.wit_version.clone(),
@@ -141,7 +141,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 /// The facts that were found in a component.
-pub(super) struct Found {
+pub(super) struct Scanned {
     pub(super) interface: Interface,
     wit_version: String,
     imports: Vec<String>,
@@ -150,7 +150,7 @@ pub(super) struct Found {
     pub(super) config: Option<ConfigSchema>,
 }
 
-impl Found {
+impl Scanned {
     /// Reads the names that a component imports and exports, and finds the step it implements.
     ///
     /// # Errors
@@ -330,7 +330,8 @@ mod tests {
 
     #[test]
     fn files_that_are_not_components_are_told_apart() {
-        let found = |bytes: &[u8]| Found::in_component(Path::new("x.wasm"), bytes).err().expect("refused").to_string();
+        let found =
+            |bytes: &[u8]| Scanned::in_component(Path::new("x.wasm"), bytes).err().expect("refused").to_string();
         assert!(found(b"").contains("is not WebAssembly"));
         assert!(found(b"#!/bin/sh").contains("is not WebAssembly"));
         assert!(found(b"\0asm\x01\0\0\0").contains("is a core module, not a component"));

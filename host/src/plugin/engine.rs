@@ -17,7 +17,7 @@ use wasmtime::{
 use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::Cache,
-    component::{self, Found, Interface},
+    component::{self, Interface, Scanned},
     imports,
     limits::EPOCH,
     loaded::{Exports, Loading, Plugin},
@@ -81,7 +81,7 @@ impl Engine {
         let started = Instant::now();
         check_built(step)?;
         let bytes = component::read(&step.path)?;
-        let found = Found::in_component(&step.path, &bytes)?;
+        let found = Scanned::in_component(&step.path, &bytes)?;
         found.check_use(&step.path, &step.name, interface)?;
         let invalid = |error: wasmtime::Error| {
             let what = format!("plugin `{}` cannot be compiled: {error:#}", step.path.display());

@@ -13,7 +13,7 @@ use super::{
         etl::plugin::types as wit,
         exports::etl::plugin::{mapper, reducer},
     },
-    limits::{Clock, EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, Output, TimedOut},
+    limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut},
     loaded::{Exports, Plugin},
     source_view::Splitting,
     state::{Emit, Phase, RejectedRow, State, Wasi},
@@ -39,7 +39,7 @@ const STOP_WITHIN: Duration = Duration::from_millis(100);
 
 /// The attempt an instance is made for.
 #[derive(Clone)]
-pub struct Task {
+pub struct Attempt {
     /// Id of the run.
     pub run_id: String,
     /// Number of the shard or of the partition.
@@ -57,7 +57,7 @@ pub struct Task {
 
 /// Resources that an instance has used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct InstanceUsage {
     /// Time spent in calls of the instance, without the time the host worked on its behalf.
     pub time: Duration,
     /// Total size of the instance's memories, which never shrink.
@@ -84,7 +84,7 @@ impl Plugin {
     ///
     /// # Errors
     /// The error that the plugin's `open` returned, or a description of how the call failed.
-    pub fn map(&self, task: &Task, input: &Schema, emit: Emit) -> Result<Mapper> {
+    pub fn map(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Mapper> {
         let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
             exports.mapper()?.load(store, instance)
         };
@@ -98,7 +98,7 @@ impl Plugin {
     ///
     /// # Errors
     /// The error that the plugin's `open` returned, or a description of how the call failed.
-    pub fn reduce(&self, task: &Task, input: &Schema, emit: Emit) -> Result<Reducer> {
+    pub fn reduce(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Reducer> {
         let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
             exports.reducer()?.load(store, instance)
         };
@@ -115,7 +115,7 @@ impl Mapper {
     }
 
     /// Returns the resources that the instance has used.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> InstanceUsage {
         self.instance.usage()
     }
 
@@ -148,7 +148,7 @@ impl Reducer {
     }
 
     /// Returns the resources that the instance has used.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> InstanceUsage {
         self.instance.usage()
     }
 
@@ -208,7 +208,7 @@ impl Instance {
     /// As [`Instance::call`]; [`ErrorKind::Config`] when the types of the exports differ from those in `wit`.
     pub(super) fn new<G>(
         plugin: &Plugin,
-        task: &Task,
+        task: &Attempt,
         emit: Option<Emit>,
         splitting: Option<Splitting>,
         load: impl FnOnce(&Exports, &mut Store<State>, &component::Instance) -> wasmtime::Result<G>,
@@ -240,7 +240,7 @@ impl Instance {
     /// Calls `open`, and checks and keeps the schema it returns.
     fn open(
         &mut self,
-        task: &Task,
+        task: &Attempt,
         input: &Schema,
         call: impl FnOnce(
             &mut Store<State>,
@@ -261,7 +261,7 @@ impl Instance {
     /// Calls `f` with the context of `task`.
     pub(super) fn with_context<R>(
         &mut self,
-        task: &Task,
+        task: &Attempt,
         input: &Schema,
         f: impl FnOnce(&mut Self, wit::Context<'_>) -> R,
     ) -> R {
@@ -319,9 +319,9 @@ impl Instance {
     }
 
     /// Returns the resources that the instance has used.
-    pub(super) fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> InstanceUsage {
         let state = self.store.data();
-        Usage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
+        InstanceUsage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
     }
 
     fn take_rejects(&mut self) -> Vec<RejectedRow> {
@@ -391,7 +391,7 @@ impl Instance {
     }
 }
 
-fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Splitting>) -> State {
+fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> State {
     let log = Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.limits.log_bytes);
     // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
@@ -403,12 +403,12 @@ fn state(plugin: &Plugin, task: &Task, emit: Option<Emit>, splitting: Option<Spl
         },
         clock: VirtualClock::new(&plugin.grants),
         growth: Growth::new(&plugin.limits),
-        time: Clock::new(&plugin.limits),
+        time: TimeLimit::new(&plugin.limits),
         log,
         phase: Phase::Open,
         emit,
         schema: None,
-        output: Output::new(&plugin.limits),
+        output: OutputBudget::new(&plugin.limits),
         rejects: BTreeMap::new(),
         reason_bytes: 0,
         counters: BTreeMap::new(),

@@ -77,12 +77,12 @@ impl std::fmt::Display for Denied {
 }
 
 /// Account of the bytes that an instance may still hand over in its attempt.
-pub(super) struct Output {
+pub(super) struct OutputBudget {
     bytes_max: u64,
     bytes_left: u64,
 }
 
-impl Output {
+impl OutputBudget {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { bytes_max: limits.output_bytes, bytes_left: limits.output_bytes }
     }
@@ -101,7 +101,7 @@ impl Output {
 }
 
 /// Measures the time an instance computes: the time of its calls, without the time the host works on its behalf.
-pub(super) struct Clock {
+pub(super) struct TimeLimit {
     call_max: Duration,
     total_max: Duration,
     /// Time the instance computed in calls that have ended.
@@ -126,7 +126,7 @@ impl std::fmt::Display for TimedOut {
     }
 }
 
-impl Clock {
+impl TimeLimit {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             call_max: limits.batch_timeout,
@@ -137,7 +137,7 @@ impl Clock {
         }
     }
 
-    /// Starts a call, and returns how long the plugin may compute before [`Clock::check`] can report a limit.
+    /// Starts a call, and returns how long the plugin may compute before [`TimeLimit::check`] can report a limit.
     pub(super) fn start_call(&mut self) -> Duration {
         self.call_started = Instant::now();
         self.host = Duration::ZERO;
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_call_that_lasts_longer_than_both_limits_has_passed_that_of_a_call() {
-        let mut clock = Clock::new(&limits());
+        let mut clock = TimeLimit::new(&limits());
         clock.start_call();
         clock.call_started -= Duration::from_secs(7200);
         let timed_out = clock.check().expect_err("an hour and a minute are over").to_string();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn host_time_is_not_the_plugins() {
-        let mut clock = Clock::new(&limits());
+        let mut clock = TimeLimit::new(&limits());
         clock.start_call();
         clock.call_started -= Duration::from_secs(90);
         assert!(clock.check().is_err());

@@ -32,7 +32,7 @@ pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
 pub use engine::{Engine, STACK_BYTES_MAX};
 pub use grants::Grants;
-pub use instance::{Mapper, Reducer, Task, Usage};
+pub use instance::{Attempt, InstanceUsage, Mapper, Reducer};
 pub use loaded::Plugin;
 pub use settings::{Limits, PluginSettings};
 pub use source_view::{DraftShard, ReadError, SourceView};

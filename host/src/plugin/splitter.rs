@@ -2,7 +2,7 @@
 
 use super::{
     bindings::exports::etl::plugin::splitter::Guest,
-    instance::{Instance, Task, Usage},
+    instance::{Attempt, Instance, InstanceUsage},
     loaded::Plugin,
     source_view::{SourceView, Splitting},
     state::Phase,
@@ -20,7 +20,7 @@ impl Plugin {
     ///
     /// # Errors
     /// The error that the plugin's `open` returned, or a description of how the call failed.
-    pub fn split(&self, task: &Task, records: &Schema, view: Box<dyn SourceView>) -> Result<Splitter> {
+    pub fn split(&self, task: &Attempt, records: &Schema, view: Box<dyn SourceView>) -> Result<Splitter> {
         let splitting = Splitting { view, records: records.clone() };
         let (mut instance, guest) = Instance::new(self, task, None, Some(splitting), |exports, store, instance| {
             exports.splitter()?.load(store, instance)
@@ -37,7 +37,7 @@ impl Splitter {
     ///
     /// # Errors
     /// The error that the plugin returned, a description of how the call failed, or the view's error about a shard.
-    pub fn run(mut self) -> Result<Usage> {
+    pub fn run(mut self) -> Result<InstanceUsage> {
         self.instance.call("split", Phase::Split, |store| self.guest.call_split(store))?;
         Ok(self.instance.usage())
     }

@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::{
     batch,
     bindings::etl::plugin::types,
-    limits::{Clock, Growth, Output},
+    limits::{Growth, OutputBudget, TimeLimit},
     source_view::Splitting,
     stdio::{Log, cut},
     world::VirtualClock,
@@ -51,12 +51,12 @@ pub(super) struct State {
     pub(super) wasi: Wasi,
     pub(super) clock: VirtualClock,
     pub(super) growth: Growth,
-    pub(super) time: Clock,
+    pub(super) time: TimeLimit,
     pub(super) log: Log,
     pub(super) phase: Phase,
     pub(super) emit: Option<Emit>,
     pub(super) schema: Option<Schema>,
-    pub(super) output: Output,
+    pub(super) output: OutputBudget,
     pub(super) rejects: BTreeMap<u32, String>,
     /// Total size of the reasons in `rejects`, in bytes.
     pub(super) reason_bytes: usize,

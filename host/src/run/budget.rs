@@ -57,8 +57,8 @@ impl Slots {
     /// # Errors
     /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
-        let map = Attempt::map(pipeline).slots(pipeline)?;
-        let reduce = Attempt::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
+        let map = Footprint::map(pipeline).slots(pipeline)?;
+        let reduce = Footprint::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
         Ok(Self { map, reduce })
     }
 
@@ -75,7 +75,7 @@ impl Slots {
 }
 
 /// The memory that one attempt may hold.
-struct Attempt<'a> {
+struct Footprint<'a> {
     stage: &'static str,
     /// Bytes, and what they are for.
     parts: Vec<(u64, String)>,
@@ -83,7 +83,7 @@ struct Attempt<'a> {
     steps: Vec<&'a Step>,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> Footprint<'a> {
     fn map(pipeline: &'a Pipeline) -> Self {
         let read_ahead = (READ_AHEAD_BYTES as u64 + BATCHES_BYTES, "read ahead".to_owned());
         let mut parts = vec![read_ahead, upload()];

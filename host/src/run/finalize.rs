@@ -40,7 +40,7 @@ impl Run {
         let manifest = Manifest::new(self.identity(), &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
-        self.see_off_attempts().await;
+        self.wait_for_overtaken().await;
         // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
         self.sweep().await;
         context.run_store.put(&context.layout.success(), Vec::new()).await?;
@@ -58,7 +58,7 @@ impl Run {
     /// Waits for overtaken attempts that are past their last call of a plugin and continue to their commit. What they
     /// find out at their commit belongs in the events, and what they write has to be swept. The result is already
     /// published, so the wait ends after `run.grace` at the latest, or when the run is cancelled.
-    async fn see_off_attempts(&self) {
+    async fn wait_for_overtaken(&self) {
         let at_rest = self.options.cancel.run_until_cancelled(self.context.at_rest());
         _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
     }
@@ -107,7 +107,7 @@ impl Run {
     /// Handles a run that was complete before. Warns about changes since it was planned, so that its result is not
     /// mistaken for a result of the present pipeline, and deletes the leftovers of a process that was killed just
     /// before its end.
-    pub(super) async fn look_back(&self) {
+    pub(super) async fn warn_if_changed(&self) {
         let RunContext { run_store, layout, pipeline, steps, .. } = &*self.context;
         run_store.sweep(layout.root(), self.started_at).await;
         // A plan of another version cannot be read, so there is nothing to compare with.

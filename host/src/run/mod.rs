@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connector::objects::Gone,
     history::{
-        redrives::{self, Found},
+        redrives::{self, Redrivable},
         unfinished,
     },
     model::{
@@ -53,8 +53,8 @@ use crate::{
         plan::Planned,
     },
     runtime::{process, threads},
-    scheduler::{Finished, Retry, Scheduler, interrupted},
-    shuffle::index::RunFiles,
+    scheduler::{HasCounts, Retry, Scheduler, interrupted},
+    shuffle::index::ShuffleFiles,
     task::{
         context::RunContext, map::map_task, reduce::reduce_partition, rejects::check_limit, steps::Steps,
         stores::Stores,
@@ -118,7 +118,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     let run = Run::open(stores, pipeline, options, events).await?;
     if let Some(manifest) = Manifest::read(&run.context.run_store, &run.context.layout).await? {
         run.started(true);
-        run.look_back().await;
+        run.warn_if_changed().await;
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
     }
@@ -173,12 +173,12 @@ impl Run {
             Start::Redrive(run_id) => {
                 let recipe = steps.recipe(pipeline);
                 match redrives::find(&run_store, &pipeline.name, run_id.as_deref(), &recipe).await? {
-                    Found::Nothing(run_id) => {
+                    Redrivable::Nothing(run_id) => {
                         let message = format!("run {run_id} left out no shards, so there is nothing to redrive");
                         events.emit(Event::Warning { message });
                         run_id
                     }
-                    Found::Incomplete { redrive, run_id, base } => {
+                    Redrivable::Incomplete { redrive, run_id, base } => {
                         redrives = Some((run_id, base));
                         redrive
                     }
@@ -210,7 +210,7 @@ impl Run {
             // be lost again.
             match (error.kind(), error.cause::<Gone>()) {
                 (ErrorKind::Damaged(task), _) if mapped_again.insert(task) => {
-                    self.take_back_run_file(&mapped, task, &error).await?;
+                    self.take_back_shuffle_file(&mapped, task, &error).await?;
                 }
                 (_, Some(Gone(parts))) if !made_again => {
                     made_again = true;
@@ -229,9 +229,9 @@ impl Run {
 
     /// Takes back the commit of a map task whose shuffle file is damaged. Partitions that are already reduced keep
     /// their commits, because the same plan gives the same rows.
-    async fn take_back_run_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
-        let Some(damaged) = mapped.run_files.key(task) else { return Ok(()) };
-        let is_damaged = |commit: &Commit| matches!(&commit.output, Output::RunFile { key, .. } if key == damaged);
+    async fn take_back_shuffle_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
+        let Some(damaged) = mapped.shuffle_files.key(task) else { return Ok(()) };
+        let is_damaged = |commit: &Commit| matches!(&commit.output, Output::ShuffleFile { key, .. } if key == damaged);
         self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
         self.context.attempt_again();
         Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
@@ -320,7 +320,7 @@ impl Run {
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::new(RunFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
+        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
     }
 
     fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
@@ -383,7 +383,7 @@ impl Run {
     }
 }
 
-impl Finished for Commit {
+impl HasCounts for Commit {
     fn counts(&self) -> &Counts {
         &self.counts
     }

@@ -17,7 +17,7 @@ use crate::{
     pipeline::Split,
     run::{check::list_source, resume},
     run_store::{
-        plan::{Draft, Planned},
+        plan::{NewPlan, Planned},
         recipe::{self, Recipe},
     },
     runtime::fail_point,
@@ -145,7 +145,7 @@ impl Run {
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
         let SplitSource { attempt, shards, .. } = self.split(objects).await?;
         let emits = context.steps.shuffled().to_string();
-        let draft = Draft { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let draft = NewPlan { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)

@@ -22,7 +22,7 @@ use crate::{
         left_out::LeftOut,
     },
     runtime::fail_point,
-    shuffle::RunIndex,
+    shuffle::ShuffleIndex,
     store::{Created, Store},
 };
 
@@ -51,11 +51,13 @@ pub struct Commit {
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// A shuffle file.
-    RunFile {
+    // The name that commits of earlier versions use.
+    #[serde(alias = "run_file")]
+    ShuffleFile {
         /// Key of the file, below the run store.
         key: String,
         /// Index of the places where each partition's batches lie in the file.
-        index: RunIndex,
+        index: ShuffleIndex,
     },
     /// A part of the result.
     Part(Part),
@@ -68,7 +70,7 @@ impl Output {
     /// Returns the digest of the output; `None` when the task was left out.
     fn digest(&self) -> Option<&str> {
         match self {
-            Self::RunFile { index, .. } => Some(&index.digest),
+            Self::ShuffleFile { index, .. } => Some(&index.digest),
             Self::Part(part) => Some(&part.digest),
             Self::LeftOut(_) => None,
         }

@@ -71,7 +71,7 @@ impl RunLayout {
     }
 
     /// Returns the key of the shuffle file that an attempt at a map task writes. `shard` is the task's number.
-    pub fn run_file(&self, shard: u32, attempt: &AttemptId) -> String {
+    pub fn shuffle_file(&self, shard: u32, attempt: &AttemptId) -> String {
         format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
     }
 
@@ -166,7 +166,7 @@ mod tests {
             assert!(layout.commit(stage, 9) < layout.commit(stage, 10));
         }
         let attempt = AttemptId::new(1, "a");
-        assert_eq!(layout.parse_commit(Stage::Map, &layout.run_file(3, &attempt)), None);
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.shuffle_file(3, &attempt)), None);
         assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(3)), None);
         assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
         assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));

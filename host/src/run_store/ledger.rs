@@ -20,7 +20,7 @@ use crate::{
         layout::RunLayout,
         left_out::LeftOut,
     },
-    shuffle::index::RunFiles,
+    shuffle::index::ShuffleFiles,
     store::Store,
 };
 
@@ -37,21 +37,21 @@ pub struct Ledger {
     /// The parts of the result and the attempts that wrote them, by task.
     pub parts: BTreeMap<u32, (AttemptId, Part)>,
     /// The shuffle files of the map tasks.
-    pub run_files: RunFiles,
+    pub shuffle_files: ShuffleFiles,
     /// The tasks that failed for good and are left out, by number.
     pub failed: BTreeMap<u32, LeftOut>,
 }
 
 impl Ledger {
     /// Creates an empty ledger.
-    pub fn new(run_files: RunFiles) -> Self {
+    pub fn new(shuffle_files: ShuffleFiles) -> Self {
         Self {
             done: BTreeSet::new(),
             counts: Counts::default(),
             rejected: Rejected::new(),
             rejects: BTreeMap::new(),
             parts: BTreeMap::new(),
-            run_files,
+            shuffle_files,
             failed: BTreeMap::new(),
         }
     }
@@ -78,7 +78,7 @@ impl Ledger {
         }
         self.rejects.extend(rejects.map(|key| (task, key)));
         match output {
-            Output::RunFile { key, index } => self.run_files.add(task, key, &index)?,
+            Output::ShuffleFile { key, index } => self.shuffle_files.add(task, key, &index)?,
             Output::Part(part) => drop(self.parts.insert(task, (attempt, part))),
             Output::LeftOut(left_out) => drop(self.failed.insert(task, left_out)),
         }
@@ -133,9 +133,9 @@ mod tests {
                 .write(Times::default(), &store, &layout, Stage::Map, task, &Events::default())
                 .await
                 .expect("commits");
-            store.put(&layout.run_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
+            store.put(&layout.shuffle_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
         }
-        let mut ledger = Ledger::new(RunFiles::new(0, &Scratch::new(None, u64::MAX)));
+        let mut ledger = Ledger::new(ShuffleFiles::new(0, &Scratch::new(None, u64::MAX)));
         ledger.read(&store, &layout, Stage::Map).await.expect("reads");
         assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
         assert_eq!((ledger.committed(), ledger.contains(999), ledger.contains(1000)), (1000, true, false));

@@ -170,7 +170,7 @@ pub(crate) fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
 }
 
 /// The parts of a new [`Plan`] that depend on the pipeline and the source.
-pub struct Draft {
+pub struct NewPlan {
     /// `pipeline.toml` as planned.
     pub pipeline: serde_json::Value,
     /// The inputs that decide the result, besides the source's objects.
@@ -189,9 +189,9 @@ pub struct Draft {
     pub emits: String,
 }
 
-impl From<Draft> for Plan {
-    fn from(draft: Draft) -> Self {
-        let Draft { pipeline, recipe, listing, objects, bytes, shards, attempt, emits } = draft;
+impl From<NewPlan> for Plan {
+    fn from(draft: NewPlan) -> Self {
+        let NewPlan { pipeline, recipe, listing, objects, bytes, shards, attempt, emits } = draft;
         Self {
             format: FORMAT,
             host: env!("CARGO_PKG_VERSION").to_owned(),

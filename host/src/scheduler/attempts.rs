@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Finished, Scheduler, retry_after, stragglers::Peers};
+use super::{HasCounts, Scheduler, retry_after, stragglers::Peers};
 use crate::model::{
     error::{Error, Result},
     event::{Event, Stage},
@@ -22,7 +22,7 @@ pub(super) struct UnderWay<'a, A, T> {
     scheduler: &'a Scheduler,
     attempt: Arc<A>,
     attempts: JoinSet<Ended<T>>,
-    tasks: BTreeMap<u32, Task>,
+    tasks: BTreeMap<u32, TaskState>,
     peers: Peers,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Ended<T> {
 
 /// A task under way.
 #[derive(Default)]
-struct Task {
+struct TaskState {
     /// Number of attempts that were started.
     started: u32,
     /// Number of attempts that have failed.
@@ -43,10 +43,10 @@ struct Task {
     /// Whether an attempt was started while another was under way.
     speculated: bool,
     /// The attempts under way: one, which may be a retry that still waits to begin, or two.
-    attempts: Vec<Attempt>,
+    attempts: Vec<Running>,
 }
 
-struct Attempt {
+struct Running {
     number: u32,
     begins: Instant,
     work: AbortHandle,
@@ -54,7 +54,7 @@ struct Attempt {
 
 impl<'a, A, F, T> UnderWay<'a, A, T>
 where
-    T: Finished + Send + 'static,
+    T: HasCounts + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
     A: Fn(u32, u32) -> F + Send + Sync + 'static,
 {
@@ -83,7 +83,7 @@ where
             events.emit(Event::AttemptStarted { stage, task, attempt: number });
             Ended { task, number, result: attempt(task, number).await }
         });
-        of.attempts.push(Attempt { number, begins, work });
+        of.attempts.push(Running { number, begins, work });
     }
 
     /// Returns the task that will be far slower than its peers first, and the time from which on it is. Tasks that have
@@ -131,9 +131,9 @@ where
         })
     }
 
-    fn succeeded(&mut self, task: u32, number: u32, of: Task, result: &T) {
+    fn succeeded(&mut self, task: u32, number: u32, of: TaskState, result: &T) {
         let stage = self.scheduler.stage;
-        for Attempt { number: attempt, begins, work } in of.attempts {
+        for Running { number: attempt, begins, work } in of.attempts {
             let duration_ms = millis(begins.elapsed());
             if attempt == number {
                 self.peers.add(begins.elapsed());
@@ -148,7 +148,7 @@ where
 
     /// Handles a failed attempt: reports it, and starts a retry if there is one. Returns the error if the task has
     /// failed with it.
-    fn failed(&mut self, task: u32, number: u32, mut of: Task, error: Error) -> Option<Error> {
+    fn failed(&mut self, task: u32, number: u32, mut of: TaskState, error: Error) -> Option<Error> {
         let Scheduler { retry, cancel, stage, events, .. } = self.scheduler;
         of.failed += 1;
         of.attempts.retain(|attempt| attempt.number != number);

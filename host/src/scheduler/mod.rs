@@ -39,7 +39,7 @@ pub struct Scheduler {
 }
 
 /// The result of a successful attempt, as far as the scheduler reports it.
-pub trait Finished {
+pub trait HasCounts {
     /// Returns the counts of the attempt, for its event.
     fn counts(&self) -> &Counts;
 }
@@ -65,7 +65,7 @@ impl Scheduler {
         mut done: impl FnMut(u32, Result<T>) -> Result<()>,
     ) -> Result<()>
     where
-        T: Finished + Send + 'static,
+        T: HasCounts + Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
         A: Fn(u32, u32) -> F + Send + Sync + 'static,
     {
@@ -152,7 +152,7 @@ mod tests {
 
     struct Nothing(Counts);
 
-    impl Finished for Nothing {
+    impl HasCounts for Nothing {
         fn counts(&self) -> &Counts {
             &self.0
         }

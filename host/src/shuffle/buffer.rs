@@ -14,7 +14,7 @@ use super::{
     entry::{CHUNKS_MAX, Entry, ROWS_MAX},
     group::Groups,
     keys::KeyEncoder,
-    output::{COMBINED_ROWS_PER_KEY_MIN, RunOutput, check_combined},
+    output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput, check_combined},
     sizes::RowSizes,
     sort::Sorted,
 };
@@ -163,7 +163,7 @@ impl SortBuffer {
     }
 
     /// Passes all rows to `run`, sorted, and empties the buffer.
-    pub(super) fn drain_into<W: Write>(&mut self, run: &mut RunOutput<W>) -> Result<()> {
+    pub(super) fn drain_into<W: Write>(&mut self, run: &mut ShuffleOutput<W>) -> Result<()> {
         self.add_small(&mut None)?;
         self.chunk_bytes = 0;
         spend(Work::Sort, || {

@@ -15,7 +15,7 @@ use tempfile::SpooledTempFile;
 use crate::{
     model::error::{ErrorKind, Result, ResultExt},
     runtime::scratch::Scratch,
-    shuffle::{Block, PartitionIndex, RunIndex},
+    shuffle::{Block, PartitionIndex, ShuffleIndex},
 };
 
 /// The size up to which the index is held in memory, in bytes.
@@ -25,7 +25,7 @@ const MEMORY_BYTES: usize = 4 << 20;
 const NUMBER_BYTES: usize = size_of::<u64>();
 
 /// The shuffle files of all map tasks, with an index by partition.
-pub struct RunFiles {
+pub struct ShuffleFiles {
     partitions: u32,
     /// The key of each task's shuffle file, and the offset in `index` at which the file's entries start.
     files: BTreeMap<u32, (String, u64)>,
@@ -35,7 +35,7 @@ pub struct RunFiles {
     index: Mutex<SpooledTempFile>,
 }
 
-impl RunFiles {
+impl ShuffleFiles {
     /// Creates an empty index.
     pub fn new(partitions: u32, scratch: &Scratch) -> Self {
         let index = Mutex::new(scratch.spooled(MEMORY_BYTES));
@@ -46,7 +46,7 @@ impl RunFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when scratch is missing or full.
-    pub fn add(&mut self, task: u32, key: String, run: &RunIndex) -> Result<()> {
+    pub fn add(&mut self, task: u32, key: String, run: &ShuffleIndex) -> Result<()> {
         let (mut ends, mut entries) = (Vec::new(), Vec::new());
         for partition in 0..self.partitions {
             for index in run.of_partition(partition) {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     /// Returns an index whose partitions have the given numbers of blocks.
-    fn index(seed: u64, blocks: &[u64]) -> RunIndex {
+    fn index(seed: u64, blocks: &[u64]) -> ShuffleIndex {
         let mut at = 8;
         let partition = |(partition, count): (usize, &u64)| {
             let blocks: Vec<Block> =
@@ -138,12 +138,12 @@ mod tests {
             PartitionIndex { partition: u32::try_from(partition).expect("few"), rows: count * 10, offset, blocks }
         };
         let partitions = blocks.iter().enumerate().filter(|(_, count)| **count > 0).map(partition).collect();
-        RunIndex { rows: 0, size_bytes: 0, digest: String::new(), partitions }
+        ShuffleIndex { rows: 0, size_bytes: 0, digest: String::new(), partitions }
     }
 
     #[test]
     fn what_was_added_is_found_by_partition_in_the_order_of_tasks() {
-        let mut files = RunFiles::new(3, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(3, &Scratch::new(None, u64::MAX));
         let (one, two) = (index(1, &[1, 0, 3]), index(2, &[0, 0, 2]));
         files.add(7, "seven".to_owned(), &two).expect("scratch");
         files.add(0, "zero".to_owned(), &one).expect("scratch");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_large_index_is_in_scratch_and_reads_the_same() {
-        let mut files = RunFiles::new(2, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(2, &Scratch::new(None, u64::MAX));
         let large = index(5, &[200_000, 200_000]);
         for task in 0..2 {
             files.add(task, task.to_string(), &large).expect("scratch");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn each_sorted_run_of_a_file_is_found() {
-        let mut files = RunFiles::new(2, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(2, &Scratch::new(None, u64::MAX));
         let (mut runs, later) = (index(1, &[2, 1]), index(2, &[3]));
         runs.partitions.insert(1, later.partitions[0].clone());
         files.add(4, "four".to_owned(), &runs).expect("scratch");

@@ -1,9 +1,9 @@
 //! The shuffle: brings the rows of one key together, in order, from all shards.
 //!
 //! A map attempt pushes its keyed batches into a [`ShuffleWriter`] and gets one shuffle file: a complete Arrow IPC file
-//! of one or more sorted runs, with a [`RunIndex`] that says where each partition lies in each sorted run. Within a
+//! of one or more sorted runs, with a [`ShuffleIndex`] that says where each partition lies in each sorted run. Within a
 //! sorted run, batches are ordered by (partition, key), and rows of one key keep the order in which they were pushed. A
-//! reduce attempt reads its partition of every shuffle file ([`RunReader`]) and merges the sorted runs ([`merge_all`])
+//! reduce attempt reads its partition of every shuffle file ([`ShuffleReader`]) and merges the sorted runs ([`merge_all`])
 //! into batches with group ends.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!             │ full
 //!             └─► Combiner ─► Spill ─► Merge ─► Combiner ─► shuffle file     the merge brings keys together
 //!                               └─────────────────────────► shuffle file     it hardly does: one sorted run per spill
-//! sorted runs of all shards ─► RunReader ─► Merge ─► reducer
+//! sorted runs of all shards ─► ShuffleReader ─► Merge ─► reducer
 //! ```
 //!
 //! Everything here is synchronous and runs on worker threads. The module does not know plugins, and it knows stores
@@ -23,6 +23,7 @@ mod chunk;
 mod cut;
 pub(crate) mod decode;
 mod entry;
+mod file;
 mod gather;
 mod group;
 pub mod index;
@@ -30,7 +31,6 @@ mod keys;
 mod merge;
 mod output;
 mod reader;
-mod run_file;
 mod sizes;
 mod sort;
 mod spill;
@@ -42,10 +42,10 @@ mod tests;
 use arrow_array::RecordBatch;
 
 pub use self::{
+    file::{Block, PartitionIndex, ShuffleIndex},
     keys::partition_of,
     merge::Merge,
-    reader::RunReader,
-    run_file::{Block, PartitionIndex, RunIndex},
+    reader::ShuffleReader,
     spill::merge_all,
     writer::{PARTITIONS_MAX, ShuffleSettings, ShuffleWriter},
 };

@@ -9,7 +9,7 @@ use arrow_ipc::CompressionType;
 use arrow_select::concat::concat_batches;
 
 use super::{
-    BATCH_BYTES, Combiner, RunIndex, SortedGroups, keys::KeyEncoder, partition_of, run_file::RunFileWriter,
+    BATCH_BYTES, Combiner, ShuffleIndex, SortedGroups, file::ShuffleFileWriter, keys::KeyEncoder, partition_of,
     sizes::RowSizes,
 };
 use crate::{
@@ -26,12 +26,12 @@ use crate::{
 pub(super) const COMBINED_ROWS_PER_KEY_MIN: usize = 2;
 
 /// Sorted rows on their way into a shuffle file.
-pub(super) struct RunOutput<W: Write> {
-    file: RunFileWriter<W>,
+pub(super) struct ShuffleOutput<W: Write> {
+    file: ShuffleFileWriter<W>,
     combining: Option<Combining>,
 }
 
-impl<W: Write> RunOutput<W> {
+impl<W: Write> ShuffleOutput<W> {
     pub(super) fn new(
         out: W,
         schema: &Schema,
@@ -39,7 +39,7 @@ impl<W: Write> RunOutput<W> {
         compression: Option<CompressionType>,
         combiner: Option<Box<dyn Combiner>>,
     ) -> Result<Self> {
-        let file = RunFileWriter::new(out, schema, compression)?;
+        let file = ShuffleFileWriter::new(out, schema, compression)?;
         let combining = combiner.map(|combiner| Combining::new(combiner, schema.clone(), partitions)).transpose()?;
         Ok(Self { file, combining })
     }
@@ -75,7 +75,7 @@ impl<W: Write> RunOutput<W> {
     }
 
     /// Writes the rows the combiner still holds, and completes the file.
-    pub(super) fn finish(mut self) -> Result<RunIndex> {
+    pub(super) fn finish(mut self) -> Result<ShuffleIndex> {
         if let Some(combining) = &mut self.combining {
             let combined = combining.combiner.finish()?;
             combining.write(&combined, &mut self.file)?;
@@ -104,12 +104,12 @@ impl Combining {
         Ok(Self { combiner, schema, encoder, partitions, partition: 0, last_key, slices, bytes: 0 })
     }
 
-    fn write<W: Write>(&mut self, batches: &[RecordBatch], file: &mut RunFileWriter<W>) -> Result<()> {
+    fn write<W: Write>(&mut self, batches: &[RecordBatch], file: &mut ShuffleFileWriter<W>) -> Result<()> {
         batches.iter().try_for_each(|batch| self.write_batch(batch, file))
     }
 
     /// Checks the order of the rows, and writes them, cut by partition and size.
-    fn write_batch<W: Write>(&mut self, batch: &RecordBatch, file: &mut RunFileWriter<W>) -> Result<()> {
+    fn write_batch<W: Write>(&mut self, batch: &RecordBatch, file: &mut ShuffleFileWriter<W>) -> Result<()> {
         check_combined(batch, &self.schema)?;
         let keys = self.encoder.encode(batch)?;
         let sizes = RowSizes::new(batch);
@@ -133,7 +133,7 @@ impl Combining {
         Ok(())
     }
 
-    fn flush<W: Write>(&mut self, file: &mut RunFileWriter<W>) -> Result<()> {
+    fn flush<W: Write>(&mut self, file: &mut ShuffleFileWriter<W>) -> Result<()> {
         let slices = mem::take(&mut self.slices);
         self.bytes = 0;
         spend(Work::Write, || {

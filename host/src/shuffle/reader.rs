@@ -19,7 +19,7 @@ use crate::model::{
 ///
 /// Holds one block at a time. A block that is cut off, changed or from another file is an error of kind
 /// [`crate::model::error::ErrorKind::Input`] that names the file and the block. An error among the pieces is passed on.
-pub struct RunReader<I> {
+pub struct ShuffleReader<I> {
     name: String,
     schema: SchemaRef,
     blocks: vec::IntoIter<Block>,
@@ -30,7 +30,7 @@ pub struct RunReader<I> {
     failed: bool,
 }
 
-impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
+impl<I: Iterator<Item = Result<Bytes>>> ShuffleReader<I> {
     /// Creates a reader of the blocks in `index`. The `pieces` together are the bytes of [`PartitionIndex::range`] and
     /// may be cut anywhere. Error messages call the file `name`.
     pub fn new(name: impl Into<String>, schema: &Schema, index: &PartitionIndex, pieces: I) -> Self {
@@ -96,7 +96,7 @@ impl<I: Iterator<Item = Result<Bytes>>> RunReader<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<Bytes>>> Iterator for RunReader<I> {
+impl<I: Iterator<Item = Result<Bytes>>> Iterator for ShuffleReader<I> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {

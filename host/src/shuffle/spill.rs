@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Merge, NewCombiner, RunIndex, RunReader, SortedRun,
-    output::{COMBINED_ROWS_PER_KEY_MIN, RunOutput},
+    Merge, NewCombiner, ShuffleIndex, ShuffleReader, SortedRun,
+    output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput},
 };
 use crate::{
     model::{
@@ -30,11 +30,11 @@ pub(super) struct Spill {
     scratch: Scratch,
     file: Arc<Mutex<ScratchFile>>,
     /// Offset at which each run starts, and its index.
-    runs: Vec<(u64, RunIndex)>,
+    runs: Vec<(u64, ShuffleIndex)>,
 }
 
 /// Output that writes a run to scratch.
-pub(super) type ScratchOutput<'a> = RunOutput<&'a mut ScratchFile>;
+pub(super) type ScratchOutput<'a> = ShuffleOutput<&'a mut ScratchFile>;
 
 impl Spill {
     /// Creates a spill with an empty scratch file.
@@ -57,7 +57,7 @@ impl Spill {
         let combiner = combiner.as_mut().map(|new| new()).transpose()?;
         let mut file = lock(&self.file);
         let start = file.seek(SeekFrom::End(0)).or_kind(ErrorKind::Unavailable, || "cannot use a scratch file")?;
-        let mut run = RunOutput::new(&mut *file, &self.schema, self.partitions, None, combiner)?;
+        let mut run = ShuffleOutput::new(&mut *file, &self.schema, self.partitions, None, combiner)?;
         fill(&mut run)?;
         self.runs.push((start, run.finish()?));
         Ok(())
@@ -78,7 +78,7 @@ impl Spill {
     }
 
     /// Passes the rows of the given runs to `out`, sorted.
-    pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut RunOutput<W>) -> Result<()> {
+    pub(super) fn merge_into<W: io::Write>(&self, runs: Range<usize>, out: &mut ShuffleOutput<W>) -> Result<()> {
         for partition in 0..self.partitions {
             for groups in Merge::new(self.of_partition(runs.clone(), partition), &self.schema)? {
                 out.push(partition, &groups?)?;
@@ -103,7 +103,7 @@ impl Spill {
     }
 
     /// Passes all rows to `out`, run by run.
-    pub(super) fn copy_into<W: io::Write>(&self, out: &mut RunOutput<W>) -> Result<()> {
+    pub(super) fn copy_into<W: io::Write>(&self, out: &mut ShuffleOutput<W>) -> Result<()> {
         for run in self.runs() {
             out.next_run();
             for partition in 0..self.partitions {
@@ -131,7 +131,7 @@ impl Spill {
             offset += block.length;
             bytes.or_kind(ErrorKind::Unavailable, || "cannot read a scratch file")
         });
-        Some(Box::new(RunReader::new(format!("scratch run {run}"), &self.schema, index, blocks)))
+        Some(Box::new(ShuffleReader::new(format!("scratch run {run}"), &self.schema, index, blocks)))
     }
 }
 

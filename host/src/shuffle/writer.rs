@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
 
 use super::{
-    Combiner, NewCombiner, RunIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::RunOutput, spill::Spill,
+    Combiner, NewCombiner, ShuffleIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::ShuffleOutput, spill::Spill,
 };
 use crate::{
     model::{
@@ -88,14 +88,14 @@ impl ShuffleWriter {
     /// # Errors
     /// As [`Self::push`]; [`crate::model::error::ErrorKind::Unavailable`] when `out` fails. After an error, the bytes given to
     /// `out` are of no use.
-    pub fn finish(mut self, out: impl Write) -> Result<RunIndex> {
+    pub fn finish(mut self, out: impl Write) -> Result<ShuffleIndex> {
         if self.spill.is_some() && !self.buffer.is_empty() {
             self.spill()?;
         }
         let Self { settings, schema, mut combiner, mut buffer, spill } = self;
         let run = |combiner: Option<Box<dyn Combiner>>| {
             let compression = Some(CompressionType::LZ4_FRAME);
-            RunOutput::new(out, &schema, settings.partitions, compression, combiner)
+            ShuffleOutput::new(out, &schema, settings.partitions, compression, combiner)
         };
         let new = |combiner: &mut Option<NewCombiner>| combiner.as_mut().map(|new| new()).transpose();
         let run = match spill {

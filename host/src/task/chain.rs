@@ -11,7 +11,7 @@ use crate::{
         schema::Schema,
         shared::Shared,
     },
-    plugin::{Emit, Mapper, Plugin, Task},
+    plugin::{Attempt, Emit, Mapper, Plugin},
     task::{records::Records, steps::Steps},
 };
 
@@ -33,7 +33,7 @@ impl Chain {
     ///
     /// # Errors
     /// The error that an `open` returned, the way it failed, or the error of [`check_planned`].
-    pub fn open(steps: &Steps, task: &Task, mut emit: Emit, rejects: SetAside) -> Result<Self> {
+    pub fn open(steps: &Steps, task: &Attempt, mut emit: Emit, rejects: SetAside) -> Result<Self> {
         let rejects = Shared::new(rejects);
         let given = Shared::new(Reject::new("", ""));
         let mut mappers = Vec::new();

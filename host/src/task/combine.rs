@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 
 use crate::{
     model::{error::Result, schema::Schema},
-    plugin::{Plugin, Reducer, Task},
+    plugin::{Attempt, Plugin, Reducer},
     shuffle::Combiner,
 };
 
@@ -21,7 +21,7 @@ impl PluginCombiner {
     ///
     /// # Errors
     /// The error that `open` returned, or the way it failed.
-    pub fn open(plugin: &Plugin, input: &Schema, task: &Task) -> Result<Self> {
+    pub fn open(plugin: &Plugin, input: &Schema, task: &Attempt) -> Result<Self> {
         let emitted = Arc::new(Mutex::new(Vec::new()));
         let receiver = Arc::clone(&emitted);
         let emit = Box::new(move |batch| {

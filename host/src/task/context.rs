@@ -12,7 +12,7 @@ use crate::{
     format,
     model::{error::Result, event::Events, ids::AttemptId},
     pipeline::Pipeline,
-    plugin::Task,
+    plugin::Attempt,
     run_store::layout::RunLayout,
     runtime::{scratch::Scratch, threads, workers::Workers},
     store::Store,
@@ -124,8 +124,8 @@ impl RunContext {
 
     /// Returns the description of an attempt that its plugins are given. `clock_ms` is the time the plan was made, in
     /// milliseconds since the Unix epoch. The caller must cancel `stop` when it no longer waits for the attempt.
-    pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Task {
+    pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Attempt {
         let (run_id, events) = (self.run_id.clone(), self.events.clone());
-        Task { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
+        Attempt { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         ids::AttemptId,
         shared::Shared,
     },
-    plugin::{Emit, Task},
+    plugin::{Attempt, Emit},
     run_store::{commit::Commit, plan::Planned, shards::TaskShards},
     runtime::{clock::measure, fail_point, threads},
     task::{
@@ -27,7 +27,7 @@ use crate::{
         context::RunContext,
         input::{Input, fetch},
         output::OutputWriter,
-        poison::{self, Found, Search},
+        poison::{self, PoisonRecords, Search},
         records::{Batch, Records},
         rejects::RejectLog,
     },
@@ -60,8 +60,8 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
                         commit.write(times, &context.run_store, &context.layout, Stage::Map, task, &context.events);
                     context.run_store.wait(written).map(Some)
                 }
-                Err(Stop::Failed(error)) => Err(error),
-                Err(Stop::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
+                Err(MapEnd::Failed(error)) => Err(error),
+                Err(MapEnd::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
             }
         });
         if let Some(commit) = ended.await?? {
@@ -71,7 +71,7 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, num
 }
 
 /// The reason why an attempt ends early.
-pub enum Stop {
+pub enum MapEnd {
     /// An error that ends the attempt.
     Failed(Error),
     /// A mapper failed with [`ErrorKind::Sandbox`], and a poison record may be the cause.
@@ -84,11 +84,11 @@ pub struct Stumble {
     /// The records that the chain was given last; absent when it failed at the end of the shard.
     records: Option<Records>,
     /// The poison records that were known before, which the chain was not given.
-    known: Arc<Found>,
+    known: Arc<PoisonRecords>,
     error: Error,
 }
 
-impl From<Error> for Stop {
+impl From<Error> for MapEnd {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -100,12 +100,12 @@ impl From<Error> for Stop {
 ///
 /// # Errors
 /// As [`Search::in_batch`]; the error of the chain when no poison record is found.
-pub fn find_poison(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+pub fn find_poison(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let shard = stumble.shard;
     search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))
 }
 
-fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let Stumble { shard: number, records, known, error } = stumble;
     if context.poison.of_shard(number).len() > known.len() {
         // Another attempt at the task has found further poison records meanwhile.
@@ -130,17 +130,17 @@ fn search(context: &RunContext, task: &Task, shards: &TaskShards, stumble: Stumb
         found = search.fails(&records)? && search.in_batch(&records)?;
         Ok::<_, Error>(if found || search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    if found { Ok(()) } else { Err(search.vain()) }
+    if found { Ok(()) } else { Err(search.no_culprit()) }
 }
 
 /// Maps the shards of a task on a worker thread, one after the other, and returns the commit to be written.
 fn run(
     context: &Arc<RunContext>,
-    task: &Task,
+    task: &Attempt,
     attempt: AttemptId,
     shards: &TaskShards,
     chunks: Chunks,
-) -> Result<Commit, Stop> {
+) -> Result<Commit, MapEnd> {
     let output = Shared::new(open_output(context, task, &attempt)?);
     let rejects = Shared::new(RejectLog::new(context, Stage::Map, task.task, &attempt));
     let outlet = || -> (Emit, SetAside) {
@@ -160,15 +160,15 @@ fn run(
 /// steps counted. `outlet` makes the receivers of the rows that a shard emits and of the records that it sets aside.
 pub fn map_shards(
     context: &RunContext,
-    task: &Task,
+    task: &Attempt,
     shards: &TaskShards,
     chunks: Chunks,
     outlet: impl Fn() -> (Emit, SetAside),
-) -> Result<Counts, Stop> {
+) -> Result<Counts, MapEnd> {
     let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
-        let task = Task { task: number, ..task.clone() };
+        let task = Attempt { task: number, ..task.clone() };
         let (emit, set_aside) = outlet();
         let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
         let poison = context.poison.of_shard(number);
@@ -176,8 +176,8 @@ pub fn map_shards(
         let fed = input.feed(shard, |batch| mapping.map(batch).map(ControlFlow::Continue));
         let counted = fed.and_then(|()| mapping.finish());
         let counters = counted.map_err(|stop| match stop {
-            Stop::Failed(error) => Stop::Failed(shards.name(number, error)),
-            stumbled @ Stop::Stumbled(_) => stumbled,
+            MapEnd::Failed(error) => MapEnd::Failed(shards.name(number, error)),
+            stumbled @ MapEnd::Stumbled(_) => stumbled,
         })?;
         add_counters(&mut counts.counters, &counters);
     }
@@ -185,9 +185,9 @@ pub fn map_shards(
     Ok(counts)
 }
 
-fn open_output(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId) -> Result<OutputWriter> {
+fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -> Result<OutputWriter> {
     match &context.pipeline.reduce {
-        Some(reduce) => OutputWriter::run_file(context, task, attempt, reduce.partitions),
+        Some(reduce) => OutputWriter::shuffle_file(context, task, attempt, reduce.partitions),
         None => OutputWriter::part(context, task.task, attempt, &context.steps.output),
     }
 }
@@ -198,13 +198,13 @@ struct Mapping<'a, 'b> {
     shard: u32,
     /// Number of records mapped so far.
     mapped: u64,
-    poison: Arc<Found>,
+    poison: Arc<PoisonRecords>,
     progress: &'b mut Progress<'a>,
 }
 
 impl Mapping<'_, '_> {
     /// Maps the next batch of the shard's records.
-    fn map(&mut self, batch: Batch) -> Result<(), Stop> {
+    fn map(&mut self, batch: Batch) -> Result<(), MapEnd> {
         let records = Records { shard: self.shard, first: self.mapped, batch };
         self.chain.set_aside(records.malformed())?;
         if let Err(error) = poison::process(&mut self.chain, &records, 0..records.rows().num_rows(), &self.poison) {
@@ -216,39 +216,39 @@ impl Mapping<'_, '_> {
     }
 
     /// Ends the shard, and returns the counters of its steps.
-    fn finish(mut self) -> Result<BTreeMap<String, i64>, Stop> {
+    fn finish(mut self) -> Result<BTreeMap<String, i64>, MapEnd> {
         self.chain.finish().map_err(|error| self.stop(None, error))
     }
 
-    fn stop(&self, records: Option<Records>, error: Error) -> Stop {
+    fn stop(&self, records: Option<Records>, error: Error) -> MapEnd {
         if error.kind() != ErrorKind::Sandbox {
-            return Stop::Failed(error);
+            return MapEnd::Failed(error);
         }
         let (shard, known) = (self.shard, Arc::clone(&self.poison));
-        Stop::Stumbled(Box::new(Stumble { shard, records, known, error }))
+        MapEnd::Stumbled(Box::new(Stumble { shard, records, known, error }))
     }
 }
 
 /// The amounts that an attempt has read, which it reports now and then.
 struct Progress<'a> {
     context: &'a RunContext,
-    task: &'a Task,
+    task: &'a Attempt,
     records: u64,
     bytes: u64,
-    told: (Instant, u64, u64),
+    last_told: (Instant, u64, u64),
 }
 
 impl<'a> Progress<'a> {
-    fn new(context: &'a RunContext, task: &'a Task) -> Self {
-        Self { context, task, records: 0, bytes: 0, told: (Instant::now(), 0, 0) }
+    fn new(context: &'a RunContext, task: &'a Attempt) -> Self {
+        Self { context, task, records: 0, bytes: 0, last_told: (Instant::now(), 0, 0) }
     }
 
     fn add(&mut self, (records, bytes): (u64, u64)) {
         self.records += records;
         self.bytes += bytes;
-        let (when, records, bytes) = self.told;
+        let (when, records, bytes) = self.last_told;
         if when.elapsed() >= PROGRESS && !self.task.stop.is_cancelled() {
-            self.told = (Instant::now(), self.records, self.bytes);
+            self.last_told = (Instant::now(), self.records, self.bytes);
             let (records, bytes) = (self.records - records, self.bytes - bytes);
             self.context.events.emit(Event::AttemptProgress {
                 stage: Stage::Map,

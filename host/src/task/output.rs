@@ -12,7 +12,7 @@ use crate::{
         schema::Schema,
         times::Work,
     },
-    plugin::Task,
+    plugin::Attempt,
     run_store::commit::{Output, Part},
     runtime::clock::spend,
     shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter},
@@ -31,7 +31,7 @@ pub struct OutputWriter {
 }
 
 enum Target {
-    RunFile { shuffle: Box<ShuffleWriter>, key: String },
+    ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
     Part { writer: Box<PartWriter<Upload>>, part: u32 },
 }
 
@@ -50,10 +50,15 @@ impl OutputWriter {
     ///
     /// # Errors
     /// Fails when the schema of the map output has no key.
-    pub fn run_file(context: &Arc<RunContext>, task: &Task, attempt: &AttemptId, partitions: u32) -> Result<Self> {
+    pub fn shuffle_file(
+        context: &Arc<RunContext>,
+        task: &Attempt,
+        attempt: &AttemptId,
+        partitions: u32,
+    ) -> Result<Self> {
         let shuffle = shuffle(context, task, partitions)?;
-        let key = context.layout.run_file(task.task, attempt);
-        Ok(Self { target: Target::RunFile { shuffle: Box::new(shuffle), key }, rows: 0 })
+        let key = context.layout.shuffle_file(task.task, attempt);
+        Ok(Self { target: Target::ShuffleFile { shuffle: Box::new(shuffle), key }, rows: 0 })
     }
 
     /// Begins part number `part` of the result.
@@ -73,7 +78,7 @@ impl OutputWriter {
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         match &mut self.target {
-            Target::RunFile { shuffle, .. } => shuffle.push(batch),
+            Target::ShuffleFile { shuffle, .. } => shuffle.push(batch),
             Target::Part { writer, .. } => spend(Work::Write, || writer.write(&batch)),
         }
     }
@@ -84,11 +89,11 @@ impl OutputWriter {
     /// Fails as [`OutputWriter::write`] does, and when the store fails.
     pub fn finish(self, context: &RunContext) -> Result<Written> {
         match self.target {
-            Target::RunFile { shuffle, key } => {
+            Target::ShuffleFile { shuffle, key } => {
                 let mut upload = Upload::new(&context.run_store, &key);
                 let index = shuffle.finish(&mut upload)?;
                 spend(Work::Write, || upload.finish())?;
-                Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::RunFile { key, index } })
+                Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
             Target::Part { writer, part } => {
                 let uploaded = spend(Work::Write, || writer.finish()?.finish())?;
@@ -103,7 +108,7 @@ impl OutputWriter {
 ///
 /// # Errors
 /// Fails when the schema of the map output has no key.
-pub fn shuffle(context: &Arc<RunContext>, task: &Task, partitions: u32) -> Result<ShuffleWriter> {
+pub fn shuffle(context: &Arc<RunContext>, task: &Attempt, partitions: u32) -> Result<ShuffleWriter> {
     let settings = ShuffleSettings {
         partitions,
         memory_bytes: context.pipeline.run.shuffle_memory_bytes,
@@ -114,7 +119,7 @@ pub fn shuffle(context: &Arc<RunContext>, task: &Task, partitions: u32) -> Resul
     ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))
 }
 
-fn combiner(context: &Arc<RunContext>, task: &Task) -> NewCombiner {
+fn combiner(context: &Arc<RunContext>, task: &Attempt) -> NewCombiner {
     let (context, task) = (Arc::clone(context), task.clone());
     Box::new(move || {
         let steps = &context.steps;

@@ -19,14 +19,14 @@ use crate::{
         shared::Shared,
         times::Work,
     },
-    plugin::{Emit, Failure, Plugin, Task},
+    plugin::{Attempt, Emit, Failure, Plugin},
     run_store::{commit::Commit, ledger::Ledger},
     runtime::{
         clock::{measure, spend},
         fail_point, threads,
         workers::Worker,
     },
-    shuffle::{PartitionIndex, RunReader, SortedGroups, SortedRun, index::RunFiles, merge_all},
+    shuffle::{PartitionIndex, ShuffleReader, SortedGroups, SortedRun, index::ShuffleFiles, merge_all},
     store::Store,
     task::{
         chain::check_planned,
@@ -53,7 +53,7 @@ pub async fn reduce_partition(
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let attempt = context.attempt(number);
     let ended = context.work(move |context| {
-        let (commit, times) = measure(|| run(context, &mapped.run_files, &task, attempt));
+        let (commit, times) = measure(|| run(context, &mapped.shuffle_files, &task, attempt));
         context.run_store.wait(commit?.write(
             times,
             &context.run_store,
@@ -67,11 +67,11 @@ pub async fn reduce_partition(
 }
 
 /// Reduces a partition on a worker thread, up to its commit.
-fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: AttemptId) -> Result<Commit> {
+fn run(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, attempt: AttemptId) -> Result<Commit> {
     fail_point::reach("reduce.begin");
     let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
     let output = Shared::new(output);
-    let mut counts = reduce(context, run_files, task, emit_to(&output))?;
+    let mut counts = reduce(context, shuffle_files, task, emit_to(&output))?;
     let written = output.take()?.finish(context)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
@@ -82,14 +82,14 @@ fn run(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, attempt: At
 ///
 /// # Errors
 /// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
-pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit: Emit) -> Result<Counts> {
+pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, emit: Emit) -> Result<Counts> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
     let worker = Shared::new(context.workers.take());
     let mut reducer = plugin.reduce(task, schema, emit)?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
-    let runs = run_files.of_partition(task.task).map(|found| {
+    let runs = shuffle_files.of_partition(task.task).map(|found| {
         let (mapped, key, index) = found?;
         let range = index.range();
         counts.bytes_in += range.end - range.start;
@@ -112,12 +112,12 @@ pub fn reduce(context: &Arc<RunContext>, run_files: &RunFiles, task: &Task, emit
 /// Returns `error` with the key at which the reducer failed. A fresh reducer is given the groups of the batch one by
 /// one; if it fails in the same way, the key of that group is named, and otherwise the first and the last key of the
 /// batch.
-fn name_key(plugin: &Plugin, task: &Task, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
+fn name_key(plugin: &Plugin, task: &Attempt, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
     let Some(failure) = error.cause::<Failure>() else { return Ok(error) };
     let keys: Vec<usize> = (0..schema.key_fields).collect();
     let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
     let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
-    let replayed = Task { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+    let replayed = Attempt { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
     let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
     let mut start = 0;
     for &end in &groups.group_ends {
@@ -147,7 +147,7 @@ fn open_run(
     worker: &Shared<Worker>,
 ) -> SortedRun {
     let pieces = open_pieces(context, key, index.range(), worker);
-    let batches = RunReader::new(key, context.steps.shuffled(), index, pieces);
+    let batches = ShuffleReader::new(key, context.steps.shuffled(), index, pieces);
     Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
 }
 

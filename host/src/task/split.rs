@@ -16,13 +16,13 @@ use crate::{
         shared::Shared,
     },
     pipeline::Split,
-    plugin::{DraftShard, Plugin, ReadError, SourceView, Task},
+    plugin::{Attempt, DraftShard, Plugin, ReadError, SourceView},
     run_store::{
         layout::RunLayout,
         shards::{Shard, ShardTable, ShardWriter, records::records_file},
     },
     runtime::threads,
-    scheduler::Finished,
+    scheduler::HasCounts,
     store::Store,
     task::{context::RunContext, steps::rehearsal},
 };
@@ -38,7 +38,7 @@ pub struct SplitSource {
     counts: Counts,
 }
 
-impl Finished for SplitSource {
+impl HasCounts for SplitSource {
     fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -72,14 +72,14 @@ fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter)
 
 fn split_by_plugin(
     context: &Arc<RunContext>,
-    task: &Task,
+    task: &Attempt,
     objects: &Arc<Vec<Object>>,
     writer: ShardWriter,
 ) -> Result<ShardTable> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.workers.take();
-    let draft = Shared::new(Draft::new(writer));
-    let view = View {
+    let draft = Shared::new(Coverage::new(writer));
+    let view = SplitterSource {
         source: context.source.store().clone(),
         run_store: context.run_store.clone(),
         layout: context.layout.clone(),
@@ -121,7 +121,7 @@ impl SourceView for NoSource {
 }
 
 /// The shards that a splitter has added so far.
-pub(crate) struct Draft {
+pub(crate) struct Coverage {
     shards: ShardWriter,
     /// The byte ranges that shards have taken: the key is the position of the object and the start of the range, the
     /// value is its end. Adjacent ranges are joined, so slices added in order take no memory.
@@ -131,7 +131,7 @@ pub(crate) struct Draft {
 }
 
 /// The source as a splitter sees it, and where its shards go.
-pub(crate) struct View {
+pub(crate) struct SplitterSource {
     /// The store with the source's objects.
     pub(crate) source: Store,
     /// The store for records that the splitter makes.
@@ -143,10 +143,10 @@ pub(crate) struct View {
     /// The source's objects, sorted by name.
     pub(crate) objects: Arc<Vec<Object>>,
     /// The draft that takes the shards.
-    pub(crate) draft: Shared<Draft>,
+    pub(crate) draft: Shared<Coverage>,
 }
 
-impl SourceView for View {
+impl SourceView for SplitterSource {
     fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)> {
         let start = after.map_or(0, |after| self.objects.partition_point(|object| object.name.as_str() <= after));
         let page = self.objects[start..].iter().take(max);
@@ -191,7 +191,7 @@ impl SourceView for View {
     }
 }
 
-impl Draft {
+impl Coverage {
     /// Creates an empty draft that writes its shards with `shards`.
     pub(crate) fn new(shards: ShardWriter) -> Self {
         Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
@@ -277,7 +277,7 @@ mod tests {
         let objects = ["a", "z.gz"].map(object);
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let mut draft = Draft::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
+        let mut draft = Coverage::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
         draft.cover(&slice("a", 4, 4), &objects).expect("inside");
         draft.cover(&slice("a", 8, 2), &objects).expect("adjacent");
         draft.cover(&slice("a", 0, 4), &objects).expect("adjacent");

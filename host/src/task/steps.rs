@@ -15,7 +15,7 @@ use crate::{
         schema::Schema,
     },
     pipeline::{Pipeline, Reduce, Split},
-    plugin::{Engine, Interface, Plugin, Task},
+    plugin::{Attempt, Engine, Interface, Plugin},
     run_store::recipe::{PlannedStep, Recipe},
 };
 
@@ -78,7 +78,12 @@ impl Steps {
         let planned =
             |plugin: &Plugin| PlannedStep { step: plugin.step().to_owned(), digest: plugin.digest().to_owned() };
         let steps = self.plugins().map(planned).collect();
-        Recipe { keys: pipeline.deciding(), variables: pipeline.variables(), steps, records: self.source.to_string() }
+        Recipe {
+            keys: pipeline.result_keys(),
+            variables: pipeline.variables(),
+            steps,
+            records: self.source.to_string(),
+        }
     }
 }
 
@@ -98,9 +103,9 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
 }
 
 /// Returns the task for which a plugin is opened when only its schema or its answer to the configuration is wanted.
-pub fn rehearsal() -> Task {
+pub fn rehearsal() -> Attempt {
     let (events, stop) = (Events::default(), CancellationToken::new());
-    Task { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events, stop }
+    Attempt { run_id: "check".to_owned(), task: 0, attempt: 1, clock_ms: 0, events, stop }
 }
 
 fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {

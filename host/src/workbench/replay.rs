@@ -16,7 +16,7 @@ use crate::{
         shared::Shared,
     },
     pipeline::Pipeline,
-    plugin::{Cache, Emit, Engine, Task},
+    plugin::{Attempt, Cache, Emit, Engine},
     run::budget::stack_bytes,
     run_store::{
         ledger::Ledger,
@@ -24,12 +24,12 @@ use crate::{
         shards::{Shard, TaskShards},
     },
     runtime::threads,
-    shuffle::{ShuffleWriter, index::RunFiles},
+    shuffle::{ShuffleWriter, index::ShuffleFiles},
     task::{
         chain::{Chain, SetAside},
         context::RunContext,
         input::{Input, fetch},
-        map::{Stop, find_poison, map_shards},
+        map::{MapEnd, find_poison, map_shards},
         output::shuffle,
         records::Records,
         reduce::reduce,
@@ -125,8 +125,8 @@ impl Replay {
                 let collector = Collector::shuffling(&context, &task, limit)?;
                 match map_shards(&context, &task, &shards, chunks, || collector.outlet()) {
                     Ok(counts) => collector.finish(counts).map(Some),
-                    Err(Stop::Stumbled(stumble)) => find_poison(&context, &task, &shards, *stumble).map(|()| None),
-                    Err(Stop::Failed(error)) => Err(error),
+                    Err(MapEnd::Stumbled(stumble)) => find_poison(&context, &task, &shards, *stumble).map(|()| None),
+                    Err(MapEnd::Failed(error)) => Err(error),
                 }
             });
             if let Some(replayed) = ended.await?.context(|| format!("{} failed", Stage::Map.task(number)))? {
@@ -168,7 +168,7 @@ impl Replay {
     pub async fn partition(&self, number: u32, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number, context.pipeline.partitions())?;
-        let mut mapped = Ledger::new(RunFiles::new(context.pipeline.partitions(), &context.scratch));
+        let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.scratch));
         mapped.read(&context.run_store, &context.layout, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
         if committed < tasks {
@@ -181,14 +181,14 @@ impl Replay {
         let task = context.task(number, 1, self.planned.plan.planned_at_ms);
         let replay = move || {
             let collector = Collector::new(&context, limit);
-            let counts = reduce(&context, &mapped.run_files, &task, collector.outlet().0)?;
+            let counts = reduce(&context, &mapped.shuffle_files, &task, collector.outlet().0)?;
             collector.finish(counts)
         };
         threads::run(replay).await?.context(|| format!("{} failed", Stage::Reduce.task(number)))
     }
 
     /// Returns a shard as a task of its own, and the context that its plugin instances are given.
-    async fn shards(&self, number: u32) -> Result<(Arc<TaskShards>, Task)> {
+    async fn shards(&self, number: u32) -> Result<(Arc<TaskShards>, Attempt)> {
         check_number("shard", number, self.planned.plan.shards.shards())?;
         let task = self.context.task(number, 1, self.planned.plan.planned_at_ms);
         Ok((Arc::new(self.planned.shard(number).await?), task))
@@ -242,7 +242,7 @@ impl Collector {
     }
 
     /// Creates a collector for a map task, whose rows go through the shuffle as well if the pipeline has a reducer.
-    fn shuffling(context: &Arc<RunContext>, task: &Task, limit: usize) -> Result<Self> {
+    fn shuffling(context: &Arc<RunContext>, task: &Attempt, limit: usize) -> Result<Self> {
         let partitions = context.pipeline.reduce.as_ref().map(|reduce| reduce.partitions);
         let shuffle = partitions.map(|partitions| shuffle(context, task, partitions)).transpose()?;
         Ok(Self { shuffle: shuffle.map(Shared::new), ..Self::new(context, limit) })

@@ -19,7 +19,7 @@ fn mapped() -> Project {
 }
 
 /// Returns the path of the shuffle file of a map task in the project.
-fn run_file(project: &Project, task: &str) -> String {
+fn shuffle_file(project: &Project, task: &str) -> String {
     let directory = format!("runs/test/r/map/{task}");
     let file = project.files(&directory).into_iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     format!("{directory}/{file}")
@@ -45,11 +45,11 @@ fn damage(how: &str, file: &Path, other: &Path) {
 }
 
 #[test]
-fn a_damaged_run_file_is_named_and_its_task_alone_is_run_again() {
+fn a_damaged_shuffle_file_is_named_and_its_task_alone_is_run_again() {
     let expected = mapped().result(["--quiet", "--run-id", "r"]);
     for how in ["truncated", "flipped", "foreign", "missing"] {
         let project = mapped();
-        let (file, other) = (run_file(&project, "000001"), run_file(&project, "000002"));
+        let (file, other) = (shuffle_file(&project, "000001"), shuffle_file(&project, "000002"));
         damage(how, &project.path(&file), &project.path(&other));
         let ended = project.run(["--run-id", "r", "--events", "json"]);
         ended.expect_success();
@@ -75,7 +75,7 @@ fn other_documents_that_are_damaged_are_named() {
 fn a_task_whose_output_was_damaged_is_not_left_out_because_partitions_may_have_its_rows() {
     let expected = mapped().result(["--quiet", "--run-id", "r"]);
     let project = mapped();
-    fs::remove_file(project.path(&run_file(&project, "000001"))).expect("it was there");
+    fs::remove_file(project.path(&shuffle_file(&project, "000001"))).expect("it was there");
     // A limit does not change the result, so a resumed run may have another one. With this limit, the task fails.
     let failing = ["--set", "map.0.limits.output=1", "--set", "run.tolerated_failures=5"];
     let ended = project.run(["--run-id", "r"].into_iter().chain(failing));

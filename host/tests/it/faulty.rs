@@ -249,7 +249,7 @@ async fn thousands_of_faults_change_no_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_file_that_is_damaged_again_ends_the_run_with_its_name() {
+async fn a_shuffle_file_that_is_damaged_again_ends_the_run_with_its_name() {
     let ((_project, pipeline), memory) = (pipeline(), memory().await);
     let stores = memory.stores(&Faults::new(0, 0), Some("map/000001/1-"));
     let error = run_on(stores, &pipeline, options(), &Events::default()).await.expect_err("it cannot be read");

@@ -94,8 +94,8 @@ async fn whatever_names_something_is_written_after_it() {
         let commit: Value = serde_json::from_slice(&hooked.read(&key).await).expect("JSON");
         let attempt = commit["attempt"].as_str().expect("an attempt");
         let data = match &commit["output"] {
-            Value::Object(output) if output.contains_key("run_file") => {
-                format!("runs/{}", output["run_file"]["key"].as_str().expect("a key"))
+            Value::Object(output) if output.contains_key("shuffle_file") => {
+                format!("runs/{}", output["shuffle_file"]["key"].as_str().expect("a key"))
             }
             output => format!(
                 "result/r/_attempts/part-{:05}-{attempt}.json",

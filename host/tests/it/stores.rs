@@ -184,7 +184,7 @@ fn a_bucket_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn run_files_open_in_another_arrow_reader() {
+fn shuffle_files_open_in_another_arrow_reader() {
     let project = Project::of(WORD_COUNT).file("input/a.txt", "b a\na c a\n");
     project.result(["--run-id", "r", "--set", "reduce.partitions=1"]);
     let map = project.files("runs/test/r/map");

@@ -107,7 +107,7 @@ pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let fetch = Fetch { store: store.clone(), sender };
     let fetching = async move {
-        if let Err(Stop::Failed(error)) = fetch.send_all(reads, shard_ends).await {
+        if let Err(FetchEnd::Failed(error)) = fetch.send_all(reads, shard_ends).await {
             // The receiver may be gone; the error is then of no interest.
             drop(fetch.sender.send(Err(error)).await);
         }
@@ -176,13 +176,13 @@ impl Iterator for Chunks {
 }
 
 /// Why a fetch ends early.
-enum Stop {
+enum FetchEnd {
     /// The chunks were dropped, so they are no longer taken.
     Dropped,
     Failed(Error),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for FetchEnd {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -196,7 +196,7 @@ struct Fetch {
 
 impl Fetch {
     /// Sends the chunks of all reads, with `None` behind those of each shard.
-    async fn send_all(&self, reads: Vec<Read>, shard_ends: Vec<usize>) -> Result<(), Stop> {
+    async fn send_all(&self, reads: Vec<Read>, shard_ends: Vec<usize>) -> Result<(), FetchEnd> {
         let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
         let mut shard_ends = shard_ends.into_iter().peekable();
         let mut started = false;
@@ -228,7 +228,7 @@ impl Fetch {
     }
 
     /// Sends the bytes of the slice's last record that lie behind the slice's end.
-    async fn send_tail(&self, read: &Read) -> Result<(), Stop> {
+    async fn send_tail(&self, read: &Read) -> Result<(), FetchEnd> {
         let (mut at, mut length) = (read.end, read.tail_bytes());
         while at < read.size {
             let range = at..read.size.min(at + length);
@@ -242,12 +242,12 @@ impl Fetch {
         Ok(())
     }
 
-    async fn send(&self, chunk: Chunk) -> Result<(), Stop> {
-        self.sender.send(Ok(Some(chunk))).await.map_err(|_| Stop::Dropped)
+    async fn send(&self, chunk: Chunk) -> Result<(), FetchEnd> {
+        self.sender.send(Ok(Some(chunk))).await.map_err(|_| FetchEnd::Dropped)
     }
 
-    async fn end_shard(&self) -> Result<(), Stop> {
-        self.sender.send(Ok(None)).await.map_err(|_| Stop::Dropped)
+    async fn end_shard(&self) -> Result<(), FetchEnd> {
+        self.sender.send(Ok(None)).await.map_err(|_| FetchEnd::Dropped)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    history::{Account, Attempt, AttemptEnd, Message, Overview, Process, Then},
+    history::{Account, AttemptEnd, Message, Overview, PastAttempt, Process, Then},
     model::{
         error::ErrorKind,
         event::{Counts, Stage},
@@ -122,7 +122,7 @@ impl<'a> Data<'a> {
         let document = plan.map_or(&Value::Null, |plan| &plan.pipeline);
         let decided = |key: &str| plan.and_then(|plan| plan.recipe.keys.get(key));
         let failed = account.failures().count();
-        let for_good = |attempt: &&Attempt| matches!(attempt.end, AttemptEnd::Failed { then: Then::Nothing, .. });
+        let for_good = |attempt: &&PastAttempt| matches!(attempt.end, AttemptEnd::Failed { then: Then::Nothing, .. });
         let timeline = Timeline::of(account);
         let committed = |stage| account.stages.get(&stage).map_or(0, |of| of.committed);
         let partitions = account.partitions();
@@ -193,10 +193,10 @@ fn replay(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Opt
     command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
 
-fn failure<'a>(account: &Account, attempt: &'a Attempt) -> Option<Failure<'a>> {
+fn failure<'a>(account: &Account, attempt: &'a PastAttempt) -> Option<Failure<'a>> {
     let AttemptEnd::Failed { kind, error, then, shard } = &attempt.end else { return None };
     let (kind, then, shard) = (*kind, *then, *shard);
-    let Attempt { stage, task, number, .. } = *attempt;
+    let PastAttempt { stage, task, number, .. } = *attempt;
     let replay = replay(account, stage, task, shard);
     Some(Failure { stage, task, number, kind, error, then, replay })
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    history::{Account, Attempt, AttemptEnd},
+    history::{Account, AttemptEnd, PastAttempt},
     model::event::Stage,
 };
 
@@ -49,8 +49,8 @@ pub(super) struct Slow {
 }
 
 /// Returns the attempts of a stage that committed.
-fn committed(account: &Account, stage: Stage) -> Vec<&Attempt> {
-    let is_one = |attempt: &&Attempt| attempt.stage == stage && attempt.end == AttemptEnd::Committed;
+fn committed(account: &Account, stage: Stage) -> Vec<&PastAttempt> {
+    let is_one = |attempt: &&PastAttempt| attempt.stage == stage && attempt.end == AttemptEnd::Committed;
     account.attempts.iter().filter(is_one).collect()
 }
 
@@ -84,7 +84,7 @@ pub(super) fn skew(account: &Account) -> Vec<Skew> {
             return None;
         }
         let has_bytes = tasks.iter().any(|attempt| attempt.read.1 > 0);
-        let amount = |attempt: &&Attempt| if has_bytes { attempt.read.1 } else { attempt.read.0 };
+        let amount = |attempt: &&PastAttempt| if has_bytes { attempt.read.1 } else { attempt.read.0 };
         let buckets = tasks.chunks(tasks.len().div_ceil(BUCKETS_MAX)).map(|chunk| {
             let (first, last) = (chunk[0].task, chunk[chunk.len() - 1].task);
             (first, last, chunk.iter().map(amount).max().unwrap_or_default())
@@ -104,9 +104,9 @@ pub(super) fn skew(account: &Account) -> Vec<Skew> {
 pub(super) fn slowest(account: &Account) -> Vec<Slow> {
     let mut tasks = [committed(account, Stage::Map), committed(account, Stage::Reduce)].concat();
     tasks.sort_by_key(|attempt| std::cmp::Reverse(attempt.duration_ms));
-    let slow = |attempt: &&Attempt| {
+    let slow = |attempt: &&PastAttempt| {
         let (records, bytes, guest_us) = attempt.read;
-        let Attempt { stage, task, number, duration_ms, .. } = **attempt;
+        let PastAttempt { stage, task, number, duration_ms, .. } = **attempt;
         Slow { stage, task, number, duration_ms, guest_ms: guest_us / 1000, records, bytes }
     };
     tasks.iter().take(SLOWEST_MAX).map(slow).collect()

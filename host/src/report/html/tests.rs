@@ -1,16 +1,16 @@
 use super::{fill, spread, timeline};
 use crate::{
-    history::{Account, Attempt, AttemptEnd},
+    history::{Account, AttemptEnd, PastAttempt},
     model::event::Stage,
 };
 
-fn attempts(number: u32, of: impl Fn(u32) -> Attempt) -> Account {
+fn attempts(number: u32, of: impl Fn(u32) -> PastAttempt) -> Account {
     Account { attempts: (0..number).map(of).collect(), ..Account::default() }
 }
 
-fn attempt(task: u32, started_at_ms: u64, duration_ms: u64) -> Attempt {
+fn attempt(task: u32, started_at_ms: u64, duration_ms: u64) -> PastAttempt {
     let (read, end) = ((1, u64::from(task), 0), AttemptEnd::Committed);
-    Attempt { process: 0, stage: Stage::Map, task, number: 1, started_at_ms, duration_ms, read, end }
+    PastAttempt { process: 0, stage: Stage::Map, task, number: 1, started_at_ms, duration_ms, read, end }
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn attempts_at_the_same_time_are_in_different_rows() {
 fn very_many_attempts_become_few_blocks_that_still_count_them_all() {
     let account = attempts(90_000, |task| {
         let end = if task == 777 { AttemptEnd::Open } else { AttemptEnd::Committed };
-        Attempt { end, ..attempt(task, u64::from(task) * 7, if task % 10_000 == 0 { 50_000 } else { 6 }) }
+        PastAttempt { end, ..attempt(task, u64::from(task) * 7, if task % 10_000 == 0 { 50_000 } else { 6 }) }
     });
     let timeline = serde_json::to_value(timeline::Timeline::of(&account)).expect("JSON");
     let blocks = timeline["blocks"].as_array().expect("blocks");

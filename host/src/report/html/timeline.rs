@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::history::{Account, Attempt, AttemptEnd};
+use crate::history::{Account, AttemptEnd, PastAttempt};
 
 /// Maximum number of blocks drawn. If there are more, short blocks that follow each other are joined.
 const BLOCKS_MAX: usize = 4000;
@@ -35,9 +35,9 @@ impl Timeline {
     /// Assigns the attempts of a run to rows.
     pub(super) fn of(account: &Account) -> Self {
         let origin_ms = account.attempts.iter().map(|attempt| attempt.started_at_ms).min().unwrap_or_default();
-        let end = |attempt: &Attempt| attempt.started_at_ms + attempt.duration_ms;
+        let end = |attempt: &PastAttempt| attempt.started_at_ms + attempt.duration_ms;
         let span_ms = account.attempts.iter().map(end).max().unwrap_or_default() - origin_ms;
-        let mut attempts: Vec<&Attempt> = account.attempts.iter().collect();
+        let mut attempts: Vec<&PastAttempt> = account.attempts.iter().collect();
         attempts.sort_by_key(|attempt| (attempt.process, attempt.started_at_ms, end(attempt)));
         let mut places = Places::default();
         let mut blocks = Vec::new();
@@ -84,7 +84,7 @@ impl Places {
     }
 }
 
-fn block(lane: usize, origin_ms: u64, attempt: &Attempt) -> Block {
+fn block(lane: usize, origin_ms: u64, attempt: &PastAttempt) -> Block {
     let end = match attempt.end {
         AttemptEnd::Committed => "committed",
         AttemptEnd::Failed { .. } => "failed",

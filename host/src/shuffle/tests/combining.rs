@@ -64,7 +64,7 @@ fn arrival(row: &Row) -> i64 {
     }
 }
 
-fn combine(table: &Table, settings: ShuffleSettings, combiner: NewCombiner) -> Result<(Bytes, RunIndex)> {
+fn combine(table: &Table, settings: ShuffleSettings, combiner: NewCombiner) -> Result<(Bytes, ShuffleIndex)> {
     let mut writer = ShuffleWriter::new(settings, table.schema.clone(), Some(combiner))?;
     table.batches().try_for_each(|batch| writer.push(batch))?;
     let mut file = Vec::new();
@@ -130,11 +130,11 @@ impl Combiner for Fixed {
     }
 }
 
-fn combine_to(batches: Vec<RecordBatch>) -> Result<RunIndex> {
+fn combine_to(batches: Vec<RecordBatch>) -> Result<ShuffleIndex> {
     combine_table(&counting_table("key-", 10, 10), batches)
 }
 
-fn combine_table(table: &Table, batches: Vec<RecordBatch>) -> Result<RunIndex> {
+fn combine_table(table: &Table, batches: Vec<RecordBatch>) -> Result<ShuffleIndex> {
     let new: NewCombiner = Box::new(move || Ok(Box::new(Fixed(batches.clone()))));
     combine(table, settings(1, PLENTY, 2), new).map(|(_, index)| index)
 }

@@ -7,7 +7,7 @@ type Place = prop::sample::Index;
 
 /// Reads a partition from the given bytes.
 fn read_from(table: &Table, index: &PartitionIndex, bytes: Bytes) -> Result<Vec<RecordBatch>> {
-    RunReader::new("1-abc.arrow", &table.schema, index, std::iter::once(Ok(bytes))).collect()
+    ShuffleReader::new("1-abc.arrow", &table.schema, index, std::iter::once(Ok(bytes))).collect()
 }
 
 /// Returns the first partition of the table's shuffle file with its bytes, or `None` if the table has no rows.

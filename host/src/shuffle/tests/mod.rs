@@ -19,7 +19,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    Merge, PartitionIndex, RunIndex, RunReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
+    Merge, PartitionIndex, ShuffleIndex, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
     partition_of,
 };
 use crate::{model::schema::Schema, runtime::scratch::Scratch};
@@ -181,7 +181,7 @@ fn settings(partitions: u32, memory_bytes: u64, fan_in: usize) -> ShuffleSetting
     ShuffleSettings { partitions, memory_bytes, fan_in, scratch: Scratch::new(None, u64::MAX) }
 }
 
-fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, RunIndex) {
+fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, ShuffleIndex) {
     let mut writer = ShuffleWriter::new(settings, table.schema.clone(), None).expect("the settings are valid");
     table.batches().for_each(|batch| writer.push(batch).expect("the batch fits"));
     let mut file = Vec::new();
@@ -190,19 +190,19 @@ fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, RunIndex) {
 }
 
 /// Returns the sorted runs that a shuffle file has of one partition, read in pieces of `piece_bytes`.
-fn read(schema: &Schema, file: &Bytes, index: &RunIndex, partition: u32, piece_bytes: usize) -> Vec<SortedRun> {
+fn read(schema: &Schema, file: &Bytes, index: &ShuffleIndex, partition: u32, piece_bytes: usize) -> Vec<SortedRun> {
     let read = |run: &PartitionIndex| {
         let range = run.range();
         let bytes = file.slice(range.start as usize..range.end as usize);
         let starts = (0..bytes.len()).step_by(piece_bytes);
         let pieces: Vec<Bytes> = starts.map(|start| bytes.slice(start..bytes.len().min(start + piece_bytes))).collect();
-        Box::new(RunReader::new("test", schema, run, pieces.into_iter().map(Ok))) as SortedRun
+        Box::new(ShuffleReader::new("test", schema, run, pieces.into_iter().map(Ok))) as SortedRun
     };
     index.of_partition(partition).iter().map(read).collect()
 }
 
 /// Returns the rows of one partition of a shuffle file, with all its sorted runs merged.
-fn read_rows(table: &Table, file: &Bytes, index: &RunIndex, partition: u32) -> Vec<Row> {
+fn read_rows(table: &Table, file: &Bytes, index: &ShuffleIndex, partition: u32) -> Vec<Row> {
     let merge = Merge::new(read(&table.schema, file, index, partition, 1000), &table.schema).expect("it has a key");
     merge.flat_map(|groups| rows_of(&groups.expect("the file is sound").batch)).collect()
 }

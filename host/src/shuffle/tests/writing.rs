@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn any_arrow_reader_opens_a_run_file(table in table(), partitions in 1..4_u32) {
+    fn any_arrow_reader_opens_a_shuffle_file(table in table(), partitions in 1..4_u32) {
         let (file, index) = shuffle(&table, settings(partitions, PLENTY, 2));
         let reader = FileReader::try_new(Cursor::new(&file), None).expect("it is an Arrow file");
         let schema = reader.schema();
@@ -68,7 +68,7 @@ proptest! {
             }
         }
         let json = serde_json::to_string(&index).expect("it is plain data");
-        prop_assert_eq!(serde_json::from_str::<RunIndex>(&json).expect("it was written so"), index);
+        prop_assert_eq!(serde_json::from_str::<ShuffleIndex>(&json).expect("it was written so"), index);
     }
 }
 

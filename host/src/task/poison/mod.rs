@@ -19,23 +19,23 @@ use crate::{
 };
 
 /// The poison records of a shard: how a step fails on each, by the record's number.
-pub type Found = BTreeMap<u64, Failure>;
+pub type PoisonRecords = BTreeMap<u64, Failure>;
 
 /// The poison records that this process has found in a run, by shard.
 #[derive(Default)]
 pub struct Poison {
-    shards: Mutex<BTreeMap<u32, Arc<Found>>>,
+    shards: Mutex<BTreeMap<u32, Arc<PoisonRecords>>>,
 }
 
 impl Poison {
     /// Returns the poison records found in a shard so far.
-    pub fn of_shard(&self, shard: u32) -> Arc<Found> {
+    pub fn of_shard(&self, shard: u32) -> Arc<PoisonRecords> {
         self.lock().get(&shard).map(Arc::clone).unwrap_or_default()
     }
 
     /// Adds poison records of a shard, and returns those that were not known before. Another attempt may have added
     /// the rest.
-    pub fn add(&self, shard: u32, mut found: Found) -> Found {
+    pub fn add(&self, shard: u32, mut found: PoisonRecords) -> PoisonRecords {
         let mut shards = self.lock();
         let known = Arc::make_mut(shards.entry(shard).or_default());
         found.retain(|number, _| !known.contains_key(number));
@@ -43,7 +43,7 @@ impl Poison {
         found
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Found>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<PoisonRecords>>> {
         // No code panics while it holds this lock, so the map is intact even if the lock says otherwise.
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +53,7 @@ impl Poison {
 ///
 /// # Errors
 /// Fails as [`Chain::process`] does.
-pub fn process(chain: &mut Chain, records: &Records, rows: Range<usize>, poison: &Found) -> Result<()> {
+pub fn process(chain: &mut Chain, records: &Records, rows: Range<usize>, poison: &PoisonRecords) -> Result<()> {
     let mut next = rows.start;
     for (number, failure) in poison.range(records.number(rows.start)..records.number(rows.end)) {
         let row = records.row(*number);

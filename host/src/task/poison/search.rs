@@ -10,7 +10,7 @@
 
 use std::{ops::Range, time::Instant};
 
-use super::{Found, process};
+use super::{PoisonRecords, process};
 use crate::{
     model::{
         error::{Error, Result},
@@ -18,7 +18,7 @@ use crate::{
         reject::Reject,
     },
     pipeline::Step,
-    plugin::{Failure, PluginSettings, Task},
+    plugin::{Attempt, Failure, PluginSettings},
     task::{chain::Chain, context::RunContext, records::Records},
 };
 
@@ -27,10 +27,10 @@ pub struct Search<'a> {
     context: &'a RunContext,
     task: u32,
     /// The task that replayed instances are opened for.
-    replayed: Task,
+    replayed: Attempt,
     shard: u32,
     /// The poison records that are set aside already.
-    known: &'a Found,
+    known: &'a PoisonRecords,
     /// The step that failed.
     step: &'a Step,
     error: Error,
@@ -46,14 +46,20 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Returns `error` when it is not a failure of a mapper, or when that mapper fails without any record, too. Fails
     /// also when an instance cannot be made.
-    pub fn new(context: &'a RunContext, task: &Task, shard: u32, known: &'a Found, error: Error) -> Result<Self> {
+    pub fn new(
+        context: &'a RunContext,
+        task: &Attempt,
+        shard: u32,
+        known: &'a PoisonRecords,
+        error: Error,
+    ) -> Result<Self> {
         let Some(failure) = error.cause::<Failure>().cloned() else { return Err(error) };
         let Some(step) = context.pipeline.maps.iter().find(|step| step.plugin.name == failure.step) else {
             return Err(error);
         };
         // The search asks whether another attempt would fail, too, so instances are given the number of the next
         // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
-        let replayed = Task { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+        let replayed = Attempt { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
         let (task, started) = (task.task, Instant::now());
         let search = Self { context, task, replayed, shard, known, step, error, failure, started };
         let of_nothing = search.open()?.finish();
@@ -103,7 +109,7 @@ impl<'a> Search<'a> {
     }
 
     /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found.
-    pub fn vain(self) -> Error {
+    pub fn no_culprit(self) -> Error {
         self.error.context("no single record makes the mapper fail")
     }
 
@@ -118,18 +124,18 @@ impl<'a> Search<'a> {
 
     /// Returns up to `most` poison records of a batch. May return fewer when the search takes too long; the shard then
     /// fails on one of the others when it is mapped again, which begins the next search.
-    fn find(&self, records: &Records, most: usize) -> Result<Found> {
-        let (mut next, mut found, mut late) = (0, Found::new(), None);
-        let enough = |found: &Found| found.len() >= most || self.is_over();
+    fn find(&self, records: &Records, most: usize) -> Result<PoisonRecords> {
+        let (mut next, mut found, mut late) = (0, PoisonRecords::new(), None);
+        let enough = |found: &PoisonRecords| found.len() >= most || self.is_over();
         while !enough(&found)
             && next < records.rows().num_rows()
             && let Some((row, error)) = self.replay(records, next..records.rows().num_rows(), 1)?
         {
             if self.like(&error).is_some() {
                 let before = found.len();
-                self.alone(records, row..row + 1, &mut found, &enough)?;
+                self.by_halves(records, row..row + 1, &mut found, &enough)?;
                 if found.len() == before {
-                    self.alone(records, next..row + 1, &mut found, &enough)?;
+                    self.by_halves(records, next..row + 1, &mut found, &enough)?;
                 }
                 if found.len() == before {
                     late = late.or(Some(row));
@@ -138,18 +144,18 @@ impl<'a> Search<'a> {
             next = row + 1;
         }
         if let (true, Some(row)) = (found.is_empty(), late) {
-            found.extend(self.late(records, row)?);
+            found.extend(self.only_after_earlier(records, row)?);
         }
         Ok(found)
     }
 
     /// Adds to `found` the rows that each make a chain fail alone, by searching in halves.
-    fn alone(
+    fn by_halves(
         &self,
         records: &Records,
         rows: Range<usize>,
-        found: &mut Found,
-        enough: &impl Fn(&Found) -> bool,
+        found: &mut PoisonRecords,
+        enough: &impl Fn(&PoisonRecords) -> bool,
     ) -> Result<()> {
         if enough(found) {
             return Ok(());
@@ -161,13 +167,13 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let middle = rows.start + rows.len() / 2;
-        self.alone(records, rows.start..middle, found, enough)?;
-        self.alone(records, middle..rows.end, found, enough)
+        self.by_halves(records, rows.start..middle, found, enough)?;
+        self.by_halves(records, middle..rows.end, found, enough)
     }
 
     /// Returns the record of `row` if it makes the first mapper fail again, after the records before it in the batch.
     /// Returns `None` when a later mapper failed: it does not tell which record it was processing.
-    fn late(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
+    fn only_after_earlier(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
         if self.context.pipeline.maps.first().is_none_or(|first| first.plugin.name != self.step.plugin.name) {
             return Ok(None);
         }

@@ -19,7 +19,7 @@ use crate::{
         event::Events,
         schema::Schema,
     },
-    plugin::{Interface, Plugin, Task},
+    plugin::{Attempt, Interface, Plugin},
     shuffle::{NewCombiner, SortedGroups},
     task::combine::PluginCombiner,
     text::{nearest::listed, numbers::counted},
@@ -301,7 +301,7 @@ fn combine(plugin: &Arc<Plugin>, schema: &Schema, shards: &[Sample], twice: bool
 }
 
 /// Returns a task whose events are dropped, because the messages of a step that runs many times are of no use.
-fn task(number: u32) -> Task {
+fn task(number: u32) -> Attempt {
     trial::task(number, &Events::default())
 }
 

@@ -28,7 +28,7 @@ use crate::{
         shared::Shared,
     },
     pipeline::Sandbox,
-    plugin::{self, Emit, Engine, Interface, Plugin, PluginSettings, Task, Usage},
+    plugin::{self, Attempt, Emit, Engine, InstanceUsage, Interface, Plugin, PluginSettings},
     shuffle::SortedGroups,
 };
 
@@ -49,7 +49,7 @@ pub struct Trial {
     /// The step's counters, by name.
     pub counters: BTreeMap<String, i64>,
     /// The time and memory that the step used.
-    pub usage: Usage,
+    pub usage: InstanceUsage,
 }
 
 /// Loads a plugin as the kind of step that it implements.
@@ -85,9 +85,9 @@ pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Inter
 }
 
 /// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
-pub fn task(number: u32, events: &Events) -> Task {
+pub fn task(number: u32, events: &Events) -> Attempt {
     let (events, stop) = (events.clone(), CancellationToken::new());
-    Task { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
+    Attempt { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
 }
 
 /// Runs a mapper on a sample as one shard.
@@ -95,7 +95,7 @@ pub fn task(number: u32, events: &Events) -> Task {
 /// # Errors
 /// Says what the plugin returned or how it failed. If it fails with the same kind of error when it is given the records
 /// one by one, names the record at which it does.
-pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
+pub fn map(plugin: &Plugin, task: &Attempt, sample: &Sample) -> Result<Trial> {
     let mut under_way = None;
     map_telling(plugin, task, sample, &mut under_way).map_err(|error| {
         if under_way.is_none() {
@@ -103,7 +103,7 @@ pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
         }
         // Map the sample once more in batches of one record, to find the record at which the mapper fails. Its messages
         // were already emitted the first time.
-        let silent = Task { events: Events::default(), ..task.clone() };
+        let silent = Attempt { events: Events::default(), ..task.clone() };
         match (map_telling(plugin, &silent, &sample.cut(1), &mut under_way), under_way) {
             (Err(again), Some(row)) if again.kind() == error.kind() => again.context(sample.place(row)),
             _ => error,
@@ -112,7 +112,7 @@ pub fn map(plugin: &Plugin, task: &Task, sample: &Sample) -> Result<Trial> {
 }
 
 /// Maps a sample. During each batch, sets `under_way` to the batch's first record, so that it is known after a failure.
-fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
+fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
     let (emitted, emit) = collector();
     let mut mapper = plugin.map(task, &sample.schema, emit)?;
     let mut rejects = Vec::new();
@@ -138,7 +138,7 @@ fn map_telling(plugin: &Plugin, task: &Task, sample: &Sample, under_way: &mut Op
 ///
 /// # Errors
 /// Says what the plugin returned or how it failed, and at which rows.
-pub fn reduce(plugin: &Plugin, task: &Task, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
+pub fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
     let (emitted, emit) = collector();
     let mut reducer = plugin.reduce(task, input, emit)?;
     let mut records_in = 0;

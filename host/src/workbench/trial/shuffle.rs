@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     model::{error::Result, schema::Schema},
     runtime::scratch::Scratch,
-    shuffle::{NewCombiner, RunReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all},
+    shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all},
     task::output::FAN_IN,
 };
 
@@ -39,7 +39,7 @@ pub fn group(
         for partition in index.of_partition(0) {
             let range = partition.range();
             let bytes = file.slice(range.start as usize..range.end as usize);
-            let run = RunReader::new(format!("shard {number}"), schema, partition, std::iter::once(Ok(bytes)));
+            let run = ShuffleReader::new(format!("shard {number}"), schema, partition, std::iter::once(Ok(bytes)));
             runs.push(Ok(Box::new(run) as SortedRun));
         }
     }

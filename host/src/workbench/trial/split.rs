@@ -13,11 +13,11 @@ use crate::{
         schema::Schema,
         shared::Shared,
     },
-    plugin::{DraftShard, Plugin, ReadError, SourceView, Task, Usage},
+    plugin::{Attempt, DraftShard, InstanceUsage, Plugin, ReadError, SourceView},
     run_store::{layout::RunLayout, shards::ShardWriter},
     runtime::threads,
     store::Store,
-    task::split::{Draft, View},
+    task::split::{Coverage, SplitterSource},
 };
 
 /// The result of a splitter's trial.
@@ -31,22 +31,22 @@ pub struct SplitTrial {
     /// made records of its own.
     pub left_out: Option<String>,
     /// The time and memory that the splitter used.
-    pub usage: Usage,
+    pub usage: InstanceUsage,
 }
 
 /// Lets a splitter divide a source whose records have the schema `records`. Must be called on the async runtime.
 ///
 /// # Errors
 /// Returns the error of the source or the splitter, or says which of its shards is not valid.
-pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: SourceStore) -> Result<SplitTrial> {
+pub async fn split(plugin: Arc<Plugin>, task: Attempt, records: Schema, source: SourceStore) -> Result<SplitTrial> {
     let objects = Arc::new(source.list().await?);
     threads::run(move || {
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let (layout, attempt) = (RunLayout::new("trial", &task.run_id), AttemptId::new(task.attempt, "trial"));
-        let draft = Shared::new(Draft::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
+        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
         let shards = Shared::new(Vec::new());
         let (source, objects_seen) = (source.store().clone(), Arc::clone(&objects));
-        let view = View { source, run_store, layout, attempt, objects: objects_seen, draft: draft.clone() };
+        let view = SplitterSource { source, run_store, layout, attempt, objects: objects_seen, draft: draft.clone() };
         let witness = Witness { view, shards: shards.clone() };
         let usage = plugin.split(&task, &records, Box::new(witness))?.run()?;
         let left_out = draft.lock().left_out(&objects);
@@ -57,7 +57,7 @@ pub async fn split(plugin: Arc<Plugin>, task: Task, records: Schema, source: Sou
 
 /// A view of the source as in a run, which also keeps the shards that are added.
 struct Witness {
-    view: View,
+    view: SplitterSource,
     shards: Shared<Vec<DraftShard>>,
 }
 

@@ -32,7 +32,7 @@ const ALIGNMENT: usize = 8;
 
 /// Index of a shuffle file: where each partition lies, and how to check the file. Kept in the map task's commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunIndex {
+pub struct ShuffleIndex {
     /// Number of rows in the file.
     pub rows: u64,
     /// Size of the file in bytes.
@@ -44,7 +44,7 @@ pub struct RunIndex {
     pub partitions: Vec<PartitionIndex>,
 }
 
-impl RunIndex {
+impl ShuffleIndex {
     /// Returns the locations of a partition: one item for each sorted run that has rows of it, in order.
     pub fn of_partition(&self, partition: u32) -> &[PartitionIndex] {
         let start = self.partitions.partition_point(|index| index.partition < partition);
@@ -67,7 +67,7 @@ pub struct PartitionIndex {
 }
 
 impl PartitionIndex {
-    /// Returns the byte range of the file that holds these blocks, which is what a [`super::RunReader`] has to be
+    /// Returns the byte range of the file that holds these blocks, which is what a [`super::ShuffleReader`] has to be
     /// given.
     pub fn range(&self) -> Range<u64> {
         let length = self.blocks.iter().fold(0, |sum: u64, block| sum.saturating_add(block.length));
@@ -85,7 +85,7 @@ pub struct Block {
 }
 
 /// Writer of one shuffle file.
-pub(super) struct RunFileWriter<W: Write> {
+pub(super) struct ShuffleFileWriter<W: Write> {
     arrow: FileWriter<Hashing<BufWriter<W>>>,
     rows: u64,
     partitions: Vec<PartitionIndex>,
@@ -93,7 +93,7 @@ pub(super) struct RunFileWriter<W: Write> {
     of_runs_before: usize,
 }
 
-impl<W: Write> RunFileWriter<W> {
+impl<W: Write> ShuffleFileWriter<W> {
     /// Starts a shuffle file.
     pub(super) fn new(out: W, schema: &Schema, compression: Option<CompressionType>) -> Result<Self> {
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)
@@ -136,12 +136,12 @@ impl<W: Write> RunFileWriter<W> {
     }
 
     /// Writes the footer, flushes the output and returns the index.
-    pub(super) fn finish(mut self) -> Result<RunIndex> {
+    pub(super) fn finish(mut self) -> Result<ShuffleIndex> {
         self.arrow.finish().map_err(write_error)?;
         // The sort is stable, so the items of a partition keep the order of the sorted runs.
         self.partitions.sort_by_key(|index| index.partition);
         let out = self.arrow.get_ref();
-        Ok(RunIndex {
+        Ok(ShuffleIndex {
             rows: self.rows,
             size_bytes: out.written,
             digest: format!("{:032x}", out.file.digest128()),
