@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_host::{
     model::event::{Event, Events, Listener, Stamped},
     pipeline::Pipeline,
-    plugin::{Cache, Engine, Task},
+    plugin::{Attempt, Cache, Engine},
     run::{RunOptions, run_on},
     task::{
         steps::{Steps, rehearsal},
@@ -108,7 +108,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     let steps = Steps::load(&pipeline, &engine).expect("it loads");
     let (events, stop) = (Events::default(), CancellationToken::new());
     events.listen(StopAtFirstWord(stop.clone()));
-    let task = Task { events, stop, ..rehearsal() };
+    let task = Attempt { events, stop, ..rehearsal() };
     let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_| Ok(()))).expect("it opens");
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
     let batch = RecordBatch::try_new(Arc::clone(&steps.source.fields), vec![lines]).expect("a batch");
