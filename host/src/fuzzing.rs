@@ -5,38 +5,21 @@
 //! functions with bytes that are made to reach every branch. The tests in this module call them with the seeds of those
 //! targets, and with changed seeds. This module is not part of the program.
 
-use std::{path::Path, sync::Arc, sync::LazyLock};
+use std::{path::Path, sync::{Arc, LazyLock}};
 
 use arbitrary::{Arbitrary, Result as Taken, Unstructured};
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
+use etl_core::model::{error::{ErrorKind, Result}, object::{Compression, Object, Slice}, schema::Schema};
+use etl_format::{Decoder, SourceFormat};
+use etl_plugin::{batch::{Lowered, lift}, bindings::etl::plugin::types as wit};
+use etl_shuffle::{ShuffleIndex, ShuffleReader, decode::decode_block};
+use etl_store::Store;
 use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
 
-use crate::{
-    connector::objects::fetch,
-    format::{Decoder, SourceFormat},
-    model::{
-        error::{ErrorKind, Result},
-        object::{Compression, Object, Slice},
-        schema::Schema,
-    },
-    pipeline::Pipeline,
-    plugin::{
-        batch::{Lowered, lift},
-        bindings::etl::plugin::types as wit,
-    },
-    run_store::{
-        commit::Commit,
-        document::{from_json, to_json},
-        layout::RunLayout,
-        plan,
-        shards::ShardPage,
-    },
-    shuffle::{ShuffleIndex, ShuffleReader, decode::decode_block},
-    store::Store,
-};
+use crate::{connector::objects::fetch, pipeline::Pipeline, run_store::{commit::Commit, document::{from_json, to_json}, layout::RunLayout, plan, shards::ShardPage}};
 
 /// The value of `${SECRET}` in a fuzzed pipeline.
 const SECRET: &str = "correct-horse-battery";
@@ -86,7 +69,7 @@ pub fn slices(data: &[u8]) {
 
 fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let batches = decode(&SourceFormat::Lines, "a", object, cuts).expect("lines are lines");
-    let of_batch = |batch: &crate::format::SourceBatch| {
+    let of_batch = |batch: &etl_format::SourceBatch| {
         let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
         (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
     };
@@ -94,7 +77,7 @@ fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
 }
 
 /// Returns the documents of an object as text, and its rejects.
-fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::model::reject::Reject>) {
+fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<etl_core::model::reject::Reject>) {
     let batches = decode(&SourceFormat::Json(fields()), "a", object, cuts).expect("a malformed document is a reject");
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
@@ -107,7 +90,7 @@ fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<crate::model::reje
 }
 
 /// Reads an object as a map task does, in slices that end at these 255ths of its size.
-fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<crate::format::SourceBatch>> {
+fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<etl_format::SourceBatch>> {
     let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
     let (size, compression) = (data.len() as u64, Compression::of(name));
     let object = Object { name: name.to_owned(), size, e_tag: None, compression };
@@ -274,10 +257,8 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::Index};
 
     use super::*;
-    use crate::{
-        runtime::scratch::Scratch,
-        shuffle::{ShuffleSettings, ShuffleWriter},
-    };
+    use etl_core::runtime::scratch::Scratch;
+    use etl_shuffle::{ShuffleSettings, ShuffleWriter};
 
     /// Calls `target` with each of its seeds, which are the files in its directory and those `made`, with seeds that
     /// were changed here and there, and with random bytes. Writes the seeds to the fuzzer's corpus if

@@ -2,12 +2,8 @@
 
 use std::io::Write;
 
-use rand_pcg::{
-    Pcg64,
-    rand_core::{Rng, SeedableRng},
-};
-
-use crate::workload::Workload;
+use etl_host::workload::Workload;
+use rand_pcg::{Pcg64, rand_core::{Rng, SeedableRng}};
 
 /// Makes the lines of a workload's input, one after the other.
 pub(crate) struct Text {

@@ -1,24 +1,13 @@
 //! `etl-host build`, and the option `--build` of other commands: runs the commands that build a pipeline's plugins.
 
-use std::{
-    fmt::Write,
-    io,
-    path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
-};
+use std::{fmt::Write, io, path::{Path, PathBuf}, process::{Command, ExitStatus, Stdio}};
 
 use clap::Args;
+use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::{command::PIPELINE_FILE, numbers::{bytes, printable}}};
+use etl_plugin::{self, Inspection};
 
 use super::{load, print, redacted, say};
-use crate::{
-    model::error::{Error, ErrorKind, Result, ResultExt},
-    pipeline::{Pipeline, Step},
-    plugin::{self, Inspection},
-    text::{
-        command::PIPELINE_FILE,
-        numbers::{bytes, printable},
-    },
-};
+use crate::pipeline::{Pipeline, Step};
 
 /// The compilation target of plugins.
 const TARGET: &str = "wasm32-wasip2";
@@ -41,7 +30,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
     for step in pipeline.steps() {
-        let inspection = plugin::inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
+        let inspection = etl_plugin::inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
         print(&pipeline.secrets.redact(&built(step, &inspection)));
     }
     Ok(())

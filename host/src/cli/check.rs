@@ -3,17 +3,10 @@
 use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
+use etl_core::{model::error::Result, text::{command::PIPELINE_FILE, numbers::{bytes, counted}}};
 
 use super::{block_on, load, print};
-use crate::{
-    model::error::Result,
-    pipeline::Pipeline,
-    run::check::{self, Checked},
-    text::{
-        command::PIPELINE_FILE,
-        numbers::{bytes, counted},
-    },
-};
+use crate::{pipeline::Pipeline, run::check::{self, Checked}};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {

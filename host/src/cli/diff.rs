@@ -3,19 +3,11 @@
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
+use etl_core::{model::{error::Result, event::add_counters}, text::{command::PIPELINE_FILE, numbers::{bytes, count, counted, printable, short}, rows, table::table}};
+use etl_plugin::InstanceUsage;
 
 use super::{block_on, load, print, sample::shown_events};
-use crate::{
-    model::{error::Result, event::add_counters},
-    plugin::InstanceUsage,
-    text::{
-        command::PIPELINE_FILE,
-        numbers::{bytes, count, counted, printable, short},
-        rows,
-        table::table,
-    },
-    workbench::diff::{self, Comparison, Request, ShardComparison, Side},
-};
+use crate::workbench::diff::{self, Comparison, Request, ShardComparison, Side};
 
 /// The shortest time that is compared: shorter times say more about warm caches than about a plugin.
 const COMPARED_MIN: Duration = Duration::from_millis(10);

@@ -1,12 +1,9 @@
 //! `etl-host explain`: what an exit code or a kind of error means, and what to do about it.
 
 use clap::Args;
+use etl_core::{model::error::{Error, Result}, text::nearest::did_you_mean};
 
 use super::print;
-use crate::{
-    model::error::{Error, Result},
-    text::nearest::did_you_mean,
-};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -161,7 +158,7 @@ fn choices() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::error::ErrorKind;
+    use etl_core::model::error::ErrorKind;
 
     #[test]
     fn every_kind_of_error_is_explained_with_its_exit_code() {

@@ -1,21 +1,12 @@
 //! `etl-host inspect`: shows what a plugin is.
 
-use std::{
-    fmt::Write,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write, path::{Path, PathBuf}};
 
 use clap::Args;
+use etl_core::{model::error::Result, text::numbers::{bytes, count, printable}};
+use etl_plugin::{self, Inspection, config_schema::{ConfigField, ConfigSchema}};
 
 use super::print;
-use crate::{
-    model::error::Result,
-    plugin::{
-        self, Inspection,
-        config_schema::{ConfigField, ConfigSchema},
-    },
-    text::numbers::{bytes, count, printable},
-};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
@@ -26,7 +17,7 @@ pub(super) struct InspectArgs {
 
 /// Prints a plugin's step, interface, digest, size, exports, imports, grants and configuration.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
-    let inspection = plugin::inspect(&args.file)?;
+    let inspection = etl_plugin::inspect(&args.file)?;
     print(&render(&args.file, &inspection));
     Ok(())
 }
@@ -78,7 +69,7 @@ fn fields(config: &ConfigSchema) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::Interface;
+    use etl_plugin::Interface;
 
     #[test]
     fn a_plugin_is_shown_in_aligned_lines() {

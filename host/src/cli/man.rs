@@ -3,9 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Args, Command};
+use etl_core::model::error::{ErrorKind, Result, ResultExt};
 
 use super::say;
-use crate::model::error::{ErrorKind, Result, ResultExt};
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {

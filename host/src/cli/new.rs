@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use etl_core::{model::error::{Error, Result}, text::command::quoted};
+use etl_plugin::Interface;
 
 use super::{print, say};
-use crate::{
-    model::error::{Error, Result},
-    plugin::Interface,
-    text::command::quoted,
-    workbench::new::{Project, Sdk},
-};
+use crate::workbench::new::{Project, Sdk};
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {

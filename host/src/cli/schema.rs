@@ -1,7 +1,9 @@
 //! `etl-host schema`: prints the JSON Schema of `pipeline.toml`.
 
+use etl_core::model::error::Result;
+
 use super::print;
-use crate::{model::error::Result, pipeline, run_store::document::to_json_pretty};
+use crate::{pipeline, run_store::document::to_json_pretty};
 
 /// Prints the JSON Schema of `pipeline.toml`.
 pub(super) fn schema() -> Result<()> {

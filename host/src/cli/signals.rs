@@ -1,18 +1,12 @@
 //! SIGINT and SIGTERM during a run: the first signal asks the run to stop, the second ends the process.
 
-use std::{
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering},
-    },
-};
+use std::{process, sync::{Arc, atomic::{AtomicI32, Ordering}}};
 
+use etl_core::model::error::{ErrorKind, Result, ResultExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::model::error::{ErrorKind, Result, ResultExt};
 
 /// A watch for SIGINT and SIGTERM.
 pub(super) struct Interrupts {

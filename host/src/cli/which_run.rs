@@ -5,11 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-
-use crate::{
-    model::error::{Error, Result},
-    text::command::PIPELINE_FILE,
-};
+use etl_core::{model::error::{Error, Result}, text::command::PIPELINE_FILE};
 
 /// The words of the command line that name a run. A command with other defaults replaces their help texts, as `clean`
 /// does.
@@ -37,7 +33,7 @@ impl RunWords {
     /// exists or the word looks like a path; otherwise it is a run of the `pipeline.toml` in the working directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when no pipeline is named and there is no
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when no pipeline is named and there is no
     /// `pipeline.toml`.
     pub(super) fn which(&self) -> Result<WhichRun> {
         self.which_of(|file| file.exists() && !file.is_dir())

@@ -6,27 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use etl_core::model::{error::{Error, ErrorKind, Result}, event::{Counts, Event, Invocation, Level, Stage, Stamped}, ids::AttemptId, reject::Rejected, usage::Usage};
+use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::{
-    Overview, READS_IN_FLIGHT, RejectSamples, State,
-    processes::{Ending, Log, Process, logs},
-    read_plan, rejects,
-};
-use crate::{
-    model::{
-        error::{Error, ErrorKind, Result},
-        event::{Counts, Event, Invocation, Level, Stage, Stamped},
-        ids::AttemptId,
-        reject::Rejected,
-        usage::Usage,
-    },
-    run_store::{
-        commit::Commit, document::from_json, layout::RunLayout, left_out::LeftOut, manifest::Manifest, plan::Plan,
-    },
-    store::{Listed, Store},
-};
+use super::{Overview, READS_IN_FLIGHT, RejectSamples, State, processes::{Ending, Log, Process, logs}, read_plan, rejects};
+use crate::run_store::{commit::Commit, document::from_json, layout::RunLayout, left_out::LeftOut, manifest::Manifest, plan::Plan};
 
 /// The most attempts that are kept.
 const ATTEMPTS_MAX: usize = 100_000;

@@ -4,24 +4,13 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
+use etl_core::model::{error::{Error, Result}, event::Stage};
+use etl_format;
+use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::{
-    connector::objects::{
-        Latest,
-        layout::{LATEST, SinkLayout},
-    },
-    format,
-    history::{Overview, State},
-    model::{
-        error::{Error, Result},
-        event::Stage,
-    },
-    pipeline::Pipeline,
-    run_store::{document::from_json, layout::RunLayout},
-    store::{Listed, Store},
-};
+use crate::{connector::objects::{Latest, layout::{LATEST, SinkLayout}}, history::{Overview, State}, pipeline::Pipeline, run_store::{document::from_json, layout::RunLayout}};
 
 /// Number of objects that are deleted at the same time.
 const DELETES_IN_FLIGHT: usize = 16;
@@ -88,11 +77,11 @@ impl Cleaner<'_> {
     /// declares the result complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when `results` is set and `latest.json` points to the
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when `results` is set and `latest.json` points to the
     /// run's result; when a store fails.
     pub async fn clean(&self, run: &Overview) -> Result<Cleaned> {
         let layout = RunLayout::new(&self.pipeline.name, &run.run_id);
-        let sink_layout = SinkLayout::new(&run.run_id, format::extension(self.pipeline.sink.format));
+        let sink_layout = SinkLayout::new(&run.run_id, etl_format::extension(self.pipeline.sink.format));
         if self.results && self.newest_result().await?.as_ref() == Some(&run.run_id) {
             return Err(Error::config(format!(
                 "the result of run `{}` is the newest, which `{}` points to, so it is kept: leave out `--results`, or \

@@ -23,15 +23,10 @@ pub use self::{
     processes::{Ending, Process},
     rejects::RejectSamples,
 };
-use crate::{
-    model::{
-        error::{Error, Result},
-        ids::check_name,
-    },
-    run_store::{document::from_json, layout::RunLayout, plan::Plan},
-    store::Store,
-    text::nearest::listed,
-};
+use etl_core::{model::{error::{Error, Result}, ids::check_name}, text::nearest::listed};
+use etl_store::Store;
+
+use crate::run_store::{document::from_json, layout::RunLayout, plan::Plan};
 
 /// Number of runs, or commits of one run, that are read at the same time.
 const READS_IN_FLIGHT: usize = 16;
@@ -69,7 +64,7 @@ pub async fn run_ids(store: &Store, pipeline: &str) -> Result<Vec<RunId>> {
 /// Returns the id of the run that `run_id` names, or without a `run_id` that of the newest run.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when there is no such run, naming some that there are.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, naming some that there are.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result<String> {
     let runs = run_ids(store, pipeline).await?;
     let Some(newest) = runs.first() else {

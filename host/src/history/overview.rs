@@ -1,17 +1,11 @@
 //! The overview of a run, which a line of `etl-host runs` shows.
 
+use etl_core::model::error::Result;
+use etl_store::Store;
 use serde::Serialize;
 
-use super::{
-    RunId,
-    processes::{Ending, Process, processes},
-    read_plan,
-};
-use crate::{
-    model::error::Result,
-    run_store::{layout::RunLayout, manifest::Manifest},
-    store::Store,
-};
+use super::{RunId, processes::{Ending, Process, processes}, read_plan};
+use crate::run_store::{layout::RunLayout, manifest::Manifest};
 
 /// The state of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

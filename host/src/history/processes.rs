@@ -1,16 +1,11 @@
 //! The processes that worked on a run, as the starts and ends of their event logs show them.
 
+use etl_core::model::{error::{ErrorKind, Result}, event::{Event, Stamped}};
+use etl_store::{Listed, Store};
 use futures::TryStreamExt;
 use serde::Serialize;
 
-use crate::{
-    model::{
-        error::{ErrorKind, Result},
-        event::{Event, Stamped},
-    },
-    run_store::layout::RunLayout,
-    store::{Listed, Store},
-};
+use crate::run_store::layout::RunLayout;
 
 /// Bytes at the end of a log that are read to find its last event, and bytes that are read if those were not enough.
 /// The last event names the parts of the result, of which there may be thousands.

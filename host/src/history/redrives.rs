@@ -2,19 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use etl_core::model::error::{Error, Result};
+use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::{
-    history::unfinished::{Unfinished, unfinished},
-    model::error::{Error, Result},
-    run_store::{
-        layout::RunLayout,
-        manifest::Manifest,
-        plan::{Plan, Planned, Redrives},
-        recipe::{Recipe, is_same},
-    },
-    store::Store,
-};
+use crate::{history::unfinished::{Unfinished, unfinished}, run_store::{layout::RunLayout, manifest::Manifest, plan::{Plan, Planned, Redrives}, recipe::{Recipe, is_same}}};
 
 /// How many runs are looked at at the same time.
 const REQUESTS_IN_FLIGHT: usize = 32;
@@ -39,7 +31,7 @@ pub enum Redrivable {
 /// next one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when there is no such run, or the run has not ended; or when
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, or the run has not ended; or when
 /// the store fails.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Redrivable> {
     let run_id = match run_id {

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
+use etl_core::model::{error::Result, reject::Reject};
+use etl_store::{Listed, Store};
 use futures::TryStreamExt;
 
-use crate::{
-    model::{error::Result, reject::Reject},
-    run_store::{layout::RunLayout, manifest::Manifest},
-    store::{Listed, Store},
-};
+use crate::run_store::{layout::RunLayout, manifest::Manifest};
 
 /// The most samples in all, and the most of one step and reason.
 const SAMPLES_MAX: (usize, usize) = (40, 5);

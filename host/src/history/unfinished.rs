@@ -1,17 +1,10 @@
 //! Runs that have a plan and are not complete: which there are, and which of them can be resumed.
 
+use etl_core::model::error::{Error, Result};
+use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::{
-    model::error::{Error, Result},
-    run_store::{
-        document::from_json,
-        layout::RunLayout,
-        plan::Plan,
-        recipe::{Recipe, cannot_go_on, changed, is_same},
-    },
-    store::Store,
-};
+use crate::run_store::{document::from_json, layout::RunLayout, plan::Plan, recipe::{Recipe, cannot_go_on, changed, is_same}};
 
 /// The most runs that are looked at at the same time.
 const READS_IN_FLIGHT: usize = 32;
@@ -50,7 +43,7 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
 /// Returns the id of the newest unfinished run of a pipeline that `recipe` can finish; `None` when all are complete.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when there are unfinished runs but none of this recipe,
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there are unfinished runs but none of this recipe,
 /// naming what has changed since the newest of them was planned; or when the store fails.
 pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
     let runs = unfinished(store, pipeline, usize::MAX).await?;

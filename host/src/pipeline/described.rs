@@ -3,15 +3,11 @@
 
 use std::{borrow::Cow, fmt};
 
+use etl_plugin::grants::CHOICES;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, transform::Transform};
 use serde_json::{Value, json};
 
-use super::{
-    Tolerance,
-    bounds::Bounds,
-    units::{Period, Size},
-};
-use crate::plugin::grants::CHOICES;
+use super::{Tolerance, bounds::Bounds, units::{Period, Size}};
 
 /// A value with a default and a range.
 pub(super) trait Bounded: Copy {

@@ -5,16 +5,10 @@
 
 use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
 
-use toml::{
-    Table, Value,
-    de::{DeTable, DeValue},
-};
+use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::{command::PIPELINE_FILE, nearest::did_you_mean}};
+use toml::{Table, Value, de::{DeTable, DeValue}};
 
 use super::key::{KeyPath, Segment};
-use crate::{
-    model::error::{Error, ErrorKind, Result, ResultExt},
-    text::{command::PIPELINE_FILE, nearest::did_you_mean},
-};
 
 /// Largest pipeline file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

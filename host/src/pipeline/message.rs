@@ -1,7 +1,8 @@
 //! Translates errors of serde into messages that use the words of `pipeline.toml`.
 
+use etl_core::text::nearest::did_you_mean;
+
 use super::key::{KeyPath, Segment};
-use crate::text::nearest::did_you_mean;
 
 /// Returns the key that is wrong, and the fault as the end of a sentence that starts with the key.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (KeyPath, String) {

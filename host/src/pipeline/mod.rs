@@ -36,16 +36,12 @@ use self::{
     validate::{Tables, Validator},
 };
 pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
-use crate::{
-    format::{SinkFormat, SourceFormat},
-    model::error::{Error, ErrorKind, Result, ResultExt},
-    plugin::{
-        Grants, Limits, PluginSettings,
-        config_schema::{Place, WrongConfig},
-    },
-    scheduler::Retry,
-    store::Location,
-};
+use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
+use etl_format::{SinkFormat, SourceFormat};
+use etl_plugin::{Grants, Limits, PluginSettings, config_schema::{Place, WrongConfig}};
+use etl_store::Location;
+
+use crate::scheduler::Retry;
 
 /// A pipeline, ready to be planned.
 #[derive(Debug, Clone)]

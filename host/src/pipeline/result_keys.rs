@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use etl_format::SourceFormat;
 use serde_json::Value;
 
 use super::{Pipeline, Split};
-use crate::format::SourceFormat;
 
 /// Keys whose written value decides the result. A plugin is compared by its digest elsewhere; its path does not matter.
 const WRITTEN: [&str; 8] = [

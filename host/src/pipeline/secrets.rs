@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
 
+use etl_core::text::variables::{Piece, pieces};
 use toml::Value;
 
 use super::{key::KeyPath, variables::fingerprint};
-use crate::text::variables::{Piece, pieces};
 
 /// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
 const REDACTED_CHARACTERS_MIN: usize = 4;

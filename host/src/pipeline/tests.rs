@@ -1,10 +1,10 @@
 use std::fs;
 
 use arrow_schema::{DataType, Field};
+use etl_core::model::schema::Schema;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::schema::Schema;
 
 /// The smallest valid pipeline. Lines in messages count from 1.
 const LEAST: &str = r#"name = "count"

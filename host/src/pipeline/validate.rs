@@ -1,35 +1,17 @@
 //! Validation: turns the tables of `pipeline.toml` into a pipeline, with defaults, ranges and rules between keys.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt, path::{Path, PathBuf}};
 
 use arrow_schema::Field;
+use etl_core::model::{error::{Error, Result}, ids, schema::{Schema, data_type_of}};
+use etl_format::{SinkFormat, SourceFormat};
+use etl_plugin::{Grants, Limits, PluginSettings, grants::CHOICES};
+use etl_store::Location;
 use toml::{Table, Value};
 use url::Url;
 
-use super::{
-    Reduce, RunSettings, Sandbox, Sink, Source, Split, Step,
-    bounds::{self, Bounds},
-    document::{self, Document},
-    file::{self, File},
-    key::KeyPath,
-    location,
-    secrets::is_variable,
-};
-use crate::{
-    format::{SinkFormat, SourceFormat},
-    model::{
-        error::{Error, Result},
-        ids,
-        schema::{Schema, data_type_of},
-    },
-    plugin::{Grants, Limits, PluginSettings, grants::CHOICES},
-    scheduler::Retry,
-    store::Location,
-};
+use super::{Reduce, RunSettings, Sandbox, Sink, Source, Split, Step, bounds::{self, Bounds}, document::{self, Document}, file::{self, File}, key::KeyPath, location, secrets::is_variable};
+use crate::scheduler::Retry;
 
 /// Turns the tables of a document into the parts of a pipeline.
 pub(super) struct Validator<'a> {

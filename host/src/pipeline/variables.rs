@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use etl_core::{model::hex::hex, text::variables::names};
 use sha2::{Digest, Sha256};
 
 use super::Pipeline;
-use crate::{model::hex::hex, text::variables::names};
 
 impl Pipeline {
     /// Returns the fingerprints of the variables in [`Pipeline::result_keys`], by name. Other variables, such as credentials of a

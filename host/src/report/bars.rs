@@ -1,17 +1,11 @@
 //! Progress on a terminal, as a bar for the stage under way.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{io::{self, Write}, time::Duration};
 
+use etl_core::model::{event::{Event, Level, Listener, Stamped}, redact::Redact};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{flood::Flood, tally::Tally};
-use crate::model::{
-    event::{Event, Level, Listener, Stamped},
-    redact::Redact,
-};
 
 /// Maximum number of draws per second.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -89,7 +83,7 @@ fn style() -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Counts, Stage};
+    use etl_core::model::event::{Counts, Stage};
 
     #[test]
     fn a_bar_lives_as_long_as_its_stage() {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use etl_core::model::event::{Event, Level};
+
 use super::lines;
-use crate::model::event::{Event, Level};
 
 /// Maximum number of lines of one kind per stage.
 const LINES_MAX: usize = 20;
@@ -78,7 +79,7 @@ impl Flood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{error::ErrorKind, event::Stage};
+    use etl_core::model::{error::ErrorKind, event::Stage};
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());

@@ -2,13 +2,9 @@
 
 use std::io::Write;
 
-use crate::{
-    model::{
-        event::{Listener, Stamped},
-        redact::Redact,
-    },
-    run_store::journal::json_line,
-};
+use etl_core::model::{event::{Listener, Stamped}, redact::Redact};
+
+use crate::run_store::journal::json_line;
 
 /// Writes each event as a line of JSON.
 pub struct JsonLines<W> {
@@ -36,7 +32,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::model::event::{Counts, Event, Level, Stage};
+    use etl_core::model::event::{Counts, Event, Level, Stage};
 
     fn redact(text: &str) -> String {
         text.replace("pass\"word", "${KEY}")

@@ -1,8 +1,8 @@
 //! Reports on a run for its operator: progress on the terminal, the closing summary, events as JSON lines, metrics,
 //! traces and `report.html`.
 //!
-//! Owns every text about a run that is printed or kept. Sees only [`crate::model::event`]: everything here is a
-//! [`Listener`](crate::model::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
+//! Owns every text about a run that is printed or kept. Sees only [`etl_core::model::event`]: everything here is a
+//! [`Listener`](etl_core::model::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
 //! chooses the listeners; the run keeps a [`Journal`], and writes the journal and the report to the run store.
 
 mod bars;
@@ -20,10 +20,7 @@ mod tally;
 use std::io::{self, IsTerminal};
 
 pub use self::{json::JsonLines, metrics::MetricsFile, plain::Plain, summary::Summary};
-use crate::model::{
-    event::{Events, Level},
-    redact::Redact,
-};
+use etl_core::model::{event::{Events, Level}, redact::Redact};
 
 /// Shows events of at least `level` on standard error. Progress has [`Level::Info`]; it is shown as bars on a terminal
 /// and as plain lines elsewhere.

@@ -2,14 +2,9 @@
 
 use std::io::Write;
 
+use etl_core::{model::{event::{Event, Level, Listener, Stage, Stamped}, redact::Redact}, text::numbers::{count, counted}};
+
 use super::{flood::Flood, tally::Tally};
-use crate::{
-    model::{
-        event::{Event, Level, Listener, Stage, Stamped},
-        redact::Redact,
-    },
-    text::numbers::{count, counted},
-};
 
 /// Time between two progress lines of a stage, in milliseconds.
 const PROGRESS_INTERVAL_MS: u64 = 5000;
@@ -84,11 +79,7 @@ fn started_line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        error::ErrorKind,
-        event::{Counts, Invocation},
-        shared::Shared,
-    };
+    use etl_core::model::{error::ErrorKind, event::{Counts, Invocation}, shared::Shared};
 
     fn events() -> Vec<(u64, Event)> {
         let counts =

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::event::Event;
+use etl_core::model::event::Event;
 
 /// Numbers of records and bytes read, by committed tasks and by attempts under way.
 #[derive(Debug, Default)]

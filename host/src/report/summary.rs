@@ -2,13 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{
-    model::event::{Counts, Event, Listener, Stage, Stamped},
-    text::{
-        entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
-        numbers::{bytes, count, counted, duration, printable},
-    },
-};
+use etl_core::{model::event::{Counts, Event, Listener, Stage, Stamped}, text::{entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table}, numbers::{bytes, count, counted, duration, printable}}};
 
 /// Maximum number of result parts listed.
 const PARTS_MAX: usize = 5;
@@ -167,7 +161,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{error::ErrorKind, event::Invocation};
+    use etl_core::model::{error::ErrorKind, event::Invocation};
 
     fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
         let mut summary = Summary::default();

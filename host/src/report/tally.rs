@@ -1,10 +1,8 @@
 //! The progress of the stage under way.
 
+use etl_core::{model::event::{Event, Stage, Stamped}, text::numbers::{bytes, count, counted, duration}};
+
 use super::reading::Reading;
-use crate::{
-    model::event::{Event, Stage, Stamped},
-    text::numbers::{bytes, count, counted, duration},
-};
 
 /// Time that a stage must be under way before its remaining time is estimated, in milliseconds.
 const LEFT_AFTER_MS: u64 = 2000;
@@ -95,7 +93,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{error::ErrorKind, event::Counts};
+    use etl_core::model::{error::ErrorKind, event::Counts};
 
     #[test]
     fn how_far_a_stage_is_and_how_long_the_rest_takes() {

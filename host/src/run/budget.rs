@@ -5,16 +5,12 @@
 //! result must be the same bytes on any machine. Asked by `check` and when a run starts.
 
 use bytesize::ByteSize;
+use etl_core::model::error::{Error, Result};
+use etl_plugin::STACK_BYTES_MAX;
+use etl_shuffle::BATCH_BYTES;
+use etl_store::UPLOAD_BYTES;
 
-use crate::{
-    connector::objects::READ_AHEAD_BYTES,
-    model::error::{Error, Result},
-    pipeline::{Pipeline, Step},
-    plugin::STACK_BYTES_MAX,
-    shuffle::BATCH_BYTES,
-    store::UPLOAD_BYTES,
-    task::{output::FAN_IN, reduce::PIECE_BYTES},
-};
+use crate::{connector::objects::READ_AHEAD_BYTES, pipeline::{Pipeline, Step}, task::{output::FAN_IN, reduce::PIECE_BYTES}};
 
 const MIB: u64 = 1 << 20;
 
@@ -55,7 +51,7 @@ impl Slots {
     /// store, as far as they fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
         let map = Footprint::map(pipeline).slots(pipeline)?;
         let reduce = Footprint::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;

@@ -1,16 +1,9 @@
 //! The check of a pipeline: everything about it that can be known before data is read.
 
-use crate::{
-    connector::objects::{SourceStore, split::count_shards},
-    model::{
-        error::{Error, Result},
-        object::Object,
-    },
-    pipeline::{Pipeline, Split, Step},
-    plugin::{Cache, Engine, Plugin},
-    run::budget::Slots,
-    task::{split::check_splitter, steps::Steps, stores::Stores},
-};
+use etl_core::model::{error::{Error, Result}, object::Object};
+use etl_plugin::{Cache, Engine, Plugin};
+
+use crate::{connector::objects::{SourceStore, split::count_shards}, pipeline::{Pipeline, Split, Step}, run::budget::Slots, task::{split::check_splitter, steps::Steps, stores::Stores}};
 
 /// The findings of a check.
 #[derive(Debug, Clone)]

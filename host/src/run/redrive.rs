@@ -7,18 +7,10 @@
 
 use std::collections::BTreeSet;
 
+use etl_core::{model::{error::Result, event::Stage}, runtime::fail_point};
 use futures::TryStreamExt;
 
-use crate::{
-    model::{error::Result, event::Stage},
-    run_store::{
-        commit::{Commit, Output},
-        document::to_json,
-        plan::Redrives,
-    },
-    runtime::fail_point,
-    task::context::RunContext,
-};
+use crate::{run_store::{commit::{Commit, Output}, document::to_json, plan::Redrives}, task::context::RunContext};
 
 /// The most runs that are looked at, or commits that are taken over, at the same time.
 const REQUESTS_IN_FLIGHT: usize = 32;

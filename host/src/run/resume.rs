@@ -3,16 +3,9 @@
 //! Owns the rule that a run is resumed only by the plan it was made with. The inputs that decide the result must be the
 //! same; everything else may differ. Called by the run before it resumes by an existing plan.
 
-use crate::{
-    model::{
-        error::{Error, Result},
-        object::{Object, digest},
-    },
-    run_store::{
-        plan::Planned,
-        recipe::{Change, Recipe, cannot_go_on, changed, changes, texts},
-    },
-};
+use etl_core::model::{error::{Error, Result}, object::{Object, digest}};
+
+use crate::run_store::{plan::Planned, recipe::{Change, Recipe, cannot_go_on, changed, changes, texts}};
 
 /// The most source objects that a message names.
 const OBJECTS_NAMED_MAX: usize = 3;
@@ -23,7 +16,7 @@ const OBJECTS_NAMED_MAX: usize = 3;
 /// The plan is frozen, so an object that was added to the source since is a change as well.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming what changed.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming what changed.
 pub(super) async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects: &[Object]) -> Result<()> {
     let mut changed = changed(&planned.plan.recipe, recipe);
     if planned.plan.listing != digest(objects) {
@@ -37,7 +30,7 @@ pub(super) async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects:
 /// have been mended. Returns these differences in words.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming the other changes.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the other changes.
 pub(super) async fn check_redrivable(
     base: &Planned,
     recipe: &Recipe,

@@ -5,26 +5,13 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use etl_core::{model::{error::{Error, Result}, event::{Counts, Event, Events, Stage}, ids::AttemptId, reject::Rejected, times::{Times, micros}}, runtime::fail_point};
+use etl_shuffle::ShuffleIndex;
+use etl_store::{Created, Store};
 use futures::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{
-        error::{Error, Result},
-        event::{Counts, Event, Events, Stage},
-        ids::AttemptId,
-        reject::Rejected,
-        times::{Times, micros},
-    },
-    run_store::{
-        document::{from_json, to_json},
-        layout::RunLayout,
-        left_out::LeftOut,
-    },
-    runtime::fail_point,
-    shuffle::ShuffleIndex,
-    store::{Created, Store},
-};
+use crate::run_store::{document::{from_json, to_json}, layout::RunLayout, left_out::LeftOut};
 
 /// Number of commits that are read at the same time.
 const READS_MAX: usize = 32;
@@ -191,10 +178,7 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
-    use crate::model::{
-        event::{Listener, Stamped},
-        shared::Shared,
-    };
+    use etl_core::model::{event::{Listener, Stamped}, shared::Shared};
 
     #[derive(Default)]
     struct Warnings(Vec<String>);

@@ -1,8 +1,7 @@
 //! The JSON documents of the run store: plans, shard pages, commits, rejects, manifests.
 
+use etl_core::model::error::{ErrorKind, Result, ResultExt};
 use serde::{Serialize, de::DeserializeOwned};
-
-use crate::model::error::{ErrorKind, Result, ResultExt};
 
 /// Returns a document as JSON, on one line.
 ///

@@ -7,13 +7,11 @@
 
 use std::time::Duration;
 
+use etl_core::model::{error::Result, event::Events, shared::Shared};
+use etl_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    model::{error::Result, event::Events, shared::Shared},
-    run_store::journal::Journal,
-    store::Store,
-};
+use crate::run_store::journal::Journal;
 
 /// Time between two checks of how much the log has grown.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -70,7 +68,8 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::{model::event::Event, store::testing::counting::counting};
+    use etl_core::model::event::Event;
+    use etl_store::testing::counting::counting;
 
     #[tokio::test(start_paused = true)]
     async fn a_log_is_written_as_it_grows_and_no_more_once_it_is_closed() {

@@ -4,12 +4,8 @@
 
 use std::fmt;
 
+use etl_core::model::{event::{Event, Listener, Stamped, unix_ms}, redact::Redact};
 use serde_json::Value;
-
-use crate::model::{
-    event::{Event, Listener, Stamped, unix_ms},
-    redact::Redact,
-};
 
 /// Size of a journal, in bytes, above which events of attempts and messages are left out.
 const JOURNAL_BYTES_MAX: usize = 64 << 20;
@@ -102,7 +98,7 @@ pub fn redact_texts(value: &mut Value, redact: &Redact) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Level, Stage};
+    use etl_core::model::event::{Level, Stage};
 
     fn redact(text: &str) -> String {
         text.replace("pass\"word", "${KEY}")

@@ -6,23 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use etl_core::model::{error::Result, event::{Counts, Stage}, ids::AttemptId, reject::Rejected};
+use etl_shuffle::index::ShuffleFiles;
+use etl_store::Store;
 use futures::{TryStreamExt, future};
 
-use crate::{
-    model::{
-        error::Result,
-        event::{Counts, Stage},
-        ids::AttemptId,
-        reject::Rejected,
-    },
-    run_store::{
-        commit::{Commit, Output, Part},
-        layout::RunLayout,
-        left_out::LeftOut,
-    },
-    shuffle::index::ShuffleFiles,
-    store::Store,
-};
+use crate::run_store::{commit::{Commit, Output, Part}, layout::RunLayout, left_out::LeftOut};
 
 /// The commits of one stage, added up.
 pub struct Ledger {
@@ -106,11 +95,8 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::{
-        model::{event::Events, times::Times},
-        runtime::scratch::Scratch,
-        store::testing::counting::counting,
-    };
+    use etl_core::{model::{event::Events, times::Times}, runtime::scratch::Scratch};
+    use etl_store::testing::counting::counting;
 
     fn commit(task: u32) -> Commit {
         let counts = Counts { records_in: 1, bytes_in: task.into(), ..Counts::default() };

@@ -3,16 +3,10 @@
 //! Owns the description of such a failure, which is stored in the commit of the task and in the manifest.
 //! [`crate::run::failures`] decides whether a failure is tolerated.
 
+use etl_core::model::{error::{Error, ErrorKind}, object::Slice, reject::REASON_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{
-        error::{Error, ErrorKind},
-        object::Slice,
-        reject::REASON_BYTES_MAX,
-    },
-    run_store::shards::TaskShards,
-};
+use crate::run_store::shards::TaskShards;
 
 /// The most slices that are named. A shard may have thousands of slices, and a task thousands of shards.
 const SLICES_MAX: usize = 16;

@@ -1,12 +1,10 @@
 //! The manifest: the list of what a complete run made. Written once, as the last object before `_SUCCESS`.
 
+use etl_core::model::{error::Result, event::Counts, ids::AttemptId, reject::Rejected};
+use etl_store::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{error::Result, event::Counts, ids::AttemptId, reject::Rejected},
-    run_store::{commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan},
-    store::Store,
-};
+use crate::run_store::{commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan};
 
 /// The document `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

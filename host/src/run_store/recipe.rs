@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use etl_core::{model::error::Error, text::variables};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::{model::error::Error, text::variables};
 
 /// The most characters of a value that a message shows.
 const VALUE_CHARACTERS_MAX: usize = 60;

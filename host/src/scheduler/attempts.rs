@@ -5,17 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{
-    task::{AbortHandle, JoinError, JoinSet},
-    time::Instant,
-};
+use etl_core::model::{error::{Error, Result}, event::{Event, Stage}, times::millis};
+use tokio::{task::{AbortHandle, JoinError, JoinSet}, time::Instant};
 
 use super::{HasCounts, Scheduler, retry_after, stragglers::Peers};
-use crate::model::{
-    error::{Error, Result},
-    event::{Event, Stage},
-    times::millis,
-};
 
 /// The attempts under way in a stage.
 pub(super) struct UnderWay<'a, A, T> {
@@ -110,7 +103,7 @@ where
     /// attempt under way nor a retry.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::model::error::ErrorKind::Internal) when the attempt panicked.
+    /// [`ErrorKind::Internal`](etl_core::model::error::ErrorKind::Internal) when the attempt panicked.
     pub(super) fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Result<Option<(u32, Result<T>)>> {
         let Ended { task, number, result } = match ended {
             Ok(ended) => ended,

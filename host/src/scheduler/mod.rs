@@ -14,10 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempts::UnderWay;
 pub use self::retry::Retry;
-use crate::model::{
-    error::{Error, ErrorKind, Result},
-    event::{Counts, Events, Stage},
-};
+use etl_core::model::{error::{Error, ErrorKind, Result}, event::{Counts, Events, Stage}};
 
 /// How the tasks of one stage are run.
 #[derive(Clone)]
@@ -145,10 +142,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::model::{
-        event::{Event, Listener, Stamped},
-        shared::Shared,
-    };
+    use etl_core::model::{event::{Event, Listener, Stamped}, shared::Shared};
 
     struct Nothing(Counts);
 

@@ -2,18 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use crate::{
-    model::{
-        error::{Error, ErrorKind, Result},
-        event::add_counters,
-        reject::Reject,
-        row_text::record_of,
-        schema::Schema,
-        shared::Shared,
-    },
-    plugin::{Attempt, Emit, Mapper, Plugin},
-    task::{records::Records, steps::Steps},
-};
+use etl_core::model::{error::{Error, ErrorKind, Result}, event::add_counters, reject::Reject, row_text::record_of, schema::Schema, shared::Shared};
+use etl_plugin::{Attempt, Emit, Mapper, Plugin};
+
+use crate::task::{records::Records, steps::Steps};
 
 /// Receives the records that a chain sets aside. An error it returns ends the attempt.
 pub type SetAside = Box<dyn FnMut(&Reject) -> Result<()> + Send>;

@@ -3,12 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-
-use crate::{
-    model::{error::Result, schema::Schema},
-    plugin::{Attempt, Plugin, Reducer},
-    shuffle::Combiner,
-};
+use etl_core::model::{error::Result, schema::Schema};
+use etl_plugin::{Attempt, Plugin, Reducer};
+use etl_shuffle::Combiner;
 
 /// A reducer instance as the shuffle sees it.
 pub struct PluginCombiner {

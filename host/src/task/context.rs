@@ -1,23 +1,14 @@
 //! The context of a run: everything that its tasks share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
 
+use etl_core::{model::{error::Result, event::Events, ids::AttemptId}, runtime::{scratch::Scratch, threads, workers::Workers}};
+use etl_format;
+use etl_plugin::Attempt;
+use etl_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    connector::objects::{SourceStore, layout::SinkLayout},
-    format,
-    model::{error::Result, event::Events, ids::AttemptId},
-    pipeline::Pipeline,
-    plugin::Attempt,
-    run_store::layout::RunLayout,
-    runtime::{scratch::Scratch, threads, workers::Workers},
-    store::Store,
-    task::{poison::Poison, steps::Steps, stores::Stores},
-};
+use crate::{connector::objects::{SourceStore, layout::SinkLayout}, pipeline::Pipeline, run_store::layout::RunLayout, task::{poison::Poison, steps::Steps, stores::Stores}};
 
 /// The pipeline, its stores and plugins, and the run's place in them.
 pub struct RunContext {
@@ -73,7 +64,7 @@ impl RunContext {
             run_store,
             sink,
             layout: RunLayout::new(&pipeline.name, &run_id),
-            sink_layout: SinkLayout::new(&run_id, format::extension(pipeline.sink.format)),
+            sink_layout: SinkLayout::new(&run_id, etl_format::extension(pipeline.sink.format)),
             workers: Workers::new(pipeline.run.concurrency),
             scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
             poison: Poison::default(),

@@ -5,17 +5,10 @@
 
 use std::ops::ControlFlow;
 
-use crate::{
-    connector::objects::{self, Chunks},
-    format::Decoder,
-    model::{
-        error::{Error, Result},
-        times::Work,
-    },
-    run_store::shards::{Shard, TaskShards, records::read_records},
-    runtime::{clock::spend, workers::Worker},
-    task::{context::RunContext, records::Batch},
-};
+use etl_core::{model::{error::{Error, Result}, times::Work}, runtime::{clock::spend, workers::Worker}};
+use etl_format::Decoder;
+
+use crate::{connector::objects::{self, Chunks}, run_store::shards::{Shard, TaskShards, records::read_records}, task::{context::RunContext, records::Batch}};
 
 /// Starts to fetch the slices of those shards of a task whose numbers `wanted` accepts. Call this on the runtime.
 ///

@@ -6,11 +6,8 @@
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
-
-use crate::{
-    format::SourceBatch,
-    model::{error::Result, reject::Reject, row_text::record_of},
-};
+use etl_core::model::{error::Result, reject::Reject, row_text::record_of};
+use etl_format::SourceBatch;
 
 /// A batch of a shard's records. The records of a shard are numbered from 0, in the order in which the first mapper is
 /// given them.

@@ -1,21 +1,13 @@
 //! The reject log: the records that an attempt sets aside, written to the run store.
 //!
-//! Owns the check of the count against `max_rejects`. [`crate::model::reject`] owns the shape of a reject.
+//! Owns the check of the count against `max_rejects`. [`etl_core::model::reject`] owns the shape of a reject.
 
 use std::{io::Write, sync::Arc};
 
-use crate::{
-    model::{
-        error::{Error, Result},
-        event::Stage,
-        ids::AttemptId,
-        reject::{Reject, Rejected, SOURCE},
-    },
-    pipeline::Pipeline,
-    run_store::document::to_json,
-    store::upload::Upload,
-    task::context::RunContext,
-};
+use etl_core::model::{error::{Error, Result}, event::Stage, ids::AttemptId, reject::{Reject, Rejected, SOURCE}};
+use etl_store::upload::Upload;
+
+use crate::{pipeline::Pipeline, run_store::document::to_json, task::context::RunContext};
 
 /// Collects the rejects of one attempt. An attempt without rejects writes nothing.
 pub struct RejectLog {
@@ -35,7 +27,7 @@ impl RejectLog {
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](crate::model::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
     /// or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
         count(&self.context.pipeline, &mut self.rejected, reject)?;
@@ -73,7 +65,7 @@ pub fn count(pipeline: &Pipeline, rejected: &mut Rejected, reject: &Reject) -> R
 /// count against `[run] max_rejects`.
 ///
 /// # Errors
-/// [`ErrorKind::Input`](crate::model::error::ErrorKind::Input), naming the limit.
+/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the limit.
 pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
     let (max, setting) = match pipeline.maps.iter().find(|map| map.plugin.name == step) {
         Some(map) => (map.max_rejects, format!("`max_rejects` of `{step}`")),

@@ -5,19 +5,12 @@
 
 use std::{panic, thread};
 
+use etl_core::model::{error::{Error, ErrorKind, Result}, event::Events, schema::Schema};
+use etl_format;
+use etl_plugin::{Attempt, Engine, Interface, Plugin};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    format,
-    model::{
-        error::{Error, ErrorKind, Result},
-        event::Events,
-        schema::Schema,
-    },
-    pipeline::{Pipeline, Reduce, Split},
-    plugin::{Attempt, Engine, Interface, Plugin},
-    run_store::recipe::{PlannedStep, Recipe},
-};
+use crate::{pipeline::{Pipeline, Reduce, Split}, run_store::recipe::{PlannedStep, Recipe}};
 
 /// The loaded steps of a pipeline.
 pub struct Steps {
@@ -58,7 +51,7 @@ impl Steps {
             (Some(settings), Some(plugin)) => reduced_schema(settings, plugin, last)?,
             _ => last.clone(),
         };
-        format::check_schema(pipeline.sink.format, &output)?;
+        etl_format::check_schema(pipeline.sink.format, &output)?;
         Ok(Self { split, maps, reduce, source, mapped, output })
     }
 

@@ -2,12 +2,10 @@
 //!
 //! Owns how these stores are opened. A program that has stores of its own hands them to [`crate::run::run_on`] instead.
 
-use crate::{
-    connector::objects::SourceStore,
-    model::error::Result,
-    pipeline::Pipeline,
-    store::{Location, Store},
-};
+use etl_core::model::error::Result;
+use etl_store::{Location, Store};
+
+use crate::{connector::objects::SourceStore, pipeline::Pipeline};
 
 /// The opened stores of a pipeline.
 #[derive(Debug, Clone)]

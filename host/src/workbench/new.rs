@@ -2,16 +2,10 @@
 //!
 //! Owns the templates, which are the files in `host/templates`. Called by `etl-host new`.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::{Path, PathBuf}};
 
-use crate::{
-    model::error::{Error, ErrorKind, Result, ResultExt},
-    plugin::Interface,
-    text::command::PIPELINE_FILE,
-};
+use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::command::PIPELINE_FILE};
+use etl_plugin::Interface;
 
 /// The longest name a project may have, in bytes.
 const NAME_BYTES_MAX: usize = 64;

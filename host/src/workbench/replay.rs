@@ -7,37 +7,11 @@
 use std::{io, ops::ControlFlow, sync::Arc};
 
 use arrow_array::RecordBatch;
+use etl_core::{model::{error::{Error, ErrorContext, Result}, event::{Counts, Events, Stage}, reject::{Reject, Rejected}, shared::Shared}, runtime::threads};
+use etl_plugin::{Attempt, Cache, Emit, Engine};
+use etl_shuffle::{ShuffleWriter, index::ShuffleFiles};
 
-use crate::{
-    model::{
-        error::{Error, ErrorContext, Result},
-        event::{Counts, Events, Stage},
-        reject::{Reject, Rejected},
-        shared::Shared,
-    },
-    pipeline::Pipeline,
-    plugin::{Attempt, Cache, Emit, Engine},
-    run::budget::stack_bytes,
-    run_store::{
-        ledger::Ledger,
-        plan::Planned,
-        shards::{Shard, TaskShards},
-    },
-    runtime::threads,
-    shuffle::{ShuffleWriter, index::ShuffleFiles},
-    task::{
-        chain::{Chain, SetAside},
-        context::RunContext,
-        input::{Input, fetch},
-        map::{MapEnd, find_poison, map_shards},
-        output::shuffle,
-        records::Records,
-        reduce::reduce,
-        rejects::count,
-        steps::Steps,
-        stores::Stores,
-    },
-};
+use crate::{pipeline::Pipeline, run::budget::stack_bytes, run_store::{ledger::Ledger, plan::Planned, shards::{Shard, TaskShards}}, task::{chain::{Chain, SetAside}, context::RunContext, input::{Input, fetch}, map::{MapEnd, find_poison, map_shards}, output::shuffle, records::Records, reduce::reduce, rejects::count, steps::Steps, stores::Stores}};
 
 /// The most rejects that are kept; further rejects are only counted.
 const REJECTS_MAX: usize = 1000;
@@ -80,7 +54,7 @@ impl Replay {
     /// `replaced`, which may differ.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed; fails also
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed; fails also
     /// when a plugin cannot be loaded, or a store cannot be opened.
     pub async fn open(
         pipeline: Pipeline,
@@ -113,7 +87,7 @@ impl Replay {
     /// Maps a shard, and keeps the first `limit` rows that are emitted. Sets poison records aside as the run does.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise as
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise as
     /// [`map_task`](crate::task::map::map_task) does.
     pub async fn shard(&self, number: u32, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
@@ -138,7 +112,7 @@ impl Replay {
     /// Maps one record of a shard as if it were the only one, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the run has no such shard, or the shard no such
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard, or the shard no such
     /// record; says otherwise what a step returned or how it failed, or which store failed.
     pub async fn record(&self, number: u32, only: Only, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
@@ -163,7 +137,7 @@ impl Replay {
     /// Reduces a partition, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the run has no such partition, or not all of its map
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such partition, or not all of its map
     /// tasks are committed; fails otherwise as [`reduce_partition`](crate::task::reduce::reduce_partition) does.
     pub async fn partition(&self, number: u32, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);

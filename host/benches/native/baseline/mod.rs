@@ -20,8 +20,7 @@ mod words;
 use std::{fs, path::Path};
 
 use anyhow::Result;
-
-use crate::workload::Workload;
+use etl_host::workload::Workload;
 
 /// Runs a workload in this process: reads the files in `input`, and writes parts into the new directory `result`.
 pub(crate) fn run(workload: Workload, input: &Path, result: &Path, threads: usize) -> Result<()> {

@@ -7,20 +7,13 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::{FutureExt, Stream, StreamExt, future, future::BoxFuture};
+use etl_core::{model::{error::{Error, Result}, object::{Compression, Object, Slice, Version, find}}, runtime::threads};
+use etl_format::Chunk;
+use etl_store::Store;
+use futures::{FutureExt, Stream, StreamExt, future::{self, BoxFuture}};
 use memchr::memchr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
-
-use crate::{
-    format::Chunk,
-    model::{
-        error::{Error, Result},
-        object::{Compression, Object, Slice, Version, find},
-    },
-    runtime::threads,
-    store::Store,
-};
 
 /// Limits on how a store is read.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +87,7 @@ impl fmt::Debug for Driver {
 /// starts yields nothing. Each object must still be the version that was listed.
 ///
 /// # Errors
-/// [`ErrorKind::Input`](crate::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
+/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
 /// object, or is a part of a compressed one. A later error is the last item of the chunks.
 pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>) -> Result<Chunks> {
     let (mut reads, mut shard_ends) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@
 //! ```
 //! Numbers are zero-padded, so keys sort as numbers do.
 
-use crate::model::ids::{AttemptId, SUCCESS};
+use etl_core::model::ids::{AttemptId, SUCCESS};
 
 /// The keys of one run's result, relative to the sink's prefix.
 #[derive(Debug, Clone)]

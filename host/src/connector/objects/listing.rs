@@ -3,16 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
+use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, object::Object};
+use etl_store::{Location, Store};
 use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
-use crate::{
-    model::{
-        error::{Error, ErrorKind, Result, ResultExt},
-        object::Object,
-    },
-    store::{Location, Store},
-};
 
 /// A source: a store, and the rule for which of its objects belong to the source.
 #[derive(Debug, Clone)]

@@ -5,18 +5,12 @@
 
 use std::fmt;
 
+use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, ids::AttemptId}, runtime::fail_point};
+use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    connector::objects::layout::{LATEST, SinkLayout},
-    model::{
-        error::{Error, ErrorKind, Result, ResultExt},
-        ids::AttemptId,
-    },
-    runtime::fail_point,
-    store::Store,
-};
+use crate::connector::objects::layout::{LATEST, SinkLayout};
 
 /// Number of parts that are moved, or leftovers that are deleted, at the same time.
 const MOVES_IN_FLIGHT: usize = 16;
@@ -136,7 +130,7 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
-    use crate::store::Location;
+    use etl_store::Location;
 
     fn stores(directory: &std::path::Path) -> [Store; 2] {
         let memory = Store::from_object_store(Arc::new(InMemory::new()), Path::from("sink"), "memory");

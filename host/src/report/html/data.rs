@@ -2,24 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use etl_core::{model::{error::ErrorKind, event::{Counts, Stage}, reject::{Reject, Rejected}, usage::Traffic}, text::command};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    spread::{self, Durations, Skew, Slow},
-    timeline::Timeline,
-};
-use crate::{
-    history::{Account, AttemptEnd, Message, Overview, PastAttempt, Process, Then},
-    model::{
-        error::ErrorKind,
-        event::{Counts, Stage},
-        reject::{Reject, Rejected},
-        usage::Traffic,
-    },
-    run_store::{left_out::LeftOut, recipe::PlannedStep},
-    text::command,
-};
+use super::{spread::{self, Durations, Skew, Slow}, timeline::Timeline};
+use crate::{history::{Account, AttemptEnd, Message, Overview, PastAttempt, Process, Then}, run_store::{left_out::LeftOut, recipe::PlannedStep}};
 
 /// Maximum number of failures shown.
 const FAILURES_MAX: usize = 200;

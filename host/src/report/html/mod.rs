@@ -11,17 +11,11 @@ mod spread;
 mod tests;
 mod timeline;
 
+use etl_core::model::{error::{ErrorKind, Result, ResultExt}, hex::hex};
+use etl_store::Store;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    history::Account,
-    model::{
-        error::{ErrorKind, Result, ResultExt},
-        hex::hex,
-    },
-    run_store::{journal::redact_texts, layout::RunLayout},
-    store::Store,
-};
+use crate::{history::Account, run_store::{journal::redact_texts, layout::RunLayout}};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -52,7 +46,7 @@ pub async fn write(
 pub fn page(account: &Account, redact: impl Fn(&str) -> String + Send + 'static) -> Result<String> {
     let data = serde_json::to_value(data::Data::of(account));
     let mut data = data.or_kind(ErrorKind::Internal, || "cannot write a report as JSON")?;
-    redact_texts(&mut data, &(Box::new(redact) as crate::model::redact::Redact));
+    redact_texts(&mut data, &(Box::new(redact) as etl_core::model::redact::Redact));
     // In a script element, only `<` can begin something other than text.
     let data = data.to_string().replace('<', "\\u003c");
     // The nonce is a digest of all the data: the author of a part of the data does not know the rest, and so cannot

@@ -1,11 +1,9 @@
 //! Differences between tasks: how long they took, and how much they read.
 
+use etl_core::model::event::Stage;
 use serde::Serialize;
 
-use crate::{
-    history::{Account, AttemptEnd, PastAttempt},
-    model::event::Stage,
-};
+use crate::history::{Account, AttemptEnd, PastAttempt};
 
 /// Maximum number of bars in a chart.
 const BUCKETS_MAX: usize = 120;

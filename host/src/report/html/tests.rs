@@ -1,8 +1,7 @@
+use etl_core::model::event::Stage;
+
 use super::{fill, spread, timeline};
-use crate::{
-    history::{Account, AttemptEnd, PastAttempt},
-    model::event::Stage,
-};
+use crate::history::{Account, AttemptEnd, PastAttempt};
 
 fn attempts(number: u32, of: impl Fn(u32) -> PastAttempt) -> Account {
     Account { attempts: (0..number).map(of).collect(), ..Account::default() }

@@ -11,11 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use self::prometheus::MetricsFile;
 use super::reading::Reading;
-use crate::model::{
-    event::{Counts, Event, Level, Listener, Stage, Stamped},
-    times::Times,
-    usage::Usage,
-};
+use etl_core::model::{event::{Counts, Event, Level, Listener, Stage, Stamped}, times::Times, usage::Usage};
 
 /// Maximum number of step counters among the figures. It is limited because their names come from plugins.
 const COUNTERS_MAX: usize = 500;
@@ -279,7 +275,7 @@ impl Listener for Metrics {
             Event::Usage(usage) => self.usage = usage.clone(),
             Event::RunFinished { .. } => self.state = State::Complete,
             Event::RunFailed { kind, .. } => {
-                let interrupted = matches!(kind, crate::model::error::ErrorKind::Interrupted(_));
+                let interrupted = matches!(kind, etl_core::model::error::ErrorKind::Interrupted(_));
                 self.state = if interrupted { State::Interrupted } else { State::Failed };
             }
             _ => {}

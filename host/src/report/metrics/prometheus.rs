@@ -1,19 +1,11 @@
 //! Metrics as a file in Prometheus text format, which the textfile collector of the node exporter reads.
 
-use std::{
-    fmt::Write as _,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, io::Write, path::{Path, PathBuf}};
 
+use etl_core::model::{error::{Result, ResultExt}, event::{Event, Listener, Stamped}, redact::Redact};
 use tempfile::NamedTempFile;
 
 use super::{Figure, Metrics, Monotonic};
-use crate::model::{
-    error::{Result, ResultExt},
-    event::{Event, Listener, Stamped},
-    redact::Redact,
-};
 
 /// Minimum time between two writes of the file during a run, in milliseconds.
 const INTERVAL_MS: u64 = 5000;
@@ -32,7 +24,7 @@ impl MetricsFile {
     /// Creates the file at `path`, empty at first. Texts in it are redacted by `redact`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config) when the file cannot be written.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the file cannot be written.
     pub fn create(path: &Path, redact: impl Fn(&str) -> String + Send + 'static) -> Result<Self> {
         let file = Self {
             path: path.to_owned(),
@@ -41,7 +33,7 @@ impl MetricsFile {
             redact: Box::new(redact),
             written_ms: 0,
         };
-        file.replace("").or_kind(crate::model::error::ErrorKind::Config, || {
+        file.replace("").or_kind(etl_core::model::error::ErrorKind::Config, || {
             format!("cannot write metrics to `{}` (`--metrics`)", path.display())
         })?;
         Ok(file)

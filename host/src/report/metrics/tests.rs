@@ -1,7 +1,8 @@
 use std::fs;
 
+use etl_core::model::{error::ErrorKind, event::Invocation, shared::Shared, usage::Traffic};
+
 use super::*;
-use crate::model::{error::ErrorKind, event::Invocation, shared::Shared, usage::Traffic};
 
 fn started() -> Event {
     let (invocation, run_store) = (Invocation::default(), "runs/".into());

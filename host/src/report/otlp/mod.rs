@@ -7,34 +7,16 @@
 mod client;
 mod spans;
 
-use std::{
-    env,
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{env, sync::{Arc, mpsc}, thread, time::Duration};
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{AsyncInstrument, Meter, MeterProvider},
-    trace::TracerProvider,
-};
+use etl_core::model::{error::{ErrorKind, Result, ResultExt}, event::Events, redact::Redact, shared::Shared};
+use opentelemetry::{KeyValue, metrics::{AsyncInstrument, Meter, MeterProvider}, trace::TracerProvider};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithHttpConfig};
-use opentelemetry_sdk::{
-    Resource,
-    metrics::SdkMeterProvider,
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
-};
+use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider}};
 use tokio::runtime::Handle;
 
 use self::{client::Client, spans::Spans};
 use super::metrics::{Figure, Metrics, Monotonic};
-use crate::model::{
-    error::{ErrorKind, Result, ResultExt},
-    event::Events,
-    redact::Redact,
-    shared::Shared,
-};
 
 /// The environment variable that names the collector. Setting it turns telemetry on.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";

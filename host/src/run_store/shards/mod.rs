@@ -15,7 +15,7 @@ pub use self::{
     pages::{ShardReader, ShardWriter, TaskShards},
     table::ShardTable,
 };
-use crate::model::object::{Object, Slice};
+use etl_core::model::object::{Object, Slice};
 
 /// The unit of map work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,22 +2,12 @@
 
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
+use etl_core::{model::{error::{Error, Result}, ids::AttemptId, object::Object}, runtime::fail_point};
+use etl_store::Store;
 use tokio::sync::Mutex;
 
 use super::{Shard, ShardPage, ShardTable, table::LITTLE_BYTES};
-use crate::{
-    model::{
-        error::{Error, Result},
-        ids::AttemptId,
-        object::Object,
-    },
-    run_store::{
-        document::{from_json, to_json},
-        layout::RunLayout,
-    },
-    runtime::fail_point,
-    store::Store,
-};
+use crate::run_store::{document::{from_json, to_json}, layout::RunLayout};
 
 /// The most shards that a page holds.
 const PAGE_SHARDS: usize = 1024;
@@ -208,11 +198,8 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::{
-        model::object::{Compression, Slice},
-        runtime::threads,
-        store::testing::counting::{Requests, counting},
-    };
+    use etl_core::{model::object::{Compression, Slice}, runtime::threads};
+    use etl_store::testing::counting::{Requests, counting};
 
     /// Writes a plan of `shards` shards of `objects` objects each, and returns a reader of it.
     async fn written(shards: u32, objects: u32) -> (ShardReader, Arc<Requests>) {
@@ -247,7 +234,7 @@ mod tests {
                 let expected: Vec<Object> = (0..objects).map(|index| object(number, index)).collect();
                 assert_eq!(shard, &Shard::Slices(expected.iter().map(slice).collect()));
                 assert!(
-                    expected.iter().all(|object| crate::model::object::find(of_page, &object.name) == Some(object))
+                    expected.iter().all(|object| etl_core::model::object::find(of_page, &object.name) == Some(object))
                 );
                 seen.push(number);
             }

@@ -5,11 +5,7 @@ use std::io::Cursor;
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
 use bytes::Bytes;
-
-use crate::model::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    schema::Schema,
-};
+use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema};
 
 /// The records that a splitter made for one shard, as batches.
 pub type SplitRecords = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;

@@ -12,11 +12,10 @@ use std::{
 };
 
 pub use self::search::Search;
-use crate::{
-    model::error::Result,
-    plugin::Failure,
-    task::{chain::Chain, records::Records},
-};
+use etl_core::model::error::Result;
+use etl_plugin::Failure;
+
+use crate::task::{chain::Chain, records::Records};
 
 /// The poison records of a shard: how a step fails on each, by the record's number.
 pub type PoisonRecords = BTreeMap<u64, Failure>;

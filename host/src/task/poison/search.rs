@@ -10,17 +10,11 @@
 
 use std::{ops::Range, time::Instant};
 
+use etl_core::model::{error::{Error, Result}, event::{Event, Events}, reject::Reject};
+use etl_plugin::{Attempt, Failure, PluginSettings};
+
 use super::{PoisonRecords, process};
-use crate::{
-    model::{
-        error::{Error, Result},
-        event::{Event, Events},
-        reject::Reject,
-    },
-    pipeline::Step,
-    plugin::{Attempt, Failure, PluginSettings},
-    task::{chain::Chain, context::RunContext, records::Records},
-};
+use crate::{pipeline::Step, task::{chain::Chain, context::RunContext, records::Records}};
 
 /// The search for the poison records of a shard whose chain of mappers failed.
 pub struct Search<'a> {
@@ -82,7 +76,7 @@ impl<'a> Search<'a> {
     /// them.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](crate::model::error::ErrorKind::Input), with the record, when the shard has more poison records
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), with the record, when the shard has more poison records
     /// than `max_rejects` allows; fails also when an instance cannot be made.
     pub fn in_batch(&self, records: &Records) -> Result<bool> {
         let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;

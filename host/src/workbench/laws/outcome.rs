@@ -1,8 +1,9 @@
 //! The outcome of running a step, and the comparison of two outcomes.
 
+use etl_core::{model::error::Error, text::rows::values};
 use serde_json::Value;
 
-use crate::{model::error::Error, text::rows::values, workbench::trial::Trial};
+use crate::workbench::trial::Trial;
 
 /// The most that two floating-point numbers may differ, as a share of the larger. Adding in another order can change
 /// a sum that much.

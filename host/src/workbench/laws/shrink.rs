@@ -1,6 +1,8 @@
 //! Shrinking: makes a sample that breaks a law smaller.
 
-use crate::{model::error::Result, workbench::trial::Sample};
+use etl_core::model::error::Result;
+
+use crate::workbench::trial::Sample;
 
 /// The most smaller samples that are tried.
 const TRIES_MAX: usize = 300;
@@ -40,7 +42,9 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{format::SourceFormat, workbench::trial::Sample};
+    use etl_format::SourceFormat;
+
+    use crate::workbench::trial::Sample;
 
     fn sample(lines: usize) -> Sample {
         let text: String = (0..lines).map(|number| format!("{number}\n")).collect();

@@ -2,17 +2,11 @@
 
 use std::sync::Arc;
 
+use etl_core::model::{error::{Error, Result}, event::Events, schema::Schema};
+use etl_plugin::{DraftShard, Plugin};
+
 use super::{Law, Verdict};
-use crate::{
-    connector::objects::SourceStore,
-    model::{
-        error::{Error, Result},
-        event::Events,
-        schema::Schema,
-    },
-    plugin::{DraftShard, Plugin},
-    workbench::trial::{self, SplitTrial},
-};
+use crate::{connector::objects::SourceStore, workbench::trial::{self, SplitTrial}};
 
 /// Checks a law of splitters on a source whose records have the schema `records`. Must be called on the async runtime.
 ///
@@ -76,7 +70,7 @@ fn told(shard: &DraftShard) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::object::Slice;
+    use etl_core::model::object::Slice;
 
     fn shard(slices: &[(&str, u64, u64)]) -> DraftShard {
         let slice = |(object, offset, length): &(&str, u64, u64)| Slice {

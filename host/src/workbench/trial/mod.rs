@@ -18,19 +18,11 @@ pub use self::{
     shuffle::{group, recut},
     split::{SplitTrial, split},
 };
-use crate::{
-    model::{
-        error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
-        event::Events,
-        reject::Reject,
-        row_text::record_of,
-        schema::Schema,
-        shared::Shared,
-    },
-    pipeline::Sandbox,
-    plugin::{self, Attempt, Emit, Engine, InstanceUsage, Interface, Plugin, PluginSettings},
-    shuffle::SortedGroups,
-};
+use etl_core::model::{error::{Error, ErrorContext, ErrorKind, Result, ResultExt}, event::Events, reject::Reject, row_text::record_of, schema::Schema, shared::Shared};
+use etl_plugin::{self, Attempt, Emit, Engine, InstanceUsage, Interface, Plugin, PluginSettings};
+use etl_shuffle::SortedGroups;
+
+use crate::pipeline::Sandbox;
 
 /// The most bytes that a step may emit in a trial, since all of them are held in memory.
 const OUTPUT_BYTES_MAX: u64 = 1 << 30;
@@ -58,7 +50,7 @@ pub struct Trial {
 /// [`ErrorKind::Config`] when the file is not a plugin, or `config` is not a JSON object; fails otherwise as
 /// [`load_step`] does.
 pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
-    let interface = plugin::inspect(path)?.interface;
+    let interface = etl_plugin::inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
     let settings = PluginSettings {

@@ -5,17 +5,10 @@ use std::{fmt, io::Read, ops::Range, sync::Arc};
 use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
+use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, object::Compression, reject::Reject, schema::Schema};
+use etl_format::{Chunk, Decoder, SourceBatch, SourceFormat};
 
 use super::together;
-use crate::{
-    format::{Chunk, Decoder, SourceBatch, SourceFormat},
-    model::{
-        error::{Error, ErrorKind, Result, ResultExt},
-        object::Compression,
-        reject::Reject,
-        schema::Schema,
-    },
-};
 
 /// The number of bytes that one read asks for.
 const READ_BYTES: usize = 512 << 10;

@@ -1,15 +1,11 @@
 //! The shuffle of a trial: the same code as in a run, with shuffle files in memory.
 
-use bytes::Bytes;
-
-use crate::{
-    model::{error::Result, schema::Schema},
-    runtime::scratch::Scratch,
-    shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all},
-    task::output::FAN_IN,
-};
-
 use arrow_array::RecordBatch;
+use bytes::Bytes;
+use etl_core::{model::{error::Result, schema::Schema}, runtime::scratch::Scratch};
+use etl_shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all};
+
+use crate::task::output::FAN_IN;
 
 /// The most bytes of rows that are sorted in memory; beyond it, the shuffle spills to scratch.
 const MEMORY_BYTES: u64 = 256 << 20;
@@ -20,7 +16,7 @@ const SCRATCH_BYTES: u64 = 16 << 30;
 /// shard. They first go through a combiner if `combiner` returns one; it is called once per shard.
 ///
 /// # Errors
-/// [`crate::model::error::ErrorKind::Config`] when the rows have no key; fails also as the combiner does.
+/// [`etl_core::model::error::ErrorKind::Config`] when the rows have no key; fails also as the combiner does.
 pub fn group(
     schema: &Schema,
     shards: &[RecordBatch],

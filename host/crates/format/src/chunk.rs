@@ -1,0 +1,22 @@
+//! The bytes of slices on their way to a decoder.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etl_core::model::object::Compression;
+
+/// An item that [`fetch`] delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// The start of a slice, to which the data that follows belongs.
+    Start {
+        /// Name of the object.
+        object: Arc<str>,
+        /// Offset in the object of the first record.
+        offset: u64,
+        /// Compression of the data.
+        compression: Compression,
+    },
+    /// The slice's next bytes, as stored; never empty.
+    Data(Bytes),
+}

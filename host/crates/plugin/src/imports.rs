@@ -1,0 +1,155 @@
+//! The host functions that an instance may call, and how they are linked.
+//!
+//! Owns what each imported function does with the state of its instance. The engine links them once.
+
+use etl_core::{model::{error::{Error, ErrorKind, Result}, event::Level, object::Slice, schema::Schema, times::Work}, runtime::clock::spend};
+use wasmtime::{StoreContextMut, component::{HasSelf, Linker}};
+use wasmtime_wasi::{WasiCtxView, p2::bindings::clocks::monotonic_clock};
+
+use super::{batch, bindings::etl::plugin::{diagnostics, shards::{self, Shard}, source::{self, Object, ReadError as WitReadError}, types}, emitted::Emitted, source_view::{DraftShard, ReadError, Splitting}, state::{Phase, State}, world::{ClockView, VirtualClock}};
+
+/// Largest number of counters of a step.
+const COUNTERS_MAX: usize = 256;
+
+/// Longest name of a counter, in bytes.
+const COUNTER_NAME_BYTES_MAX: usize = 128;
+
+/// Largest number of objects in one page of the listing.
+const PAGE_OBJECTS_MAX: usize = 1000;
+
+/// Largest number of bytes that one read returns.
+const READ_BYTES_MAX: u32 = 8 * 1024 * 1024;
+
+/// Adds all functions that a plugin may import to the linker.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    add_wasi(linker)?;
+    diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    let mut output = linker.instance("etl:plugin/output@0.1.0")?;
+    output.func_wrap("emit", |store, (batch,): (Emitted,)| emit(store, &batch))?;
+    output.func_wrap("reject", |mut store: StoreContextMut<'_, State>, (row, reason): (u32, String)| {
+        store.data_mut().reject(row, &reason)
+    })?;
+    source::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    shards::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+/// Implements `emit`: copies the batch out of the guest, checks it, and hands it to the receiver of the output.
+fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Result<()> {
+    if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
+        return store.data_mut().refuse("called `emit` outside `process` and `finish`");
+    }
+    let batch = spend(Work::CopyOut, || batch.copy(&mut store))?;
+    let state = store.data_mut();
+    match state.on_host(|state| state.emit_batch(batch)) {
+        Ok(()) => Ok(()),
+        Err(error) => state.stop(error),
+    }
+}
+
+impl types::Host for State {}
+
+impl diagnostics::Host for State {
+    fn log(&mut self, level: diagnostics::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            diagnostics::Level::Debug => Level::Debug,
+            diagnostics::Level::Info => Level::Info,
+            diagnostics::Level::Warn => Level::Warn,
+            diagnostics::Level::Error => Level::Error,
+        };
+        self.log.message(level, &message);
+        Ok(())
+    }
+
+    fn count(&mut self, counter: String, delta: i64) -> wasmtime::Result<()> {
+        if let Some(total) = self.counters.get_mut(&counter) {
+            *total = total.saturating_add(delta);
+            return Ok(());
+        }
+        if counter.len() > COUNTER_NAME_BYTES_MAX {
+            let bytes = counter.len();
+            return self.exceed(format!("used a counter name of {bytes} bytes (limit {COUNTER_NAME_BYTES_MAX} bytes)"));
+        }
+        if self.counters.len() == COUNTERS_MAX {
+            return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
+        }
+        self.counters.insert(counter, delta);
+        Ok(())
+    }
+}
+
+impl State {
+    fn splitting(&mut self) -> wasmtime::Result<&mut Splitting> {
+        if self.phase != Phase::Split || self.splitting.is_none() {
+            return self.refuse("used the source outside `split`");
+        }
+        Ok(self.splitting.as_mut().expect("checked just above"))
+    }
+}
+
+impl source::Host for State {
+    fn list(&mut self, after: Option<String>) -> wasmtime::Result<Vec<Object>> {
+        let objects = self.splitting()?.view.list(after.as_deref(), PAGE_OBJECTS_MAX);
+        Ok(objects.into_iter().map(|(name, size, splittable)| Object { name, size, splittable }).collect())
+    }
+
+    fn read(
+        &mut self,
+        object: String,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<std::result::Result<Vec<u8>, WitReadError>> {
+        self.splitting()?;
+        self.on_host(|state| {
+            let view = &state.splitting()?.view;
+            Ok(view.read(&object, offset, length.min(READ_BYTES_MAX)).map_err(|error| match error {
+                ReadError::NoSuchObject => WitReadError::NoSuchObject,
+                ReadError::OutOfRange => WitReadError::OutOfRange,
+                ReadError::Store(error) => WitReadError::Store(error.to_string()),
+            }))
+        })
+    }
+}
+
+impl shards::Host for State {
+    fn add(&mut self, shards: Vec<Shard>) -> wasmtime::Result<()> {
+        self.splitting()?;
+        let added = self.on_host(|state| {
+            let Some(splitting) = &mut state.splitting else { return Ok(()) };
+            shards.into_iter().try_for_each(|shard| {
+                let draft = draft(shard, &splitting.records)?;
+                state.output.spend(draft.bytes())?;
+                splitting.view.add(draft)
+            })
+        });
+        added.or_else(|error| self.stop(error))
+    }
+}
+
+fn draft(shard: Shard, records: &Schema) -> Result<DraftShard> {
+    match shard {
+        Shard::Slices(slices) => {
+            let slice = |s: shards::Slice| Slice { object: s.object, offset: s.offset, length: s.length };
+            Ok(DraftShard::Slices(slices.into_iter().map(slice).collect()))
+        }
+        Shard::Records(batch) => {
+            let batch = batch::lift(batch, records)
+                .map_err(|what| Error::new(ErrorKind::Plugin, anyhow::anyhow!("added a shard of records {what}")))?;
+            Ok(DraftShard::Records(batch))
+        }
+    }
+}
+
+/// Adds WASI 0.2 to the linker.
+fn add_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    // The clock of `wasmtime_wasi` sleeps in real time inside the host, where no deadline can end the sleep, so it is
+    // replaced.
+    linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<State, VirtualClock>(linker, |state| {
+        let WasiCtxView { table, .. } = wasmtime_wasi::WasiView::ctx(&mut state.wasi);
+        ClockView { clock: &mut state.clock, table }
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}

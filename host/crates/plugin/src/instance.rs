@@ -1,0 +1,416 @@
+//! Instances: a plugin that is opened for one attempt, called synchronously, and dropped afterwards.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use etl_core::{model::{error::{Error, ErrorKind, Result}, event::Events, schema::Schema, times::Work}, runtime::clock::spend};
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Store, UpdateDeadline, component};
+
+use super::{batch::{Lowered, lift_schema}, bindings::{etl::plugin::types as wit, exports::etl::plugin::{mapper, reducer}}, limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut}, loaded::{Exports, Plugin}, source_view::Splitting, state::{Emit, Phase, RejectedRow, State, Wasi}, stdio::{Log, cut}, trap::{self, Failure}, world::{self, VirtualClock}};
+
+/// Longest message of a plugin that is passed on, in bytes.
+const GUEST_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest time between two checks of whether an instance is to be stopped.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
+
+/// The attempt an instance is made for.
+#[derive(Clone)]
+pub struct Attempt {
+    /// Id of the run.
+    pub run_id: String,
+    /// Number of the shard or of the partition.
+    pub task: u32,
+    /// Number of the attempt at the task, counted from 1.
+    pub attempt: u32,
+    /// Time that the instance's wall clock shows, in milliseconds since the Unix epoch: the start of the run.
+    pub clock_ms: u64,
+    /// Receiver of the instance's messages.
+    pub events: Events,
+    /// Stops the instance within about 100 ms when cancelled, even inside a call. Used when the attempt is no longer
+    /// needed.
+    pub stop: CancellationToken,
+}
+
+/// Resources that an instance has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstanceUsage {
+    /// Time spent in calls of the instance, without the time the host worked on its behalf.
+    pub time: Duration,
+    /// Total size of the instance's memories, which never shrink.
+    pub memory_bytes: u64,
+}
+
+/// An opened mapper.
+pub struct Mapper {
+    instance: Instance,
+    guest: mapper::Guest,
+    schema: Schema,
+}
+
+/// An opened reducer.
+pub struct Reducer {
+    instance: Instance,
+    guest: reducer::Guest,
+    schema: Schema,
+}
+
+impl Plugin {
+    /// Creates an instance of a mapper and opens it for records of the schema `input`. The batches it emits go to
+    /// `emit`.
+    ///
+    /// # Errors
+    /// The error that the plugin's `open` returned, or a description of how the call failed.
+    pub fn map(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Mapper> {
+        let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
+            exports.mapper()?.load(store, instance)
+        };
+        let (mut instance, guest) = Instance::new(self, task, Some(emit), None, load)?;
+        let schema = instance.open(task, input, |store, context| guest.call_open(store, context))?;
+        Ok(Mapper { instance, guest, schema })
+    }
+
+    /// Creates an instance of a reducer and opens it for keyed rows of the schema `input`. The batches it emits go to
+    /// `emit`.
+    ///
+    /// # Errors
+    /// The error that the plugin's `open` returned, or a description of how the call failed.
+    pub fn reduce(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Reducer> {
+        let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
+            exports.reducer()?.load(store, instance)
+        };
+        let (mut instance, guest) = Instance::new(self, task, Some(emit), None, load)?;
+        let schema = instance.open(task, input, |store, context| guest.call_open(store, context))?;
+        Ok(Reducer { instance, guest, schema })
+    }
+}
+
+impl Mapper {
+    /// Returns the schema of the batches that the step emits.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns the resources that the instance has used.
+    pub fn usage(&self) -> InstanceUsage {
+        self.instance.usage()
+    }
+
+    /// Hands the next rows to the plugin, and returns the rows that it rejected, in the order of their numbers.
+    ///
+    /// # Errors
+    /// The error that the plugin returned, a description of how the call failed, or the error of the receiver of its
+    /// output. The instance must not be used any further.
+    pub fn process(&mut self, batch: &RecordBatch) -> Result<Vec<RejectedRow>> {
+        let lowered = Lowered::new(batch);
+        let phase = Phase::Process { rows: lowered.rows() };
+        self.instance.call("process", phase, |store| lowered.with(|batch| self.guest.call_process(store, batch)))?;
+        Ok(self.instance.take_rejects())
+    }
+
+    /// Lets the plugin emit its remaining rows, and returns its counters.
+    ///
+    /// # Errors
+    /// As [`Mapper::process`].
+    pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
+        self.instance.call("finish", Phase::Finish, |store| self.guest.call_finish(store))?;
+        Ok(self.instance.take_counters())
+    }
+}
+
+impl Reducer {
+    /// Returns the schema of the batches that the step emits.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns the resources that the instance has used.
+    pub fn usage(&self) -> InstanceUsage {
+        self.instance.usage()
+    }
+
+    /// Hands the next rows, sorted by key, to the plugin. `group_ends` has the number of the row after the last row of
+    /// each key. `last_group_continues` says that the last key has more rows in the next call.
+    ///
+    /// # Errors
+    /// As [`Mapper::process`].
+    pub fn process(&mut self, batch: &RecordBatch, group_ends: &[u32], last_group_continues: bool) -> Result<()> {
+        let lowered = Lowered::new(batch);
+        let phase = Phase::Process { rows: lowered.rows() };
+        self.instance.call("process", phase, |store| {
+            lowered.with(|batch| self.guest.call_process(store, batch, group_ends, last_group_continues))
+        })?;
+        if let Some((row, reason)) = self.instance.take_rejects().into_iter().next() {
+            let what = format!("{} rejected row {row} ({reason}), but only mappers may reject", self.instance.name);
+            return Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)));
+        }
+        Ok(())
+    }
+
+    /// Lets the plugin emit its remaining rows, and returns its counters.
+    ///
+    /// # Errors
+    /// As [`Mapper::process`].
+    pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
+        self.instance.call("finish", Phase::Finish, |store| self.guest.call_finish(store))?;
+        Ok(self.instance.take_counters())
+    }
+}
+
+/// A wasmtime store with one instance in it.
+pub(super) struct Instance {
+    store: Store<State>,
+    name: String,
+    step: String,
+    config: String,
+    stop: CancellationToken,
+}
+
+/// Error that ends an instance whose attempt is no longer needed.
+#[derive(Debug)]
+struct Stopped;
+
+impl std::error::Error for Stopped {}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("its attempt is no longer needed")
+    }
+}
+
+impl Instance {
+    /// Instantiates a plugin in a new store, and loads its exports with `load`.
+    ///
+    /// # Errors
+    /// As [`Instance::call`]; [`ErrorKind::Config`] when the types of the exports differ from those in `wit`.
+    pub(super) fn new<G>(
+        plugin: &Plugin,
+        task: &Attempt,
+        emit: Option<Emit>,
+        splitting: Option<Splitting>,
+        load: impl FnOnce(&Exports, &mut Store<State>, &component::Instance) -> wasmtime::Result<G>,
+    ) -> Result<(Self, G)> {
+        let mut store = Store::new(plugin.pre.engine(), state(plugin, task, emit, splitting));
+        store.limiter(|state| &mut state.growth);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.call_hook(|mut store, hook| {
+            store.data_mut().watch(hook);
+            Ok(())
+        });
+        let stop = task.stop.clone();
+        store.epoch_deadline_callback(move |store| match store.data().time.check() {
+            _ if stop.is_cancelled() => Err(Stopped.into()),
+            Ok(left) => Ok(UpdateDeadline::Continue(epochs(left))),
+            Err(timed_out) => Err(timed_out.into()),
+        });
+        let (name, step, config) = (plugin.name(), plugin.step.clone(), plugin.config.clone());
+        let mut instance = Self { store, name, step, config, stop: task.stop.clone() };
+        let instantiated =
+            instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
+        let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
+            Error::config(format!("{} exports functions whose types differ from `wit`: {error:#}", instance.name))
+        })?;
+        Ok((instance, loaded))
+    }
+
+    /// Calls `open`, and checks and keeps the schema it returns.
+    fn open(
+        &mut self,
+        task: &Attempt,
+        input: &Schema,
+        call: impl FnOnce(
+            &mut Store<State>,
+            wit::Context<'_>,
+        ) -> wasmtime::Result<Result<wit::SchemaResult, wit::StepError>>,
+    ) -> Result<Schema> {
+        let schema = self.with_context(task, input, |instance, context| {
+            instance.call("open", Phase::Open, |store| call(store, context))
+        })?;
+        let schema = lift_schema(schema).map_err(|error| {
+            let what = format!("{} returned a wrong schema from `open`: {error}", self.name);
+            Error::new(ErrorKind::Plugin, anyhow::anyhow!(what))
+        })?;
+        self.store.data_mut().schema = Some(schema.clone());
+        Ok(schema)
+    }
+
+    /// Calls `f` with the context of `task`.
+    pub(super) fn with_context<R>(
+        &mut self,
+        task: &Attempt,
+        input: &Schema,
+        f: impl FnOnce(&mut Self, wit::Context<'_>) -> R,
+    ) -> R {
+        let config = self.config.clone();
+        let fields: Vec<wit::FieldParam<'_>> = input
+            .fields
+            .fields()
+            .iter()
+            .map(|field| wit::FieldParam {
+                name: field.name(),
+                data_type: wit_type(field.data_type()),
+                nullable: field.is_nullable(),
+            })
+            .collect();
+        // `Schema::new` allows at most 1024 fields, and no more key fields than fields.
+        let key_fields = u32::try_from(input.key_fields).expect("a schema of at most 1024 fields");
+        let context = wit::Context {
+            run_id: &task.run_id,
+            task: task.task,
+            attempt: task.attempt,
+            input: wit::SchemaParam { fields: &fields, key_fields },
+            config: &config,
+        };
+        f(self, context)
+    }
+
+    /// Calls into the guest, within the limits of the step.
+    ///
+    /// # Errors
+    /// The error that the guest returned, or the reason why the call failed: a trap, a limit, an error of the host, or
+    /// a stop.
+    pub(super) fn call<T>(
+        &mut self,
+        function: &str,
+        phase: Phase,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, wit::StepError>>,
+    ) -> Result<T> {
+        if self.stop.is_cancelled() {
+            return Err(self.stopped());
+        }
+        let state = self.store.data_mut();
+        state.phase = phase;
+        let budget = state.time.start_call();
+        self.store.set_epoch_deadline(epochs(budget));
+        // The call hook switches to `Work::Guest` while the guest runs. The rest of a call that passes a batch is spent
+        // copying the batch into the guest.
+        let around = if matches!(phase, Phase::Process { .. }) { Work::CopyIn } else { Work::Guest };
+        let result = spend(around, || call(&mut self.store));
+        self.store.data_mut().time.end_call();
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.step_error(function, error)),
+            Err(trap) => Err(self.trap(function, &trap)),
+        }
+    }
+
+    /// Returns the resources that the instance has used.
+    pub(super) fn usage(&self) -> InstanceUsage {
+        let state = self.store.data();
+        InstanceUsage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
+    }
+
+    fn take_rejects(&mut self) -> Vec<RejectedRow> {
+        let state = self.store.data_mut();
+        state.reason_bytes = 0;
+        std::mem::take(&mut state.rejects).into_iter().collect()
+    }
+
+    fn take_counters(&mut self) -> BTreeMap<String, i64> {
+        std::mem::take(&mut self.store.data_mut().counters)
+    }
+
+    /// Converts an error that the plugin returned, and gives it the kind that decides about retries and the exit code.
+    fn step_error(&self, function: &str, error: wit::StepError) -> Error {
+        let told = |message: &str| format!("failed in `{function}`: {}", cut(message, GUEST_MESSAGE_BYTES_MAX));
+        let (kind, message) = match error {
+            wit::StepError::InvalidConfig(message) => {
+                let message = cut(&message, GUEST_MESSAGE_BYTES_MAX);
+                return Error::config(format!("{} refused `{}.config`: {message}", self.name, self.step));
+            }
+            wit::StepError::InvalidInput(message) => (ErrorKind::Input, message),
+            wit::StepError::Retryable(message) => (ErrorKind::Unavailable, message),
+            wit::StepError::Fatal(message) => (ErrorKind::Plugin, message),
+            wit::StepError::Other(message) => return self.failure("failed", told(&message)),
+        };
+        Error::new(kind, anyhow::anyhow!("{} {}", self.name, told(&message)))
+    }
+
+    /// Returns the reason why a call trapped: the host's own error if it ended the call, a stop, a limit, or the trap
+    /// itself with the guest's last words.
+    fn trap(&mut self, function: &str, trap: &wasmtime::Error) -> Error {
+        let state = self.store.data_mut();
+        if let Some(failure) = state.failure.take() {
+            return match failure.kind() {
+                _ if state.foreign_failure => failure,
+                ErrorKind::Sandbox => self.failure(&failure.to_string(), failure.to_string()),
+                _ => failure.context(self.name.clone()),
+            };
+        }
+        if trap.is::<Stopped>() {
+            return self.stopped();
+        }
+        let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{}", trap::places(trap)));
+        let state = self.store.data();
+        if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
+            return sandbox("time", &format!("{timed_out} in `{function}`"));
+        }
+        if let Some(denied) = &state.growth.denied {
+            return sandbox("memory", &format!("{denied} in `{function}`"));
+        }
+        if trap.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{}: no free instance: {trap:#}", self.name));
+        }
+        let last_words = state.log.last_words();
+        let told = trap::describe(trap, function, &last_words);
+        sandbox(&trap::cause(trap, &last_words), cut(&told, GUEST_MESSAGE_BYTES_MAX))
+    }
+
+    fn stopped(&self) -> Error {
+        // A stop is not the plugin's failure, so the kind must not be one that starts a search for a poison record.
+        Error::new(ErrorKind::Unavailable, anyhow::anyhow!("{} was stopped: {Stopped}", self.name))
+    }
+
+    fn failure(&self, cause: &str, what: String) -> Error {
+        let (step, plugin, cause) = (self.step.clone(), self.name.clone(), cause.to_owned());
+        Error::new(ErrorKind::Sandbox, Failure { step, plugin, cause, what })
+    }
+}
+
+fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> State {
+    let log = Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.limits.log_bytes);
+    // The seed does not include the attempt, so that a second attempt computes the same result.
+    let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
+    let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
+    State {
+        wasi: Wasi {
+            ctx: world::world(seed, task.clock_ms, &log, &plugin.grants),
+            table: component::ResourceTable::new(),
+        },
+        clock: VirtualClock::new(&plugin.grants),
+        growth: Growth::new(&plugin.limits),
+        time: TimeLimit::new(&plugin.limits),
+        log,
+        phase: Phase::Open,
+        emit,
+        schema: None,
+        output: OutputBudget::new(&plugin.limits),
+        rejects: BTreeMap::new(),
+        reason_bytes: 0,
+        counters: BTreeMap::new(),
+        splitting,
+        failure: None,
+        outside: None,
+        foreign_failure: false,
+    }
+}
+
+/// Returns how many epochs cover a duration: at least one, so that the deadline lies ahead, and at most as many as
+/// cover [`STOP_WITHIN`], so that an instance is stopped soon.
+fn epochs(duration: Duration) -> u64 {
+    u64::try_from(duration.min(STOP_WITHIN).as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX / 2) + 1
+}
+
+fn wit_type(data_type: &DataType) -> wit::DataType {
+    match data_type {
+        DataType::Boolean => wit::DataType::Boolean,
+        DataType::Int64 => wit::DataType::Int64,
+        DataType::Float64 => wit::DataType::Float64,
+        DataType::Utf8 => wit::DataType::Text,
+        DataType::Binary => wit::DataType::Binary,
+        other => unreachable!("a schema has the five column types only, not {other}"),
+    }
+}

@@ -1,0 +1,137 @@
+//! The data of an instance's store, and the host functions that the instance may call.
+
+use std::{collections::{BTreeMap, btree_map::Entry}, time::Instant};
+
+use arrow_array::RecordBatch;
+use etl_core::{model::{error::{Error, ErrorKind, Result}, schema::Schema, times::Work}, runtime::clock::{self, spend}};
+use wasmtime::{CallHook, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{batch, bindings::etl::plugin::types, limits::{Growth, OutputBudget, TimeLimit}, source_view::Splitting, stdio::{Log, cut}, world::VirtualClock};
+
+/// Longest reason that is kept with a reject, in bytes.
+const REASON_BYTES_MAX: usize = 1024;
+/// Largest total size of the reasons kept in one call.
+const REASONS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Receiver of an instance's batches. An error from it stops the instance and is returned to the instance's caller.
+pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
+
+/// A row that a mapper rejected: its number in the batch, and the reason.
+pub type RejectedRow = (u32, String);
+
+/// The phase of an instance, which decides the functions it may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    Process { rows: u32 },
+    Finish,
+    Split,
+}
+
+/// The data of an instance's store.
+pub(super) struct State {
+    pub(super) wasi: Wasi,
+    pub(super) clock: VirtualClock,
+    pub(super) growth: Growth,
+    pub(super) time: TimeLimit,
+    pub(super) log: Log,
+    pub(super) phase: Phase,
+    pub(super) emit: Option<Emit>,
+    pub(super) schema: Option<Schema>,
+    pub(super) output: OutputBudget,
+    pub(super) rejects: BTreeMap<u32, String>,
+    /// Total size of the reasons in `rejects`, in bytes.
+    pub(super) reason_bytes: usize,
+    pub(super) counters: BTreeMap<String, i64>,
+    pub(super) splitting: Option<Splitting>,
+    /// Work the attempt did before it entered the guest, and returns to afterwards.
+    pub(super) outside: Option<Work>,
+    /// Error with which the host ended the current call. It says more than the trap that follows.
+    pub(super) failure: Option<Error>,
+    /// Whether `failure` came from the receiver of the output, and so is not this plugin's fault.
+    pub(super) foreign_failure: bool,
+}
+
+/// The WASI world of the instance, empty except for grants.
+pub(super) struct Wasi {
+    pub(super) ctx: WasiCtx,
+    pub(super) table: ResourceTable,
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+impl State {
+    /// Ends the current call: the guest traps, and the caller gets `error`.
+    pub(super) fn stop<T>(&mut self, error: Error) -> wasmtime::Result<T> {
+        self.failure.get_or_insert(error);
+        Err(wasmtime::Error::msg("stopped by the host"))
+    }
+
+    /// Ends the current call as [`State::stop`] does, for behaviour that no correct plugin shows.
+    pub(super) fn refuse<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
+        self.stop(Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}")))
+    }
+
+    /// Ends the current call as [`State::stop`] does, for a limit that was exceeded.
+    pub(super) fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
+        self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
+    }
+
+    /// Switches the attempt's clock to the guest when a call enters it, and back when the call leaves it.
+    pub(super) fn watch(&mut self, hook: CallHook) {
+        match hook {
+            CallHook::CallingWasm => self.outside = clock::switch(Work::Guest),
+            CallHook::ReturningFromWasm => _ = self.outside.take().and_then(clock::switch),
+            CallHook::CallingHost | CallHook::ReturningFromHost => {}
+        }
+    }
+
+    /// Runs host work on the plugin's behalf. The time it takes does not count against the plugin's limits.
+    pub(super) fn on_host<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let started = Instant::now();
+        let result = spend(Work::Check, || work(self));
+        self.time.exclude(started.elapsed());
+        result
+    }
+
+    pub(super) fn reject(&mut self, row: u32, reason: &str) -> wasmtime::Result<()> {
+        let Phase::Process { rows } = self.phase else {
+            return self.refuse("called `reject` outside `process`");
+        };
+        if row >= rows {
+            return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
+        }
+        if let Entry::Vacant(entry) = self.rejects.entry(row) {
+            let reason = cut(reason, REASON_BYTES_MAX).to_owned();
+            self.reason_bytes += reason.len();
+            entry.insert(reason);
+        }
+        if self.reason_bytes > REASONS_BYTES_MAX {
+            return self.exceed(format!("gave more than {REASONS_BYTES_MAX} bytes of reject reasons in one call"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
+        let refuse = |what: String| Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}"));
+        let (Some(schema), Some(emit)) = (&self.schema, &mut self.emit) else {
+            return Err(refuse("called `emit`, but this step has no output".to_owned()));
+        };
+        let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
+        self.output.spend(batch.get_array_memory_size() as u64)?;
+        let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
+        self.foreign_failure = emitted.is_err();
+        emitted
+    }
+}

@@ -1,0 +1,165 @@
+//! The output that a plugin prints: lines of standard output and standard error become log events, within `limits.log`.
+
+use std::{collections::VecDeque, sync::{Arc, Mutex}};
+
+use bytes::Bytes;
+use etl_core::model::event::{Event, Events, Level};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::{cli::{IsTerminal, StdoutStream}, p2::{OutputStream, Pollable, StreamResult}};
+
+/// Longest message, in bytes. The rest of a longer message is cut off.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Number of lines of standard error that are kept to explain a trap.
+const LAST_WORDS_MAX: usize = 8;
+/// Start of a line that Rust prints after a panic, which is not logged.
+const RUST_ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
+
+/// The log of an instance. Clones share it.
+#[derive(Clone)]
+pub(super) struct Log {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    events: Events,
+    step: String,
+    task: u32,
+    bytes_left: u64,
+    limit_noted: bool,
+    /// Text printed since the last line end: to standard output, and to standard error.
+    lines: [Vec<u8>; 2],
+    /// The last lines printed to standard error. After a panic, they hold its message.
+    last_words: VecDeque<String>,
+}
+
+impl Log {
+    pub(super) fn new(events: Events, step: String, task: u32, bytes_max: u64) -> Self {
+        let inner = Inner {
+            events,
+            step,
+            task,
+            bytes_left: bytes_max,
+            limit_noted: false,
+            lines: [Vec::new(), Vec::new()],
+            last_words: VecDeque::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Emits one message, cut to 16 KiB. Drops the message if it would exceed `limits.log`; the first drop is logged.
+    pub(super) fn message(&self, level: Level, text: &str) {
+        self.lock().message(level, text);
+    }
+
+    /// Returns the last lines printed to standard error, including an unfinished one.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let mut inner = self.lock();
+        inner.end_line(Level::Warn);
+        inner.last_words.iter().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn message(&mut self, level: Level, text: &str) {
+        let text = cut(text, MESSAGE_BYTES_MAX);
+        let bytes = text.len() as u64 + 1;
+        if bytes > self.bytes_left {
+            self.bytes_left = 0;
+            if !std::mem::replace(&mut self.limit_noted, true) {
+                let message = "reached `limits.log`; further messages of this attempt are dropped".to_owned();
+                self.emit(Level::Warn, message);
+            }
+            return;
+        }
+        self.bytes_left -= bytes;
+        self.emit(level, text.to_owned());
+    }
+
+    fn emit(&self, level: Level, message: String) {
+        self.events.emit(Event::Log { step: self.step.clone(), task: self.task, level, message });
+    }
+
+    fn print(&mut self, level: Level, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = self.line(level);
+            let room = MESSAGE_BYTES_MAX.saturating_sub(line.len());
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            line.extend_from_slice(&text[..text.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                self.end_line(level);
+            }
+        }
+    }
+
+    fn line(&mut self, level: Level) -> &mut Vec<u8> {
+        &mut self.lines[usize::from(level == Level::Warn)]
+    }
+
+    fn end_line(&mut self, level: Level) {
+        let line = std::mem::take(self.line(level));
+        let text = String::from_utf8_lossy(&line);
+        // The advice to set `RUST_BACKTRACE` does not apply in the host, whose error has the backtrace.
+        if text.trim().is_empty() || text.starts_with(RUST_ADVICE) {
+            return;
+        }
+        if level == Level::Warn {
+            self.last_words.push_back(text.trim().to_owned());
+            if self.last_words.len() > LAST_WORDS_MAX {
+                self.last_words.pop_front();
+            }
+        }
+        self.message(level, text.trim_end());
+    }
+}
+
+/// Cuts text to at most `bytes_max` bytes, at the end of a character.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// Standard output (`Level::Info`) or standard error (`Level::Warn`) of an instance.
+pub(super) struct Stdio {
+    pub(super) log: Log,
+    pub(super) level: Level,
+}
+
+impl IsTerminal for Stdio {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stdio {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Self { log: self.log.clone(), level: self.level })
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this, and no 0.3 interface is linked.
+        Box::new(tokio::io::sink())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Stdio {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Stdio {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.log.lock().print(self.level, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 * 1024)
+    }
+}

@@ -1,0 +1,90 @@
+//! Probes that find out, at the start of a run, what a store can do.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use etl_core::model::{error::{ErrorContext, Result}, event::unix_ms};
+use object_store::{Error as StoreError, ObjectStore, PutMode};
+
+use super::{Store, failure};
+
+/// Behaviour of a store that is asked to create an object that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creates {
+    /// Refuses, as it should: of several processes, one creates the object.
+    Once,
+    /// Overwrites the object.
+    Again,
+    /// Does not offer to create objects at all.
+    NotOffered,
+}
+
+impl Store {
+    /// Finds out at the start whether results can be written at the end. Writes and deletes a small object below
+    /// `prefix`, whose name starts with `.probe-`. Messages call the store by its `role`, such as `sink`.
+    ///
+    /// # Errors
+    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for wrong
+    /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable)
+    /// when the store cannot be reached.
+    pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
+        let (key, store) = (probe_key(prefix), self);
+        let probe = async {
+            store.put(&key, PROBE).await?;
+            store.delete(&key).await
+        };
+        probe.await.context(|| self.not_writable(role))
+    }
+
+    /// Finds out whether commits of several processes can be told apart. Creates the same small object twice, below
+    /// `prefix`, and deletes it. If the commits cannot be told apart, [`Store::create`] looks and then writes from then
+    /// on.
+    ///
+    /// # Errors
+    /// As [`Store::probe_writable`].
+    pub async fn probe_creates(&self, role: &str, prefix: &str) -> Result<Creates> {
+        let (key, store) = (probe_key(prefix), self);
+        let probe = async {
+            let creates = match store.try_create(&key).await? {
+                // Try again even if the store refused: the answer to the first create may have been lost, and the
+                // client's own retry refused.
+                Creates::Once | Creates::Again => store.try_create(&key).await?,
+                Creates::NotOffered => {
+                    store.put(&key, PROBE).await?;
+                    Creates::NotOffered
+                }
+            };
+            store.delete(&key).await?;
+            Ok(creates)
+        };
+        let creates = probe.await.context(|| self.not_writable(role))?;
+        self.creates_once.store(creates == Creates::Once, Ordering::Relaxed);
+        Ok(creates)
+    }
+
+    /// Creates the object once. Returns [`Creates::Again`] if the store does not refuse.
+    async fn try_create(&self, key: &str) -> Result<Creates> {
+        let payload = Bytes::from_static(PROBE.as_bytes()).into();
+        let put = async { self.inner.put_opts(&self.path(key)?, payload, PutMode::Create.into()).await };
+        match put.await {
+            Ok(_) => Ok(Creates::Again),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(Creates::Once),
+            Err(error) if failure::is_unsupported(&error) => Ok(Creates::NotOffered),
+            Err(error) => Err(self.failed("create", key, &error)),
+        }
+    }
+
+    fn not_writable(&self, role: &str) -> String {
+        format!("{role} `{}` is not writable", self.name)
+    }
+}
+
+const PROBE: &str = "may be deleted";
+
+/// Returns a key below `prefix` that no other probe uses.
+fn probe_key(prefix: &str) -> String {
+    static PROBES: AtomicU64 = AtomicU64::new(0);
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let name = format!(".probe-{}-{}-{number}", std::process::id(), unix_ms());
+    if prefix.is_empty() { name } else { format!("{prefix}/{name}") }
+}
