@@ -3,31 +3,33 @@
 //! ```text
 //! pipeline.toml ─► pipeline ─► run ─► plan ─► split, map, reduce ─► result
 //!                                │              │    │      │
-//!                                │              └────┴──────┴─► plugin    components in their sandboxes
+//!                                │              └────┴──────┴─► etl_plugin    components in their sandboxes
 //!                                │                   │      │
-//!                                │                   └──────┴─► shuffle   rows of one key, together and in order
-//!                                ├─► scheduler                            slots, retries, cancellation
-//!                                └─► commit, store, source, sink          objects
+//!                                │                   └──────┴─► etl_shuffle   rows of one key, together and in order
+//!                                ├─► scheduler                                slots, retries, cancellation
+//!                                └─► run_store, connector ─► etl_store        documents of a run, data in and out
 //! ```
-//! Start reading at [`run`]: it shows the whole data flow on one page. Modules import only downwards: what a plugin is
-//! given knows no store, the scheduler knows no plugin, and [`layout`] alone builds object keys.
+//! The rooms of the host stand on floors, and a room imports only from floors below its own:
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | 7 | [`cli`]: arguments in, text out |
+//! | 6 | [`workbench`]: for authors of plugins |
+//! | 5 | [`run`]: one execution; [`report`]: what an operator sees of it |
+//! | 4 | [`task`]: one attempt at one task; [`history`]: earlier runs, read back |
+//! | 3 | [`pipeline`]: `pipeline.toml`; [`run_store`]: what a run writes down; [`connector`]: sources and sinks |
+//! | 2 | [`scheduler`]; the crates `etl_format`, `etl_store`, `etl_shuffle`, `etl_plugin` |
+//! | 1 | the crate `etl_core`: the words, the runtime, texts |
+//!
+//! Start reading at [`run`]: it shows the whole data flow on one page.
 
 pub mod cli;
 pub mod connector;
-pub mod format;
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing;
 pub mod history;
-pub mod model;
 pub mod pipeline;
-pub mod plugin;
 pub mod report;
 pub mod run;
 pub mod run_store;
-pub mod runtime;
 pub mod scheduler;
-pub mod shuffle;
-pub mod store;
 pub mod task;
-pub mod text;
 pub mod workbench;

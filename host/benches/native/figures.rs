@@ -1,6 +1,11 @@
 //! All arithmetic of the benchmark: medians, ratios and shares.
 
-use etl_host::{child::Cost, sides::Pair, times::{KINDS, Times}, workload::{FILE_BYTES, Workload}};
+use crate::{
+    child::Cost,
+    sides::Pair,
+    times::{KINDS, Times},
+    workload::{FILE_BYTES, Workload},
+};
 
 /// All measurements of one workload.
 pub(crate) struct Figures {

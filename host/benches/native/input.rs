@@ -1,10 +1,18 @@
 //! The inputs: files of made-up lines, made once and used again.
 
-use std::{fs::{self, File}, io::{BufWriter, Read, Write}, path::{Path, PathBuf}};
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
-use etl_core::text::Text;
-use etl_host::{pipeline::directory, workload::{FILE_BYTES, Workload}};
+
+use crate::{
+    pipeline::directory,
+    text::Text,
+    workload::{FILE_BYTES, Workload},
+};
 
 /// Version of the inputs. It must change when the same size no longer gives the same bytes.
 const VERSION: u32 = 1;

@@ -1,10 +1,15 @@
 //! The etl-host side: a `pipeline.toml` in a scratch directory, and the commands that check and run it.
 
-use std::{fs, path::{Path, PathBuf}, process::{Command, Stdio}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
-use etl_host::workload::Workload;
 use tempfile::TempDir;
+
+use crate::workload::Workload;
 
 /// Returns the directory for the benchmark's inputs and scratch files: `bench-native` in cargo's target directory.
 pub(crate) fn directory() -> Result<PathBuf> {

@@ -3,7 +3,15 @@
 
 use std::time::SystemTime;
 
-use etl_host::{figures::{Figures, Side::{Host, Native}}, machine, times::KINDS, workload::Workload};
+use crate::{
+    figures::{
+        Figures,
+        Side::{Host, Native},
+    },
+    machine,
+    times::KINDS,
+    workload::Workload,
+};
 
 const COSTS: [&str; 9] =
     ["workload", "input", "native", "etl-host", "ratio", "processor time", "native peak", "etl-host peak", "goal"];

@@ -1,9 +1,20 @@
 //! The two sides of a workload: prepares both, and runs each once.
 
-use std::{path::{Path, PathBuf}, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
-use etl_host::{child::{Cost, measure}, input, pipeline::Project, result::Rows, times::Times, workload::Workload};
+
+use crate::{
+    child::{Cost, measure},
+    input,
+    pipeline::Project,
+    result::Rows,
+    times::Times,
+    workload::Workload,
+};
 
 /// Both programs for one workload, ready to run.
 pub(crate) struct Sides {

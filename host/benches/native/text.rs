@@ -2,8 +2,12 @@
 
 use std::io::Write;
 
-use etl_host::workload::Workload;
-use rand_pcg::{Pcg64, rand_core::{Rng, SeedableRng}};
+use rand_pcg::{
+    Pcg64,
+    rand_core::{Rng, SeedableRng},
+};
+
+use crate::workload::Workload;
 
 /// Makes the lines of a workload's input, one after the other.
 pub(crate) struct Text {

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::fuzzing::commit(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::run_store::fuzz::commit(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::fuzzing::guest_batch(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_plugin::fuzz::guest_batch(data));

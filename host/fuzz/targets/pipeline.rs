@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::fuzzing::pipeline(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::pipeline::fuzz::pipeline(data));

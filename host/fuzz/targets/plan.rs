@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::fuzzing::plan(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::run_store::fuzz::plan(data));

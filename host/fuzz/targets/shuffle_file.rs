@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_host::fuzzing::shuffle_file(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etl_shuffle::fuzz::shuffle_file(data));

@@ -1,9 +1,20 @@
 //! `etl-host build`, and the option `--build` of other commands: runs the commands that build a pipeline's plugins.
 
-use std::{fmt::Write, io, path::{Path, PathBuf}, process::{Command, ExitStatus, Stdio}};
+use std::{
+    fmt::Write,
+    io,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
 
 use clap::Args;
-use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::{command::PIPELINE_FILE, numbers::{bytes, printable}}};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, printable},
+    },
+};
 use etl_plugin::{self, Inspection};
 
 use super::{load, print, redacted, say};

@@ -3,10 +3,19 @@
 use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
-use etl_core::{model::error::Result, text::{command::PIPELINE_FILE, numbers::{bytes, counted}}};
+use etl_core::{
+    model::error::Result,
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, counted},
+    },
+};
 
 use super::{block_on, load, print};
-use crate::{pipeline::Pipeline, run::check::{self, Checked}};
+use crate::{
+    pipeline::Pipeline,
+    run::check::{self, Checked},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {

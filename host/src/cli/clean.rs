@@ -3,10 +3,32 @@
 use std::time::Duration;
 
 use clap::Args;
-use etl_core::{model::{error::{Error, Result}, event::unix_ms, times::millis}, text::{numbers::{bytes, count, counted}, table::table}};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::unix_ms,
+        times::millis,
+    },
+    text::{
+        numbers::{bytes, count, counted},
+        table::table,
+    },
+};
 
-use super::{block_on, load, print, which_run::{RunWords, WhichRun}};
-use crate::{history::{self, Overview, clean::{Amount, Cleaned, Cleaner}, redrives}, pipeline::Pipeline, run_store::document::to_json_pretty, task::stores::Stores};
+use super::{
+    block_on, load, print,
+    which_run::{RunWords, WhichRun},
+};
+use crate::{
+    history::{
+        self, Overview,
+        clean::{Amount, Cleaned, Cleaner},
+        redrives,
+    },
+    pipeline::Pipeline,
+    run_store::document::to_json_pretty,
+    task::stores::Stores,
+};
 
 const USAGE: &str =
     "etl-host clean [OPTIONS] [PIPELINE] <RUN>\n       etl-host clean [OPTIONS] [PIPELINE] --older-than <AGE>";

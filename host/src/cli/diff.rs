@@ -3,7 +3,15 @@
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use etl_core::{model::{error::Result, event::add_counters}, text::{command::PIPELINE_FILE, numbers::{bytes, count, counted, printable, short}, rows, table::table}};
+use etl_core::{
+    model::{error::Result, event::add_counters},
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{bytes, count, counted, printable, short},
+        rows,
+        table::table,
+    },
+};
 use etl_plugin::InstanceUsage;
 
 use super::{block_on, load, print, sample::shown_events};

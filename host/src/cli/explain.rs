@@ -1,7 +1,10 @@
 //! `etl-host explain`: what an exit code or a kind of error means, and what to do about it.
 
 use clap::Args;
-use etl_core::{model::error::{Error, Result}, text::nearest::did_you_mean};
+use etl_core::{
+    model::error::{Error, Result},
+    text::nearest::did_you_mean,
+};
 
 use super::print;
 

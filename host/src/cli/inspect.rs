@@ -1,10 +1,19 @@
 //! `etl-host inspect`: shows what a plugin is.
 
-use std::{fmt::Write, path::{Path, PathBuf}};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use etl_core::{model::error::Result, text::numbers::{bytes, count, printable}};
-use etl_plugin::{self, Inspection, config_schema::{ConfigField, ConfigSchema}};
+use etl_core::{
+    model::error::Result,
+    text::numbers::{bytes, count, printable},
+};
+use etl_plugin::{
+    self, Inspection,
+    config_schema::{ConfigField, ConfigSchema},
+};
 
 use super::print;
 

@@ -3,11 +3,24 @@
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use etl_core::{model::error::{Error, Result}, text::{numbers::{counted, printable}, rows}};
+use etl_core::{
+    model::error::{Error, Result},
+    text::{
+        numbers::{counted, printable},
+        rows,
+    },
+};
 use etl_plugin::{Engine, Interface, Plugin};
 
-use super::{print, sample::{InputArgs, ReducerArgs, SandboxArgs, engine}, say, small_runtime};
-use crate::workbench::{laws::{self, Counterexample, Law, Outcome, Subject, Verdict}, trial::Sample};
+use super::{
+    print,
+    sample::{InputArgs, ReducerArgs, SandboxArgs, engine},
+    say, small_runtime,
+};
+use crate::workbench::{
+    laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
+    trial::Sample,
+};
 
 /// Maximum number of rows shown of a sample or an outcome.
 const ROWS_SHOWN_MAX: usize = 20;

@@ -24,14 +24,26 @@ mod signals;
 mod try_step;
 mod which_run;
 
-use std::{ffi::{OsStr, OsString}, io::{self, Write}, panic::{self, AssertUnwindSafe}, path::Path, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Write},
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser};
-use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::{nearest::did_you_mean, numbers}};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    text::{nearest::did_you_mean, numbers},
+};
 use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
-use crate::{pipeline::{Pipeline, Secrets}, run::budget::stack_bytes};
+use crate::{
+    pipeline::{Pipeline, Secrets},
+    run::budget::stack_bytes,
+};
 
 const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with the text above and what you ran";
 

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use etl_core::{model::error::{Error, Result}, text::command::quoted};
+use etl_core::{
+    model::error::{Error, Result},
+    text::command::quoted,
+};
 use etl_plugin::Interface;
 
 use super::{print, say};

@@ -4,10 +4,31 @@ use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
 use clap::{ArgGroup, Args};
-use etl_core::{model::{error::{Error, Result}, event::Stage}, text::{nearest::listed, numbers::{count, counted, printable}, rows}};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::Stage,
+    },
+    text::{
+        nearest::listed,
+        numbers::{count, counted, printable},
+        rows,
+    },
+};
 
-use super::{load, print, redacted, runtime, sample::{rejected, shown_events}, say, which_run::{RunWords, WhichRun}};
-use crate::{history, pipeline::Pipeline, run_store::{layout::RunLayout, plan::Planned}, task::stores::Stores, workbench::replay::{Only, Replay, Replayed}};
+use super::{
+    load, print, redacted, runtime,
+    sample::{rejected, shown_events},
+    say,
+    which_run::{RunWords, WhichRun},
+};
+use crate::{
+    history,
+    pipeline::Pipeline,
+    run_store::{layout::RunLayout, plan::Planned},
+    task::stores::Stores,
+    workbench::replay::{Only, Replay, Replayed},
+};
 
 /// Maximum number of rejects listed.
 const REJECTS_SHOWN_MAX: usize = 20;

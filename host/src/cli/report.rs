@@ -5,8 +5,16 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use etl_core::model::error::{Error, Result};
 
-use super::{block_on, load, print, which_run::{RunWords, WhichRun}};
-use crate::{history::{self, Account}, pipeline::Pipeline, report::html, task::stores::Stores};
+use super::{
+    block_on, load, print,
+    which_run::{RunWords, WhichRun},
+};
+use crate::{
+    history::{self, Account},
+    pipeline::Pipeline,
+    report::html,
+    task::stores::Stores,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {

@@ -3,10 +3,22 @@
 use std::{ffi::OsStr, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::{Event, Events, Invocation, Level}, shared::Shared}, text::{command, numbers::counted}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Event, Events, Invocation, Level},
+        shared::Shared,
+    },
+    text::{command, numbers::counted},
+};
 
 use super::{Failure, SHARDS_LEFT_OUT, load, no_command, print, redacted, runtime, say, signals::Interrupts};
-use crate::{pipeline::Pipeline, report::{self, JsonLines, MetricsFile, Summary, html, otlp::Telemetry}, run::{self, Outcome, RunOptions, Start}, task::stores::Stores};
+use crate::{
+    pipeline::Pipeline,
+    report::{self, JsonLines, MetricsFile, Summary, html, otlp::Telemetry},
+    run::{self, Outcome, RunOptions, Start},
+    task::stores::Stores,
+};
 
 // This struct must not flatten another one: clap would then take a command line without `run` for one without these
 // arguments.

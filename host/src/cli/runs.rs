@@ -3,10 +3,22 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use etl_core::{model::error::Result, text::{command::PIPELINE_FILE, numbers::{count, counted, duration, printable, time}, table::table}};
+use etl_core::{
+    model::error::Result,
+    text::{
+        command::PIPELINE_FILE,
+        numbers::{count, counted, duration, printable, time},
+        table::table,
+    },
+};
 
 use super::{block_on, load, print};
-use crate::{history::{self, Overview}, pipeline::Pipeline, run_store::document::to_json_pretty, task::stores::Stores};
+use crate::{
+    history::{self, Overview},
+    pipeline::Pipeline,
+    run_store::document::to_json_pretty,
+    task::stores::Stores,
+};
 
 /// Number of runs shown without `--all`.
 const RUNS_SHOWN: usize = 20;

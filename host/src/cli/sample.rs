@@ -3,16 +3,33 @@
 //! Owns how these arguments are read and what they load. `diff` and `replay` also show messages and rejects with the
 //! functions here.
 
-use std::{fs::File, io::{self, Read}, path::{Path, PathBuf}};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, event::{Events, Level}, reject::Reject, schema::Schema}, text::numbers::{counted, printable}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        event::{Events, Level},
+        reject::Reject,
+        schema::Schema,
+    },
+    text::numbers::{counted, printable},
+};
 use etl_format::SourceFormat;
 use etl_plugin::{Cache, Engine, Interface, Plugin};
 use etl_store::Location;
 
 use super::say;
-use crate::{connector::objects::SourceStore, pipeline::Sandbox, report::Plain, workbench::trial::{self, Sample}};
+use crate::{
+    connector::objects::SourceStore,
+    pipeline::Sandbox,
+    report::Plain,
+    workbench::trial::{self, Sample},
+};
 
 /// Arguments that name the sample records and their format.
 #[derive(Debug, Args)]

@@ -3,11 +3,26 @@
 use std::fmt::Write;
 
 use clap::Args;
-use etl_core::{model::{error::Result, event::{Invocation, Level, Stage}}, text::{command, entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table}, numbers::{count, counted, duration, printable, time}}};
+use etl_core::{
+    model::{
+        error::Result,
+        event::{Invocation, Level, Stage},
+    },
+    text::{
+        command,
+        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
+        numbers::{count, counted, duration, printable, time},
+    },
+};
 use serde_json::json;
 
 use super::{block_on, load, print, which_run::RunWords};
-use crate::{history::{self, Account, AttemptEnd, Ending, Message, PastAttempt, Then}, pipeline::Pipeline, run_store::{document::to_json_pretty, left_out::LeftOut}, task::stores::Stores};
+use crate::{
+    history::{self, Account, AttemptEnd, Ending, Message, PastAttempt, Then},
+    pipeline::Pipeline,
+    run_store::{document::to_json_pretty, left_out::LeftOut},
+    task::stores::Stores,
+};
 
 /// Maximum number of failures, rejects and messages shown; the report has more.
 const SHOWN_MAX: usize = 10;

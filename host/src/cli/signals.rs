@@ -1,6 +1,12 @@
 //! SIGINT and SIGTERM during a run: the first signal asks the run to stop, the second ends the process.
 
-use std::{process, sync::{Arc, atomic::{AtomicI32, Ordering}}};
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+};
 
 use etl_core::model::error::{ErrorKind, Result, ResultExt};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,13 +1,31 @@
 //! `etl-host try`: runs one step on sample records.
 
-use std::{fmt::Write, io::{self, IsTerminal}, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Write,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
-use etl_core::{model::{error::{Error, Result}, schema::Schema}, text::{numbers::{bytes, count, counted, printable, short}, rows}};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        schema::Schema,
+    },
+    text::{
+        numbers::{bytes, count, counted, printable, short},
+        rows,
+    },
+};
 use etl_plugin::{Attempt, DraftShard, InstanceUsage, Interface, Plugin};
 
-use super::{print, sample::{InputArgs, ReducerArgs, SandboxArgs, engine, rejected, shown_events}, say};
+use super::{
+    print,
+    sample::{InputArgs, ReducerArgs, SandboxArgs, engine, rejected, shown_events},
+    say,
+};
 use crate::workbench::trial::{self, Trial};
 
 /// Maximum number of rows shown in a table.

@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use etl_core::{model::error::{Error, Result}, text::command::PIPELINE_FILE};
+use etl_core::{
+    model::error::{Error, Result},
+    text::command::PIPELINE_FILE,
+};
 
 /// The words of the command line that name a run. A command with other defaults replaces their help texts, as `clean`
 /// does.

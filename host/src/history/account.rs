@@ -6,13 +6,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use etl_core::model::{error::{Error, ErrorKind, Result}, event::{Counts, Event, Invocation, Level, Stage, Stamped}, ids::AttemptId, reject::Rejected, usage::Usage};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    event::{Counts, Event, Invocation, Level, Stage, Stamped},
+    ids::AttemptId,
+    reject::Rejected,
+    times::Work,
+    usage::Usage,
+};
 use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::{Overview, READS_IN_FLIGHT, RejectSamples, State, processes::{Ending, Log, Process, logs}, read_plan, rejects};
-use crate::run_store::{commit::Commit, document::from_json, layout::RunLayout, left_out::LeftOut, manifest::Manifest, plan::Plan};
+use super::{
+    Overview, READS_IN_FLIGHT, RejectSamples, State,
+    processes::{Ending, Log, Process, logs},
+    read_plan, rejects,
+};
+use crate::run_store::{
+    commit::Commit, document::from_json, layout::RunLayout, left_out::LeftOut, manifest::Manifest, plan::Plan,
+};
 
 /// The most attempts that are kept.
 const ATTEMPTS_MAX: usize = 100_000;
@@ -316,7 +329,7 @@ impl Reader {
                 self.under_way.insert((stage, task, attempt), at_ms);
             }
             Event::AttemptFinished { stage, task, attempt, duration_ms, counts } => {
-                let read = (counts.records_in, counts.bytes_in, counts.times.guest_us);
+                let read = (counts.records_in, counts.bytes_in, counts.times.of(Work::Guest));
                 self.ended((stage, task, attempt), at_ms, Some(duration_ms), read, AttemptEnd::Committed);
                 self.commit(stage, task, &counts);
             }
@@ -416,7 +429,7 @@ impl Reader {
                 self.commit(stage, task, &counts);
                 if let Some(place) = open.get(&(stage, task, attempt)) {
                     let attempt = &mut self.attempts[*place];
-                    attempt.read = (counts.records_in, counts.bytes_in, counts.times.guest_us);
+                    attempt.read = (counts.records_in, counts.bytes_in, counts.times.of(Work::Guest));
                     attempt.end = AttemptEnd::Committed;
                 }
             }

@@ -4,13 +4,24 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
-use etl_core::model::{error::{Error, Result}, event::Stage};
+use etl_core::model::{
+    error::{Error, Result},
+    event::Stage,
+};
 use etl_format;
 use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::{connector::objects::{Latest, layout::{LATEST, SinkLayout}}, history::{Overview, State}, pipeline::Pipeline, run_store::{document::from_json, layout::RunLayout}};
+use crate::{
+    connector::objects::{
+        Latest,
+        layout::{LATEST, SinkLayout},
+    },
+    history::{Overview, State},
+    pipeline::Pipeline,
+    run_store::{document::from_json, layout::RunLayout},
+};
 
 /// Number of objects that are deleted at the same time.
 const DELETES_IN_FLIGHT: usize = 16;

@@ -23,7 +23,13 @@ pub use self::{
     processes::{Ending, Process},
     rejects::RejectSamples,
 };
-use etl_core::{model::{error::{Error, Result}, ids::check_name}, text::nearest::listed};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        ids::check_name,
+    },
+    text::nearest::listed,
+};
 use etl_store::Store;
 
 use crate::run_store::{document::from_json, layout::RunLayout, plan::Plan};

@@ -4,7 +4,11 @@ use etl_core::model::error::Result;
 use etl_store::Store;
 use serde::Serialize;
 
-use super::{RunId, processes::{Ending, Process, processes}, read_plan};
+use super::{
+    RunId,
+    processes::{Ending, Process, processes},
+    read_plan,
+};
 use crate::run_store::{layout::RunLayout, manifest::Manifest};
 
 /// The state of a run.

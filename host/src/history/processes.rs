@@ -1,6 +1,9 @@
 //! The processes that worked on a run, as the starts and ends of their event logs show them.
 
-use etl_core::model::{error::{ErrorKind, Result}, event::{Event, Stamped}};
+use etl_core::model::{
+    error::{ErrorKind, Result},
+    event::{Event, Stamped},
+};
 use etl_store::{Listed, Store};
 use futures::TryStreamExt;
 use serde::Serialize;

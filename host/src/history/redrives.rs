@@ -6,7 +6,15 @@ use etl_core::model::error::{Error, Result};
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::{history::unfinished::{Unfinished, unfinished}, run_store::{layout::RunLayout, manifest::Manifest, plan::{Plan, Planned, Redrives}, recipe::{Recipe, is_same}}};
+use crate::{
+    history::unfinished::{Unfinished, unfinished},
+    run_store::{
+        layout::RunLayout,
+        manifest::Manifest,
+        plan::{Plan, Planned, Redrives},
+        recipe::{Recipe, is_same},
+    },
+};
 
 /// How many runs are looked at at the same time.
 const REQUESTS_IN_FLIGHT: usize = 32;

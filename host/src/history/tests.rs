@@ -1,10 +1,20 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 
-use etl_core::model::{error::ErrorKind, event::{Counts, Event, Events, Level, Stage, Stamped}, ids::AttemptId, times::Times};
+use etl_core::model::{
+    error::ErrorKind,
+    event::{Counts, Event, Events, Level, Stage, Stamped},
+    ids::AttemptId,
+    times::Times,
+};
 use etl_store::testing::counting::counting;
 
 use super::*;
-use crate::run_store::{commit::{Commit, Output, Part}, plan::{NewPlan, Planned}, recipe::Recipe, shards::ShardTable};
+use crate::run_store::{
+    commit::{Commit, Output, Part},
+    plan::{NewPlan, Planned},
+    recipe::Recipe,
+    shards::ShardTable,
+};
 
 async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIterator<Item = (u64, Event)>) {
     let line = |(at_ms, event)| serde_json::to_string(&Stamped { at_ms, event }).expect("JSON") + "\n";

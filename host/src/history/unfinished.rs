@@ -4,7 +4,12 @@ use etl_core::model::error::{Error, Result};
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::run_store::{document::from_json, layout::RunLayout, plan::Plan, recipe::{Recipe, cannot_go_on, changed, is_same}};
+use crate::run_store::{
+    document::from_json,
+    layout::RunLayout,
+    plan::Plan,
+    recipe::{Recipe, cannot_go_on, changed, is_same},
+};
 
 /// The most runs that are looked at at the same time.
 const READS_IN_FLIGHT: usize = 32;

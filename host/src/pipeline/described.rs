@@ -3,11 +3,15 @@
 
 use std::{borrow::Cow, fmt};
 
-use etl_plugin::grants::CHOICES;
+use etl_plugin::GRANTS;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, transform::Transform};
 use serde_json::{Value, json};
 
-use super::{Tolerance, bounds::Bounds, units::{Period, Size}};
+use super::{
+    Tolerance,
+    bounds::Bounds,
+    units::{Period, Size},
+};
 
 /// A value with a default and a range.
 pub(super) trait Bounded: Copy {
@@ -103,7 +107,7 @@ pub(super) fn column_types(schema: &mut Schema) {
 /// Describes a list of grants: it is empty by default, and the choices are listed.
 pub(super) fn grants(schema: &mut Schema) {
     schema.insert("default".to_owned(), json!([]));
-    say(schema, &format!("Choices: {CHOICES}."));
+    say(schema, &format!("Choices: {GRANTS}."));
 }
 
 /// Adds a sentence to the description.

@@ -5,8 +5,14 @@
 
 use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
 
-use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::{command::PIPELINE_FILE, nearest::did_you_mean}};
-use toml::{Table, Value, de::{DeTable, DeValue}};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    text::{command::PIPELINE_FILE, nearest::did_you_mean},
+};
+use toml::{
+    Table, Value,
+    de::{DeTable, DeValue},
+};
 
 use super::key::{KeyPath, Segment};
 

@@ -9,7 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Tolerance, bounds, described::{column_types, default_value, grants, object, range, scalars}, units::{Period, Size}};
+use super::{
+    Tolerance, bounds,
+    described::{column_types, default_value, grants, object, range, scalars},
+    units::{Period, Size},
+};
 
 /// A pipeline: where records come from, the steps they go through, and where the result goes.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -6,6 +6,9 @@ mod bounds;
 mod described;
 mod document;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod json_schema;
 mod key;
 mod location;
@@ -38,7 +41,10 @@ use self::{
 pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
 use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
 use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{Grants, Limits, PluginSettings, config_schema::{Place, WrongConfig}};
+use etl_plugin::{
+    Grants, Limits, PluginSettings,
+    config_schema::{Place, WrongConfig},
+};
 use etl_store::Location;
 
 use crate::scheduler::Retry;

@@ -1,16 +1,32 @@
 //! Validation: turns the tables of `pipeline.toml` into a pipeline, with defaults, ranges and rules between keys.
 
-use std::{collections::BTreeMap, fmt, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use arrow_schema::Field;
-use etl_core::model::{error::{Error, Result}, ids, schema::{Schema, data_type_of}};
+use etl_core::model::{
+    error::{Error, Result},
+    ids,
+    schema::{Schema, data_type_of},
+};
 use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{Grants, Limits, PluginSettings, grants::CHOICES};
+use etl_plugin::{GRANTS, Grants, Limits, PluginSettings};
 use etl_store::Location;
 use toml::{Table, Value};
 use url::Url;
 
-use super::{Reduce, RunSettings, Sandbox, Sink, Source, Split, Step, bounds::{self, Bounds}, document::{self, Document}, file::{self, File}, key::KeyPath, location, secrets::is_variable};
+use super::{
+    Reduce, RunSettings, Sandbox, Sink, Source, Split, Step,
+    bounds::{self, Bounds},
+    document::{self, Document},
+    file::{self, File},
+    key::KeyPath,
+    location,
+    secrets::is_variable,
+};
 use crate::scheduler::Retry;
 
 /// Turns the tables of a document into the parts of a pipeline.
@@ -185,7 +201,7 @@ impl Validator<'_> {
                     let value = (self.env)(variable).ok_or_else(unset)?;
                     grants.variables.push((variable.to_owned(), value));
                 }
-                _ => return Err(wrong(format!("is `{name}`, which cannot be granted (choices: {CHOICES})"))),
+                _ => return Err(wrong(format!("is `{name}`, which cannot be granted (choices: {GRANTS})"))),
             }
         }
         Ok(grants)

@@ -1,8 +1,14 @@
 //! Progress on a terminal, as a bar for the stage under way.
 
-use std::{io::{self, Write}, time::Duration};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
-use etl_core::model::{event::{Event, Level, Listener, Stamped}, redact::Redact};
+use etl_core::model::{
+    event::{Event, Level, Listener, Stamped},
+    redact::Redact,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{flood::Flood, tally::Tally};

@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use etl_core::model::{event::{Listener, Stamped}, redact::Redact};
+use etl_core::model::{
+    event::{Listener, Stamped},
+    redact::Redact,
+};
 
 use crate::run_store::journal::json_line;
 

@@ -1,6 +1,9 @@
 //! The text of an event in one line, on a terminal and elsewhere.
 
-use etl_core::{model::event::{Counts, Event, Level}, text::numbers::{bytes, count, counted, duration, printable}};
+use etl_core::{
+    model::event::{Counts, Event, Level},
+    text::numbers::{bytes, count, counted, duration, printable},
+};
 
 /// Returns the level and the line of an event; none for an event without a line.
 pub(super) fn line(event: &Event) -> Option<(Level, String)> {

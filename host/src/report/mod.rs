@@ -20,7 +20,10 @@ mod tally;
 use std::io::{self, IsTerminal};
 
 pub use self::{json::JsonLines, metrics::MetricsFile, plain::Plain, summary::Summary};
-use etl_core::model::{event::{Events, Level}, redact::Redact};
+use etl_core::model::{
+    event::{Events, Level},
+    redact::Redact,
+};
 
 /// Shows events of at least `level` on standard error. Progress has [`Level::Info`]; it is shown as bars on a terminal
 /// and as plain lines elsewhere.

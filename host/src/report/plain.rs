@@ -2,7 +2,13 @@
 
 use std::io::Write;
 
-use etl_core::{model::{event::{Event, Level, Listener, Stage, Stamped}, redact::Redact}, text::numbers::{count, counted}};
+use etl_core::{
+    model::{
+        event::{Event, Level, Listener, Stage, Stamped},
+        redact::Redact,
+    },
+    text::numbers::{count, counted},
+};
 
 use super::{flood::Flood, tally::Tally};
 
@@ -79,7 +85,11 @@ fn started_line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::{error::ErrorKind, event::{Counts, Invocation}, shared::Shared};
+    use etl_core::model::{
+        error::ErrorKind,
+        event::{Counts, Invocation},
+        shared::Shared,
+    };
 
     fn events() -> Vec<(u64, Event)> {
         let counts =

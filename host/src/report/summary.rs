@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use etl_core::{model::event::{Counts, Event, Listener, Stage, Stamped}, text::{entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table}, numbers::{bytes, count, counted, duration, printable}}};
+use etl_core::{
+    model::event::{Counts, Event, Listener, Stage, Stamped},
+    text::{
+        entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
+        numbers::{bytes, count, counted, duration, printable},
+    },
+};
 
 /// Maximum number of result parts listed.
 const PARTS_MAX: usize = 5;

@@ -1,6 +1,9 @@
 //! The progress of the stage under way.
 
-use etl_core::{model::event::{Event, Stage, Stamped}, text::numbers::{bytes, count, counted, duration}};
+use etl_core::{
+    model::event::{Event, Stage, Stamped},
+    text::numbers::{bytes, count, counted, duration},
+};
 
 use super::reading::Reading;
 

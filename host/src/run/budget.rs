@@ -10,7 +10,11 @@ use etl_plugin::STACK_BYTES_MAX;
 use etl_shuffle::BATCH_BYTES;
 use etl_store::UPLOAD_BYTES;
 
-use crate::{connector::objects::READ_AHEAD_BYTES, pipeline::{Pipeline, Step}, task::{output::FAN_IN, reduce::PIECE_BYTES}};
+use crate::{
+    connector::objects::READ_AHEAD_BYTES,
+    pipeline::{Pipeline, Step},
+    task::{output::FAN_IN, reduce::PIECE_BYTES},
+};
 
 const MIB: u64 = 1 << 20;
 

@@ -1,9 +1,17 @@
 //! The check of a pipeline: everything about it that can be known before data is read.
 
-use etl_core::model::{error::{Error, Result}, object::Object};
+use etl_core::model::{
+    error::{Error, Result},
+    object::Object,
+};
 use etl_plugin::{Cache, Engine, Plugin};
 
-use crate::{connector::objects::{SourceStore, split::count_shards}, pipeline::{Pipeline, Split, Step}, run::budget::Slots, task::{split::check_splitter, steps::Steps, stores::Stores}};
+use crate::{
+    connector::objects::{SourceStore, split::count_shards},
+    pipeline::{Pipeline, Split, Step},
+    run::budget::Slots,
+    task::{split::check_splitter, steps::Steps, stores::Stores},
+};
 
 /// The findings of a check.
 #[derive(Debug, Clone)]

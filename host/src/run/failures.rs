@@ -7,9 +7,25 @@
 
 use std::collections::BTreeMap;
 
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::{Counts, Event, Stage}, reject::Rejected, times::Times}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Stage},
+        reject::Rejected,
+        times::Times,
+    },
+    runtime::fail_point,
+};
 
-use crate::{run_store::{commit::{Commit, Output}, ledger::Ledger, left_out::LeftOut, plan::Planned}, task::context::RunContext};
+use crate::{
+    run_store::{
+        commit::{Commit, Output},
+        ledger::Ledger,
+        left_out::LeftOut,
+        plan::Planned,
+    },
+    task::context::RunContext,
+};
 
 /// The most shards an error names.
 const NAMED_MAX: usize = 10;

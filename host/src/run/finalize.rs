@@ -5,10 +5,27 @@
 
 use std::time::SystemTime;
 
-use etl_core::{model::{error::{Error, Result}, event::{Counts, Event, Stage}}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::{Counts, Event, Stage},
+    },
+    runtime::fail_point,
+};
 
 use super::Run;
-use crate::{connector::objects::{self, PublishedPart, layout::LATEST}, run_store::{commit::Commit, document::to_json, ledger::Ledger, manifest::{Identity, Manifest, parts}, plan::Planned, recipe}, task::context::RunContext};
+use crate::{
+    connector::objects::{self, PublishedPart, layout::LATEST},
+    run_store::{
+        commit::Commit,
+        document::to_json,
+        ledger::Ledger,
+        manifest::{Identity, Manifest, parts},
+        plan::Planned,
+        recipe,
+    },
+    task::context::RunContext,
+};
 
 impl Run {
     /// Publishes the parts that the commits name, then marks the run complete.

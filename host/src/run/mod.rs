@@ -16,14 +16,52 @@ mod plan;
 mod redrive;
 mod resume;
 
-use std::{collections::BTreeSet, hash::{BuildHasher, RandomState}, sync::Arc, time::{Instant, SystemTime}};
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::{Counts, Event, Events, Invocation, Stage, unix_ms}, ids::check_name, times::millis, usage::Usage}, runtime::{process, threads}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Events, Invocation, Stage, unix_ms},
+        ids::check_name,
+        times::millis,
+        usage::Usage,
+    },
+    runtime::{process, threads},
+};
 use etl_plugin::{Cache, Engine};
 use etl_shuffle::index::ShuffleFiles;
 use tokio_util::sync::CancellationToken;
 
-use crate::{connector::objects::Gone, history::{redrives::{self, Redrivable}, unfinished}, pipeline::Pipeline, run::{budget::{Slots, stack_bytes}, failures::Failures}, run_store::{commit::{Commit, Output}, events::EventLog, ledger::Ledger, left_out::LeftOut, manifest::Manifest, plan::Planned}, scheduler::{HasCounts, Retry, Scheduler, interrupted}, task::{context::RunContext, map::map_task, reduce::reduce_partition, rejects::check_limit, steps::Steps, stores::Stores}};
+use crate::{
+    connector::objects::Gone,
+    history::{
+        redrives::{self, Redrivable},
+        unfinished,
+    },
+    pipeline::Pipeline,
+    run::{
+        budget::{Slots, stack_bytes},
+        failures::Failures,
+    },
+    run_store::{
+        commit::{Commit, Output},
+        events::EventLog,
+        ledger::Ledger,
+        left_out::LeftOut,
+        manifest::Manifest,
+        plan::Planned,
+    },
+    scheduler::{HasCounts, Retry, Scheduler, interrupted},
+    task::{
+        context::RunContext, map::map_task, reduce::reduce_partition, rejects::check_limit, steps::Steps,
+        stores::Stores,
+    },
+};
 
 /// The run that a process works on. The id of a new run begins with the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,12 +4,32 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use etl_core::{model::{error::{Error, Result}, event::{Counts, Event, Stage}, object::{Object, digest}}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::{Counts, Event, Stage},
+        object::{Object, digest},
+    },
+    runtime::fail_point,
+};
 use etl_store::{Creates, Listed};
 use futures::TryStreamExt;
 
 use super::{Run, Start};
-use crate::{history::unfinished::{self, Unfinished}, pipeline::Split, run::{check::list_source, resume}, run_store::{plan::{NewPlan, Planned}, recipe::{self, Recipe}}, scheduler::{Retry, interrupted}, task::{context::RunContext, split::{SplitSource, split_source}}};
+use crate::{
+    history::unfinished::{self, Unfinished},
+    pipeline::Split,
+    run::{check::list_source, resume},
+    run_store::{
+        plan::{NewPlan, Planned},
+        recipe::{self, Recipe},
+    },
+    scheduler::{Retry, interrupted},
+    task::{
+        context::RunContext,
+        split::{SplitSource, split_source},
+    },
+};
 
 /// The most runs that are looked at to find an unfinished one to point out. Every start waits for this search.
 const HINT_RUNS_MAX: usize = 16;

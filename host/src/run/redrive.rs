@@ -7,10 +7,20 @@
 
 use std::collections::BTreeSet;
 
-use etl_core::{model::{error::Result, event::Stage}, runtime::fail_point};
+use etl_core::{
+    model::{error::Result, event::Stage},
+    runtime::fail_point,
+};
 use futures::TryStreamExt;
 
-use crate::{run_store::{commit::{Commit, Output}, document::to_json, plan::Redrives}, task::context::RunContext};
+use crate::{
+    run_store::{
+        commit::{Commit, Output},
+        document::to_json,
+        plan::Redrives,
+    },
+    task::context::RunContext,
+};
 
 /// The most runs that are looked at, or commits that are taken over, at the same time.
 const REQUESTS_IN_FLIGHT: usize = 32;

@@ -3,9 +3,15 @@
 //! Owns the rule that a run is resumed only by the plan it was made with. The inputs that decide the result must be the
 //! same; everything else may differ. Called by the run before it resumes by an existing plan.
 
-use etl_core::model::{error::{Error, Result}, object::{Object, digest}};
+use etl_core::model::{
+    error::{Error, Result},
+    object::{Object, digest},
+};
 
-use crate::run_store::{plan::Planned, recipe::{Change, Recipe, cannot_go_on, changed, changes, texts}};
+use crate::run_store::{
+    plan::Planned,
+    recipe::{Change, Recipe, cannot_go_on, changed, changes, texts},
+};
 
 /// The most source objects that a message names.
 const OBJECTS_NAMED_MAX: usize = 3;

@@ -5,13 +5,26 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use etl_core::{model::{error::{Error, Result}, event::{Counts, Event, Events, Stage}, ids::AttemptId, reject::Rejected, times::{Times, micros}}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::{Counts, Event, Events, Stage},
+        ids::AttemptId,
+        reject::Rejected,
+        times::{Times, Work, micros},
+    },
+    runtime::fail_point,
+};
 use etl_shuffle::ShuffleIndex;
 use etl_store::{Created, Store};
 use futures::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::run_store::{document::{from_json, to_json}, layout::RunLayout, left_out::LeftOut};
+use crate::run_store::{
+    document::{from_json, to_json},
+    layout::RunLayout,
+    left_out::LeftOut,
+};
 
 /// Number of commits that are read at the same time.
 const READS_MAX: usize = 32;
@@ -107,7 +120,7 @@ impl Commit {
                 winner
             }
         };
-        commit.counts.times.commit_us = micros(started.elapsed());
+        commit.counts.times.spend(Work::Commit, micros(started.elapsed()));
         Ok(commit)
     }
 
@@ -178,7 +191,10 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
-    use etl_core::model::{event::{Listener, Stamped}, shared::Shared};
+    use etl_core::model::{
+        event::{Listener, Stamped},
+        shared::Shared,
+    };
 
     #[derive(Default)]
     struct Warnings(Vec<String>);

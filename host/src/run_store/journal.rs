@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use etl_core::model::{event::{Event, Listener, Stamped, unix_ms}, redact::Redact};
+use etl_core::model::{
+    event::{Event, Listener, Stamped, unix_ms},
+    redact::Redact,
+};
 use serde_json::Value;
 
 /// Size of a journal, in bytes, above which events of attempts and messages are left out.

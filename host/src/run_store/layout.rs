@@ -21,7 +21,10 @@
 //! Below `map/`, `<shard>` is the number of a task's first shard. Numbers are zero-padded, so keys sort in the order of
 //! numbers.
 
-use etl_core::model::{event::Stage, ids::{AttemptId, SUCCESS}};
+use etl_core::model::{
+    event::Stage,
+    ids::{AttemptId, SUCCESS},
+};
 
 /// The keys of one run, relative to the run store's prefix.
 #[derive(Debug, Clone)]

@@ -6,12 +6,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etl_core::model::{error::Result, event::{Counts, Stage}, ids::AttemptId, reject::Rejected};
+use etl_core::model::{
+    error::Result,
+    event::{Counts, Stage},
+    ids::AttemptId,
+    reject::Rejected,
+};
 use etl_shuffle::index::ShuffleFiles;
 use etl_store::Store;
 use futures::{TryStreamExt, future};
 
-use crate::run_store::{commit::{Commit, Output, Part}, layout::RunLayout, left_out::LeftOut};
+use crate::run_store::{
+    commit::{Commit, Output, Part},
+    layout::RunLayout,
+    left_out::LeftOut,
+};
 
 /// The commits of one stage, added up.
 pub struct Ledger {
@@ -95,7 +104,10 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use etl_core::{model::{event::Events, times::Times}, runtime::scratch::Scratch};
+    use etl_core::{
+        model::{event::Events, times::Times},
+        runtime::scratch::Scratch,
+    };
     use etl_store::testing::counting::counting;
 
     fn commit(task: u32) -> Commit {

@@ -3,7 +3,11 @@
 //! Owns the description of such a failure, which is stored in the commit of the task and in the manifest.
 //! [`crate::run::failures`] decides whether a failure is tolerated.
 
-use etl_core::model::{error::{Error, ErrorKind}, object::Slice, reject::REASON_BYTES_MAX};
+use etl_core::model::{
+    error::{Error, ErrorKind},
+    object::Slice,
+    reject::REASON_BYTES_MAX,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::shards::TaskShards;

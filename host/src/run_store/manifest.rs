@@ -4,7 +4,9 @@ use etl_core::model::{error::Result, event::Counts, ids::AttemptId, reject::Reje
 use etl_store::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::run_store::{commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan};
+use crate::run_store::{
+    commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan,
+};
 
 /// The document `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

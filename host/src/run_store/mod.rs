@@ -6,6 +6,9 @@
 pub mod commit;
 pub mod document;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod journal;
 pub mod layout;
 pub mod ledger;

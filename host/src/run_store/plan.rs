@@ -6,11 +6,24 @@
 
 use std::sync::Arc;
 
-use etl_core::{model::{error::{Error, Result}, event::unix_ms, ids::AttemptId, object::Object}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        event::unix_ms,
+        ids::AttemptId,
+        object::Object,
+    },
+    runtime::fail_point,
+};
 use etl_store::{Created, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::run_store::{document::{from_json, to_json}, layout::RunLayout, recipe::Recipe, shards::{ShardReader, ShardTable, TaskShards}};
+use crate::run_store::{
+    document::{from_json, to_json},
+    layout::RunLayout,
+    recipe::Recipe,
+    shards::{ShardReader, ShardTable, TaskShards},
+};
 
 /// The version of `plan.json`'s shape.
 const FORMAT: u32 = 1;

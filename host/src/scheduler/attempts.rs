@@ -5,8 +5,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use etl_core::model::{error::{Error, Result}, event::{Event, Stage}, times::millis};
-use tokio::{task::{AbortHandle, JoinError, JoinSet}, time::Instant};
+use etl_core::model::{
+    error::{Error, Result},
+    event::{Event, Stage},
+    times::millis,
+};
+use tokio::{
+    task::{AbortHandle, JoinError, JoinSet},
+    time::Instant,
+};
 
 use super::{HasCounts, Scheduler, retry_after, stragglers::Peers};
 

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempts::UnderWay;
 pub use self::retry::Retry;
-use etl_core::model::{error::{Error, ErrorKind, Result}, event::{Counts, Events, Stage}};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    event::{Counts, Events, Stage},
+};
 
 /// How the tasks of one stage are run.
 #[derive(Clone)]
@@ -142,7 +145,10 @@ mod tests {
     };
 
     use super::*;
-    use etl_core::model::{event::{Event, Listener, Stamped}, shared::Shared};
+    use etl_core::model::{
+        event::{Event, Listener, Stamped},
+        shared::Shared,
+    };
 
     struct Nothing(Counts);
 

@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use etl_core::model::{error::{Error, ErrorKind, Result}, event::add_counters, reject::Reject, row_text::record_of, schema::Schema, shared::Shared};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    event::add_counters,
+    reject::Reject,
+    row_text::record_of,
+    schema::Schema,
+    shared::Shared,
+};
 use etl_plugin::{Attempt, Emit, Mapper, Plugin};
 
 use crate::task::{records::Records, steps::Steps};

@@ -1,14 +1,25 @@
 //! The context of a run: everything that its tasks share.
 
-use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
-use etl_core::{model::{error::Result, event::Events, ids::AttemptId}, runtime::{scratch::Scratch, threads, workers::Workers}};
+use etl_core::{
+    model::{error::Result, event::Events, ids::AttemptId},
+    runtime::{scratch::Scratch, threads, workers::Workers},
+};
 use etl_format;
 use etl_plugin::Attempt;
 use etl_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{connector::objects::{SourceStore, layout::SinkLayout}, pipeline::Pipeline, run_store::layout::RunLayout, task::{poison::Poison, steps::Steps, stores::Stores}};
+use crate::{
+    connector::objects::{SourceStore, layout::SinkLayout},
+    pipeline::Pipeline,
+    run_store::layout::RunLayout,
+    task::{poison::Poison, steps::Steps, stores::Stores},
+};
 
 /// The pipeline, its stores and plugins, and the run's place in them.
 pub struct RunContext {

@@ -5,10 +5,20 @@
 
 use std::ops::ControlFlow;
 
-use etl_core::{model::{error::{Error, Result}, times::Work}, runtime::{clock::spend, workers::Worker}};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        times::Work,
+    },
+    runtime::{clock::spend, workers::Worker},
+};
 use etl_format::Decoder;
 
-use crate::{connector::objects::{self, Chunks}, run_store::shards::{Shard, TaskShards, records::read_records}, task::{context::RunContext, records::Batch}};
+use crate::{
+    connector::objects::{self, Chunks},
+    run_store::shards::{Shard, TaskShards, records::read_records},
+    task::{context::RunContext, records::Batch},
+};
 
 /// Starts to fetch the slices of those shards of a task whose numbers `wanted` accepts. Call this on the runtime.
 ///

@@ -4,12 +4,37 @@
 //! shard, or several neighbouring ones in a run of very many. Each shard has plugin instances of its own, and all
 //! shards of a task go into one output. Called by the run, once per attempt.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::{Counts, Event, Stage, add_counters}, ids::AttemptId, shared::Shared}, runtime::{clock::measure, fail_point, threads}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::{Counts, Event, Stage, add_counters},
+        ids::AttemptId,
+        shared::Shared,
+    },
+    runtime::{clock::measure, fail_point, threads},
+};
 use etl_plugin::{Attempt, Emit};
 
-use crate::{connector::objects::Chunks, run_store::{commit::Commit, plan::Planned, shards::TaskShards}, task::{chain::{Chain, SetAside}, context::RunContext, input::{Input, fetch}, output::OutputWriter, poison::{self, PoisonRecords, Search}, records::{Batch, Records}, rejects::RejectLog}};
+use crate::{
+    connector::objects::Chunks,
+    run_store::{commit::Commit, plan::Planned, shards::TaskShards},
+    task::{
+        chain::{Chain, SetAside},
+        context::RunContext,
+        input::{Input, fetch},
+        output::OutputWriter,
+        poison::{self, PoisonRecords, Search},
+        records::{Batch, Records},
+        rejects::RejectLog,
+    },
+};
 
 /// The least time between two progress reports of an attempt.
 const PROGRESS: Duration = Duration::from_millis(200);

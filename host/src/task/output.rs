@@ -3,13 +3,24 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use etl_core::{model::{error::{Error, Result}, ids::AttemptId, schema::Schema, times::Work}, runtime::clock::spend};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        ids::AttemptId,
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
 use etl_format::PartWriter;
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
 use etl_store::upload::Upload;
 
-use crate::{run_store::commit::{Output, Part}, task::{combine::PluginCombiner, context::RunContext}};
+use crate::{
+    run_store::commit::{Output, Part},
+    task::{combine::PluginCombiner, context::RunContext},
+};
 
 /// The most sorted runs, spilled or fetched, that are merged at once.
 pub const FAN_IN: usize = 64;

@@ -6,13 +6,36 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, event::{Counts, Events, Stage}, ids::AttemptId, reject::{Rejected, shown}, row_text::record_of, schema::Schema, shared::Shared, times::Work}, runtime::{clock::{measure, spend}, fail_point, threads, workers::Worker}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        event::{Counts, Events, Stage},
+        ids::AttemptId,
+        reject::{Rejected, shown},
+        row_text::record_of,
+        schema::Schema,
+        shared::Shared,
+        times::Work,
+    },
+    runtime::{
+        clock::{measure, spend},
+        fail_point, threads,
+        workers::Worker,
+    },
+};
 use etl_plugin::{Attempt, Emit, Failure, Plugin};
 use etl_shuffle::{PartitionIndex, ShuffleReader, SortedGroups, SortedRun, index::ShuffleFiles, merge_all};
 use etl_store::Store;
 use tokio::sync::mpsc;
 
-use crate::{run_store::{commit::Commit, ledger::Ledger}, task::{chain::check_planned, context::RunContext, output::{FAN_IN, OutputWriter}}};
+use crate::{
+    run_store::{commit::Commit, ledger::Ledger},
+    task::{
+        chain::check_planned,
+        context::RunContext,
+        output::{FAN_IN, OutputWriter},
+    },
+};
 
 /// The most bytes of a shuffle file that one request asks for. Two such pieces are held per sorted run that is merged.
 pub const PIECE_BYTES: u64 = 512 * 1024;

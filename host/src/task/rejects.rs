@@ -4,7 +4,12 @@
 
 use std::{io::Write, sync::Arc};
 
-use etl_core::model::{error::{Error, Result}, event::Stage, ids::AttemptId, reject::{Reject, Rejected, SOURCE}};
+use etl_core::model::{
+    error::{Error, Result},
+    event::Stage,
+    ids::AttemptId,
+    reject::{Reject, Rejected, SOURCE},
+};
 use etl_store::upload::Upload;
 
 use crate::{pipeline::Pipeline, run_store::document::to_json, task::context::RunContext};

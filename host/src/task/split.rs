@@ -5,11 +5,30 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use etl_core::{model::{error::{Error, ErrorContext, ErrorKind, Result, ResultExt}, event::{Counts, Event, unix_ms}, ids::AttemptId, object::{Compression, Object, Slice, find}, schema::Schema, shared::Shared}, runtime::threads};
+use etl_core::{
+    model::{
+        error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+        event::{Counts, Event, unix_ms},
+        ids::AttemptId,
+        object::{Compression, Object, Slice, find},
+        schema::Schema,
+        shared::Shared,
+    },
+    runtime::threads,
+};
 use etl_plugin::{Attempt, DraftShard, Plugin, ReadError, SourceView};
 use etl_store::Store;
 
-use crate::{connector::objects::split::{SHARDS_MAX, count_shards, split_by_size}, pipeline::Split, run_store::{layout::RunLayout, shards::{Shard, ShardTable, ShardWriter, records::records_file}}, scheduler::HasCounts, task::{context::RunContext, steps::rehearsal}};
+use crate::{
+    connector::objects::split::{SHARDS_MAX, count_shards, split_by_size},
+    pipeline::Split,
+    run_store::{
+        layout::RunLayout,
+        shards::{Shard, ShardTable, ShardWriter, records::records_file},
+    },
+    scheduler::HasCounts,
+    task::{context::RunContext, steps::rehearsal},
+};
 
 /// The most bytes that a message shows of the name of an object that does not exist.
 const SHOWN_NAME_BYTES_MAX: usize = 1024;

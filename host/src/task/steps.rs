@@ -5,12 +5,19 @@
 
 use std::{panic, thread};
 
-use etl_core::model::{error::{Error, ErrorKind, Result}, event::Events, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    event::Events,
+    schema::Schema,
+};
 use etl_format;
 use etl_plugin::{Attempt, Engine, Interface, Plugin};
 use tokio_util::sync::CancellationToken;
 
-use crate::{pipeline::{Pipeline, Reduce, Split}, run_store::recipe::{PlannedStep, Recipe}};
+use crate::{
+    pipeline::{Pipeline, Reduce, Split},
+    run_store::recipe::{PlannedStep, Recipe},
+};
 
 /// The loaded steps of a pipeline.
 pub struct Steps {

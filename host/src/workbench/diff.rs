@@ -3,14 +3,34 @@
 //! Owns the choice of the shards, and what counts as a difference. Reads the source; writes nothing to a store. Called
 //! by `etl-host diff`.
 
-use std::{collections::{HashMap, HashSet}, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, event::Events, object::{Object, Slice}, reject::Reject, schema::Schema}, runtime::threads, text::{nearest::listed, rows::values}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        event::Events,
+        object::{Object, Slice},
+        reject::Reject,
+        schema::Schema,
+    },
+    runtime::threads,
+    text::{nearest::listed, rows::values},
+};
 use etl_plugin::{Cache, DraftShard, Engine, Interface, Plugin};
 
-use crate::{connector::objects::{self, SourceStore, split::split_by_size}, pipeline::{Pipeline, Split, Step}, run::check::list_source, task::stores::Stores, workbench::trial::{self, Sample, Trial}};
+use crate::{
+    connector::objects::{self, SourceStore, split::split_by_size},
+    pipeline::{Pipeline, Split, Step},
+    run::check::list_source,
+    task::stores::Stores,
+    workbench::trial::{self, Sample, Trial},
+};
 
 /// The most rows, and the most rejects, that are kept per shard of those that only one version made.
 const KEPT_MAX: usize = 10;

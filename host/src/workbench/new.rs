@@ -2,9 +2,15 @@
 //!
 //! Owns the templates, which are the files in `host/templates`. Called by `etl-host new`.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use etl_core::{model::error::{Error, ErrorKind, Result, ResultExt}, text::command::PIPELINE_FILE};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result, ResultExt},
+    text::command::PIPELINE_FILE,
+};
 use etl_plugin::Interface;
 
 /// The longest name a project may have, in bytes.

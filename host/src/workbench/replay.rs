@@ -7,11 +7,39 @@
 use std::{io, ops::ControlFlow, sync::Arc};
 
 use arrow_array::RecordBatch;
-use etl_core::{model::{error::{Error, ErrorContext, Result}, event::{Counts, Events, Stage}, reject::{Reject, Rejected}, shared::Shared}, runtime::threads};
+use etl_core::{
+    model::{
+        error::{Error, ErrorContext, Result},
+        event::{Counts, Events, Stage},
+        reject::{Reject, Rejected},
+        shared::Shared,
+    },
+    runtime::threads,
+};
 use etl_plugin::{Attempt, Cache, Emit, Engine};
 use etl_shuffle::{ShuffleWriter, index::ShuffleFiles};
 
-use crate::{pipeline::Pipeline, run::budget::stack_bytes, run_store::{ledger::Ledger, plan::Planned, shards::{Shard, TaskShards}}, task::{chain::{Chain, SetAside}, context::RunContext, input::{Input, fetch}, map::{MapEnd, find_poison, map_shards}, output::shuffle, records::Records, reduce::reduce, rejects::count, steps::Steps, stores::Stores}};
+use crate::{
+    pipeline::Pipeline,
+    run::budget::stack_bytes,
+    run_store::{
+        ledger::Ledger,
+        plan::Planned,
+        shards::{Shard, TaskShards},
+    },
+    task::{
+        chain::{Chain, SetAside},
+        context::RunContext,
+        input::{Input, fetch},
+        map::{MapEnd, find_poison, map_shards},
+        output::shuffle,
+        records::Records,
+        reduce::reduce,
+        rejects::count,
+        steps::Steps,
+        stores::Stores,
+    },
+};
 
 /// The most rejects that are kept; further rejects are only counted.
 const REJECTS_MAX: usize = 1000;

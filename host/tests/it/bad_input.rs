@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use etl_host::support::{NONE, Project, etl_host, etl_host_command};
+use crate::support::{NONE, Project, etl_host, etl_host_command};
 
 const COUNT: &str = "map = [{ plugin = \"plugin:count_by_type\" }]\nreduce = { plugin = \"plugin:sum\" }\n";
 

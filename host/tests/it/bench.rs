@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use etl_host::support::{repository, succeed};
+use crate::support::{repository, succeed};
 
 /// Runs the benchmark without measuring, built with the profile of the tests. If the results of a workload differ, the
 /// benchmark ends with an error.

@@ -1,10 +1,18 @@
 //! A real browser without a window, driven over WebDriver, to look at pages.
 
-use std::{fs, io::{Read, Write}, net::{TcpListener, TcpStream}, path::Path, process::{Child, Command, Stdio}, sync::Mutex};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+};
 
-use etl_host::support::{succeed, wait_for_server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::support::{succeed, wait_for_server};
 
 /// The driver's command, and the Debian packages of the browser and the driver.
 const DRIVER: &str = "chromedriver";

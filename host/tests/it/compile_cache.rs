@@ -2,8 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use etl_host::support::{Ended, NONE, Project, etl_host_command};
 use serde_json::Value;
+
+use crate::support::{Ended, NONE, Project, etl_host_command};
 
 /// The mappers of two pipelines over the same lines: the first counts the lines, the second counts their words.
 const PLUGINS: [&str; 2] = ["count_by_type", "word_count"];

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use etl_host::support::{NONE, Project, etl_host, plugin};
+use crate::support::{NONE, Project, etl_host, plugin};
 
 /// Makes a project with these steps, which begin at line 5 of its `pipeline.toml`.
 fn project(steps: &str) -> Project {

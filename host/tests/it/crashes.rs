@@ -1,11 +1,20 @@
 //! Crashes: wherever a process is killed, the next process finishes the run with the same bytes and repeats no
 //! committed task. The kills are real.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, hash::{BuildHasher, RandomState}, os::unix::process::ExitStatusExt, process::{ExitStatus, Stdio}, thread, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    hash::{BuildHasher, RandomState},
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    thread,
+    time::Instant,
+};
 
 use etl_core::runtime::fail_point;
-use etl_host::support::{NONE, Project, etl_host, etl_host_command};
 
+use crate::support::{NONE, Project, etl_host, etl_host_command};
 
 const SIGKILL: i32 = 9;
 

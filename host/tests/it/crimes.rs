@@ -1,7 +1,8 @@
 //! Crimes of a mapper: each fails its own attempt only, with a message that names it.
 
-use etl_host::support::{Ended, NONE, Project, batch_timeout};
 use serde_json::Value;
+
+use crate::support::{Ended, NONE, Project, batch_timeout};
 
 /// Runs `crimes` on two shards; shard 1 commits the crime.
 fn commit(crime: &str, more: &str) -> (Project, Ended) {

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
-use etl_host::support::{Project, etl_host_command};
+use crate::support::{Project, etl_host_command};
 
 const PIPELINE: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
                         reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 400";

@@ -1,6 +1,6 @@
 //! `etl-host diff`: two versions of a map step on the pipeline's own source.
 
-use etl_host::support::{Ended, NONE, Project, etl_host_command, plugin};
+use crate::support::{Ended, NONE, Project, etl_host_command, plugin};
 
 fn diff(project: &Project, map: &str, arguments: &[&str]) -> Ended {
     let mut command = etl_host_command();

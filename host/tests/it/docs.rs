@@ -4,9 +4,16 @@ mod commands;
 mod pipeline;
 mod wit;
 
-use std::{fs, path::{Path, PathBuf}, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use etl_host::{stores::{S3, python}, support::{etl_host, etl_host_command, plugin, repository, with_built_plugins}};
+use crate::{
+    stores::{S3, python},
+    support::{etl_host, etl_host_command, plugin, repository, with_built_plugins},
+};
 
 /// The environment variable that makes the test write the reference instead of comparing it.
 const UPDATE: &str = "ETL_HOST_UPDATE_DOCS";

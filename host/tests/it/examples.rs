@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use etl_host::support::{COMPILE_CACHE, Ended, Project, etl_host, plugin, repository};
+use crate::support::{COMPILE_CACHE, Ended, Project, etl_host, plugin, repository};
 
 /// Runs an example from a copy of its directory, so that nothing is left in the repository.
 fn run_example(name: &str) -> Project {
@@ -93,7 +93,7 @@ fn an_example_runs_in_place_with_build_as_its_readme_says_and_so_does_the_demo()
 
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env(COMPILE_CACHE.0, COMPILE_CACHE.1);
-    let shown = etl_host::support::succeed(cargo.arg("demo").current_dir(repository()));
+    let shown = crate::support::succeed(cargo.arg("demo").current_dir(repository()));
     for text in ["What each mapper counted", "part-00000.json", "data_1", "data_2", "_SUCCESS"] {
         assert!(shown.contains(text), "no `{text}` in:\n{shown}");
     }

@@ -1,13 +1,36 @@
 //! A store that fails at random, before or after its work, and the reaction of the rest of the host.
 
-use std::{collections::BTreeMap, fmt, io, sync::{Arc, Mutex, atomic::{AtomicUsize, Ordering::Relaxed}}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use etl_core::{model::{error::ErrorKind, event::Events}, runtime::threads};
-use etl_host::{connector::objects::SourceStore, hooked::{Hook, Hooked, Write}, pipeline::Pipeline, run::{RunOptions, Start, run_on}, support::Project, task::stores::Stores};
+use etl_core::{
+    model::{error::ErrorKind, event::Events},
+    runtime::threads,
+};
+use etl_host::{
+    connector::objects::SourceStore,
+    pipeline::Pipeline,
+    run::{RunOptions, Start, run_on},
+    task::stores::Stores,
+};
 use etl_store::{Store, classify_io, upload::Upload};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
 
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::Project,
+};
 
 /// The errors that a faulty store returns, in the words of real stores.
 const TROUBLE: [&str; 4] = [

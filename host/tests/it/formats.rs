@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use etl_host::support::{NONE, Project};
+use crate::support::{NONE, Project};
 
 const LINES: &str = "map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"\n";
 

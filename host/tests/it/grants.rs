@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use etl_host::support::{Ended, NONE, Project, etl_host, etl_host_command, plugin};
+use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, plugin};
 
 /// Sends lines to `probe_world` with these grants and an environment, and returns the result of each line, in order.
 fn probe(grants: &str, lines: &[&str]) -> Vec<String> {

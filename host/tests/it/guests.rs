@@ -1,6 +1,6 @@
 //! Guests: the SDK and the plugins pass their own tests, which run natively.
 
-use etl_host::support::{cargo_in_guests, succeed};
+use crate::support::{cargo_in_guests, succeed};
 
 #[test]
 fn the_sdk_and_the_plugins_pass_their_own_tests() {

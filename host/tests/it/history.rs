@@ -1,7 +1,8 @@
 //! The commands for runs of the past: `runs`, `show` and `clean`.
 
-use etl_host::support::{Ended, NONE, Project, etl_host, etl_host_command, shell};
 use serde_json::Value;
+
+use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, shell};
 
 const WORD_COUNT: &str = "map = [{ plugin = \"plugin:word_count\" }]\nsplit.target_size = 16\n\
                           reduce = { plugin = \"plugin:sum\", partitions = 2 }\n";

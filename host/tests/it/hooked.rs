@@ -1,10 +1,16 @@
 //! A store in memory with a hook around each of its writes.
 
-use std::{fmt::{self, Debug}, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
+};
 
 /// A write of the object with this key.
 #[derive(Debug, Clone, PartialEq)]

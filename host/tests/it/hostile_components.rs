@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use etl_host::support::{Ended, Project, etl_host_command, plugin};
+use crate::support::{Ended, Project, etl_host_command, plugin};
 
 /// The exports that make a component look like a mapper; `f` is a function of the core instance `$i`.
 const MAPPER: &str = r#"

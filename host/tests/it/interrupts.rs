@@ -1,8 +1,13 @@
 //! Interrupts, with real signals: the first stops a run, which can be finished later; the second ends it at once.
 
-use std::{io::{BufRead, BufReader, Read}, process::{Child, Command, Stdio}, sync::mpsc::{Receiver, channel}, thread};
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+};
 
-use etl_host::support::{Project, etl_host_command, shell, succeed};
+use crate::support::{Project, etl_host_command, shell, succeed};
 
 /// A text that is in all events of map tasks.
 const MAP: &str = r#""stage":"map""#;

@@ -1,7 +1,7 @@
 //! `etl-host laws`: finds out whether a step's result depends on something that must not change it, and shows the
 //! smallest sample for which it does.
 
-use etl_host::support::{Ended, Project, etl_host_command, plugin};
+use crate::support::{Ended, Project, etl_host_command, plugin};
 
 fn laws(name: &str, arguments: &[&str]) -> Ended {
     let lines: String = (0..50).map(|number| format!("{},{}\n", number % 7, number * number % 11)).collect();

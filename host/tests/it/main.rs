@@ -12,6 +12,7 @@ mod diff;
 mod docs;
 mod examples;
 mod faulty;
+mod floors;
 mod formats;
 mod grants;
 mod guests;

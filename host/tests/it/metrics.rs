@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use etl_host::support::Project;
+use crate::support::Project;
 
 const WORD_COUNT: &str = "map = [{ plugin = \"plugin:filter_clean\", config = { columns = 2 } }, { plugin = \"plugin:key_value\" }]\n\
                           split.target_size = 64\nreduce = { plugin = \"plugin:sum\", partitions = 2 }\nrun.max_rejects = 5\n";

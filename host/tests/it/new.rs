@@ -1,9 +1,16 @@
 //! `etl-host new`: the projects it makes can be built, tested and run with nothing added.
 
-use std::{ffi::OsStr, fs, os::unix::fs::symlink, path::{Path, PathBuf}, process::Command};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use etl_host::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, with_built_plugins};
 use tempfile::TempDir;
+
+use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, with_built_plugins};
 
 /// Makes a project outside of the repository that uses the dependencies built for the plugins.
 fn project(step: &str) -> (TempDir, PathBuf) {

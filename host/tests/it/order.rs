@@ -4,11 +4,19 @@
 use std::sync::{Mutex, PoisonError};
 
 use etl_core::model::event::Events;
-use etl_host::{hooked::{Hook, Hooked, Write}, pipeline::Pipeline, run::{RunOptions, Start, run_on}, support::Project, task::stores::Stores};
+use etl_host::{
+    pipeline::Pipeline,
+    run::{RunOptions, Start, run_on},
+    task::stores::Stores,
+};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, Result, path::Path};
 use serde_json::Value;
 
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::Project,
+};
 
 /// Records when the write of an object begins, and when the store has answered that it is done.
 #[derive(Debug, Default)]

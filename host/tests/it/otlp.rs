@@ -1,10 +1,25 @@
 //! OpenTelemetry: traces and metrics arrive at a collector, and a collector that is down fails no run.
 
-use std::{collections::BTreeMap, io::{BufRead, BufReader, Read, Write}, net::{TcpListener, TcpStream}, sync::{Arc, Mutex}, thread};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
 
-use etl_host::{metrics::project, support::{Ended, Project, etl_host_command}};
-use opentelemetry_proto::tonic::{collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest}, common::v1::{KeyValue, any_value::Value}, metrics::v1::{metric::Data, number_data_point}, trace::v1::Span};
+use opentelemetry_proto::tonic::{
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    common::v1::{KeyValue, any_value::Value},
+    metrics::v1::{metric::Data, number_data_point},
+    trace::v1::Span,
+};
 use prost::Message;
+
+use crate::{
+    metrics::project,
+    support::{Ended, Project, etl_host_command},
+};
 
 /// The paths and bodies of requests, in the order in which they came.
 type Requests = Mutex<Vec<(String, Vec<u8>)>>;

@@ -1,9 +1,20 @@
 //! Trouble from outside: servers that go away, lose answers, ignore conditions or refuse credentials, and full disks. A
 //! proxy in front of a real S3 server makes the trouble.
 
-use std::{io::{BufRead, BufReader, Read, Write}, net::{Shutdown, TcpListener, TcpStream}, sync::{Arc, atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst}}, thread};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
 
-use etl_host::{stores::{S3, section}, support::{Project, etl_host_command, shell}};
+use crate::{
+    stores::{S3, section},
+    support::{Project, etl_host_command, shell},
+};
 
 /// The way in which a proxy handles a request.
 enum Verdict {
@@ -167,7 +178,7 @@ fn a_server_that_stays_away_ends_the_run_until_it_is_back() {
     ended.expect_error(75, &["once the trouble has passed, this finishes the run:"]);
     back.store(true, SeqCst);
     let command = ended.stderr.lines().last().expect("a command");
-    etl_host::support::succeed(&mut shell(command));
+    crate::support::succeed(&mut shell(command));
     check(&s3);
 }
 
@@ -224,7 +235,7 @@ fn a_full_scratch_disk_is_named_and_the_run_goes_on_when_there_is_space() {
         binary.get_program().display(),
         project.path("pipeline.toml").display()
     );
-    let full = etl_host::support::Ended::of(&mut shell(&line));
+    let full = crate::support::Ended::of(&mut shell(&line));
     full.expect_error(75, &["(attempt 2)", "scratch in `", "/scratch` (`[run] scratch` names another place): "]);
     assert_eq!(project.files("scratch"), [".keep"]);
     project.run(["--run-id", "r"]).expect_success();

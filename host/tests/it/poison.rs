@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use etl_host::support::{Ended, NONE, Project, batch_timeout, etl_host_command};
 use serde_json::Value;
+
+use crate::support::{Ended, NONE, Project, batch_timeout, etl_host_command};
 
 /// Steps that panic at lines with `poison`, and count the words of the other lines in memory.
 const WORDS: &str = r#"

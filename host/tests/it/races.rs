@@ -1,13 +1,32 @@
 //! Races: other actors in the middle of a run, such as another process with another pipeline, an operator who deletes
 //! objects that the run needs or stops the run while it publishes, and a clean-up that is killed.
 
-use std::{fs, os::unix::process::ExitStatusExt, sync::{Arc, Mutex, atomic::{AtomicUsize, Ordering::SeqCst}}};
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
-use etl_core::model::{error::{Error, ErrorKind}, event::Events};
-use etl_host::{history::{self, clean::Cleaner}, hooked::{Hook, Hooked, Write}, pipeline::Pipeline, run::{Outcome, RunOptions, Start, run_on}, support::{Project, etl_host_command}, task::stores::Stores};
+use etl_core::model::{
+    error::{Error, ErrorKind},
+    event::Events,
+};
+use etl_host::{
+    history::{self, clean::Cleaner},
+    pipeline::Pipeline,
+    run::{Outcome, RunOptions, Start, run_on},
+    task::stores::Stores,
+};
 use object_store::{Error as StoreError, ObjectStoreExt, Result, path::Path};
 use tokio_util::sync::CancellationToken;
 
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::{Project, etl_host_command},
+};
 
 const SUMS: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
                     reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 12";

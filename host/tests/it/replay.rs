@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use etl_host::support::{Ended, NONE, Project, etl_host, plugin, shell};
+use crate::support::{Ended, NONE, Project, etl_host, plugin, shell};
 
 /// A step that tries what each line names. One of the lines makes it panic.
 const PROBE: &str = "map = [{ plugin = \"plugin:probe_world\" }]";

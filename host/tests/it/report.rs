@@ -2,8 +2,12 @@
 
 use std::{fs, path::PathBuf};
 
-use etl_host::{browser::Browser, support::{Project, etl_host, repository}};
 use serde_json::Value;
+
+use crate::{
+    browser::Browser,
+    support::{Project, etl_host, repository},
+};
 
 /// Text that would be markup, or would end a script, if it were not escaped.
 const HOSTILE: &str = "</script><!--<img src=x onerror=window.broken=1>-->{{data}}";
@@ -124,9 +128,9 @@ fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
     let lines = (0..4000).map(|n| if n % 9 == 7 { format!("hunter22 {HOSTILE}\n") } else { format!("hunter22,{n}\n") });
     let project =
         Project::of(&pipeline).file("input/<img src=x onerror=window.broken=2>.csv", lines.collect::<String>());
-    let mut command = etl_host::support::etl_host_command();
+    let mut command = crate::support::etl_host_command();
     command.arg(project.path("pipeline.toml")).args(["--run-id", "r"]).env("REPORT_SECRET", "hunter22");
-    etl_host::support::Ended::of(&mut command).expect_success();
+    crate::support::Ended::of(&mut command).expect_success();
     let page = fs::read_to_string(project.path("runs/test/r/report.html")).expect("a report");
     assert!(!page.contains("hunter22") && page.contains("${REPORT_SECRET}"));
     look_at(&project, "trouble", |browser| {

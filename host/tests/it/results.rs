@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt};
 
-use etl_host::support::{NONE, Project, etl_host, etl_host_command, plugin};
+use crate::support::{NONE, Project, etl_host, etl_host_command, plugin};
 
 const WORD_COUNT: &str = r#"
 map = [{ plugin = "plugin:word_count" }]

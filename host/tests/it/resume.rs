@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use etl_host::support::{Ended, NONE, Project, etl_host_command, plugin, shell, succeed};
+use crate::support::{Ended, NONE, Project, etl_host_command, plugin, shell, succeed};
 
 /// Three shards, of which the second fails with a temporary error until its third attempt. Only one attempt is allowed.
 const TROUBLE: &str = r#"

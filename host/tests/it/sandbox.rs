@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::TcpListener};
 
-use etl_host::support::{NONE, Project};
+use crate::support::{NONE, Project};
 
 /// Sends lines to `probe_world`, and returns the result of each line.
 fn probe(lines: &[&str]) -> BTreeMap<String, String> {

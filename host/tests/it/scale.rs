@@ -1,6 +1,6 @@
 //! Very many shards and large shuffles: the same result, in memory that does not grow with them.
 
-use etl_host::support::{NONE, Project};
+use crate::support::{NONE, Project};
 
 const COUNT: &str = r#"
 split.target_size = 8

@@ -1,16 +1,31 @@
 //! Stragglers: a task that is far slower than its peers gets a second attempt, and the attempt that ends first counts.
 
-use std::{ffi::OsString, fs, iter, sync::{Arc, Mutex}};
+use std::{
+    ffi::OsString,
+    fs, iter,
+    sync::{Arc, Mutex},
+};
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_core::model::event::{Event, Events, Listener, Stamped};
-use etl_host::{hooked::{Hook, Hooked, Write}, pipeline::Pipeline, run::{RunOptions, run_on}, support::{Ended, Project, etl_host}, task::{steps::{Steps, rehearsal}, stores::Stores}};
+use etl_host::{
+    pipeline::Pipeline,
+    run::{RunOptions, run_on},
+    task::{
+        steps::{Steps, rehearsal},
+        stores::Stores,
+    },
+};
 use etl_plugin::{Attempt, Cache, Engine};
 use object_store::Result;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::{
+    hooked::{Hook, Hooked, Write},
+    support::{Ended, Project, etl_host},
+};
 
 /// Eight shards of two words, where the first attempt at shard 7 never ends by itself. Then five partitions, where the
 /// first attempt at the partition of `word-3` never ends by itself.

@@ -1,6 +1,6 @@
 //! Crimes of splitters and combiners: each is named in the error, and has no other effect.
 
-use etl_host::support::{NONE, Project, batch_timeout};
+use crate::support::{NONE, Project, batch_timeout};
 
 #[test]
 fn a_splitter_cannot_add_shards_the_source_does_not_have() {

@@ -1,10 +1,17 @@
 //! Stores: a real S3 server over HTTP gives the same bytes as local disk, and another Arrow reader opens shuffle files.
 
-use std::{fs, io::{Read, Write}, net::{TcpListener, TcpStream}, path::PathBuf, process::{Child, Command, Stdio}, sync::{Mutex, OnceLock}};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock},
+};
 
-use etl_host::support::{NONE, Project, repository, succeed, wait_for_server};
 use etl_store::{Location, Store};
 
+use crate::support::{NONE, Project, repository, succeed, wait_for_server};
 
 /// Returns the path of Python in a virtual environment with the tools that the tests need, made once per checkout.
 pub(crate) fn python() -> PathBuf {

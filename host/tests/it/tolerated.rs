@@ -3,8 +3,9 @@
 
 use std::fs;
 
-use etl_host::support::{Ended, Project, batch_timeout, etl_host_command, plugin};
 use serde_json::Value;
+
+use crate::support::{Ended, Project, batch_timeout, etl_host_command, plugin};
 
 /// Five shards of one line each; some make the mapper panic.
 const INPUT: &str = "one\nbad\ntwo\nbad\nsix\n";

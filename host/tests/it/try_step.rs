@@ -1,8 +1,11 @@
 //! `etl-host try`: one step on sample records, as the author of a plugin runs it.
 
-use std::{io::Write, process::{Command, Stdio}};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
 
-use etl_host::support::{Ended, Project, etl_host_command, plugin};
+use crate::support::{Ended, Project, etl_host_command, plugin};
 
 const WORDS: &str = "to be\nor not\nto be\n";
 

@@ -20,7 +20,8 @@ mod words;
 use std::{fs, path::Path};
 
 use anyhow::Result;
-use etl_host::workload::Workload;
+
+use crate::workload::Workload;
 
 /// Runs a workload in this process: reads the files in `input`, and writes parts into the new directory `result`.
 pub(crate) fn run(workload: Workload, input: &Path, result: &Path, threads: usize) -> Result<()> {

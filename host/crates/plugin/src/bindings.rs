@@ -4,7 +4,7 @@
 //! interface separately. [`super::component`] checks which interfaces a component may use, against the real worlds.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "../../../wit",
     inline: "
         package etl:host;
         world host {

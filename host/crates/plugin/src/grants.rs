@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Names of all grants, as messages list them.
-pub(crate) const CHOICES: &str = "`clock`, `random`, `env:NAME`";
+pub const CHOICES: &str = "`clock`, `random`, `env:NAME`";
 
 /// Access to the real world that a step is granted; by default none. Each thing that is not granted is replaced by a
 /// stand-in that behaves the same in every attempt.

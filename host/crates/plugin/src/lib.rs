@@ -8,14 +8,17 @@
 //! - [`Plugin`] is a loaded component. [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] create instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances. Each serves one attempt and is then dropped.
 
-pub(crate) mod batch;
-pub(crate) mod bindings;
+mod batch;
+mod bindings;
 mod cache;
 mod component;
 pub mod config_schema;
 mod emitted;
 mod engine;
-pub(crate) mod grants;
+mod grants;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod imports;
 mod instance;
 mod limits;
@@ -31,7 +34,7 @@ mod world;
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
 pub use engine::{Engine, STACK_BYTES_MAX};
-pub use grants::Grants;
+pub use grants::{CHOICES as GRANTS, Grants};
 pub use instance::{Attempt, InstanceUsage, Mapper, Reducer};
 pub use loaded::Plugin;
 pub use settings::{Limits, PluginSettings};

@@ -26,7 +26,7 @@ const LZ4_RATIO_MAX: u64 = 255;
 ///
 /// # Errors
 /// [`ErrorKind::Input`], which says what is wrong with the block.
-pub(crate) fn decode_block(block: &Bytes, schema: &SchemaRef) -> Result<RecordBatch> {
+pub fn decode_block(block: &Bytes, schema: &SchemaRef) -> Result<RecordBatch> {
     let (message, body) = split_message(block)?;
     let message = root_as_message(&message).map_err(|_| Error::input("it is not an Arrow message"))?;
     let header = message.header_as_record_batch().ok_or_else(|| Error::input("it is not a record batch"))?;

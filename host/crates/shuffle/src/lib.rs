@@ -21,9 +21,12 @@
 mod buffer;
 mod chunk;
 mod cut;
-pub(crate) mod decode;
+pub mod decode;
 mod entry;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gather;
 mod group;
 pub mod index;

@@ -31,8 +31,8 @@ mod metered;
 mod open;
 mod probe;
 mod sweep;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod upload;

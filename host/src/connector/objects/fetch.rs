@@ -7,10 +7,19 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use etl_core::{model::{error::{Error, Result}, object::{Compression, Object, Slice, Version, find}}, runtime::threads};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        object::{Compression, Object, Slice, Version, find},
+    },
+    runtime::threads,
+};
 use etl_format::Chunk;
 use etl_store::Store;
-use futures::{FutureExt, Stream, StreamExt, future::{self, BoxFuture}};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{self, BoxFuture},
+};
 use memchr::memchr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;

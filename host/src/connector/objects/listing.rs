@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, object::Object};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    object::Object,
+};
 use etl_store::{Location, Store};
 use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};

@@ -8,6 +8,9 @@
 //! ```
 
 mod fetch;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod layout;
 mod listing;
 mod publish;

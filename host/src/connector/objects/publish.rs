@@ -5,7 +5,13 @@
 
 use std::fmt;
 
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, ids::AttemptId}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        ids::AttemptId,
+    },
+    runtime::fail_point,
+};
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,10 @@
 //! The built-in split: cuts large objects and packs small ones, by size.
 
 use bytesize::ByteSize;
-use etl_core::model::{error::{Error, Result}, object::{Compression, Object, Slice}};
+use etl_core::model::{
+    error::{Error, Result},
+    object::{Compression, Object, Slice},
+};
 
 /// The most shards that a run may have.
 pub const SHARDS_MAX: u32 = 10_000_000;

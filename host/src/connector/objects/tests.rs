@@ -1,10 +1,17 @@
 //! Tests of what a source promises: which objects, every record whole and once, and batches that depend on data alone.
 
-use std::{collections::BTreeMap, io::Write, sync::{Arc, LazyLock, atomic::Ordering::SeqCst}};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    sync::{Arc, LazyLock, atomic::Ordering::SeqCst},
+};
 
 use arrow_array::{Array, cast::AsArray};
 use bytes::Bytes;
-use etl_core::model::{error::{ErrorKind, Result}, object::{Compression, Object, Slice}};
+use etl_core::model::{
+    error::{ErrorKind, Result},
+    object::{Compression, Object, Slice},
+};
 use etl_format::{Chunk, Decoder, SourceBatch, SourceFormat};
 use etl_store::{Location, Store, testing::counting::counting};
 use object_store::{memory::InMemory, path::Path};

@@ -2,12 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use etl_core::{model::{error::ErrorKind, event::{Counts, Stage}, reject::{Reject, Rejected}, usage::Traffic}, text::command};
+use etl_core::{
+    model::{
+        error::ErrorKind,
+        event::{Counts, Stage},
+        reject::{Reject, Rejected},
+        times::Work,
+        usage::Traffic,
+    },
+    text::command,
+};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{spread::{self, Durations, Skew, Slow}, timeline::Timeline};
-use crate::{history::{Account, AttemptEnd, Message, Overview, PastAttempt, Process, Then}, run_store::{left_out::LeftOut, recipe::PlannedStep}};
+use super::{
+    spread::{self, Durations, Skew, Slow},
+    timeline::Timeline,
+};
+use crate::{
+    history::{Account, AttemptEnd, Message, Overview, PastAttempt, Process, Then},
+    run_store::{left_out::LeftOut, recipe::PlannedStep},
+};
 
 /// Maximum number of failures shown.
 const FAILURES_MAX: usize = 200;
@@ -201,7 +216,7 @@ fn cost(account: &Account) -> Cost<'_> {
     });
     Cost {
         processes: account.usages.len(),
-        guest_ms: account.stages.values().map(|of| of.counts.times.guest_us).sum::<u64>() / 1000,
+        guest_ms: account.stages.values().map(|of| of.counts.times.of(Work::Guest)).sum::<u64>() / 1000,
         attempts_ms: account.attempts.iter().map(|attempt| attempt.duration_ms).sum(),
         processor_ms: account.usages.iter().map(|(_, usage)| usage.processor_ms).sum(),
         gb_seconds: gb_seconds.sum(),

@@ -11,11 +11,17 @@ mod spread;
 mod tests;
 mod timeline;
 
-use etl_core::model::{error::{ErrorKind, Result, ResultExt}, hex::hex};
+use etl_core::model::{
+    error::{ErrorKind, Result, ResultExt},
+    hex::hex,
+};
 use etl_store::Store;
 use sha2::{Digest, Sha256};
 
-use crate::{history::Account, run_store::{journal::redact_texts, layout::RunLayout}};
+use crate::{
+    history::Account,
+    run_store::{journal::redact_texts, layout::RunLayout},
+};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");

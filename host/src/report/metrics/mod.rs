@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use self::prometheus::MetricsFile;
 use super::reading::Reading;
-use etl_core::model::{event::{Counts, Event, Level, Listener, Stage, Stamped}, times::Times, usage::Usage};
+use etl_core::model::{
+    event::{Counts, Event, Level, Listener, Stage, Stamped},
+    times::Work,
+    usage::Usage,
+};
 
 /// Maximum number of step counters among the figures. It is limited because their names come from plugins.
 const COUNTERS_MAX: usize = 500;
@@ -138,8 +142,9 @@ impl Metrics {
             })
         });
         let times = self.stages.iter().flat_map(|(stage, of)| {
-            of.counts.times.named().map(|(work, time_us)| {
-                ([("stage", stage.name().to_owned()), ("work", work.to_owned())].to_vec(), time_us as f64 / 1e6)
+            Work::ALL.map(|work| {
+                let time_us = of.counts.times.of(work);
+                ([("stage", stage.name().to_owned()), ("work", work.name().to_owned())].to_vec(), time_us as f64 / 1e6)
             })
         });
         let attempt_seconds = by_stage(&|of| of.attempts_ms).into_iter().map(|(labels, ms)| (labels, ms / 1000.0));
@@ -300,26 +305,5 @@ impl Monotonic {
                 *value = *highest;
             }
         }
-    }
-}
-
-impl Times {
-    /// Returns the name of each kind of work with its time in microseconds.
-    fn named(&self) -> [(&'static str, u64); 13] {
-        [
-            ("wait", self.wait_us),
-            ("read", self.read_us),
-            ("decode", self.decode_us),
-            ("copy_in", self.copy_in_us),
-            ("guest", self.guest_us),
-            ("copy_out", self.copy_out_us),
-            ("check", self.check_us),
-            ("sort", self.sort_us),
-            ("spill", self.spill_us),
-            ("merge", self.merge_us),
-            ("write", self.write_us),
-            ("commit", self.commit_us),
-            ("other", self.other_us),
-        ]
     }
 }

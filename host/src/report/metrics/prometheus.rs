@@ -1,8 +1,16 @@
 //! Metrics as a file in Prometheus text format, which the textfile collector of the node exporter reads.
 
-use std::{fmt::Write as _, io::Write, path::{Path, PathBuf}};
+use std::{
+    fmt::Write as _,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use etl_core::model::{error::{Result, ResultExt}, event::{Event, Listener, Stamped}, redact::Redact};
+use etl_core::model::{
+    error::{Result, ResultExt},
+    event::{Event, Listener, Stamped},
+    redact::Redact,
+};
 use tempfile::NamedTempFile;
 
 use super::{Figure, Metrics, Monotonic};

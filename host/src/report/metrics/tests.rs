@@ -1,6 +1,12 @@
 use std::fs;
 
-use etl_core::model::{error::ErrorKind, event::Invocation, shared::Shared, usage::Traffic};
+use etl_core::model::{
+    error::ErrorKind,
+    event::Invocation,
+    shared::Shared,
+    times::{Times, Work},
+    usage::Traffic,
+};
 
 use super::*;
 
@@ -19,7 +25,8 @@ fn attempt(task: u32) -> Event {
 
 fn finished(task: u32, records_in: u64, counter: &str) -> Event {
     let counters = [(counter.to_owned(), 3)].into();
-    let times = Times { guest_us: 1_500_000, ..Times::default() };
+    let mut times = Times::default();
+    times.spend(Work::Guest, 1_500_000);
     let counts = Counts { records_in, bytes_in: records_in * 10, rejects: 1, counters, times, ..Counts::default() };
     Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 2000, counts }
 }

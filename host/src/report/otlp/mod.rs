@@ -7,12 +7,30 @@
 mod client;
 mod spans;
 
-use std::{env, sync::{Arc, mpsc}, thread, time::Duration};
+use std::{
+    env,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use etl_core::model::{error::{ErrorKind, Result, ResultExt}, event::Events, redact::Redact, shared::Shared};
-use opentelemetry::{KeyValue, metrics::{AsyncInstrument, Meter, MeterProvider}, trace::TracerProvider};
+use etl_core::model::{
+    error::{ErrorKind, Result, ResultExt},
+    event::Events,
+    redact::Redact,
+    shared::Shared,
+};
+use opentelemetry::{
+    KeyValue,
+    metrics::{AsyncInstrument, Meter, MeterProvider},
+    trace::TracerProvider,
+};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithHttpConfig};
-use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider}};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::SdkMeterProvider,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+};
 use tokio::runtime::Handle;
 
 use self::{client::Client, spans::Spans};

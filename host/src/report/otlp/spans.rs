@@ -1,9 +1,18 @@
 //! A run as trace spans: a span for the run, in it a span for each stage, and in those a span for each attempt.
 
-use std::{collections::HashMap, time::{Duration, SystemTime, UNIX_EPOCH}};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use etl_core::model::{event::{Counts, Event, Listener, Stage, Stamped}, redact::Redact};
-use opentelemetry::{Context, KeyValue, trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer}};
+use etl_core::model::{
+    event::{Counts, Event, Listener, Stage, Stamped},
+    redact::Redact,
+};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer},
+};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 /// Turns events into spans.

@@ -2,12 +2,22 @@
 
 use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
-use etl_core::{model::{error::{Error, Result}, ids::AttemptId, object::Object}, runtime::fail_point};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        ids::AttemptId,
+        object::Object,
+    },
+    runtime::fail_point,
+};
 use etl_store::Store;
 use tokio::sync::Mutex;
 
 use super::{Shard, ShardPage, ShardTable, table::LITTLE_BYTES};
-use crate::run_store::{document::{from_json, to_json}, layout::RunLayout};
+use crate::run_store::{
+    document::{from_json, to_json},
+    layout::RunLayout,
+};
 
 /// The most shards that a page holds.
 const PAGE_SHARDS: usize = 1024;
@@ -198,7 +208,10 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use etl_core::{model::object::{Compression, Slice}, runtime::threads};
+    use etl_core::{
+        model::object::{Compression, Slice},
+        runtime::threads,
+    };
     use etl_store::testing::counting::{Requests, counting};
 
     /// Writes a plan of `shards` shards of `objects` objects each, and returns a reader of it.

@@ -5,7 +5,10 @@ use std::io::Cursor;
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
 use bytes::Bytes;
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
 
 /// The records that a splitter made for one shard, as batches.
 pub type SplitRecords = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;

@@ -10,11 +10,18 @@
 
 use std::{ops::Range, time::Instant};
 
-use etl_core::model::{error::{Error, Result}, event::{Event, Events}, reject::Reject};
+use etl_core::model::{
+    error::{Error, Result},
+    event::{Event, Events},
+    reject::Reject,
+};
 use etl_plugin::{Attempt, Failure, PluginSettings};
 
 use super::{PoisonRecords, process};
-use crate::{pipeline::Step, task::{chain::Chain, context::RunContext, records::Records}};
+use crate::{
+    pipeline::Step,
+    task::{chain::Chain, context::RunContext, records::Records},
+};
 
 /// The search for the poison records of a shard whose chain of mappers failed.
 pub struct Search<'a> {

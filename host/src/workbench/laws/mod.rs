@@ -13,11 +13,21 @@ use arrow_array::RecordBatch;
 
 use self::shrink::shrink;
 pub use self::{outcome::Outcome, split::check_splitter};
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::Events, schema::Schema}, text::{nearest::listed, numbers::counted}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::Events,
+        schema::Schema,
+    },
+    text::{nearest::listed, numbers::counted},
+};
 use etl_plugin::{Attempt, Interface, Plugin};
 use etl_shuffle::{NewCombiner, SortedGroups};
 
-use crate::{task::combine::PluginCombiner, workbench::trial::{self, Sample}};
+use crate::{
+    task::combine::PluginCombiner,
+    workbench::trial::{self, Sample},
+};
 
 /// The most shards that a sample is cut into. Each shard takes an instance.
 const SHARDS_MAX: usize = 16;

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use etl_core::model::{error::{Error, Result}, event::Events, schema::Schema};
+use etl_core::model::{
+    error::{Error, Result},
+    event::Events,
+    schema::Schema,
+};
 use etl_plugin::{DraftShard, Plugin};
 
 use super::{Law, Verdict};
-use crate::{connector::objects::SourceStore, workbench::trial::{self, SplitTrial}};
+use crate::{
+    connector::objects::SourceStore,
+    workbench::trial::{self, SplitTrial},
+};
 
 /// Checks a law of splitters on a source whose records have the schema `records`. Must be called on the async runtime.
 ///

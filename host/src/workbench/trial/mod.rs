@@ -18,7 +18,14 @@ pub use self::{
     shuffle::{group, recut},
     split::{SplitTrial, split},
 };
-use etl_core::model::{error::{Error, ErrorContext, ErrorKind, Result, ResultExt}, event::Events, reject::Reject, row_text::record_of, schema::Schema, shared::Shared};
+use etl_core::model::{
+    error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
+    event::Events,
+    reject::Reject,
+    row_text::record_of,
+    schema::Schema,
+    shared::Shared,
+};
 use etl_plugin::{self, Attempt, Emit, Engine, InstanceUsage, Interface, Plugin, PluginSettings};
 use etl_shuffle::SortedGroups;
 

@@ -5,7 +5,12 @@ use std::{fmt, io::Read, ops::Range, sync::Arc};
 use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, object::Compression, reject::Reject, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    object::Compression,
+    reject::Reject,
+    schema::Schema,
+};
 use etl_format::{Chunk, Decoder, SourceBatch, SourceFormat};
 
 use super::together;

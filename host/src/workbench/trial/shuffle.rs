@@ -2,7 +2,10 @@
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use etl_core::{model::{error::Result, schema::Schema}, runtime::scratch::Scratch};
+use etl_core::{
+    model::{error::Result, schema::Schema},
+    runtime::scratch::Scratch,
+};
 use etl_shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all};
 
 use crate::task::output::FAN_IN;

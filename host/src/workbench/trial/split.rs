@@ -2,12 +2,25 @@
 
 use std::sync::Arc;
 
-use etl_core::{model::{error::{Error, Result}, ids::AttemptId, object::Object, schema::Schema, shared::Shared}, runtime::threads};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        ids::AttemptId,
+        object::Object,
+        schema::Schema,
+        shared::Shared,
+    },
+    runtime::threads,
+};
 use etl_plugin::{Attempt, DraftShard, InstanceUsage, Plugin, ReadError, SourceView};
 use etl_store::Store;
 use object_store::{memory::InMemory, path::Path};
 
-use crate::{connector::objects::SourceStore, run_store::{layout::RunLayout, shards::ShardWriter}, task::split::{Coverage, SplitterSource}};
+use crate::{
+    connector::objects::SourceStore,
+    run_store::{layout::RunLayout, shards::ShardWriter},
+    task::split::{Coverage, SplitterSource},
+};
 
 /// The result of a splitter's trial.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Makes the reference of the command line from the output of `--help`.
 
-use etl_host::support::{Ended, etl_host_command};
+use crate::support::{Ended, etl_host_command};
 
 /// Returns the reference page.
 pub(super) fn page() -> String {

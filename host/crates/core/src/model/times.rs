@@ -2,9 +2,9 @@
 //!
 //! Owns the kinds and the sums. The clock that measures them is in `runtime`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The kinds of work that an attempt does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,79 +31,90 @@ pub enum Work {
     Merge,
     /// Formatting, compressing and uploading output.
     Write,
+    /// Creating the commit.
+    Commit,
     /// Everything else.
     Other,
 }
 
-/// How long attempts spent on each kind of work, in microseconds.
-///
-/// Work on other threads beside an attempt, such as reading ahead, is not included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Times {
-    /// Waiting for a worker.
-    pub wait_us: u64,
-    /// Waiting for data, or reading it from the local disk.
-    pub read_us: u64,
-    /// Finding records and parsing them.
-    pub decode_us: u64,
-    /// Copying the input of plugins into their memory.
-    pub copy_in_us: u64,
-    /// Running plugins.
-    pub guest_us: u64,
-    /// Copying the output of plugins out of their memory.
-    pub copy_out_us: u64,
-    /// Checking the output of plugins.
-    pub check_us: u64,
-    /// Collecting rows and sorting them.
-    pub sort_us: u64,
-    /// Writing sorted runs to scratch.
-    pub spill_us: u64,
-    /// Merging sorted runs.
-    pub merge_us: u64,
-    /// Formatting, compressing and uploading output.
-    pub write_us: u64,
-    /// Creating the commit.
-    pub commit_us: u64,
-    /// Everything else.
-    pub other_us: u64,
-}
+impl Work {
+    /// All kinds, in the order in which documents and tables list them.
+    pub const ALL: [Self; 13] = [
+        Self::Wait,
+        Self::Read,
+        Self::Decode,
+        Self::CopyIn,
+        Self::Guest,
+        Self::CopyOut,
+        Self::Check,
+        Self::Sort,
+        Self::Spill,
+        Self::Merge,
+        Self::Write,
+        Self::Commit,
+        Self::Other,
+    ];
 
-impl Times {
-    /// Adds other times to these.
-    pub fn add(&mut self, other: &Self) {
-        self.wait_us += other.wait_us;
-        self.read_us += other.read_us;
-        self.decode_us += other.decode_us;
-        self.copy_in_us += other.copy_in_us;
-        self.guest_us += other.guest_us;
-        self.copy_out_us += other.copy_out_us;
-        self.check_us += other.check_us;
-        self.sort_us += other.sort_us;
-        self.spill_us += other.spill_us;
-        self.merge_us += other.merge_us;
-        self.write_us += other.write_us;
-        self.commit_us += other.commit_us;
-        self.other_us += other.other_us;
-    }
-
-    /// Returns the time spent on this kind of work.
-    pub fn of(&mut self, work: Work) -> &mut u64 {
-        match work {
-            Work::Wait => &mut self.wait_us,
-            Work::Read => &mut self.read_us,
-            Work::Decode => &mut self.decode_us,
-            Work::CopyIn => &mut self.copy_in_us,
-            Work::Guest => &mut self.guest_us,
-            Work::CopyOut => &mut self.copy_out_us,
-            Work::Check => &mut self.check_us,
-            Work::Sort => &mut self.sort_us,
-            Work::Spill => &mut self.spill_us,
-            Work::Merge => &mut self.merge_us,
-            Work::Write => &mut self.write_us,
-            Work::Other => &mut self.other_us,
+    /// Returns the name of the kind in documents and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Read => "read",
+            Self::Decode => "decode",
+            Self::CopyIn => "copy_in",
+            Self::Guest => "guest",
+            Self::CopyOut => "copy_out",
+            Self::Check => "check",
+            Self::Sort => "sort",
+            Self::Spill => "spill",
+            Self::Merge => "merge",
+            Self::Write => "write",
+            Self::Commit => "commit",
+            Self::Other => "other",
         }
     }
+}
+
+/// How long attempts spent on each kind of work, in microseconds. Work on other threads beside an attempt, such as
+/// reading ahead, is not included.
+///
+/// Serialized as an object with a field for each kind, such as `guest_us`. A field that is missing is 0, one that is
+/// unknown is ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times([u64; Work::ALL.len()]);
+
+impl Times {
+    /// Returns the time spent on a kind of work, in microseconds.
+    pub fn of(&self, work: Work) -> u64 {
+        self.0[work as usize]
+    }
+
+    /// Adds time spent on a kind of work, in microseconds.
+    pub fn spend(&mut self, work: Work, us: u64) {
+        self.0[work as usize] += us;
+    }
+
+    /// Adds the times of another attempt to these.
+    pub fn add(&mut self, other: &Self) {
+        Work::ALL.into_iter().for_each(|work| self.spend(work, other.of(work)));
+    }
+}
+
+impl Serialize for Times {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Work::ALL.map(|work| (field(work), self.of(work))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Times {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        Ok(Self(Work::ALL.map(|work| fields.get(&field(work)).copied().unwrap_or_default())))
+    }
+}
+
+fn field(work: Work) -> String {
+    format!("{}_us", work.name())
 }
 
 /// Returns a duration in whole milliseconds, the unit of events.
@@ -114,4 +125,20 @@ pub fn millis(time: Duration) -> u64 {
 /// Returns a duration in whole microseconds, the unit of [`Times`].
 pub fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_back_by_name() {
+        let mut times = Times::default();
+        (1..).zip(Work::ALL).for_each(|(us, work)| times.spend(work, us));
+        let text = serde_json::to_string(&times).expect("serializes");
+        assert!(text.starts_with(r#"{"wait_us":1,"read_us":2,"#) && text.ends_with(r#""commit_us":12,"other_us":13}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Times>(&text).expect("parses"), times);
+        let older = serde_json::from_str::<Times>(r#"{"guest_us":7,"gone_us":9}"#).expect("parses");
+        assert_eq!((older.of(Work::Guest), older.of(Work::Commit)), (7, 0));
+    }
 }

@@ -6,12 +6,12 @@ use crate::model::event::{Invocation, Stage};
 pub const PIPELINE_FILE: &str = "pipeline.toml";
 
 /// Returns the words as one command line, each quoted for a shell if it needs quotes.
-pub(crate) fn shell<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
+pub fn shell<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
     words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a word quoted for a shell, or unchanged if it needs no quotes.
-pub(crate) fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -21,7 +21,7 @@ pub(crate) fn quoted(word: &str) -> String {
 
 /// Returns the command that replays a task of a run; none for a stage that has no replay. Of a map task with several
 /// shards, the command replays `shard`, the one that failed, if that is known.
-pub(crate) fn replay(
+pub fn replay(
     program: &str,
     invocation: &Invocation,
     run_id: &str,

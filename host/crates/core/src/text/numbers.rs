@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 const CHARACTERS_MAX: usize = 4000;
 
 /// Returns a number with its thousands separated by commas: `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -21,18 +21,18 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// Returns a number of things: `1 shard`, `1,234 shards`.
-pub(crate) fn counted(number: u64, thing: &str) -> String {
+pub fn counted(number: u64, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {thing}{ending}", count(number))
 }
 
 /// Returns a number of bytes in a suitable unit: `34.5 MiB`.
-pub(crate) fn bytes(number: u64) -> String {
+pub fn bytes(number: u64) -> String {
     ByteSize::b(number).display().iec().to_string()
 }
 
 /// Returns a duration in suitable units: `300ms`, `12.3s`, `2m 05s`, `1h 02m`.
-pub(crate) fn duration(duration_ms: u64) -> String {
+pub fn duration(duration_ms: u64) -> String {
     let seconds = duration_ms / 1000;
     match seconds {
         0 => format!("{duration_ms}ms"),
@@ -43,7 +43,7 @@ pub(crate) fn duration(duration_ms: u64) -> String {
 }
 
 /// Returns a duration with few digits: `850ns`, `1.2µs`, `34.0ms`.
-pub(crate) fn short(time: Duration) -> String {
+pub fn short(time: Duration) -> String {
     let nanoseconds = time.as_nanos() as f64;
     match time.as_nanos() {
         0..1_000 => format!("{nanoseconds}ns"),
@@ -54,7 +54,7 @@ pub(crate) fn short(time: Duration) -> String {
 }
 
 /// Returns a time given in milliseconds since the Unix epoch, in UTC: `2026-11-22T16:30:00Z`.
-pub(crate) fn time(at_ms: u64) -> String {
+pub fn time(at_ms: u64) -> String {
     // Clamp to the last second of the year 9999: later times have no RFC 3339 form.
     let at_ms = at_ms.min(253_402_300_799_000);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string()
@@ -62,7 +62,7 @@ pub(crate) fn time(at_ms: u64) -> String {
 
 /// Returns foreign text made safe for a terminal: control characters are escaped, lines after the first are indented,
 /// and the text is cut after 4,000 characters.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut safe = String::new();
     for (position, character) in text.trim_end().chars().enumerate() {
         match character {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Returns rows as lines with aligned columns: the columns in `right` to the right, the others to the left. The first
 /// column is at least `width_min` characters wide. No line ends with a space. All rows must have the same number of
 /// columns.
-pub(crate) fn table<R: AsRef<[String]>>(rows: &[R], width_min: usize, right: &[usize]) -> String {
+pub fn table<R: AsRef<[String]>>(rows: &[R], width_min: usize, right: &[usize]) -> String {
     let width = |column: usize| {
         let widest = rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or_default();
         if column == 0 { widest.max(width_min) } else { widest }

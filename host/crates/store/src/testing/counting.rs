@@ -9,13 +9,16 @@ use crate::Store;
 
 /// Counts of the requests.
 #[derive(Debug, Default)]
-pub(crate) struct Requests {
-    pub(crate) lists: AtomicUsize,
-    pub(crate) gets: AtomicUsize,
-    pub(crate) puts: AtomicUsize,
+pub struct Requests {
+    /// Number of listings.
+    pub lists: AtomicUsize,
+    /// Number of requests for an object or a range of one.
+    pub gets: AtomicUsize,
+    /// Number of objects written.
+    pub puts: AtomicUsize,
     gets_under_way: AtomicUsize,
     /// Maximum number of gets that were under way at the same time.
-    pub(crate) gets_at_once: AtomicUsize,
+    pub gets_at_once: AtomicUsize,
 }
 
 impl Requests {
@@ -26,7 +29,7 @@ impl Requests {
 }
 
 /// Creates an empty store, and returns it with the counts of its requests.
-pub(crate) fn counting() -> (Store, Arc<Requests>) {
+pub fn counting() -> (Store, Arc<Requests>) {
     let requests = Arc::new(Requests::default());
     let counting = Counting { inner: InMemory::new(), requests: Arc::clone(&requests) };
     (Store::from_object_store(Arc::new(counting), Path::default(), "counting"), requests)

@@ -9,7 +9,7 @@ use crate::Store;
 
 /// Effect on a put.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Puts {
+pub enum Puts {
     /// The put fails, and listings fail too.
     Fail(fn() -> StoreError),
     /// The put does its work, then seems to fail.
@@ -21,12 +21,12 @@ pub(crate) enum Puts {
 }
 
 /// Creates an empty store called `faulty`.
-pub(crate) fn faulty(puts: Puts) -> Store {
+pub fn faulty(puts: Puts) -> Store {
     Store::from_object_store(Arc::new(Faulty { inner: InMemory::new(), puts }), Path::default(), "faulty")
 }
 
 /// Returns the error of a server that says `text`.
-pub(crate) fn server(text: &str) -> StoreError {
+pub fn server(text: &str) -> StoreError {
     StoreError::Generic { store: "S3", source: text.into() }
 }
 

@@ -1,4 +1,4 @@
 //! Stores for tests: one that counts requests, and one that fails on purpose.
 
-pub(crate) mod counting;
-pub(crate) mod faulty;
+pub mod counting;
+pub mod faulty;

@@ -1,0 +1,97 @@
+//! The fuzz target for objects and where they are cut.
+//!
+//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with bytes
+//! that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
+
+use std::sync::{Arc, LazyLock};
+
+use arbitrary::{Arbitrary, Unstructured};
+use etl_core::{
+    model::{
+        error::Result,
+        object::{Compression, Object, Slice},
+        reject::Reject,
+    },
+    testing::{check_batch, typed_schema},
+};
+use etl_format::{Decoder, SourceBatch, SourceFormat};
+use etl_store::Store;
+use object_store::memory::InMemory;
+use tokio::runtime::Runtime;
+
+use super::fetch;
+
+/// The most slices an object is cut into.
+const SLICES_MAX: usize = 8;
+
+/// The runtime that fetches while this thread decodes.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
+
+/// Checks slices of an object: its records are read once each and in order, wherever the object is cut. Compressed data
+/// is read or refused.
+pub fn slices(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok((kind, cuts)) = <(u8, [u8; SLICES_MAX - 1])>::arbitrary(&mut input) else { return };
+    let object = input.take_rest();
+    match kind % 4 {
+        0 => assert_eq!(lines(object, &cuts), lines(object, &[])),
+        1 => assert_eq!(documents(object, &cuts), documents(object, &[])),
+        2 => _ = decode(&SourceFormat::Lines, "a.gz", object, &[]),
+        _ => _ = decode(&SourceFormat::Lines, "a.zst", object, &[]),
+    }
+}
+
+fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let batches = decode(&SourceFormat::Lines, "a", object, cuts).expect("lines are lines");
+    let of_batch = |batch: &SourceBatch| {
+        let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
+        (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(of_batch).collect()
+}
+
+/// Returns the documents of an object as text, and its rejects.
+fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<Reject>) {
+    let batches =
+        decode(&SourceFormat::Json(typed_schema()), "a", object, cuts).expect("a malformed document is a reject");
+    let (mut rows, mut rejects) = (Vec::new(), Vec::new());
+    for batch in batches {
+        check_batch(&batch.batch);
+        let row = |row| format!("{} {:?}", batch.origin(row).offset, batch.batch.slice(row, 1).columns());
+        rows.extend((0..batch.batch.num_rows()).map(row));
+        rejects.extend(batch.rejects);
+    }
+    (rows, rejects)
+}
+
+/// Reads an object as a map task does, in slices that end at these 255ths of its size.
+fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<SourceBatch>> {
+    let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
+    let (size, compression) = (data.len() as u64, Compression::of(name));
+    let object = Object { name: name.to_owned(), size, e_tag: None, compression };
+    let mut ends: Vec<u64> = cuts.iter().map(|cut| size * u64::from(*cut) / 255).chain([size]).collect();
+    ends.sort_unstable();
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let slice = |(offset, end): (u64, &u64)| Slice { object: name.to_owned(), offset, length: end - offset };
+    let slices: Vec<Slice> = starts.zip(&ends).map(slice).collect();
+    let chunks = RUNTIME.block_on(async {
+        store.put(name, data.to_vec()).await?;
+        let mut chunks = fetch(&store, [(slices.as_slice(), std::slice::from_ref(&object))])?;
+        chunks.ready().await;
+        Result::Ok(chunks)
+    })?;
+    let mut decoder = Decoder::new(chunks, format)?;
+    std::iter::from_fn(|| decoder.next_batch().transpose()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use etl_core::testing::check_target;
+
+    use super::*;
+
+    #[test]
+    fn slices_of_objects() {
+        check_target("slices", Vec::new(), slices);
+    }
+}

@@ -1,0 +1,53 @@
+//! The fuzz targets for commits, plans and pages of shards.
+//!
+//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with bytes
+//! that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
+
+use crate::run_store::{
+    commit::Commit,
+    document::{from_json, to_json},
+    layout::RunLayout,
+    plan,
+    shards::ShardPage,
+};
+
+/// Checks commits: a commit that can be read is still the same after it is written and read again.
+pub fn commit(data: &[u8]) {
+    let Ok(commit) = from_json::<Commit>("commit.json", data) else { return };
+    let written = to_json(&commit).expect("a commit is JSON");
+    assert_eq!(from_json::<Commit>("commit.json", &written).expect("as written"), commit);
+}
+
+/// Checks plans and pages of shards: the tasks of a plan that can be read cover all of its shards, each once.
+pub fn plan(data: &[u8]) {
+    if let Ok(page) = from_json::<ShardPage>("page", data) {
+        let written = to_json(&page).expect("a page is JSON");
+        assert_eq!(from_json::<ShardPage>("page", &written).expect("as written"), page);
+    }
+    let Ok(plan) = plan::read(&RunLayout::new("p", "r"), data) else { return };
+    let mut tasks = plan.shards.longest_first();
+    tasks.sort_unstable();
+    let covered = tasks.iter().fold(0, |end, task| {
+        let shards = plan.shards.of_task(*task);
+        assert!(shards.start == end && shards.end > end, "task {task} is {shards:?}");
+        shards.end
+    });
+    assert_eq!(covered, plan.shards.shards());
+}
+
+#[cfg(test)]
+mod tests {
+    use etl_core::testing::check_target;
+
+    use super::*;
+
+    #[test]
+    fn commits() {
+        check_target("commit", Vec::new(), commit);
+    }
+
+    #[test]
+    fn plans() {
+        check_target("plan", Vec::new(), plan);
+    }
+}
