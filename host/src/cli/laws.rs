@@ -54,10 +54,10 @@ pub(super) fn laws(args: &LawsArgs) -> Result<()> {
 }
 
 fn laws_of_splitter(args: &LawsArgs, plugin: &Arc<Plugin>, laws: &[Law]) -> Result<()> {
-    let (runtime, records) = (small_runtime()?, args.input.source_format()?.schema());
+    let (runtime, format) = (small_runtime()?, args.input.source_format()?);
     let source = runtime.block_on(args.input.source())?;
     let input = format!("`{}`", args.input.input.display());
-    try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &records, &source)))
+    try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &format, &source)))
 }
 
 /// Checks each law and prints its verdict. Fails if a law is broken, naming the broken laws.

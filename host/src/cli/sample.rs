@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, builder::PossibleValuesParser};
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
@@ -19,7 +19,7 @@ use etl_core::{
     },
     text::numbers::{counted, printable},
 };
-use etl_format::SourceFormat;
+use etl_format::{SourceFormat, source_formats};
 use etl_plugin::{Cache, Engine, Interface, Plugin};
 use etl_store::Location;
 
@@ -41,9 +41,9 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub config: String,
     /// The format of the records
-    #[arg(long, value_name = "FORMAT", default_value = "lines")]
-    pub format: InputFormat,
-    /// The fields to read from JSON records, such as `city=text,pieces=int64`
+    #[arg(long, value_name = "FORMAT", default_value = "lines", value_parser = PossibleValuesParser::new(source_formats()))]
+    pub format: String,
+    /// The fields to read from JSON or CSV records, such as `city=text,pieces=int64`
     #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
     pub fields: Vec<String>,
     /// The number of leading fields that form the key, for a reducer
@@ -54,25 +54,12 @@ pub(super) struct InputArgs {
     pub limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum InputFormat {
-    /// One record per line
-    Lines,
-    /// One JSON object per line
-    Json,
-}
-
 impl InputArgs {
-    /// Returns the format of the records, with the fields to read from JSON.
+    /// Returns the format of the records, with the fields to read.
     pub(super) fn source_format(&self) -> Result<SourceFormat> {
-        match self.format {
-            InputFormat::Lines if self.fields.is_empty() => Ok(SourceFormat::Lines),
-            InputFormat::Lines => Err(Error::config("--fields goes with `--format json`")),
-            InputFormat::Json if self.fields.is_empty() => Err(Error::config(
-                "`--format json` needs the fields to read, such as `--fields city=text,pieces=int64`",
-            )),
-            InputFormat::Json => Schema::parse(&self.fields, 0).map(SourceFormat::Json),
-        }
+        let fields = (!self.fields.is_empty()).then(|| Schema::parse(&self.fields, 0)).transpose()?;
+        let hint = if fields.is_none() { ", such as `--fields city=text,pieces=int64`" } else { "" };
+        SourceFormat::new(&self.format, fields).map_err(|error| Error::config(format!("`--fields` {error}{hint}")))
     }
 
     /// Opens the input file or directory as the source of a splitter.

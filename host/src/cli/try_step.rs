@@ -95,7 +95,7 @@ fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
     let (task, name) = (trial::task(0, &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
         let source = args.input.source().await?;
-        trial::split(Arc::new(plugin), task, format.schema(), source).await
+        trial::split(Arc::new(plugin), task, format.clone(), source).await
     })?;
     print(&shown(&shards(&split.shards), args.output));
     say(&format!(

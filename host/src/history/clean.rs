@@ -8,7 +8,6 @@ use etl_core::model::{
     error::{Error, Result},
     event::Stage,
 };
-use etl_format;
 use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -92,7 +91,7 @@ impl Cleaner<'_> {
     /// run's result; when a store fails.
     pub async fn clean(&self, run: &Overview) -> Result<Cleaned> {
         let layout = RunLayout::new(&self.pipeline.name, &run.run_id);
-        let sink_layout = SinkLayout::new(&run.run_id, etl_format::extension(self.pipeline.sink.format));
+        let sink_layout = SinkLayout::new(&run.run_id, self.pipeline.sink.format.extension());
         if self.results && self.newest_result().await?.as_ref() == Some(&run.run_id) {
             return Err(Error::config(format!(
                 "the result of run `{}` is the newest, which `{}` points to, so it is kept: leave out `--results`, or \

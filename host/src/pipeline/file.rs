@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::SinkFormat;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -12,6 +11,7 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
+    formats::{ReadName, WriteName},
     units::{Period, Size},
 };
 
@@ -56,20 +56,11 @@ pub(super) struct Source {
     /// Format of the records.
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
-    pub format: SourceFormat,
-    /// Top-level fields to read, each with its type. Required with format `json`, and allowed only there.
+    pub format: ReadName,
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV. Required with these
+    /// formats, and allowed only with them.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum SourceFormat {
-    /// Each line, ended by `\n` or `\r\n`, is a record of one binary column.
-    #[default]
-    Lines,
-    /// Each line is a JSON object, and its chosen fields become columns that may hold nulls.
-    Json,
 }
 
 /// How the source is divided into shards.
@@ -192,8 +183,9 @@ pub(super) struct Sink {
     /// A directory, or the URL of a prefix. It must not lie inside `source.url`.
     pub url: String,
     /// How rows are written.
+    #[serde(default)]
     #[schemars(transform = default_value("json"))]
-    pub format: Option<SinkFormat>,
+    pub format: WriteName,
 }
 
 /// How the pipeline is run.

@@ -12,8 +12,7 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
         return (key, format!("is not a known key ({}known keys: {})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some((name, known)) = split_choices(text, "unknown variant `") {
-        let csv = if name == "csv" { "; use `lines` for a CSV file" } else { "" };
-        return (key, format!("is `{name}` ({}choices: {}{csv})", did_you_mean(name, &known), known.join(", ")));
+        return (key, format!("is `{name}` ({}choices: {})", did_you_mean(name, &known), known.join(", ")));
     }
     if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let missing = key.key(name);

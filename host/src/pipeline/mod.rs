@@ -6,6 +6,7 @@ mod bounds;
 mod described;
 mod document;
 mod file;
+mod formats;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::SourceFormat;
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -36,8 +35,7 @@ impl Pipeline {
             flatten(&format!("map[{index}].config"), &map["config"], &mut keys);
             flatten(&format!("map[{index}].grants"), &map["grants"], &mut keys);
         }
-        let format = if self.source.format == SourceFormat::Lines { "lines" } else { "json" };
-        keys.insert("source.format".to_owned(), format.into());
+        keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());

@@ -55,9 +55,9 @@ fn what_is_left_out_takes_its_default() {
     assert_eq!(pipeline.name, "count");
     assert!(pipeline.source.location.written.ends_with("/input/"));
     assert_eq!(pipeline.source.location.url, format!("file://{}/input/", directory.display()));
-    assert_eq!(pipeline.source.format, SourceFormat::Lines);
+    assert_eq!(pipeline.source.format, SourceFormat::lines());
     assert!(matches!(pipeline.split, Split::BuiltIn { target_size: 67_108_864 }));
-    assert_eq!(pipeline.sink.format, SinkFormat::Json);
+    assert_eq!(pipeline.sink.format, SinkFormat::new("json").expect("known"));
     assert!(pipeline.reduce.is_none());
     assert!(pipeline.run.store.written.ends_with("/runs/"));
     assert_eq!(pipeline.run.store.url, format!("file://{}/runs/", directory.display()));
@@ -130,7 +130,10 @@ fn every_key_is_read() {
     let types = [DataType::Utf8, DataType::Int64, DataType::Boolean, DataType::Float64];
     let fields = ["path", "bytes", "ok", "at"].into_iter().zip(types);
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
-    assert_eq!(pipeline.source.format, SourceFormat::Json(Schema::new(fields, 0).expect("valid")));
+    assert_eq!(
+        pipeline.source.format,
+        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid"))).expect("known")
+    );
     assert_eq!(pipeline.source.include, ["*.jsonl", "*.gz"]);
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");
     assert_eq!(pipeline.source.location.written, "s3://${BUCKET}/in/");
@@ -154,7 +157,7 @@ fn every_key_is_read() {
     let reduce = pipeline.reduce.as_ref().expect("a reduce step");
     assert!(reduce.combine);
     assert_eq!(reduce.partitions, 2);
-    assert_eq!(pipeline.sink.format, SinkFormat::Csv);
+    assert_eq!(pipeline.sink.format, SinkFormat::new("csv").expect("known"));
     assert_eq!((pipeline.run.concurrency, pipeline.run.shuffle_memory_bytes), (4, 1 << 20));
     assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
     assert_eq!(pipeline.run.scratch_space_bytes, 3 << 30);
@@ -213,7 +216,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv)",
     ),
     (
         "url = \"input/\"",
@@ -223,8 +226,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"csv\"",
-        "DIR/pipeline.toml:5: `source.format` is `csv` (choices: lines, json; use `lines` for a CSV file)",
+        "url = \"input/\"\nformat = \"parquet\"",
+        "DIR/pipeline.toml:5: `source.format` is `parquet` (choices: lines, json, csv)",
     ),
     (
         "url = \"input/\"",
@@ -235,7 +238,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (add `format = \"json\"`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`)",
     ),
     (
         "url = \"input/\"",
@@ -362,7 +365,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:11: `sink.format` is `parquet` (choices: json, csv, lines)",
+        "DIR/pipeline.toml:11: `sink.format` is `parquet` (choices: lines, json, csv)",
     ),
     (
         "url = \"result/\"",
@@ -452,7 +455,7 @@ fn messages_do_not_show_values_of_variables() {
         (
             "\"result/\"",
             "\"result/\"\nformat = \"${PASSWORD}\"",
-            "DIR/pipeline.toml:11: `sink.format` is `${PASSWORD}` (choices: json, csv, lines)",
+            "DIR/pipeline.toml:11: `sink.format` is `${PASSWORD}` (choices: lines, json, csv)",
         ),
     ] {
         assert_eq!(refused(&LEAST.replacen(from, to, 1), &[]), message);

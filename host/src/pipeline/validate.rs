@@ -79,17 +79,10 @@ impl Validator<'_> {
 
     fn source(&self, at: &KeyPath, table: file::Source) -> Result<Source> {
         let fields = at.key("fields");
-        let format = match (table.format, table.fields) {
-            (file::SourceFormat::Lines, None) => SourceFormat::Lines,
-            (file::SourceFormat::Lines, Some(_)) => {
-                return Err(self.wrong(&fields, "cannot be used with format `lines` (add `format = \"json\"`)"));
-            }
-            (file::SourceFormat::Json, None) => {
-                let what = "is missing: format `json` needs the fields to read (`fields = { name = \"text\" }`)";
-                return Err(self.wrong(&fields, what));
-            }
-            (file::SourceFormat::Json, Some(table)) => SourceFormat::Json(self.fields(&fields, &table)?),
-        };
+        let schema = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
+        let hint = if schema.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
+        let format = SourceFormat::new(table.format.0, schema);
+        let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
         for (index, pattern) in table.include.iter().enumerate() {
             globset::Glob::new(pattern).map_err(|error| {
                 let what = format!("is `{pattern}`, which is not a glob pattern: {}", error.kind());
@@ -230,7 +223,7 @@ impl Validator<'_> {
 
     fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<Sink> {
         let location = self.location(&at.key("url"), &table.url)?;
-        Ok(Sink { location, format: table.format.unwrap_or(SinkFormat::Json) })
+        Ok(Sink { location, format: SinkFormat::new(table.format.0)? })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {

@@ -59,7 +59,7 @@ pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
     let Stores { source, .. } = Stores::open(pipeline).await?;
     let objects = list_source(pipeline, &source).await?;
     let shards = match &pipeline.split {
-        Split::BuiltIn { target_size } => Some(count_shards(&objects, *target_size)?),
+        Split::BuiltIn { target_size } => Some(count_shards(&objects, pipeline.source.format.cuts(), *target_size)?),
         Split::Plugin(_) => None,
     };
     Ok(Checked {

@@ -9,7 +9,6 @@ use etl_core::{
     model::{error::Result, event::Events, ids::AttemptId},
     runtime::{scratch::Scratch, threads, workers::Workers},
 };
-use etl_format;
 use etl_plugin::Attempt;
 use etl_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -75,7 +74,7 @@ impl RunContext {
             run_store,
             sink,
             layout: RunLayout::new(&pipeline.name, &run_id),
-            sink_layout: SinkLayout::new(&run_id, etl_format::extension(pipeline.sink.format)),
+            sink_layout: SinkLayout::new(&run_id, pipeline.sink.format.extension()),
             workers: Workers::new(pipeline.run.concurrency),
             scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
             poison: Poison::default(),

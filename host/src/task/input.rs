@@ -12,7 +12,6 @@ use etl_core::{
     },
     runtime::{clock::spend, workers::Worker},
 };
-use etl_format::Decoder;
 
 use crate::{
     connector::objects::{self, Chunks},
@@ -29,7 +28,7 @@ pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> 
         Shard::Slices(slices) => Some((slices.as_slice(), objects)),
         Shard::Records { .. } => None,
     });
-    objects::fetch(context.source.store(), slices)
+    objects::fetch(context.source.store(), context.pipeline.source.format.cuts(), slices)
 }
 
 /// A reader of shards, one after the other, with the worker it reads them on.
@@ -69,7 +68,7 @@ impl<'a> Input<'a> {
             true => worker.wait(|| chunks.next()),
             false => spend(Work::Read, || chunks.next()),
         };
-        let mut decoder = Decoder::new(std::iter::from_fn(next), &context.pipeline.source.format)?;
+        let mut decoder = context.pipeline.source.format.decoder(Box::new(std::iter::from_fn(next)))?;
         while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
             if take(Batch::Source(Box::new(batch)))?.is_break() {
                 break;

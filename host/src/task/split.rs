@@ -10,7 +10,7 @@ use etl_core::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
         event::{Counts, Event, unix_ms},
         ids::AttemptId,
-        object::{Compression, Object, Slice, find},
+        object::{Object, Slice, find},
         schema::Schema,
         shared::Shared,
     },
@@ -20,7 +20,7 @@ use etl_plugin::{Attempt, DraftShard, Plugin, ReadError, SourceView};
 use etl_store::Store;
 
 use crate::{
-    connector::objects::split::{SHARDS_MAX, count_shards, split_by_size},
+    connector::objects::split::{SHARDS_MAX, count_shards, split_by_size, uncut},
     pipeline::Split,
     run_store::{
         layout::RunLayout,
@@ -29,6 +29,8 @@ use crate::{
     scheduler::HasCounts,
     task::{context::RunContext, steps::rehearsal},
 };
+
+use etl_format::Cuts;
 
 /// The most bytes that a message shows of the name of an object that does not exist.
 const SHOWN_NAME_BYTES_MAX: usize = 1024;
@@ -58,16 +60,18 @@ pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, n
     let task = context.task(0, number, unix_ms());
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = threads::run(move || match &context.pipeline.split {
-        Split::BuiltIn { target_size } => split_built_in(&objects, *target_size, writer),
+        Split::BuiltIn { target_size } => {
+            split_built_in(&objects, context.pipeline.source.format.cuts(), *target_size, writer)
+        }
         Split::Plugin(_) => split_by_plugin(&context, &task, &objects, writer),
     });
     let shards = split.await??;
     Ok(SplitSource { attempt, shards, counts: Counts::default() })
 }
 
-fn split_built_in(objects: &[Object], target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
-    count_shards(objects, target_size)?;
-    split_by_size(objects, target_size, |slices, objects| {
+fn split_built_in(objects: &[Object], cuts: Cuts, target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+    count_shards(objects, cuts, target_size)?;
+    split_by_size(objects, cuts, target_size, |slices, objects| {
         writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
     })?;
     writer.finish()
@@ -88,6 +92,7 @@ fn split_by_plugin(
         layout: context.layout.clone(),
         attempt: context.attempt(task.attempt),
         objects: Arc::clone(objects),
+        cuts: context.pipeline.source.format.cuts(),
         draft: draft.clone(),
     };
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
@@ -145,6 +150,8 @@ pub(crate) struct SplitterSource {
     pub(crate) attempt: AttemptId,
     /// The source's objects, sorted by name.
     pub(crate) objects: Arc<Vec<Object>>,
+    /// Where the objects may be cut.
+    pub(crate) cuts: Cuts,
     /// The draft that takes the shards.
     pub(crate) draft: Shared<Coverage>,
 }
@@ -153,7 +160,7 @@ impl SourceView for SplitterSource {
     fn list(&self, after: Option<&str>, max: usize) -> Vec<(String, u64, bool)> {
         let start = after.map_or(0, |after| self.objects.partition_point(|object| object.name.as_str() <= after));
         let page = self.objects[start..].iter().take(max);
-        page.map(|object| (object.name.clone(), object.size, object.compression == Compression::None)).collect()
+        page.map(|object| (object.name.clone(), object.size, uncut(object.compression, self.cuts).is_none())).collect()
     }
 
     fn read(&self, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
@@ -178,7 +185,7 @@ impl SourceView for SplitterSource {
         match shard {
             DraftShard::Slices(slices) if slices.is_empty() => Err(refused(format!("shard {number} has no slices"))),
             DraftShard::Slices(slices) => {
-                let cover = |slice| draft.cover(slice, &self.objects).context(|| format!("shard {number}"));
+                let cover = |slice| draft.cover(slice, &self.objects, self.cuts).context(|| format!("shard {number}"));
                 let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
                 draft.shards.push(Shard::Slices(slices), objects)
             }
@@ -211,7 +218,7 @@ impl Coverage {
 
     /// Takes a slice and returns its object. Refuses a slice that lies outside its object, overlaps another, or is a
     /// part of a compressed object.
-    fn cover(&mut self, slice: &Slice, objects: &[Object]) -> Result<Object> {
+    fn cover(&mut self, slice: &Slice, objects: &[Object], cuts: Cuts) -> Result<Object> {
         let Slice { object: name, offset, length } = slice;
         let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
             let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
@@ -224,8 +231,8 @@ impl Coverage {
                 "added the slice of `{name}` at {offset} of {length} bytes, but the object has {size} bytes"
             )));
         };
-        if object.compression != Compression::None && (*offset, end) != (0, size) {
-            return Err(refused(format!("cut `{name}`, which is compressed and can only be a slice as a whole")));
+        if let (Some(why), true) = (uncut(object.compression, cuts), (*offset, end) != (0, size)) {
+            return Err(refused(format!("cut `{name}`, which {why} and can only be a slice as a whole")));
         }
         if *length == 0 {
             return Ok(object.clone());
@@ -267,6 +274,7 @@ fn refused(what: String) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use etl_core::model::object::Compression;
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
@@ -281,10 +289,10 @@ mod tests {
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let mut draft = Coverage::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
-        draft.cover(&slice("a", 4, 4), &objects).expect("inside");
-        draft.cover(&slice("a", 8, 2), &objects).expect("adjacent");
-        draft.cover(&slice("a", 0, 4), &objects).expect("adjacent");
-        draft.cover(&slice("a", 5, 0), &objects).expect("empty");
+        draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
+        draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
+        draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");
+        draft.cover(&slice("a", 5, 0), &objects, Cuts::AtLineEnds).expect("empty");
         for (bad, what) in [
             (slice("a", 9, 2), "but the object has 10 bytes"),
             (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
@@ -293,7 +301,7 @@ mod tests {
             (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
             (slice("z.gz", 0, 5), "compressed"),
         ] {
-            let error = draft.cover(&bad, &objects).expect_err("refused").to_string();
+            let error = draft.cover(&bad, &objects, Cuts::AtLineEnds).expect_err("refused").to_string();
             assert!(error.contains(what) && error.len() < 2000, "{error}");
         }
         assert_eq!(draft.covered_bytes, 10);

@@ -10,7 +10,6 @@ use etl_core::model::{
     event::Events,
     schema::Schema,
 };
-use etl_format;
 use etl_plugin::{Attempt, Engine, Interface, Plugin};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +47,7 @@ impl Steps {
         }
         let split = matches!(pipeline.split, Split::Plugin(_)).then(|| maps.remove(0));
         let reduce = pipeline.reduce.as_ref().and_then(|_| maps.pop());
-        let source = pipeline.source.format.schema();
+        let source = pipeline.source.format.schema().clone();
         let mut mapped = Vec::new();
         for plugin in &maps {
             mapped.push(mapped_schema(plugin, mapped.last().unwrap_or(&source))?);
@@ -58,7 +57,7 @@ impl Steps {
             (Some(settings), Some(plugin)) => reduced_schema(settings, plugin, last)?,
             _ => last.clone(),
         };
-        etl_format::check_schema(pipeline.sink.format, &output)?;
+        pipeline.sink.format.check(&output)?;
         Ok(Self { split, maps, reduce, source, mapped, output })
     }
 

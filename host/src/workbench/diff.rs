@@ -136,7 +136,7 @@ async fn sampled_shards(
         Split::BuiltIn { target_size } => {
             let pick = |wanted: &[usize]| {
                 let (mut number, mut shards) = (0, Vec::new());
-                split_by_size(objects, *target_size, |slices, _| {
+                split_by_size(objects, pipeline.source.format.cuts(), *target_size, |slices, _| {
                     if wanted.binary_search(&number).is_ok() {
                         shards.push((number, DraftShard::Slices(slices)));
                     }
@@ -150,8 +150,8 @@ async fn sampled_shards(
         }
         Split::Plugin(step) => {
             let plugin = trial::load_step(engine, step.plugin.clone(), Interface::Splitter)?;
-            let (task, records) = (trial::task(0, &Events::default()), pipeline.source.format.schema());
-            let mut shards = trial::split(Arc::new(plugin), task, records, source.clone()).await?.shards;
+            let (task, format) = (trial::task(0, &Events::default()), pipeline.source.format.clone());
+            let mut shards = trial::split(Arc::new(plugin), task, format, source.clone()).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
             let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));
             let mut taken: Vec<_> = taken.collect();
@@ -170,10 +170,10 @@ async fn read(
 ) -> Result<Result<Sample>> {
     let format = pipeline.source.format.clone();
     match shard {
-        DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema(), std::slice::from_ref(batch))),
+        DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema().clone(), std::slice::from_ref(batch))),
         DraftShard::Slices(slices) => {
             let shard: (&[Slice], &[Object]) = (slices, objects);
-            let mut chunks = objects::fetch(source.store(), [shard])?;
+            let mut chunks = objects::fetch(source.store(), format.cuts(), [shard])?;
             chunks.ready().await;
             threads::run(move || Sample::decode(chunks, &format, usize::MAX)).await
         }

@@ -1,4 +1,4 @@
-//! Formats: lines and JSON, compressed or not, become JSON, CSV or lines, and no record is lost.
+//! Formats: lines, JSON and CSV, compressed or not, become JSON, CSV or lines, and no record is lost.
 
 use std::io::Write;
 
@@ -123,4 +123,26 @@ fn include_chooses_objects_and_hidden_ones_are_left_out() {
     assert_eq!(text(&project, &[]), "a\nc\nb\n");
     assert_eq!(text(&project, &["--set", "source.include=['*.txt']"]), "a\n");
     assert_eq!(text(&project, &["--set", "source.include=['**/*.txt']"]), "a\nb\n");
+}
+
+#[test]
+fn csv_is_read_by_its_header_whole_and_wherever_its_lines_end() {
+    let pipeline = "source.format = \"csv\"\nsource.fields = { city = \"text\", pieces = \"int64\" }\n\
+                    map = [{ plugin = \"plugin:crimes\" }]\nrun.max_rejects = 2\n";
+    let rows = "7,,\"Chur, \"\"old\"\"\ntown\"\r\n\r\nx,,Bern\r\n,,Sion\n1,2\n";
+    let project = Project::of(pipeline)
+        .file("input/a.csv", format!("pieces,note,city\r\n{rows}"))
+        .file("input/b.csv", "city,pieces\nZug,-1");
+    let expected = "{\"city\":\"Chur, \\\"old\\\"\\ntown\",\"pieces\":7}\n{\"city\":\"Sion\",\"pieces\":null}\n\
+                    {\"city\":\"Zug\",\"pieces\":-1}\n";
+    for size in ["1", "10", "1GiB"] {
+        assert_eq!(text(&project, &["--set", &format!("split.target_size={size}")]), expected);
+    }
+    let rejects = project.files("runs").into_iter().find(|file| file.contains("/rejects/")).expect("rejects");
+    let rejects = std::fs::read_to_string(project.path("runs").join(rejects)).expect("they can be read");
+    for reason in ["`x` in column `pieces` is not of type int64", "2 fields, but the header has 3"] {
+        assert!(rejects.contains(reason), "{rejects}");
+    }
+    let missing = project.file("input/b.csv", "city\nZug\n").run(NONE);
+    missing.expect_error(42, &["object `b.csv` has no column `pieces` in its header (columns: city)"]);
 }

@@ -130,7 +130,11 @@ fn what_does_not_go_together_is_refused() {
         &["`config.case` is not a field", "lowercase"],
     );
     refused("word_count", &["--input", "words.txt", "--format", "json"], &["needs the fields to read"]);
-    refused("word_count", &["--input", "words.txt", "--fields", "a=text"], &["goes with `--format json`"]);
+    refused(
+        "word_count",
+        &["--input", "words.txt", "--fields", "a=text"],
+        &["`--fields` cannot be used with format `lines` (they go with `json`, `csv`)"],
+    );
     refused("word_count", &["--input", "words.txt", "--reduce", &path("key_value")], &["is a map plugin"]);
     refused("filter_clean", &["--input", "words.txt", "--reduce", &path("sum")], &["without a key"]);
     refused("sum", &["--input", "words.txt", "--reduce", &path("sum")], &["--reduce goes with a map plugin"]);

@@ -1,29 +1,117 @@
 //! Formats: bytes to batches of records, and batches to the bytes of a result.
 //!
 //! Owns what each format looks like, and compression. Knows no store: chunks come from an iterator, and parts go to a
-//! writer.
+//! writer. A format is one file that implements [`Format`], and one line in [`FORMATS`].
 //!
 //! ```text
-//! Chunks ─► Decoder (sync, on a worker): decompress ─► lines ─► json ─► batches
-//! batches ─► PartWriter ─► bytes
+//! chunks ─► decompress ─► decoder of the format (sync, on a worker) ─► batches
+//! batches ─► PartWriter ─► encoder of the format ─► bytes
 //! ```
 
+mod chosen;
 mod chunk;
+mod columns;
 mod compression;
+mod csv;
+mod cuts;
 mod decoder;
 mod encoder;
 mod json;
+mod line_splitter;
 mod lines;
-mod sink;
-mod source;
+mod origin;
 #[cfg(test)]
 mod tests;
 
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use etl_core::model::{error::Result, schema::Schema};
+
 pub use self::{
+    chosen::{SinkFormat, SourceFormat, sink_formats, source_formats},
     chunk::Chunk,
-    decoder::{BATCH_BYTES, Decoder, RECORD_BYTES_MAX, SourceBatch},
+    cuts::Cuts,
+    decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
-    lines::Origin,
-    sink::{SinkFormat, check_schema, extension},
-    source::SourceFormat,
+    origin::Origin,
 };
+
+/// All formats, in the order in which messages list them.
+pub const FORMATS: [&dyn Format; 3] = [&lines::Lines, &json::Json, &csv::Csv];
+
+/// A format of records: how a source reads it, how a sink writes it, or both.
+pub trait Format: Sync {
+    /// Returns the name of the format, as `pipeline.toml`, messages and plans have it.
+    fn name(&self) -> &'static str;
+
+    /// Returns how a source reads the format, if one can.
+    fn reads(&self) -> Option<&dyn Reads>;
+
+    /// Returns how a sink writes the format, if one can.
+    fn writes(&self) -> Option<&dyn Writes>;
+}
+
+/// How a source reads a format.
+pub trait Reads: Sync {
+    /// Returns a sentence on the records, for the reference and editors.
+    fn about(&self) -> &'static str;
+
+    /// Returns whether the pipeline says which fields are read. Otherwise the records are lines of one column.
+    fn takes_fields(&self) -> bool;
+
+    /// Returns where an object may be cut into slices.
+    fn cuts(&self) -> Cuts;
+
+    /// Creates a decoder of the chunks of a shard into records of `schema`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have a field of the schema.
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
+}
+
+/// A decoder of the chunks of one shard. The same slices give the same batches, no matter how they were fetched.
+pub trait Decode {
+    /// Returns the next batch, or `None` after the last one. Must not be called again after an error. A malformed record
+    /// becomes a reject.
+    ///
+    /// # Errors
+    /// Any error of the chunks; [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when an object cannot be
+    /// decompressed, or a record is too long.
+    fn next_batch(&mut self) -> Result<Option<SourceBatch>>;
+}
+
+/// How a sink writes a format.
+pub trait Writes: Sync {
+    /// Returns a sentence on how rows are written, for the reference and editors.
+    fn about(&self) -> &'static str;
+
+    /// Returns the file extension of a part.
+    fn extension(&self) -> &'static str;
+
+    /// Checks that rows of a schema can be written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
+    fn check(&self, schema: &Schema) -> Result<()>;
+
+    /// Creates an encoder of rows of a schema that passed [`Writes::check`].
+    fn encoder(&self) -> Box<dyn Encode>;
+}
+
+/// An encoder of the rows of one part. The same batches give the same bytes.
+pub trait Encode: Send {
+    /// Appends to `buffer` what comes before the rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](etl_core::model::error::ErrorKind::Internal) when the fields cannot be written.
+    fn begin(&mut self, fields: &SchemaRef, buffer: &mut Vec<u8>) -> Result<()> {
+        let (_, _) = (fields, buffer);
+        Ok(())
+    }
+
+    /// Appends the rows of a batch to `buffer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value.
+    fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()>;
+}

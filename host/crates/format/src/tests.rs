@@ -2,15 +2,23 @@
 
 use std::io::Write;
 
-use arrow_array::{Array, RecordBatch, cast::AsArray, types::{Float64Type, Int64Type}};
+use arrow_array::{
+    Array, RecordBatch,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
-use etl_core::model::{error::{Error, ErrorKind, Result}, object::Compression, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    object::Compression,
+    schema::Schema,
+};
 use proptest::prelude::*;
 
-use crate::{Decoder, SourceBatch, SourceFormat, chunk::Chunk};
+use crate::{Chunk, ChunkIter, Decode, Sizes, SourceBatch, SourceFormat};
 
-fn batches<I: Iterator<Item = Result<Chunk>>>(mut decoder: Decoder<I>) -> Result<Vec<SourceBatch>> {
+fn batches(mut decoder: Box<dyn Decode + '_>) -> Result<Vec<SourceBatch>> {
     let mut batches = Vec::new();
     while let Some(batch) = decoder.next_batch()? {
         batches.push(batch);
@@ -23,16 +31,16 @@ fn start(object: &str, compression: Compression) -> Chunk {
 }
 
 /// Returns the chunks of one whole object.
-fn whole(object: &str, data: &[u8]) -> std::vec::IntoIter<Result<Chunk>> {
+fn whole(object: &str, data: &[u8]) -> ChunkIter<'static> {
     let data = Bytes::copy_from_slice(data);
-    vec![Ok(start(object, Compression::of(object))), Ok(Chunk::Data(data))].into_iter()
+    Box::new(vec![Ok(start(object, Compression::of(object))), Ok(Chunk::Data(data))].into_iter())
 }
 
 #[test]
 fn a_long_record_is_a_batch_of_its_own_and_a_too_long_one_an_error() {
     let data = [&b"a\nb\n"[..], &[b'x'; 50], b"\nc\n"].concat();
     let rows = |max| -> Result<Vec<usize>> {
-        let decoder = Decoder::with_sizes(whole("o", &data), &SourceFormat::Lines, 24, max)?;
+        let decoder = SourceFormat::lines().decoder_with(whole("o", &data), Sizes { batch: 24, record_max: max })?;
         Ok(batches(decoder)?.iter().map(|batch| batch.batch.num_rows()).collect())
     };
     assert_eq!(rows(51).expect("fits"), [2, 1, 1]);
@@ -62,7 +70,7 @@ fn broken_compressed_objects_are_named() {
         ("d.zst", cut(&zstandard(&text)), "`d.zst` cannot be decompressed as zstd"),
     ];
     for (name, data, expected) in cases {
-        let decoder = Decoder::new(whole(name, &data), &SourceFormat::Lines).expect("a format");
+        let decoder = SourceFormat::lines().decoder(whole(name, &data)).expect("a format");
         let error = batches(decoder).expect_err("broken");
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().contains(expected), "{error}");
@@ -74,7 +82,7 @@ fn an_error_of_the_fetch_keeps_its_kind_through_decompression() {
     let failed = || Err(Error::new(ErrorKind::Unavailable, anyhow::anyhow!("no answer")));
     for name in ["a", "a.gz", "a.zst"] {
         let chunks = vec![Ok(start(name, Compression::of(name))), failed()];
-        let error = batches(Decoder::new(chunks.into_iter(), &SourceFormat::Lines).expect("a format"));
+        let error = batches(SourceFormat::lines().decoder(Box::new(chunks.into_iter())).expect("a format"));
         let error = error.expect_err("failed");
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unavailable, "no answer"));
     }
@@ -82,7 +90,7 @@ fn an_error_of_the_fetch_keeps_its_kind_through_decompression() {
 
 fn json_format(fields: &[(&str, DataType)]) -> SourceFormat {
     let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
-    SourceFormat::Json(Schema::new(fields.iter().map(field).collect(), 0).expect("valid"))
+    SourceFormat::new("json", Some(Schema::new(fields.iter().map(field).collect(), 0).expect("valid"))).expect("known")
 }
 
 fn typed() -> SourceFormat {
@@ -90,7 +98,7 @@ fn typed() -> SourceFormat {
 }
 
 fn decode_json(format: &SourceFormat, data: &[u8]) -> SourceBatch {
-    let decoder = Decoder::new(whole("o.json", data), format).expect("a format");
+    let decoder = format.decoder(whole("o.json", data)).expect("a format");
     let mut all = batches(decoder).expect("decodes");
     assert_eq!(all.len(), 1);
     all.remove(0)
@@ -246,7 +254,7 @@ fn a_batch_of_rejects_only_has_no_rows() {
 #[test]
 fn binary_fields_cannot_be_read_from_json() {
     let format = json_format(&[("a", DataType::Int64), ("b", DataType::Binary)]);
-    let error = Decoder::new(whole("o", b""), &format).err().expect("no such thing");
+    let error = format.decoder(whole("o", b"")).err().expect("no such thing");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().starts_with("field `b` of a `json` source cannot be binary"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Fetching the bytes of slices, ahead of the worker that decodes them.
 //!
-//! Owns which bytes those are: exactly the records that start in each slice. A record belongs to the slice in which it
+//! Owns which bytes those are: exactly the records that start in each slice, wherever the format ends them. A record belongs to the slice in which it
 //! starts. A slice that does not start an object therefore begins behind the first line end at or after its
 //! `offset - 1`, and every slice extends to the line end of its last record.
 
@@ -14,15 +14,16 @@ use etl_core::{
     },
     runtime::threads,
 };
-use etl_format::Chunk;
+use etl_format::{Chunk, Cuts};
 use etl_store::Store;
 use futures::{
     FutureExt, Stream, StreamExt,
     future::{self, BoxFuture},
 };
-use memchr::memchr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::connector::objects::split::uncut;
 
 /// Limits on how a store is read.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +88,8 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// Starts to fetch the records of some shards in their order, each given by its slices. Must be called on the runtime.
+/// Starts to fetch the records of some shards in their order, each given by its slices; `cuts` says where their objects
+/// may be cut. Must be called on the runtime.
 /// The fetch reads ahead of the consumer of the chunks by at most 16 MiB, also from one shard to the next. In a local
 /// store, chunks are read when they are taken, because passing them between threads takes longer; the disk is advised
 /// of the coming reads.
@@ -97,17 +99,21 @@ impl fmt::Debug for Driver {
 ///
 /// # Errors
 /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
-/// object, or is a part of a compressed one. A later error is the last item of the chunks.
-pub fn fetch<'a>(store: &Store, shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>) -> Result<Chunks> {
+/// object, or is a part of an object that cannot be cut. A later error is the last item of the chunks.
+pub fn fetch<'a>(
+    store: &Store,
+    cuts: Cuts,
+    shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>,
+) -> Result<Chunks> {
     let (mut reads, mut shard_ends) = (Vec::new(), Vec::new());
     for (slices, objects) in shards {
         for slice in slices {
-            reads.push(Read::new(slice, objects)?);
+            reads.push(Read::new(slice, objects, cuts)?);
         }
         shard_ends.push(reads.len());
     }
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-    let fetch = Fetch { store: store.clone(), sender };
+    let fetch = Fetch { store: store.clone(), cuts, sender };
     let fetching = async move {
         if let Err(FetchEnd::Failed(error)) = fetch.send_all(reads, shard_ends).await {
             // The receiver may be gone; the error is then of no interest.
@@ -193,6 +199,7 @@ impl From<Error> for FetchEnd {
 /// A fetch under way.
 struct Fetch {
     store: Store,
+    cuts: Cuts,
     sender: mpsc::Sender<Result<Option<Chunk>>>,
 }
 
@@ -207,19 +214,19 @@ impl Fetch {
             while shard_ends.next_if(|end| *end <= number).is_some() {
                 self.end_shard().await?;
             }
-            let ends_with_line = bytes.last() == Some(&b'\n');
+            let ends_with_record = self.cuts.ends_record(&bytes);
             if range.start == read.first_byte() {
                 started = false;
             }
             if started {
                 self.send(Chunk::Data(bytes)).await?;
-            } else if let Some(start) = read.first_record(range.start, &bytes) {
+            } else if let Some(start) = read.first_record(range.start, &bytes, self.cuts) {
                 started = true;
                 let (object, offset) = (Arc::clone(&read.object), range.start + start as u64);
                 self.send(Chunk::Start { object, offset, compression: read.compression }).await?;
                 self.send(Chunk::Data(bytes.slice(start..))).await?;
             }
-            if started && range.end == read.end && !ends_with_line {
+            if started && range.end == read.end && !ends_with_record {
                 self.send_tail(&read).await?;
             }
         }
@@ -236,8 +243,8 @@ impl Fetch {
             let range = at..read.size.min(at + length);
             (at, length) = (range.end, Pace::of(&self.store).get_bytes.min(length * 2));
             let bytes = self.store.get_range(&read.object, range, Some(read.version())).await?;
-            if let Some(line_end) = memchr(b'\n', &bytes) {
-                return self.send(Chunk::Data(bytes.slice(..=line_end))).await;
+            if let Some(end) = self.cuts.behind_record(&bytes) {
+                return self.send(Chunk::Data(bytes.slice(..end))).await;
             }
             self.send(Chunk::Data(bytes)).await?;
         }
@@ -264,15 +271,15 @@ struct Read {
 }
 
 impl Read {
-    fn new(slice: &Slice, objects: &[Object]) -> Result<Self> {
+    fn new(slice: &Slice, objects: &[Object], cuts: Cuts) -> Result<Self> {
         let Slice { object: name, offset, length } = slice;
         let missing = || Error::input(format!("the source has no object `{name}`"));
         let Object { size, e_tag, compression, .. } = find(objects, name).ok_or_else(missing)?.clone();
         let end = offset.checked_add(*length).filter(|end| *end <= size).ok_or_else(|| {
             Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
         })?;
-        if compression != Compression::None && (*offset, end) != (0, size) {
-            return Err(Error::input(format!("object `{name}` is compressed, so its slice must be the whole object")));
+        if let (Some(why), true) = (uncut(compression, cuts), (*offset, end) != (0, size)) {
+            return Err(Error::input(format!("object `{name}` {why}, so its slice must be the whole object")));
         }
         Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end })
     }
@@ -312,11 +319,11 @@ impl Read {
 
     /// Returns the position in `bytes` of the slice's first record, or `None` if no record starts there. `bytes` were
     /// read from `at`.
-    fn first_record(&self, at: u64, bytes: &[u8]) -> Option<usize> {
+    fn first_record(&self, at: u64, bytes: &[u8], cuts: Cuts) -> Option<usize> {
         if self.offset == 0 {
             return Some(0);
         }
-        let start = memchr(b'\n', bytes)? + 1;
+        let start = cuts.behind_record(bytes)?;
         (at + (start as u64) < self.end).then_some(start)
     }
 }

@@ -14,7 +14,7 @@ use etl_core::{
     },
     testing::{check_batch, typed_schema},
 };
-use etl_format::{Decoder, SourceBatch, SourceFormat};
+use etl_format::{Cuts, SourceBatch, SourceFormat};
 use etl_store::Store;
 use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
@@ -36,13 +36,13 @@ pub fn slices(data: &[u8]) {
     match kind % 4 {
         0 => assert_eq!(lines(object, &cuts), lines(object, &[])),
         1 => assert_eq!(documents(object, &cuts), documents(object, &[])),
-        2 => _ = decode(&SourceFormat::Lines, "a.gz", object, &[]),
-        _ => _ = decode(&SourceFormat::Lines, "a.zst", object, &[]),
+        2 => _ = decode(&SourceFormat::lines(), "a.gz", object, &[]),
+        _ => _ = decode(&SourceFormat::lines(), "a.zst", object, &[]),
     }
 }
 
 fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let batches = decode(&SourceFormat::Lines, "a", object, cuts).expect("lines are lines");
+    let batches = decode(&SourceFormat::lines(), "a", object, cuts).expect("lines are lines");
     let of_batch = |batch: &SourceBatch| {
         let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
         (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
@@ -52,8 +52,8 @@ fn lines(object: &[u8], cuts: &[u8]) -> Vec<(u64, Vec<u8>)> {
 
 /// Returns the documents of an object as text, and its rejects.
 fn documents(object: &[u8], cuts: &[u8]) -> (Vec<String>, Vec<Reject>) {
-    let batches =
-        decode(&SourceFormat::Json(typed_schema()), "a", object, cuts).expect("a malformed document is a reject");
+    let batches = decode(&SourceFormat::new("json", Some(typed_schema())).expect("known"), "a", object, cuts)
+        .expect("a malformed document is a reject");
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
         check_batch(&batch.batch);
@@ -76,11 +76,11 @@ fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result
     let slices: Vec<Slice> = starts.zip(&ends).map(slice).collect();
     let chunks = RUNTIME.block_on(async {
         store.put(name, data.to_vec()).await?;
-        let mut chunks = fetch(&store, [(slices.as_slice(), std::slice::from_ref(&object))])?;
+        let mut chunks = fetch(&store, Cuts::AtLineEnds, [(slices.as_slice(), std::slice::from_ref(&object))])?;
         chunks.ready().await;
         Result::Ok(chunks)
     })?;
-    let mut decoder = Decoder::new(chunks, format)?;
+    let mut decoder = format.decoder(Box::new(chunks))?;
     std::iter::from_fn(|| decoder.next_batch().transpose()).collect()
 }
 

@@ -5,6 +5,7 @@ use etl_core::model::{
     error::{Error, Result},
     object::{Compression, Object, Slice},
 };
+use etl_format::Cuts;
 
 /// The most shards that a run may have.
 pub const SHARDS_MAX: u32 = 10_000_000;
@@ -12,13 +13,22 @@ pub const SHARDS_MAX: u32 = 10_000_000;
 /// The most small objects that are packed into one shard, regardless of their size.
 const PACKED_MAX: usize = 10_000;
 
+/// Returns why an object cannot be cut into slices, or `None` if it can.
+pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
+    match (compression, cuts) {
+        (Compression::None, Cuts::AtLineEnds) => None,
+        (Compression::None, Cuts::Never) => Some("has a format that is read as a whole"),
+        _ => Some("is compressed"),
+    }
+}
+
 /// Returns how many shards [`split_by_size`] makes.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] when there are more shards than a run may have.
-pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
+pub fn count_shards(objects: &[Object], cuts: Cuts, target_size: u64) -> Result<u64> {
     let mut shards = 0;
-    split_by_size(objects, target_size, |_, _| {
+    split_by_size(objects, cuts, target_size, |_, _| {
         shards += 1;
         if shards <= u64::from(SHARDS_MAX) {
             return Ok(());
@@ -32,7 +42,8 @@ pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
 }
 
 /// Cuts each large object into equal slices of at most `target_size` bytes, one per shard, and packs up to 10,000
-/// neighbouring small objects of at most `target_size` bytes in all into one shard. A compressed object is not cut. The
+/// neighbouring small objects of at most `target_size` bytes in all into one shard. An object that is compressed, or whose format has no
+/// cuts, is not cut. The
 /// shards keep the order of the source; `add` is called with the slices and the objects of each. Empty objects have no
 /// records and get no shard.
 ///
@@ -40,6 +51,7 @@ pub fn count_shards(objects: &[Object], target_size: u64) -> Result<u64> {
 /// Returns the error of `add`.
 pub fn split_by_size(
     objects: &[Object],
+    cuts: Cuts,
     target_size: u64,
     mut add: impl FnMut(Vec<Slice>, &[&Object]) -> Result<()>,
 ) -> Result<()> {
@@ -50,7 +62,7 @@ pub fn split_by_size(
             ship(&mut packed, &mut add)?;
             packed_bytes = 0;
         }
-        if object.size > target_size && object.compression == Compression::None {
+        if object.size > target_size && uncut(object.compression, cuts).is_none() {
             cut(object, target_size).try_for_each(|slice| add(vec![slice], &[object]))?;
         } else {
             packed.push(object);
@@ -96,7 +108,7 @@ mod tests {
             shards.push(slices.into_iter().map(|slice| (slice.object, slice.offset, slice.length)).collect());
             Ok(())
         };
-        split_by_size(objects, target_size, add).expect("nothing fails");
+        split_by_size(objects, Cuts::AtLineEnds, target_size, add).expect("nothing fails");
         shards
     }
 
@@ -128,8 +140,15 @@ mod tests {
     #[test]
     fn more_shards_than_a_run_may_have_are_refused() {
         let objects = [object("a", u64::from(SHARDS_MAX) - 1), object("b", 2)];
-        assert_eq!(count_shards(&objects, 2).expect("fits"), u64::from(SHARDS_MAX) / 2 + 1);
-        let refused = count_shards(&objects, 1).expect_err("one too many").to_string();
+        assert_eq!(count_shards(&objects, Cuts::AtLineEnds, 2).expect("fits"), u64::from(SHARDS_MAX) / 2 + 1);
+        let refused = count_shards(&objects, Cuts::AtLineEnds, 1).expect_err("one too many").to_string();
         assert_eq!(refused, "`split.target_size` of 1 B divides the source into more than 10000000 shards: raise it");
+    }
+
+    #[test]
+    fn objects_of_a_format_without_cuts_stay_whole() {
+        let objects = [object("a", 10), object("b", 25)];
+        assert_eq!(count_shards(&objects, Cuts::AtLineEnds, 10).expect("fits"), 4);
+        assert_eq!(count_shards(&objects, Cuts::Never, 10).expect("fits"), 2);
     }
 }

@@ -12,7 +12,7 @@ use etl_core::model::{
     error::{ErrorKind, Result},
     object::{Compression, Object, Slice},
 };
-use etl_format::{Chunk, Decoder, SourceBatch, SourceFormat};
+use etl_format::{Chunk, Cuts, Decode, Sizes, SourceBatch, SourceFormat};
 use etl_store::{Location, Store, testing::counting::counting};
 use object_store::{memory::InMemory, path::Path};
 use proptest::prelude::*;
@@ -59,13 +59,13 @@ fn slices_at(object: &str, length: usize, cuts: &[usize]) -> Vec<Slice> {
 
 fn fetched(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
     RUNTIME.block_on(async {
-        let mut chunks = fetch(store, [(slices, objects)])?;
+        let mut chunks = fetch(store, Cuts::AtLineEnds, [(slices, objects)])?;
         chunks.ready().await;
         Ok(chunks)
     })
 }
 
-fn batches<I: Iterator<Item = Result<Chunk>>>(mut decoder: Decoder<I>) -> Result<Vec<SourceBatch>> {
+fn batches(mut decoder: Box<dyn Decode + '_>) -> Result<Vec<SourceBatch>> {
     let mut batches = Vec::new();
     while let Some(batch) = decoder.next_batch()? {
         batches.push(batch);
@@ -85,7 +85,7 @@ fn records(batch: &SourceBatch) -> Vec<Found> {
 
 /// Reads slices as a map task does.
 fn read(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Vec<Found>> {
-    let decoder = Decoder::new(fetched(store, slices, objects)?, &SourceFormat::Lines)?;
+    let decoder = SourceFormat::lines().decoder(Box::new(fetched(store, slices, objects)?))?;
     Ok(batches(decoder)?.iter().flat_map(records).collect())
 }
 
@@ -145,7 +145,7 @@ proptest! {
                     chunks.push(Ok(Chunk::Data(rest.split_to(size))));
                 }
             }
-            let decoder = Decoder::with_sizes(chunks.into_iter(), &SourceFormat::Lines, batch_bytes, 1000);
+            let decoder = SourceFormat::lines().decoder_with(Box::new(chunks.into_iter()), Sizes { batch: batch_bytes, record_max: 1000 });
             batches(decoder.expect("a format")).expect("decodes")
         };
         let whole = chunks(&[usize::MAX]);
@@ -216,7 +216,7 @@ fn many_small_objects_make_few_batches() {
     let contents: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"some line\nno end"[..])).collect();
     let (store, objects) = store_of(&contents);
     let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 16)).collect();
-    let decoder = Decoder::new(fetched(&store, &slices, &objects).expect("fetches"), &SourceFormat::Lines);
+    let decoder = SourceFormat::lines().decoder(Box::new(fetched(&store, &slices, &objects).expect("fetches")));
     let batches = batches(decoder.expect("a format")).expect("reads");
     let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
     let expected: Vec<Found> = names.iter().flat_map(|name| lines_of(name, b"some line\nno end")).collect();
@@ -267,7 +267,7 @@ async fn small_objects_are_fetched_together_across_the_shards_of_a_task() {
     let objects = SourceStore::new(store.clone(), &[]).expect("a source").list().await.expect("lists");
     let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 4)).collect();
     let shards = slices.chunks(10).map(|slices| (slices, objects.as_slice()));
-    let mut chunks = fetch(&store, shards).expect("fetches");
+    let mut chunks = fetch(&store, Cuts::AtLineEnds, shards).expect("fetches");
     let read = move || {
         let mut read = Vec::new();
         for _ in 0..20 {
@@ -290,7 +290,8 @@ fn dropping_the_chunks_ends_the_fetch() {
     let (store, objects) = store_of(&[("a", &data)]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let mut chunks = fetch(&store, [(&[slice("a", 0, data.len())][..], &objects[..])]).expect("fetches");
+        let mut chunks =
+            fetch(&store, Cuts::AtLineEnds, [(&[slice("a", 0, data.len())][..], &objects[..])]).expect("fetches");
         chunks.ready().await;
         assert_eq!(runtime.metrics().num_alive_tasks(), 1, "reading ahead ends before the object does");
         drop(chunks);

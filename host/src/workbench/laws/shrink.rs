@@ -48,7 +48,7 @@ mod tests {
 
     fn sample(lines: usize) -> Sample {
         let text: String = (0..lines).map(|number| format!("{number}\n")).collect();
-        Sample::read("a.txt", text.as_bytes(), &SourceFormat::Lines, lines).expect("lines")
+        Sample::read("a.txt", text.as_bytes(), &SourceFormat::lines(), lines).expect("lines")
     }
 
     fn offsets(sample: &Sample) -> Vec<String> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use etl_core::model::{
     error::{Error, Result},
     event::Events,
-    schema::Schema,
 };
 use etl_plugin::{DraftShard, Plugin};
 
@@ -15,15 +14,22 @@ use crate::{
     workbench::trial::{self, SplitTrial},
 };
 
-/// Checks a law of splitters on a source whose records have the schema `records`. Must be called on the async runtime.
+use etl_format::SourceFormat;
+
+/// Checks a law of splitters on a source of this format. Must be called on the async runtime.
 ///
 /// # Errors
 /// Returns the error of the source or the splitter, such as a slice that lies outside of its object or overlaps
 /// another.
-pub async fn check_splitter(plugin: &Arc<Plugin>, law: Law, records: &Schema, source: &SourceStore) -> Result<Verdict> {
+pub async fn check_splitter(
+    plugin: &Arc<Plugin>,
+    law: Law,
+    format: &SourceFormat,
+    source: &SourceStore,
+) -> Result<Verdict> {
     let split = || {
         let task = trial::task(0, &Events::default());
-        trial::split(Arc::clone(plugin), task, records.clone(), source.clone())
+        trial::split(Arc::clone(plugin), task, format.clone(), source.clone())
     };
     match law {
         Law::Deterministic => Ok(deterministic(&split().await?.shards, &split().await?.shards)),

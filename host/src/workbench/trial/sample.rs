@@ -11,7 +11,7 @@ use etl_core::model::{
     reject::Reject,
     schema::Schema,
 };
-use etl_format::{Chunk, Decoder, SourceBatch, SourceFormat};
+use etl_format::{Chunk, SourceBatch, SourceFormat};
 
 use super::together;
 
@@ -88,7 +88,7 @@ impl Sample {
         format: &SourceFormat,
         records_max: usize,
     ) -> Result<Self> {
-        let mut decoder = Decoder::new(chunks, format)?;
+        let mut decoder = format.decoder(Box::new(chunks))?;
         let (mut batches, mut rejects, mut places, mut more) = (Vec::new(), Vec::new(), Vec::new(), false);
         while let Some(batch) = decoder.next_batch()? {
             if places.len() == records_max {
@@ -101,7 +101,7 @@ impl Sample {
             batches.push(batch.batch.slice(0, rows));
             rejects.extend(batch.rejects);
         }
-        let mut sample = Self::of_rows(format.schema(), &batches)?;
+        let mut sample = Self::of_rows(format.schema().clone(), &batches)?;
         (sample.rejects, sample.places, sample.more) = (rejects, places, more);
         Ok(sample)
     }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str, max: usize) -> Sample {
-        Sample::read("a.txt", text.as_bytes(), &SourceFormat::Lines, max).expect("lines")
+        Sample::read("a.txt", text.as_bytes(), &SourceFormat::lines(), max).expect("lines")
     }
 
     fn sizes(sample: &Sample) -> Vec<usize> {
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
         let directory = std::fs::File::open("/").expect("it can be opened");
-        let error = Sample::read("b.txt", directory, &SourceFormat::Lines, 10).expect_err("a directory");
+        let error = Sample::read("b.txt", directory, &SourceFormat::lines(), 10).expect_err("a directory");
         assert!(error.to_string().starts_with("cannot read `b.txt`: "), "{error}");
     }
 }

@@ -7,7 +7,6 @@ use etl_core::{
         error::{Error, Result},
         ids::AttemptId,
         object::Object,
-        schema::Schema,
         shared::Shared,
     },
     runtime::threads,
@@ -21,6 +20,8 @@ use crate::{
     run_store::{layout::RunLayout, shards::ShardWriter},
     task::split::{Coverage, SplitterSource},
 };
+
+use etl_format::SourceFormat;
 
 /// The result of a splitter's trial.
 #[derive(Debug, Clone)]
@@ -36,11 +37,16 @@ pub struct SplitTrial {
     pub usage: InstanceUsage,
 }
 
-/// Lets a splitter divide a source whose records have the schema `records`. Must be called on the async runtime.
+/// Lets a splitter divide a source of this format. Must be called on the async runtime.
 ///
 /// # Errors
 /// Returns the error of the source or the splitter, or says which of its shards is not valid.
-pub async fn split(plugin: Arc<Plugin>, task: Attempt, records: Schema, source: SourceStore) -> Result<SplitTrial> {
+pub async fn split(
+    plugin: Arc<Plugin>,
+    task: Attempt,
+    format: SourceFormat,
+    source: SourceStore,
+) -> Result<SplitTrial> {
     let objects = Arc::new(source.list().await?);
     threads::run(move || {
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
@@ -48,9 +54,17 @@ pub async fn split(plugin: Arc<Plugin>, task: Attempt, records: Schema, source: 
         let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
         let shards = Shared::new(Vec::new());
         let (source, objects_seen) = (source.store().clone(), Arc::clone(&objects));
-        let view = SplitterSource { source, run_store, layout, attempt, objects: objects_seen, draft: draft.clone() };
+        let view = SplitterSource {
+            source,
+            run_store,
+            layout,
+            attempt,
+            objects: objects_seen,
+            cuts: format.cuts(),
+            draft: draft.clone(),
+        };
         let witness = Witness { view, shards: shards.clone() };
-        let usage = plugin.split(&task, &records, Box::new(witness))?.run()?;
+        let usage = plugin.split(&task, format.schema(), Box::new(witness))?.run()?;
         let left_out = draft.lock().left_out(&objects);
         Ok(SplitTrial { left_out, shards: shards.take()?, usage, objects })
     })

@@ -1,4 +1,6 @@
-//! Decoder of JSON Lines into columns: one pass over each document, straight into Arrow's builders. Fields that are not
+//! The format `json`: one JSON object per line.
+//!
+//! The decoder makes one pass over each document, straight into Arrow's builders. Fields that are not
 //! asked for are not kept. A document goes through [`walk`], which is fast. If [`walk`] cannot decide what the document
 //! holds, it goes through [`strict`], which also says what is wrong with it.
 //!
@@ -14,14 +16,101 @@
 mod strict;
 mod walk;
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder}};
-use arrow_schema::{DataType, Field, SchemaRef};
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, reject::{Reject, SOURCE}, schema::{Schema, type_name}};
+use arrow_array::{Array, RecordBatch};
+use arrow_json::LineDelimitedWriter;
+use arrow_schema::SchemaRef;
+use etl_core::model::{
+    error::{ErrorKind, Result, ResultExt},
+    reject::{Reject, SOURCE},
+    schema::Schema,
+};
 
 use self::walk::Keys;
-use super::lines::Lines;
+use crate::{
+    Decode, Encode, Format, Reads, Writes,
+    columns::{Column, Value, check_fields},
+    compression::Inflate,
+    cuts::Cuts,
+    decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
+    encoder::check_printable,
+    line_splitter::LineBatch,
+    origin::Origins,
+};
+
+/// The format.
+pub(crate) struct Json;
+
+impl Format for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn reads(&self) -> Option<&dyn Reads> {
+        Some(self)
+    }
+
+    fn writes(&self) -> Option<&dyn Writes> {
+        Some(self)
+    }
+}
+
+impl Reads for Json {
+    fn about(&self) -> &'static str {
+        "Each line is a JSON object, and its chosen fields become columns that may hold nulls."
+    }
+
+    fn takes_fields(&self) -> bool {
+        true
+    }
+
+    fn cuts(&self) -> Cuts {
+        Cuts::AtLineEnds
+    }
+
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        let columns = JsonColumns::new(schema)?;
+        let decode = move |lines: LineBatch| {
+            let bytes = lines.bytes;
+            let (batch, rejects, line_of_row) = columns.decode(&lines)?;
+            Ok(SourceBatch::new(batch, rejects, bytes, Box::new(lines), Some(line_of_row)))
+        };
+        Ok(Box::new(LineDecoder::new(Inflate::new(chunks), schema, sizes, decode)))
+    }
+}
+
+impl Writes for Json {
+    fn about(&self) -> &'static str {
+        "One JSON object per line."
+    }
+
+    fn extension(&self) -> &'static str {
+        "json"
+    }
+
+    fn check(&self, schema: &Schema) -> Result<()> {
+        check_printable("json", schema)
+    }
+
+    fn encoder(&self) -> Box<dyn Encode> {
+        Box::new(JsonEncoder)
+    }
+}
+
+/// Writes one object per row, with the fields in the schema's order. Nulls are written as `null`; so are NaN and the
+/// infinities, which JSON does not have.
+#[derive(Debug)]
+struct JsonEncoder;
+
+impl Encode for JsonEncoder {
+    fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()> {
+        let builder = arrow_json::WriterBuilder::new().with_explicit_nulls(true);
+        let mut writer: LineDelimitedWriter<_> = builder.build(buffer);
+        let written = writer.write(batch).and_then(|()| writer.finish());
+        written.or_kind(ErrorKind::Internal, || "cannot write rows as json")
+    }
+}
 
 /// Byte order mark, which some tools write in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -35,14 +124,8 @@ pub(super) struct JsonColumns {
 
 impl JsonColumns {
     pub(super) fn new(schema: &Schema) -> Result<Self> {
+        check_fields("json", schema)?;
         let fields = schema.fields.fields();
-        if let Some(field) = fields.iter().find(|field| Column::new(field, 0).is_none()) {
-            return Err(Error::config(format!(
-                "field `{}` of a `json` source cannot be {} (use boolean, int64, float64 or text)",
-                field.name(),
-                type_name(field.data_type())
-            )));
-        }
         let mut by_name: Vec<_> =
             fields.iter().enumerate().map(|(column, field)| (field.name().clone(), column)).collect();
         by_name.sort_unstable();
@@ -50,7 +133,7 @@ impl JsonColumns {
     }
 
     /// Returns the rows, the rejects, and the line of each row.
-    pub(super) fn decode(&self, lines: &Lines) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
+    pub(super) fn decode(&self, lines: &LineBatch) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
         let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(lines.records.len()));
         let fields = self.schema.fields();
         let mut columns: Vec<Column> =
@@ -100,18 +183,6 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// A value of a document, held until the whole document is known to be valid.
-#[derive(Debug, Clone, PartialEq)]
-enum Value<'a> {
-    Null,
-    Boolean(bool),
-    Int64(i64),
-    Float64(f64),
-    Text(&'a str),
-    /// Text that is not in the document as such, as a range of `Row::unescaped`.
-    Unescaped(Range<usize>),
-}
-
 /// The values of one document, by column. Reused, so that a record costs no allocation.
 struct Row<'a> {
     values: Vec<Value<'a>>,
@@ -131,49 +202,5 @@ impl<'a> Row<'a> {
     fn clear(&mut self) {
         self.values.fill(Value::Null);
         self.unescaped.clear();
-    }
-}
-
-/// Builder of one column.
-enum Column {
-    Boolean(BooleanBuilder),
-    Int64(Int64Builder),
-    Float64(Float64Builder),
-    Text(StringBuilder),
-}
-
-impl Column {
-    fn new(field: &Field, rows: usize) -> Option<Self> {
-        Some(match field.data_type() {
-            DataType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
-            DataType::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
-            DataType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
-            DataType::Utf8 => Self::Text(StringBuilder::with_capacity(rows, 0)),
-            _ => return None,
-        })
-    }
-
-    /// Appends a value of the column's type. Any other value can only be null and appends a null.
-    fn append(&mut self, value: &Value<'_>, unescaped: &str) {
-        match (self, value) {
-            (Self::Boolean(column), Value::Boolean(value)) => column.append_value(*value),
-            (Self::Boolean(column), _) => column.append_null(),
-            (Self::Int64(column), Value::Int64(value)) => column.append_value(*value),
-            (Self::Int64(column), _) => column.append_null(),
-            (Self::Float64(column), Value::Float64(value)) => column.append_value(*value),
-            (Self::Float64(column), _) => column.append_null(),
-            (Self::Text(column), Value::Text(value)) => column.append_value(value),
-            (Self::Text(column), Value::Unescaped(range)) => column.append_value(&unescaped[range.clone()]),
-            (Self::Text(column), _) => column.append_null(),
-        }
-    }
-
-    fn finish(self) -> ArrayRef {
-        match self {
-            Self::Boolean(mut column) => Arc::new(column.finish()),
-            Self::Int64(mut column) => Arc::new(column.finish()),
-            Self::Float64(mut column) => Arc::new(column.finish()),
-            Self::Text(mut column) => Arc::new(column.finish()),
-        }
     }
 }

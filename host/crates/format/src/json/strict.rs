@@ -6,7 +6,8 @@ use arrow_schema::{DataType, Field};
 use etl_core::model::schema::type_name;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Unexpected, Visitor};
 
-use super::{JsonColumns, Row, Value};
+use super::{JsonColumns, Row};
+use crate::columns::Value;
 
 /// The largest integer up to which every integer is a double.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;

@@ -9,7 +9,8 @@ use std::mem;
 use arrow_schema::{DataType, Field};
 use serde::de::IgnoredAny;
 
-use super::{JsonColumns, Row, Value, strict};
+use super::{JsonColumns, Row, strict};
+use crate::columns::Value;
 
 /// Number of keys of a document that are kept for the next one, and maximum length in bytes of such a key.
 const KEYS_MAX: usize = 256;

@@ -1,0 +1,80 @@
+//! The names of formats, as `pipeline.toml` has them.
+//!
+//! Owns how a name is read and described. The list of formats is `etl_format`'s.
+
+use std::borrow::Cow;
+
+use etl_format::{FORMATS, Format, sink_formats, source_formats};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::{Value, json};
+
+/// The name of a format that a source can have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadName(pub &'static str);
+
+/// The name of a format that a sink can have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WriteName(pub &'static str);
+
+impl Default for ReadName {
+    fn default() -> Self {
+        Self("lines")
+    }
+}
+
+impl Default for WriteName {
+    fn default() -> Self {
+        Self("json")
+    }
+}
+
+/// Reads one of these names.
+fn one_of<'de, D: Deserializer<'de>>(
+    names: &'static [&'static str],
+    deserializer: D,
+) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = names.iter().find(|known| **known == name);
+    known.copied().ok_or_else(|| D::Error::unknown_variant(&name, names))
+}
+
+impl<'de> Deserialize<'de> for ReadName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(source_formats(), deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WriteName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(sink_formats(), deserializer).map(Self)
+    }
+}
+
+/// Returns the schema of one of the formats that `about` describes.
+fn choices(about: impl Fn(&dyn Format) -> Option<&'static str>) -> Schema {
+    let choice =
+        |format: &dyn Format| Some(json!({ "const": format.name(), "description": about(format)?, "type": "string" }));
+    let choices: Vec<Value> = FORMATS.into_iter().filter_map(choice).collect();
+    json_schema!({ "oneOf": choices })
+}
+
+impl JsonSchema for ReadName {
+    fn schema_name() -> Cow<'static, str> {
+        "SourceFormat".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        choices(|format| Some(format.reads()?.about()))
+    }
+}
+
+impl JsonSchema for WriteName {
+    fn schema_name() -> Cow<'static, str> {
+        "SinkFormat".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        choices(|format| Some(format.writes()?.about()))
+    }
+}
