@@ -99,7 +99,8 @@ mod tests {
     }
 
     fn write(format: &str, batches: &[RecordBatch]) -> String {
-        let mut part = PartWriter::new(SinkFormat::new(format).expect("known"), &schema_of(&batches[0]), Vec::new()).expect("fits");
+        let mut part = PartWriter::new(SinkFormat::new(format).expect("known"), &schema_of(&batches[0]), Vec::new())
+            .expect("fits");
         batches.iter().for_each(|batch| part.write(batch).expect("writes"));
         String::from_utf8(part.finish().expect("finishes")).expect("text")
     }
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn an_empty_csv_part_still_has_its_header() {
-        let part = PartWriter::new(SinkFormat::new("csv").expect("known"), &schema_of(&mixed()), Vec::new()).expect("fits");
+        let part =
+            PartWriter::new(SinkFormat::new("csv").expect("known"), &schema_of(&mixed()), Vec::new()).expect("fits");
         assert_eq!(part.finish().expect("finishes"), b"name,ok,count,mean\n");
     }
 
@@ -153,7 +155,8 @@ mod tests {
     fn lines_are_values_and_line_ends() {
         let text = one_column(StringArray::from(vec![Some("a"), None, Some("b\r"), Some("")]));
         assert_eq!(write("lines", &[text.clone(), text.slice(2, 1)]), "a\n\nb\r\n\nb\r\n");
-        let mut part = PartWriter::new(SinkFormat::new("lines").expect("known"), &Schema::lines(), Vec::new()).expect("fits");
+        let mut part =
+            PartWriter::new(SinkFormat::new("lines").expect("known"), &Schema::lines(), Vec::new()).expect("fits");
         part.write(&one_column(BinaryArray::from(vec![&b"\xff\x00"[..]]))).expect("writes");
         assert_eq!(part.finish().expect("finishes"), b"\xff\x00\n");
     }
@@ -161,7 +164,8 @@ mod tests {
     #[test]
     fn a_line_break_in_a_line_is_refused_and_named() {
         let batch = one_column(StringArray::from(vec!["a\n", "b", "c\nd"]));
-        let mut part = PartWriter::new(SinkFormat::new("lines").expect("known"), &schema_of(&batch), Vec::new()).expect("fits");
+        let mut part =
+            PartWriter::new(SinkFormat::new("lines").expect("known"), &schema_of(&batch), Vec::new()).expect("fits");
         let error = part.write(&batch.slice(1, 2)).expect_err("two lines");
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().starts_with("row 1 of a batch holds a line break"), "{error}");
