@@ -6,8 +6,7 @@ use clap::Args;
 use etl_core::{
     model::{
         error::{Error, Result},
-        event::unix_ms,
-        times::millis,
+        times::{millis, unix_ms},
     },
     text::{
         numbers::{bytes, count, counted},
@@ -16,7 +15,7 @@ use etl_core::{
 };
 
 use super::{
-    block_on, load, print,
+    block_on, load, outside, print,
     which_run::{RunWords, WhichRun},
 };
 use crate::{
@@ -140,7 +139,7 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
 /// unknown too.
 fn is_older(run: &Overview, age: Duration) -> bool {
     let ended_at_ms = run.ended_at_ms.or(run.started_at_ms);
-    ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms().saturating_sub(millis(age)))
+    ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms < unix_ms(outside::now()).saturating_sub(millis(age)))
 }
 
 fn render(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {

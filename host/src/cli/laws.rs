@@ -5,6 +5,7 @@ use std::{fmt::Write, path::PathBuf, sync::Arc};
 use clap::Args;
 use etl_core::{
     model::error::{Error, Result},
+    runtime::scratch::temporary_directory,
     text::{
         numbers::{counted, printable},
         rows,
@@ -13,7 +14,7 @@ use etl_core::{
 use etl_plugin::{Engine, Interface, Plugin};
 
 use super::{
-    print,
+    outside, print,
     sample::{InputArgs, ReducerArgs, SandboxArgs, engine},
     say, small_runtime,
 };
@@ -78,7 +79,7 @@ fn try_out(laws: &[Law], input: &str, check: impl Fn(Law) -> Result<Verdict>) ->
 fn subject(engine: &Engine, args: &LawsArgs) -> Result<Subject> {
     let (interface, plugin) = args.sandbox.load(engine, &args.plugin, &args.input.config)?;
     let reducer = args.reducer.load(engine, &args.sandbox, interface)?;
-    Ok(Subject { plugin: Arc::new(plugin), interface, reducer })
+    Ok(Subject { plugin: Arc::new(plugin), interface, reducer, scratch: temporary_directory(outside::variable) })
 }
 
 fn laws_to_try(interface: Interface, skip: &[String]) -> Result<Vec<Law>> {

@@ -13,6 +13,7 @@ mod inspect;
 mod laws;
 mod man;
 mod new;
+mod outside;
 mod replay;
 mod report;
 mod run;
@@ -35,6 +36,7 @@ use std::{
 use clap::{CommandFactory, Parser};
 use etl_core::{
     model::error::{Error, ErrorKind, Result, ResultExt},
+    runtime::fail_point,
     text::{nearest::did_you_mean, numbers},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -49,12 +51,15 @@ const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with th
 
 /// Runs the program with the given arguments, the first of which is the program's name, and returns the exit code.
 ///
+/// In a debug build, arms the [fail point](fail_point) that `ETL_HOST_FAIL_POINT` names.
+///
 /// Results go to standard output, everything else to standard error. A panic in the host ends in exit code 70.
 pub fn main_from<I, T>(args: I) -> ExitCode
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    outside::variable("ETL_HOST_FAIL_POINT").iter().for_each(|asked| fail_point::arm(asked));
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let program = args.first().cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(&args) {
@@ -138,7 +143,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
 /// Loads a pipeline file, with variables from the environment, and then builds its plugins if `build` is set. Secrets
 /// are redacted from a build error.
 fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
-    let pipeline = Pipeline::load(file, set, |name| std::env::var(name).ok())?;
+    let pipeline = Pipeline::load(file, set, outside::variable)?;
     if build {
         build::build_plugins(&pipeline, file).map_err(|error| redacted(&error, &pipeline.secrets))?;
     }

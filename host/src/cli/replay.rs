@@ -17,7 +17,7 @@ use etl_core::{
 };
 
 use super::{
-    load, print, redacted, runtime,
+    load, outside, print, redacted, runtime,
     sample::{rejected, shown_events},
     say,
     which_run::{RunWords, WhichRun},
@@ -89,13 +89,12 @@ async fn run(args: &ReplayArgs, which: &WhichRun, pipeline: &Pipeline) -> Result
     let run_id = history::find(&store, &pipeline.name, which.run_id.as_deref()).await?;
     let planned = Planned::load(&store, &RunLayout::new(&pipeline.name, &run_id)).await?;
     let planned = planned.ok_or_else(|| Error::config(format!("run `{run_id}` ended before it had a plan")))?;
-    let env = |name: &str| std::env::var(name).ok();
-    let mut as_planned = Pipeline::of_plan(&which.file, &planned.plan.pipeline, &args.set, env)?;
+    let mut as_planned = Pipeline::of_plan(&which.file, &planned.plan.pipeline, &args.set, outside::variable)?;
     let secrets = as_planned.secrets.clone();
     let replaced = replace(args, &mut as_planned)?;
     let events = shown_events(secrets.redactor());
     let replayed = async {
-        let replay = Replay::open(as_planned, run_id, planned, replaced.as_deref(), events).await?;
+        let replay = Replay::open(as_planned, run_id, planned, replaced.as_deref(), outside::cache(), events).await?;
         match (args.shard, args.partition, only(args)) {
             (Some(shard), _, Some(only)) => replay.record(shard, only, args.limit).await,
             (Some(shard), _, None) => replay.shard(shard, args.limit).await,

@@ -12,7 +12,7 @@ use etl_core::{
     text::{command, numbers::counted},
 };
 
-use super::{Failure, SHARDS_LEFT_OUT, load, no_command, print, redacted, runtime, say, signals::Interrupts};
+use super::{Failure, SHARDS_LEFT_OUT, load, no_command, outside, print, redacted, runtime, say, signals::Interrupts};
 use crate::{
     pipeline::Pipeline,
     report::{self, JsonLines, MetricsFile, Summary, html, otlp::Telemetry},
@@ -74,7 +74,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
         Failure { error, hint }
     })?;
     let redact = pipeline.secrets.redactor();
-    let events = Events::default();
+    let events = Events::new(outside::now);
     let summary = Shared::new(Summary::default());
     events.listen(summary.clone());
     report::show_progress(&events, level(args), redact.clone());
@@ -86,7 +86,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
 
     let runtime = runtime(&pipeline)?;
-    let telemetry = Telemetry::start(&events, runtime.handle(), redact.clone())?;
+    let telemetry = Telemetry::start(&events, runtime.handle(), outside::variable, redact.clone())?;
     let outcome = runtime.block_on(run_until_interrupted(&pipeline, args, &events));
     let logged = summary.lock().logged_run().map(str::to_owned);
     if let Some(run_id) = logged {
@@ -167,7 +167,12 @@ fn invocation(args: &RunArgs) -> Invocation {
 
 async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Events) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
-    let options = RunOptions { start: start(args), cancel: interrupts.cancel.clone(), invocation: invocation(args) };
+    let options = RunOptions {
+        start: start(args),
+        cancel: interrupts.cancel.clone(),
+        invocation: invocation(args),
+        ..RunOptions::new(outside::cache(), outside::now(), outside::random())
+    };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // The exit code depends on the signal, but the run only knows that it was cancelled.
         (ErrorKind::Interrupted(_), Some(signal)) => {

@@ -20,10 +20,10 @@ use etl_core::{
     text::numbers::{counted, printable},
 };
 use etl_format::{SourceFormat, source_formats};
-use etl_plugin::{Cache, Engine, Interface, Plugin};
+use etl_plugin::{Engine, Interface, Plugin};
 use etl_store::Location;
 
-use super::say;
+use super::{outside, say};
 use crate::{
     connector::objects::SourceStore,
     pipeline::Sandbox,
@@ -125,7 +125,7 @@ impl SandboxArgs {
         if !self.grant.is_empty() {
             set.push(format!("grants={}", toml::Value::from(self.grant.clone())));
         }
-        let sandbox = Sandbox::parse(plugin, &set, |name| std::env::var(name).ok())?;
+        let sandbox = Sandbox::parse(plugin, &set, outside::variable)?;
         trial::load(engine, plugin, config, &sandbox)
     }
 }
@@ -160,12 +160,12 @@ impl ReducerArgs {
 
 /// Starts an engine for a trial, which has at most 8 instances at a time.
 pub(super) fn engine() -> Result<Engine> {
-    Engine::new(8, Cache::of_user())
+    Engine::new(8, outside::cache())
 }
 
 /// Returns events whose messages are shown on standard error. `redact` removes secrets from them.
 pub(super) fn shown_events(redact: impl Fn(&str) -> String + Send + 'static) -> Events {
-    let events = Events::default();
+    let events = Events::new(outside::now);
     events.listen(Plain::new(io::stderr(), Level::Debug, Box::new(redact)));
     events
 }

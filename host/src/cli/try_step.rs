@@ -14,6 +14,7 @@ use etl_core::{
         error::{Error, Result},
         schema::Schema,
     },
+    runtime::scratch::temporary_directory,
     text::{
         numbers::{bytes, count, counted, printable, short},
         rows,
@@ -22,7 +23,7 @@ use etl_core::{
 use etl_plugin::{Attempt, DraftShard, InstanceUsage, Interface, Plugin};
 
 use super::{
-    print,
+    outside, print,
     sample::{InputArgs, ReducerArgs, SandboxArgs, engine, rejected, shown_events},
     say,
 };
@@ -86,7 +87,8 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
 }
 
 fn reduce(reducer: &Plugin, task: &Attempt, schema: &Schema, rows: &RecordBatch) -> Result<Trial> {
-    let groups = trial::group(schema, std::slice::from_ref(rows), || None)?;
+    let scratch = temporary_directory(outside::variable);
+    let groups = trial::group(schema, std::slice::from_ref(rows), &scratch, || None)?;
     trial::reduce(reducer, task, schema, &groups)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns which objects of a run may be deleted, and in which order. Called by `etl-host clean`.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::collections::BTreeSet;
 
 use etl_core::model::{
     error::{Error, Result},
@@ -114,9 +114,8 @@ impl Cleaner<'_> {
             results: Amount::of(&results),
         };
         if !self.dry_run {
-            let now = SystemTime::now();
-            self.run_store.sweep(layout.root(), now).await;
-            self.sink.sweep(sink_layout.root(), now).await;
+            self.run_store.sweep(layout.root(), None).await;
+            self.sink.sweep(sink_layout.root(), None).await;
             self.delete(&layout, &sink_layout, &intermediates, &results).await?;
         }
         Ok(cleaned)

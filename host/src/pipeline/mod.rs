@@ -297,8 +297,8 @@ pub struct RunSettings {
     pub memory_bytes: u64,
     /// Bytes of rows that a map attempt collects before it sorts them and spills them to local disk.
     pub shuffle_memory_bytes: u64,
-    /// Directory for spilled data; `None` means the system's temporary directory.
-    pub scratch: Option<PathBuf>,
+    /// Directory for spilled data.
+    pub scratch: PathBuf,
     /// Limit of spilled data at a time, in bytes.
     pub scratch_space_bytes: u64,
     /// Time that attempts under way have to end when the run is interrupted, and that overtaken attempts have to end

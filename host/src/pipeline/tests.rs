@@ -63,7 +63,7 @@ fn what_is_left_out_takes_its_default() {
     assert_eq!(pipeline.run.store.url, format!("file://{}/runs/", directory.display()));
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!((pipeline.run.memory_bytes, pipeline.run.shuffle_memory_bytes), (2 << 30, 64 << 20));
-    assert_eq!((&pipeline.run.scratch, pipeline.run.scratch_space_bytes), (&None, 100 << 30));
+    assert_eq!((&*pipeline.run.scratch, pipeline.run.scratch_space_bytes), (Path::new("/tmp"), 100 << 30));
     assert!(pipeline.run.fsync && !pipeline.run.shared && !pipeline.run.speculative);
 
     let step = &pipeline.maps[0];
@@ -115,7 +115,7 @@ fn every_key_is_read() {
         concurrency = 4
         max_rejects = 100
         shuffle_memory = "1MiB"
-        scratch = "tmp"
+        scratch = "work/tmp"
         scratch_space = "3GiB"
         grace = "1m"
         fsync = false
@@ -159,7 +159,7 @@ fn every_key_is_read() {
     assert_eq!(reduce.partitions, 2);
     assert_eq!(pipeline.sink.format, SinkFormat::new("csv").expect("known"));
     assert_eq!((pipeline.run.concurrency, pipeline.run.shuffle_memory_bytes), (4, 1 << 20));
-    assert!(pipeline.run.scratch.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("tmp")));
+    assert!(pipeline.run.scratch.is_absolute() && pipeline.run.scratch.ends_with("work/tmp"));
     assert_eq!(pipeline.run.scratch_space_bytes, 3 << 30);
     assert_eq!(pipeline.run.grace, Duration::from_secs(60));
     assert!(pipeline.run.shared && pipeline.run.speculative && !pipeline.run.fsync);

@@ -7,10 +7,13 @@ use std::{
 };
 
 use arrow_schema::Field;
-use etl_core::model::{
-    error::{Error, Result},
-    ids,
-    schema::{Schema, data_type_of},
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        ids,
+        schema::{Schema, data_type_of},
+    },
+    runtime::scratch::temporary_directory,
 };
 use etl_format::{SinkFormat, SourceFormat};
 use etl_plugin::{GRANTS, Grants, Limits, PluginSettings};
@@ -235,7 +238,7 @@ impl Validator<'_> {
             tolerated_failures: table.tolerated_failures,
             memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::RUN_MEMORY)?.0,
             shuffle_memory_bytes: shuffle_memory.0,
-            scratch: table.scratch.map(|path| self.path(&path)),
+            scratch: table.scratch.map_or_else(|| temporary_directory(self.env), |path| self.path(&path)),
             scratch_space_bytes: self.bounded(&at.key("scratch_space"), table.scratch_space, bounds::SCRATCH_SPACE)?.0,
             grace: self.bounded(&at.key("grace"), table.grace, bounds::GRACE)?.0,
             fsync: table.fsync.unwrap_or(true),

@@ -45,12 +45,12 @@ pub struct CheckedStep {
     pub output: Option<String>,
 }
 
-/// Loads the plugins, chains their schemas, opens the stores and lists the source.
+/// Loads the plugins, chains their schemas, opens the stores and lists the source. Compiled plugins are kept in `cache`.
 ///
 /// # Errors
 /// The first problem that would keep the pipeline from running.
-pub async fn check(pipeline: &Pipeline) -> Result<Checked> {
-    let engine = Engine::new(1, Cache::of_user())?;
+pub async fn check(pipeline: &Pipeline, cache: Cache) -> Result<Checked> {
+    let engine = Engine::new(1, cache)?;
     let steps = Steps::load(pipeline, &engine)?;
     Slots::new(pipeline)?;
     if let Some(splitter) = &steps.split {

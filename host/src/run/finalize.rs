@@ -3,8 +3,6 @@
 //! Owns what happens after the last task: publishing the result, writing the manifest, and deleting leftovers. Called
 //! by the run as its last stage, and when a complete run is started again.
 
-use std::time::SystemTime;
-
 use etl_core::{
     model::{
         error::{Error, Result},
@@ -72,12 +70,13 @@ impl Run {
         let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
         objects::delete_leftovers(sink, sink_layout).await;
         for key in layout.intermediates() {
-            run_store.sweep(&key, SystemTime::now()).await;
+            run_store.sweep(&key, None).await;
         }
-        run_store.sweep(layout.root(), self.started_at).await;
-        sink.sweep(&sink_layout.attempts(), SystemTime::now()).await;
-        sink.sweep(sink_layout.root(), self.started_at).await;
-        sink.sweep(LATEST, self.started_at).await;
+        let before_this = Some(self.options.started_at);
+        run_store.sweep(layout.root(), before_this).await;
+        sink.sweep(&sink_layout.attempts(), None).await;
+        sink.sweep(sink_layout.root(), before_this).await;
+        sink.sweep(LATEST, before_this).await;
     }
 
     /// Checks that the run has not been deleted meanwhile, and with it parts that already had their final names.
@@ -112,7 +111,7 @@ impl Run {
     /// before its end.
     pub(super) async fn warn_if_changed(&self) {
         let RunContext { run_store, layout, pipeline, steps, .. } = &*self.context;
-        run_store.sweep(layout.root(), self.started_at).await;
+        run_store.sweep(layout.root(), Some(self.options.started_at)).await;
         // A plan of another version cannot be read, so there is nothing to compare with.
         let Ok(Some(planned)) = Planned::load(run_store, layout).await else { return };
         let changed = recipe::changed(&planned.plan.recipe, &steps.recipe(pipeline));

@@ -18,7 +18,6 @@ mod resume;
 
 use std::{
     collections::BTreeSet,
-    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -26,9 +25,9 @@ use std::{
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
-        event::{Counts, Event, Events, Invocation, Stage, unix_ms},
+        event::{Counts, Event, Events, Invocation, Stage},
         ids::check_name,
-        times::millis,
+        times::{millis, unix_ms},
         usage::Usage,
     },
     runtime::{process, threads},
@@ -80,8 +79,9 @@ pub enum Start {
     Redrive(Option<String>),
 }
 
-/// How a run is started.
-#[derive(Debug, Clone, Default)]
+/// How a run is started, and what it is given of the world outside: the library reads no clock, random numbers or
+/// environment of its own.
+#[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The run to work on.
     pub start: Start,
@@ -89,6 +89,33 @@ pub struct RunOptions {
     pub cancel: CancellationToken,
     /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
     pub invocation: Invocation,
+    /// Where compiled plugins are kept from one run to the next.
+    pub cache: Cache,
+    /// The present time. A new run is named after it, and the wall clock of plugins stands at it.
+    pub started_at: SystemTime,
+    /// A number that no other process has. It tells apart runs that start in the same second, and processes that work
+    /// on the same run.
+    pub random: u64,
+}
+
+impl RunOptions {
+    /// Returns the options of a process that starts at `started_at`, keeps compiled plugins in `cache`, and has the
+    /// number `random`. It starts a new run that nothing cancels.
+    pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
+        let (start, cancel, invocation) = Default::default();
+        Self { start, cancel, invocation, cache, started_at, random }
+    }
+
+    /// Returns the id of a new run. Ids sort by time: `20261122T163000Z-5f3a90c2`.
+    fn new_run_id(&self) -> String {
+        let time = humantime::format_rfc3339_seconds(self.started_at).to_string().replace(['-', ':'], "");
+        format!("{time}-{:08x}", self.random >> 32)
+    }
+
+    /// Returns the name of this process, such as `5f3a90c2`.
+    fn process(&self) -> String {
+        format!("{:08x}", self.random & 0xffff_ffff)
+    }
 }
 
 /// How a run ended.
@@ -124,8 +151,8 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
     }
-    let (store, key) = (&run.context.run_store, run.context.layout.events(unix_ms(), &run.context.process));
-    let log = EventLog::open(store, key, events, pipeline.secrets.redactor());
+    let key = run.context.layout.events(unix_ms(run.options.started_at), &run.context.process);
+    let log = EventLog::open(&run.context.run_store, key, events, pipeline.secrets.redactor());
     let execute = async {
         let ended = run.execute().await;
         log.close();
@@ -150,7 +177,6 @@ struct Run {
     context: Arc<RunContext>,
     options: RunOptions,
     slots: Slots,
-    started_at: SystemTime,
     /// The id and the plan of the run that this run completes, if this run is a redrive.
     redrives: Option<(String, Planned)>,
 }
@@ -162,15 +188,15 @@ impl Run {
         let slots = Slots::new(pipeline)?;
         threads::need_stack(stack_bytes(pipeline));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
-        let engine = Engine::new(instances, Cache::of_user())?;
+        let engine = Engine::new(instances, options.cache.clone())?;
         let steps = Steps::load(pipeline, &engine)?;
         let mut redrives = None;
         let run_id = match &options.start {
-            Start::Default | Start::New => new_run_id(),
+            Start::Default | Start::New => options.new_run_id(),
             Start::Id(run_id) => run_id.clone(),
             Start::Resume => {
                 let newest = unfinished::newest(&run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
-                newest.unwrap_or_else(new_run_id)
+                newest.unwrap_or_else(|| options.new_run_id())
             }
             Start::Redrive(run_id) => {
                 let recipe = steps.recipe(pipeline);
@@ -189,9 +215,8 @@ impl Run {
         };
         check_name("run id", &run_id)?;
         let stores = Stores { source, run_store, sink };
-        let process = format!("{:08x}", random() & 0xffff_ffff);
-        let context = RunContext::new(pipeline.clone(), steps, stores, run_id, process, events.clone());
-        Ok(Self { context: Arc::new(context), options, slots, started_at: SystemTime::now(), redrives })
+        let context = RunContext::new(pipeline.clone(), steps, stores, run_id, options.process(), events.clone());
+        Ok(Self { context: Arc::new(context), options, slots, redrives })
     }
 
     /// Executes the whole run, stage by stage. Maps or reduces a task again, once, when its committed output turns out
@@ -396,12 +421,19 @@ fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
 }
 
-/// Returns a new run id. Ids sort by time: `20261122T163000Z-5f3a90c2`.
-fn new_run_id() -> String {
-    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
-    format!("{time}-{:08x}", random() & 0xffff_ffff)
-}
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
 
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_start_and_told_apart_by_its_number() {
+        let started_at = UNIX_EPOCH + Duration::from_millis(1_795_365_000_999);
+        let options = |random| RunOptions::new(Cache::of_environment(|_| None), started_at, random);
+        let (one, small) = (options(0x5f3a_90c2_0bad_cafe), options(7));
+        assert_eq!((one.new_run_id().as_str(), one.process().as_str()), ("20261122T163000Z-5f3a90c2", "0badcafe"));
+        assert_eq!((small.new_run_id().as_str(), small.process().as_str()), ("20261122T163000Z-00000000", "00000007"));
+        check_name("run id", &one.new_run_id()).expect("it is a name");
+    }
 }

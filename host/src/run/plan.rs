@@ -9,6 +9,7 @@ use etl_core::{
         error::{Error, Result},
         event::{Counts, Event, Stage},
         object::{Object, digest},
+        times::unix_ms,
     },
     runtime::fail_point,
 };
@@ -99,13 +100,14 @@ impl Run {
     /// that work on the run. If it cannot, that is a warning, or an error if `run.shared` is set.
     async fn probe(&self) -> Result<()> {
         let context = &self.context;
-        context.sink.probe_writable("sink", &context.sink_layout.attempts()).await?;
-        let lost = match context.run_store.probe_creates("run store", context.layout.root()).await? {
+        let (sink, run_store, process) = (&context.sink, &context.run_store, &context.process);
+        sink.probe_writable("sink", &context.sink_layout.attempts(), process).await?;
+        let lost = match run_store.probe_creates("run store", context.layout.root(), process).await? {
             Creates::Once => return Ok(()),
             Creates::Again => "ignores the condition that an object must be new",
             Creates::NotOffered => "does not offer to create an object only if it is new",
         };
-        let what = format!("run store `{}` {lost}", context.run_store.name());
+        let what = format!("run store `{}` {lost}", run_store.name());
         if context.pipeline.run.shared {
             return Err(Error::config(format!(
                 "{what}, so it cannot keep apart several processes on one run, as `run.shared` asks for: use another \
@@ -147,7 +149,8 @@ impl Run {
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
         let SplitSource { attempt, shards, .. } = self.split(objects).await?;
         let emits = context.steps.shuffled().to_string();
-        let draft = NewPlan { pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let planned_at_ms = unix_ms(self.options.started_at);
+        let draft = NewPlan { planned_at_ms, pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
         let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
@@ -175,8 +178,8 @@ impl Run {
             Split::Plugin(step) => step.retry.clone(),
             Split::BuiltIn { .. } => Retry { attempts: 1, interval: Duration::ZERO, multiplier: 1.0 },
         };
-        let context = Arc::clone(&self.context);
-        let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), number);
+        let (context, clock_ms) = (Arc::clone(&self.context), unix_ms(self.options.started_at));
+        let attempt = move |_, number| split_source(Arc::clone(&context), Arc::clone(&objects), clock_ms, number);
         let mut split = None;
         let done = |_, made: Result<SplitSource>| {
             split = Some(made?);

@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_comes_second_yields_and_is_told_apart_if_its_output_is_another() {
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let (layout, events) = (RunLayout::new("p", "r"), Events::default());
+        let (layout, events) = (RunLayout::new("p", "r"), Events::silent());
         let warnings = Shared::new(Warnings::default());
         events.listen(warnings.clone());
         for (number, digest, warned) in [(1, "one", 0), (2, "one", 0), (3, "other", 1)] {

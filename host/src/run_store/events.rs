@@ -65,7 +65,7 @@ impl EventLog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering::SeqCst;
+    use std::{sync::atomic::Ordering::SeqCst, time::UNIX_EPOCH};
 
     use super::*;
     use etl_core::model::event::Event;
@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_log_is_written_as_it_grows_and_no_more_once_it_is_closed() {
         let (store, requests) = counting();
-        let events = Events::default();
+        let events = Events::new(|| UNIX_EPOCH);
         let log = EventLog::open(&store, "log".to_owned(), &events, str::to_owned);
         let say = || events.emit(Event::Warning { message: "one".to_owned() });
         say();

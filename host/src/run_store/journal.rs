@@ -5,7 +5,7 @@
 use std::fmt;
 
 use etl_core::model::{
-    event::{Event, Listener, Stamped, unix_ms},
+    event::{Event, Listener, Stamped},
     redact::Redact,
 };
 use serde_json::Value;
@@ -22,13 +22,16 @@ pub struct Journal {
     lines: String,
     bytes_max: usize,
     left_out: u64,
+    /// Time of the last event that was left out.
+    left_out_at_ms: u64,
     redact: Redact,
 }
 
 impl Journal {
     /// Creates an empty journal, in which texts are redacted by `redact`.
     pub fn new(redact: impl Fn(&str) -> String + Send + 'static) -> Self {
-        Self { lines: String::new(), bytes_max: JOURNAL_BYTES_MAX, left_out: 0, redact: Box::new(redact) }
+        let redact = Box::new(redact);
+        Self { lines: String::new(), bytes_max: JOURNAL_BYTES_MAX, left_out: 0, left_out_at_ms: 0, redact }
     }
 
     /// Returns the lines of all events so far, each ended by `\n`.
@@ -39,7 +42,8 @@ impl Journal {
                 "{} events of attempts and messages of plugins were left out here ({} bytes of them are kept)",
                 self.left_out, self.bytes_max
             );
-            text.push_str(&json_line(&Stamped { at_ms: unix_ms(), event: Event::Warning { message } }, &self.redact));
+            let left_out = Stamped { at_ms: self.left_out_at_ms, event: Event::Warning { message } };
+            text.push_str(&json_line(&left_out, &self.redact));
         }
         text
     }
@@ -60,6 +64,7 @@ impl Listener for Journal {
         let line = json_line(event, &self.redact);
         if can_be_left_out && self.lines.len() + line.len() > self.bytes_max {
             self.left_out += 1;
+            self.left_out_at_ms = event.at_ms;
         } else {
             self.lines.push_str(&line);
         }
@@ -139,6 +144,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         assert!(lines[1].contains("run_finished"));
+        assert!(lines[2].contains("\"at_ms\":5"), "when the last of them happened");
         assert!(lines[2].contains("9 events of attempts and messages of plugins were left out"));
     }
 }

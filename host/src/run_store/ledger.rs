@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use etl_core::{
         model::{event::Events, times::Times},
-        runtime::scratch::Scratch,
+        testing::scratch,
     };
     use etl_store::testing::counting::counting;
 
@@ -128,12 +128,12 @@ mod tests {
         let layout = RunLayout::new("p", "r");
         for task in (0..1000).rev() {
             commit(task)
-                .write(Times::default(), &store, &layout, Stage::Map, task, &Events::default())
+                .write(Times::default(), &store, &layout, Stage::Map, task, &Events::silent())
                 .await
                 .expect("commits");
             store.put(&layout.shuffle_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
         }
-        let mut ledger = Ledger::new(ShuffleFiles::new(0, &Scratch::new(None, u64::MAX)));
+        let mut ledger = Ledger::new(ShuffleFiles::new(0, &scratch(u64::MAX)));
         ledger.read(&store, &layout, Stage::Map).await.expect("reads");
         assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
         assert_eq!((ledger.committed(), ledger.contains(999), ledger.contains(1000)), (1000, true, false));

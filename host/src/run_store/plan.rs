@@ -9,7 +9,6 @@ use std::sync::Arc;
 use etl_core::{
     model::{
         error::{Error, Result},
-        event::unix_ms,
         ids::AttemptId,
         object::Object,
     },
@@ -35,7 +34,8 @@ pub struct Plan {
     pub format: u32,
     /// The version of the host that made the plan.
     pub host: String,
-    /// When the plan was made, in milliseconds since the Unix epoch. The wall clock of plugins stands at this time.
+    /// When the process that made the plan was started, in milliseconds since the Unix epoch. The wall clock of plugins
+    /// stands at this time.
     pub planned_at_ms: u64,
     /// `pipeline.toml`, with `--set` applied and `${NAME}` left in place.
     pub pipeline: serde_json::Value,
@@ -171,6 +171,8 @@ pub(crate) fn read(layout: &RunLayout, plan: &[u8]) -> Result<Plan> {
 
 /// The parts of a new [`Plan`] that depend on the pipeline and the source.
 pub struct NewPlan {
+    /// When the process that makes the plan was started, in milliseconds since the Unix epoch.
+    pub planned_at_ms: u64,
     /// `pipeline.toml` as planned.
     pub pipeline: serde_json::Value,
     /// The inputs that decide the result, besides the source's objects.
@@ -191,11 +193,11 @@ pub struct NewPlan {
 
 impl From<NewPlan> for Plan {
     fn from(draft: NewPlan) -> Self {
-        let NewPlan { pipeline, recipe, listing, objects, bytes, shards, attempt, emits } = draft;
+        let NewPlan { planned_at_ms, pipeline, recipe, listing, objects, bytes, shards, attempt, emits } = draft;
         Self {
             format: FORMAT,
             host: env!("CARGO_PKG_VERSION").to_owned(),
-            planned_at_ms: unix_ms(),
+            planned_at_ms,
             pipeline,
             recipe,
             listing,

@@ -175,7 +175,7 @@ mod tests {
             speculative: false,
             cancel: CancellationToken::new(),
             grace: Duration::from_secs(10),
-            events: Events::default(),
+            events: Events::silent(),
         }
     }
 

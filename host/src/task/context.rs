@@ -76,7 +76,7 @@ impl RunContext {
             layout: RunLayout::new(&pipeline.name, &run_id),
             sink_layout: SinkLayout::new(&run_id, pipeline.sink.format.extension()),
             workers: Workers::new(pipeline.run.concurrency),
-            scratch: Scratch::new(pipeline.run.scratch.as_deref(), pipeline.run.scratch_space_bytes),
+            scratch: Scratch::new(&pipeline.run.scratch, pipeline.run.scratch_space_bytes),
             poison: Poison::default(),
             at_work,
             events,

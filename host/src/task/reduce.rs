@@ -119,7 +119,7 @@ fn name_key(plugin: &Plugin, task: &Attempt, schema: &Schema, groups: &SortedGro
     let keys: Vec<usize> = (0..schema.key_fields).collect();
     let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
     let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
-    let replayed = Attempt { attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+    let replayed = Attempt { attempt: task.attempt + 1, events: Events::silent(), ..task.clone() };
     let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
     let mut start = 0;
     for &end in &groups.group_ends {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use etl_core::{
     model::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
-        event::{Counts, Event, unix_ms},
+        event::{Counts, Event},
         ids::AttemptId,
         object::{Object, Slice, find},
         schema::Schema,
@@ -50,14 +50,20 @@ impl HasCounts for SplitSource {
 }
 
 /// Divides the objects of the source, which are sorted by name, into shards, and writes these to the run store. This is
-/// attempt `number` at the split.
+/// attempt `number` at the split. The wall clock of a splitter stands at `clock_ms`, in milliseconds since the Unix
+/// epoch.
 ///
 /// # Errors
 /// Says what the splitter returned, how it failed, or which of its shards is not valid; fails also when a store fails.
-pub async fn split_source(context: Arc<RunContext>, objects: Arc<Vec<Object>>, number: u32) -> Result<SplitSource> {
+pub async fn split_source(
+    context: Arc<RunContext>,
+    objects: Arc<Vec<Object>>,
+    clock_ms: u64,
+    number: u32,
+) -> Result<SplitSource> {
     let attempt = context.attempt(number);
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
-    let task = context.task(0, number, unix_ms());
+    let task = context.task(0, number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = threads::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => {

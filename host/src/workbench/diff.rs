@@ -97,13 +97,14 @@ impl Comparison {
     }
 }
 
-/// Runs both versions of a step on some shards and compares their outputs. Call this on the runtime.
+/// Runs both versions of a step on some shards and compares their outputs. Compiled plugins are kept in `cache`. Call
+/// this on the runtime.
 ///
 /// # Errors
 /// An error of the pipeline, the new plugin or the source, or the failure of an earlier step. If one of the two
 /// versions fails, that is part of the comparison and not an error.
-pub async fn diff(pipeline: &Pipeline, request: &Request, events: &Events) -> Result<Comparison> {
-    let engine = Engine::new(8, Cache::of_user())?;
+pub async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, events: &Events) -> Result<Comparison> {
+    let engine = Engine::new(8, cache)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
     let objects = list_source(pipeline, &source).await?;
@@ -150,7 +151,7 @@ async fn sampled_shards(
         }
         Split::Plugin(step) => {
             let plugin = trial::load_step(engine, step.plugin.clone(), Interface::Splitter)?;
-            let (task, format) = (trial::task(0, &Events::default()), pipeline.source.format.clone());
+            let (task, format) = (trial::task(0, &Events::silent()), pipeline.source.format.clone());
             let mut shards = trial::split(Arc::new(plugin), task, format, source.clone()).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
             let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));

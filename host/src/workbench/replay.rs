@@ -79,7 +79,7 @@ pub struct Replayed {
 
 impl Replay {
     /// Loads the plugins of a run, and checks that they are the ones its plan names, except for the plugin of the step
-    /// `replaced`, which may differ.
+    /// `replaced`, which may differ. Compiled plugins are kept in `cache`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed; fails also
@@ -89,6 +89,7 @@ impl Replay {
         run_id: String,
         planned: Planned,
         replaced: Option<&str>,
+        cache: Cache,
         events: Events,
     ) -> Result<Self> {
         let stores = Stores::open(&pipeline).await?;
@@ -96,7 +97,7 @@ impl Replay {
         // Two instances for each mapper and one further step: those of the attempt, with its reducer or combiner, and
         // those of a search for poison records.
         let instances = 2 * (pipeline.maps.len() + 1);
-        let steps = Steps::load(&pipeline, &Engine::new(instances, Cache::of_user())?)?;
+        let steps = Steps::load(&pipeline, &Engine::new(instances, cache)?)?;
         for plugin in steps.maps.iter().chain(&steps.reduce).filter(|plugin| replaced != Some(plugin.step())) {
             let (step, digest) = (plugin.step(), plugin.digest());
             let then = planned.plan.recipe.steps.iter().find(|planned| planned.step == step);

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use etl_core::{
-    model::{error::ErrorKind, event::Events},
-    runtime::threads,
-};
+use etl_core::{model::error::ErrorKind, runtime::threads};
 use etl_host::{
     connector::objects::SourceStore,
     pipeline::Pipeline,
@@ -29,7 +26,7 @@ use object_store::{
 
 use crate::{
     hooked::{Hook, Hooked, Write},
-    support::Project,
+    support::{Project, events, options},
 };
 
 /// The errors that a faulty store returns, in the words of real stores.
@@ -217,8 +214,8 @@ async fn memory() -> Memory {
     memory
 }
 
-fn options() -> RunOptions {
-    RunOptions { start: Start::Id("r".to_owned()), ..RunOptions::default() }
+fn as_r() -> RunOptions {
+    options(Start::Id("r".to_owned()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +223,7 @@ async fn thousands_of_faults_change_no_byte() {
     let (_project, pipeline) = pipeline();
     let undisturbed = memory().await;
     let stores = undisturbed.stores(&Faults::new(0, 0), None);
-    run_on(stores, &pipeline, options(), &Events::default()).await.expect("nothing is wrong");
+    run_on(stores, &pipeline, as_r(), &events()).await.expect("nothing is wrong");
     let expected = undisturbed.result().await;
     assert_eq!(expected.len(), 5, "{:?}", expected.keys());
 
@@ -236,7 +233,7 @@ async fn thousands_of_faults_change_no_byte() {
         loop {
             starts += 1;
             let stores = memory.stores(&faults, None);
-            match run_on(stores, &pipeline, options(), &Events::default()).await {
+            match run_on(stores, &pipeline, as_r(), &events()).await {
                 Ok(_) => break,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "seed {seed}: {error}"),
             }
@@ -254,7 +251,7 @@ async fn thousands_of_faults_change_no_byte() {
 async fn a_shuffle_file_that_is_damaged_again_ends_the_run_with_its_name() {
     let ((_project, pipeline), memory) = (pipeline(), memory().await);
     let stores = memory.stores(&Faults::new(0, 0), Some("map/000001/1-"));
-    let error = run_on(stores, &pipeline, options(), &Events::default()).await.expect_err("it cannot be read");
+    let error = run_on(stores, &pipeline, as_r(), &events()).await.expect_err("it cannot be read");
     assert_eq!(error.kind(), ErrorKind::Damaged(1));
     assert!(error.to_string().contains("shuffle file `test/r/map/000001/1-"), "{error}");
 }
@@ -342,7 +339,7 @@ async fn faults_in_uploads_of_many_parts_change_no_byte() {
         loop {
             let stores = Stores { sink: sink.below("result"), ..opened.clone() };
             let start = Start::Id(format!("r{seed}"));
-            match run_on(stores, &pipeline, RunOptions { start, ..RunOptions::default() }, &Events::default()).await {
+            match run_on(stores, &pipeline, options(start), &events()).await {
                 Ok(_) => break,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "seed {seed}: {error}"),
             }

@@ -3,10 +3,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use etl_core::model::event::Events;
 use etl_host::{
     pipeline::Pipeline,
-    run::{RunOptions, Start, run_on},
+    run::{Start, run_on},
     task::stores::Stores,
 };
 use futures::TryStreamExt;
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     hooked::{Hook, Hooked, Write},
-    support::Project,
+    support::{Project, events, options},
 };
 
 /// Records when the write of an object begins, and when the store has answered that it is done.
@@ -70,8 +69,7 @@ async fn whatever_names_something_is_written_after_it() {
     }
     let hooked = Hooked::new(Log::default());
     let stores = Stores { run_store: hooked.below("runs"), sink: hooked.below("result"), ..opened };
-    let options = RunOptions { start: Start::Id("r".to_owned()), ..RunOptions::default() };
-    run_on(stores, &pipeline, options, &Events::default()).await.expect("it ends well");
+    run_on(stores, &pipeline, options(Start::Id("r".to_owned())), &events()).await.expect("it ends well");
 
     let log = &hooked.hook;
     let is = |expected: &'static str| move |key: &str| key == expected;

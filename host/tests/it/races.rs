@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     hooked::{Hook, Hooked, Write},
-    support::{Project, etl_host_command},
+    support::{Project, etl_host_command, events, options},
 };
 
 const SUMS: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
@@ -53,8 +53,8 @@ async fn run<H: Hook>(
 ) -> Result<Outcome, Error> {
     let Stores { source, .. } = Stores::open(pipeline).await.expect("they open");
     let stores = Stores { source, run_store: stores.below("runs"), sink: stores.below("result") };
-    let options = RunOptions { start, cancel, ..RunOptions::default() };
-    run_on(stores, pipeline, options, &Events::default()).await
+    let options = RunOptions { cancel, ..options(start) };
+    run_on(stores, pipeline, options, &events()).await
 }
 
 fn as_r() -> Start {

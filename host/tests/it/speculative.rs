@@ -7,16 +7,16 @@ use std::{
 };
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
-use etl_core::model::event::{Event, Events, Listener, Stamped};
+use etl_core::model::event::{Event, Listener, Stamped};
 use etl_host::{
     pipeline::Pipeline,
-    run::{RunOptions, run_on},
+    run::{Start, run_on},
     task::{
         steps::{Steps, rehearsal},
         stores::Stores,
     },
 };
-use etl_plugin::{Attempt, Cache, Engine};
+use etl_plugin::{Attempt, Engine};
 use object_store::Result;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     hooked::{Hook, Hooked, Write},
-    support::{Ended, Project, etl_host},
+    support::{Ended, Project, compile_cache, etl_host, events, options},
 };
 
 /// Eight shards of two words, where the first attempt at shard 7 never ends by itself. Then five partitions, where the
@@ -104,9 +104,9 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
          batch_timeout = \"1h\" } }]\nsink.format = \"lines\"",
     );
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let engine = Engine::new(2, Cache::of_user()).expect("it starts");
+    let engine = Engine::new(2, compile_cache()).expect("it starts");
     let steps = Steps::load(&pipeline, &engine).expect("it loads");
-    let (events, stop) = (Events::default(), CancellationToken::new());
+    let (events, stop) = (events(), CancellationToken::new());
     events.listen(StopAtFirstWord(stop.clone()));
     let task = Attempt { events, stop, ..rehearsal() };
     let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_| Ok(()))).expect("it opens");
@@ -168,9 +168,9 @@ async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hoo
     let gate = Hooked::new(Gate { open: watch::Sender::default(), opens_at_the_end });
     let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
     let stores = Stores { source, run_store: gate.below("runs"), sink: gate.below("result") };
-    let (events, said) = (Events::default(), Said::default());
+    let (events, said) = (events(), Said::default());
     events.listen(said.clone());
-    let outcome = run_on(stores, &pipeline, RunOptions::default(), &events).await.expect("it ends well");
+    let outcome = run_on(stores, &pipeline, options(Start::Default), &events).await.expect("it ends well");
     let part = gate.read(&format!("result/{}/part-00004.txt", outcome.run_id)).await;
     assert_eq!(part, b"lie\n", "the second attempt was first");
     let said = said.0.lock().expect("no panic").clone();

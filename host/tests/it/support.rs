@@ -6,11 +6,17 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use etl_core::model::event::Events;
+use etl_host::run::{RunOptions, Start};
+use etl_plugin::Cache;
 use tempfile::TempDir;
 
 /// Returns the directory of the repository.
@@ -246,6 +252,28 @@ fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator
 
 /// The environment variable and directory of the compile cache that all tests share, which is not the user's own.
 pub(crate) const COMPILE_CACHE: (&str, &str) = ("ETL_HOST_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/components"));
+
+/// Returns the compile cache that all tests share, for tests that call the library.
+pub(crate) fn compile_cache() -> Cache {
+    Cache::of_environment(|name| (name == COMPILE_CACHE.0).then(|| COMPILE_CACHE.1.into()))
+}
+
+/// Returns the time at which the clock stands for tests that call the library: `2023-11-14T22:13:20Z`.
+pub(crate) fn standing_clock() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+/// Returns the options of a run in the tests' own process. Each call stands for a process of its own.
+pub(crate) fn options(start: Start) -> RunOptions {
+    static PROCESSES: AtomicU64 = AtomicU64::new(1);
+    let number = PROCESSES.fetch_add(1, Relaxed);
+    RunOptions { start, ..RunOptions::new(compile_cache(), standing_clock(), number << 32 | number) }
+}
+
+/// Returns the events of a run in the tests' own process.
+pub(crate) fn events() -> Events {
+    Events::new(standing_clock)
+}
 
 /// Returns a command that runs the binary.
 pub(crate) fn etl_host_command() -> Command {

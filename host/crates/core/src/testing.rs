@@ -6,7 +6,7 @@ use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Field};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::model::schema::Schema;
+use crate::{model::schema::Schema, runtime::scratch::Scratch};
 
 /// Returns a schema with a field of each type, of which the first two are the key.
 pub fn typed_schema() -> Schema {
@@ -18,6 +18,12 @@ pub fn typed_schema() -> Schema {
         field("truth", DataType::Boolean, true),
     ];
     Schema::new(fields, 2).expect("a schema")
+}
+
+/// Returns scratch in the temporary directory, for files of up to `space_bytes` in all.
+#[expect(clippy::disallowed_methods, reason = "tests may leave their files where the environment says")]
+pub fn scratch(space_bytes: u64) -> Scratch {
+    Scratch::new(&std::env::temp_dir(), space_bytes)
 }
 
 /// Checks every value of a batch with Arrow's full validation.
@@ -33,6 +39,7 @@ pub fn check_batch(batch: &RecordBatch) {
 /// Calls `target` with each of its seeds, which are the files in its directory and those `made`, with seeds that
 /// were changed here and there, and with random bytes. Writes the seeds to the fuzzer's corpus if
 /// `ETL_HOST_WRITE_SEEDS` is set.
+#[expect(clippy::disallowed_methods, reason = "the seeds are for the person who runs the tests")]
 pub fn check_target(name: &str, made: Vec<Vec<u8>>, target: fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let entries = fs::read_dir(fuzz.join("seeds").join(name)).into_iter().flatten();

@@ -2,7 +2,8 @@
 //!
 //! There is no directory, no network, no environment, no arguments, and standard input is empty. Random numbers come
 //! from a seed, the wall clock stands at the start of the run, and the monotonic clock advances only when it is used.
-//! So an instance computes the same every time. A grant replaces one of these by the real thing.
+//! So an instance computes the same every time. A grant replaces one of these by the real thing: `wasmtime_wasi` reads
+//! the clock and the random numbers, and the variables are in the grant.
 
 use std::time::{Duration, Instant};
 

@@ -40,7 +40,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
-    use etl_core::{runtime::scratch::Scratch, testing::check_target};
+    use etl_core::testing::{check_target, scratch};
 
     use super::*;
     use crate::{ShuffleSettings, ShuffleWriter};
@@ -56,7 +56,7 @@ mod tests {
         ];
         let rows = RecordBatch::try_new(Arc::clone(&schema.fields), columns).expect("rows");
         let of = |partitions| {
-            let scratch = Scratch::new(None, u64::MAX);
+            let scratch = scratch(u64::MAX);
             let settings = ShuffleSettings { partitions, memory_bytes: 1 << 20, fan_in: 2, scratch };
             let mut writer = ShuffleWriter::new(settings, schema.clone(), None).expect("it has a key");
             writer.push(rows.clone()).expect("taken");

@@ -125,6 +125,8 @@ fn lock(file: &Mutex<SpooledTempFile>) -> MutexGuard<'_, SpooledTempFile> {
 
 #[cfg(test)]
 mod tests {
+    use etl_core::testing::scratch;
+
     use super::*;
 
     /// Returns an index whose partitions have the given numbers of blocks.
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_was_added_is_found_by_partition_in_the_order_of_tasks() {
-        let mut files = ShuffleFiles::new(3, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(3, &scratch(u64::MAX));
         let (one, two) = (index(1, &[1, 0, 3]), index(2, &[0, 0, 2]));
         files.add(7, "seven".to_owned(), &two).expect("scratch");
         files.add(0, "zero".to_owned(), &one).expect("scratch");
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_large_index_is_in_scratch_and_reads_the_same() {
-        let mut files = ShuffleFiles::new(2, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(2, &scratch(u64::MAX));
         let large = index(5, &[200_000, 200_000]);
         for task in 0..2 {
             files.add(task, task.to_string(), &large).expect("scratch");
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn each_sorted_run_of_a_file_is_found() {
-        let mut files = ShuffleFiles::new(2, &Scratch::new(None, u64::MAX));
+        let mut files = ShuffleFiles::new(2, &scratch(u64::MAX));
         let (mut runs, later) = (index(1, &[2, 1]), index(2, &[3]));
         runs.partitions.insert(1, later.partitions[0].clone());
         files.add(4, "four".to_owned(), &runs).expect("scratch");

@@ -1,12 +1,9 @@
 //! Probes that find out, at the start of a run, what a store can do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use etl_core::model::{
-    error::{ErrorContext, Result},
-    event::unix_ms,
-};
+use etl_core::model::error::{ErrorContext, Result};
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{Store, failure};
@@ -24,14 +21,15 @@ pub enum Creates {
 
 impl Store {
     /// Finds out at the start whether results can be written at the end. Writes and deletes a small object below
-    /// `prefix`, whose name starts with `.probe-`. Messages call the store by its `role`, such as `sink`.
+    /// `prefix`, `.probe-<process>`; no other process may have the name `process`. Messages call the store by its
+    /// `role`, such as `sink`.
     ///
     /// # Errors
     /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for wrong
     /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable)
     /// when the store cannot be reached.
-    pub async fn probe_writable(&self, role: &str, prefix: &str) -> Result<()> {
-        let (key, store) = (probe_key(prefix), self);
+    pub async fn probe_writable(&self, role: &str, prefix: &str, process: &str) -> Result<()> {
+        let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
             store.put(&key, PROBE).await?;
             store.delete(&key).await
@@ -39,14 +37,14 @@ impl Store {
         probe.await.context(|| self.not_writable(role))
     }
 
-    /// Finds out whether commits of several processes can be told apart. Creates the same small object twice, below
-    /// `prefix`, and deletes it. If the commits cannot be told apart, [`Store::create`] looks and then writes from then
-    /// on.
+    /// Finds out whether commits of several processes can be told apart. Creates the object of
+    /// [`Store::probe_writable`] twice, and deletes it. If the commits cannot be told apart, [`Store::create`] looks
+    /// and then writes from then on.
     ///
     /// # Errors
     /// As [`Store::probe_writable`].
-    pub async fn probe_creates(&self, role: &str, prefix: &str) -> Result<Creates> {
-        let (key, store) = (probe_key(prefix), self);
+    pub async fn probe_creates(&self, role: &str, prefix: &str, process: &str) -> Result<Creates> {
+        let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
             let creates = match store.try_create(&key).await? {
                 // Try again even if the store refused: the answer to the first create may have been lost, and the
@@ -84,10 +82,8 @@ impl Store {
 
 const PROBE: &str = "may be deleted";
 
-/// Returns a key below `prefix` that no other probe uses.
-fn probe_key(prefix: &str) -> String {
-    static PROBES: AtomicU64 = AtomicU64::new(0);
-    let number = PROBES.fetch_add(1, Ordering::Relaxed);
-    let name = format!(".probe-{}-{}-{number}", std::process::id(), unix_ms());
+/// Returns a key below `prefix` that no probe of another process uses.
+fn probe_key(prefix: &str, process: &str) -> String {
+    let name = format!(".probe-{process}");
     if prefix.is_empty() { name } else { format!("{prefix}/{name}") }
 }

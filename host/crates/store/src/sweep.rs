@@ -6,8 +6,8 @@
 use std::{fs, path::Path, time::SystemTime};
 
 /// Deletes the files of incomplete objects, at `path` or in that directory and below, if they were last written before
-/// `then`. Also deletes directories that are empty without them. Best effort: such files only take space.
-pub(super) fn sweep(path: &Path, then: SystemTime) {
+/// `then`, or all of them without `then`. Also deletes directories that are empty without them. Best effort: such files only take space.
+pub(super) fn sweep(path: &Path, then: Option<SystemTime>) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return;
     };
@@ -17,7 +17,7 @@ pub(super) fn sweep(path: &Path, then: SystemTime) {
     }
 }
 
-fn sweep_below(directory: &Path, then: SystemTime) {
+fn sweep_below(directory: &Path, then: Option<SystemTime>) {
     let swept = sweep_in(directory, then, &|_| true);
     for entry in entries(directory).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         sweep_below(&entry.path(), then);
@@ -29,12 +29,15 @@ fn sweep_below(directory: &Path, then: SystemTime) {
 
 /// Deletes old files of incomplete objects in `directory` if `of` accepts the object's name. Returns whether there were
 /// any.
-fn sweep_in(directory: &Path, then: SystemTime, of: &dyn Fn(&str) -> bool) -> bool {
-    let is_old = |entry: &fs::DirEntry| entry.metadata()?.modified().map(|written| written < then);
+fn sweep_in(directory: &Path, then: Option<SystemTime>, of: &dyn Fn(&str) -> bool) -> bool {
+    let is_old = |entry: &fs::DirEntry| match then {
+        Some(then) => entry.metadata().and_then(|found| found.modified()).is_ok_and(|written| written < then),
+        None => true,
+    };
     let is_left = |entry: &fs::DirEntry| {
         let name = entry.file_name();
         let object = name.to_str().and_then(object_of);
-        object.is_some_and(of) && is_old(entry).unwrap_or(false)
+        object.is_some_and(of) && is_old(entry)
     };
     let left: Vec<fs::DirEntry> = entries(directory).filter(is_left).collect();
     left.iter().for_each(|entry| _ = fs::remove_file(entry.path()));
@@ -53,7 +56,7 @@ fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
@@ -61,7 +64,7 @@ mod tests {
     fn only_old_files_that_are_no_objects_go() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
-        let then = SystemTime::now() - Duration::from_secs(60);
+        let then = UNIX_EPOCH + Duration::from_secs(1_795_365_000);
         for (name, old) in [
             ("run/part.json#1", true),
             ("run/part.json#2", false),
@@ -76,11 +79,13 @@ mod tests {
             let written = if old { then - Duration::from_secs(1) } else { then };
             file.set_modified(written).expect("a time");
         }
-        sweep(&at("run"), then);
+        sweep(&at("run"), Some(then));
         let stays = ["run/part.json#2", "run/part.json", "run/part#1.json", "other/part.json#1"];
         assert!(stays.iter().all(|name| at(name).exists()), "{stays:?}");
         let goes = ["run/part.json#1", "run/deep/er", "run#1"];
         assert!(goes.iter().all(|name| !at(name).exists()), "{goes:?}");
-        sweep(&at("nowhere"), then);
+        sweep(&at("run"), None);
+        assert!(!at("run/part.json#2").exists() && at("run/part.json").exists());
+        sweep(&at("nowhere"), None);
     }
 }

@@ -127,7 +127,7 @@ async fn a_probe_leaves_no_object() {
     let (_directory, stores) = stores();
     for store in stores {
         for prefix in ["", "run/x"] {
-            store.probe_writable("sink", prefix).await.expect("is writable");
+            store.probe_writable("sink", prefix, "5f3a").await.expect("is writable");
         }
         assert!(store.list_keys("").await.expect("lists").is_empty());
     }
@@ -138,7 +138,7 @@ async fn a_place_that_cannot_be_written_is_the_operators_to_fix() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("file"), "in the way").expect("writes");
     let store = open(&format!("file://{}/file/", directory.path().display()));
-    let error = store.probe_writable("sink", "r").await.expect_err("a file is no directory");
+    let error = store.probe_writable("sink", "r", "5f3a").await.expect_err("a file is no directory");
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
     assert!(text.starts_with("sink `file://") && text.contains("` is not writable: cannot write `"), "{text}");
@@ -239,12 +239,15 @@ async fn a_put_whose_answer_was_lost_is_read_back() {
 async fn a_store_that_tells_creators_apart_is_known() {
     let (_directory, stores) = stores();
     for store in stores {
-        assert_eq!(store.probe_creates("run store", "r").await.expect("is writable"), Creates::Once);
+        assert_eq!(store.probe_creates("run store", "r", "5f3a").await.expect("is writable"), Creates::Once);
         assert!(store.list_keys("").await.expect("lists").is_empty());
     }
-    let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r").await.expect_err("fails");
+    let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r", "5f3a").await.expect_err("fails");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-"), "{error}");
+    assert!(
+        error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-5f3a`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -254,7 +257,7 @@ async fn a_store_that_does_not_tell_creators_apart_is_found_out_and_made_do_with
         [(Puts::WithoutCondition, Creates::Again), (Puts::NoCreate(not_implemented), Creates::NotOffered)]
     {
         let store = faulty(puts);
-        assert_eq!(store.probe_creates("run store", "r").await.expect("is writable"), creates);
+        assert_eq!(store.probe_creates("run store", "r", "5f3a").await.expect("is writable"), creates);
         assert!(store.list_keys("").await.expect("lists").is_empty());
         let clone = store.clone();
         assert_eq!(clone.create("commit", "attempt 1").await.expect("writes"), Created::Won);

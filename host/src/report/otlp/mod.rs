@@ -2,13 +2,12 @@
 //!
 //! Owns when they are sent: in the background, on threads of the OpenTelemetry library, so that a collector that is
 //! slow or down does not hold up a run. `spans` owns what is traced, `metrics` what is measured. Everything else is set
-//! by the environment variables `OTEL_…`, which the library reads.
+//! by the environment variables `OTEL_…`, which the library reads by itself: they are its own business.
 
 mod client;
 mod spans;
 
 use std::{
-    env,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -54,17 +53,19 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts to send what happens from now on, with texts redacted by `redact`. Returns none, and sends nothing,
-    /// unless `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector and `OTEL_SDK_DISABLED` is not `true`. Requests are made
-    /// on `runtime`, which must live until [`Telemetry::finish`] has returned.
+    /// unless `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector and `OTEL_SDK_DISABLED` is not `true`; `env` returns the
+    /// value of an environment variable. Requests are made on `runtime`, which must live until [`Telemetry::finish`]
+    /// has returned.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a variable has an invalid value.
     pub fn start(
         events: &Events,
         runtime: &Handle,
+        env: impl Fn(&str) -> Option<String>,
         redact: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
     ) -> Result<Option<Self>> {
-        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
         if set(ENDPOINT).is_none() || set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }

@@ -60,7 +60,7 @@ impl<'a> Search<'a> {
         };
         // The search asks whether another attempt would fail, too, so instances are given the number of the next
         // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
-        let replayed = Attempt { task: shard, attempt: task.attempt + 1, events: Events::default(), ..task.clone() };
+        let replayed = Attempt { task: shard, attempt: task.attempt + 1, events: Events::silent(), ..task.clone() };
         let (task, started) = (task.task, Instant::now());
         let search = Self { context, task, replayed, shard, known, step, error, failure, started };
         let of_nothing = search.open()?.finish();

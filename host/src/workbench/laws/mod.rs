@@ -7,7 +7,7 @@ mod outcome;
 mod shrink;
 mod split;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use arrow_array::RecordBatch;
 
@@ -92,6 +92,8 @@ pub struct Subject {
     pub interface: Interface,
     /// The reducer that takes what a mapper emits, if outcomes are to be compared after it.
     pub reducer: Option<Plugin>,
+    /// Directory for rows that do not fit into memory.
+    pub scratch: PathBuf,
 }
 
 /// The result of checking a law.
@@ -215,7 +217,7 @@ fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result
     let reduce = move |groups: &[SortedGroups]| {
         trial::reduce(plugin, &task(0), schema, groups).map(|trial| Outcome::of(&[trial]))
     };
-    let groups = trial::group(schema, std::slice::from_ref(&sample.rows), || None)?;
+    let groups = trial::group(schema, std::slice::from_ref(&sample.rows), &subject.scratch, || None)?;
     let whole = groups.clone();
     let as_is = move |name: &str| Way::new(name, move || reduce(&whole));
     Ok(match law {
@@ -229,7 +231,7 @@ fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result
         }
         Law::Order => {
             let ordered = |name: &str, rows: Vec<usize>| -> Result<Way<'a>> {
-                let groups = trial::group(schema, &[sample.take(&rows)?.rows], || None)?;
+                let groups = trial::group(schema, &[sample.take(&rows)?.rows], &subject.scratch, || None)?;
                 Ok(Way::new(name, move || reduce(&groups)))
             };
             let count = sample.len();
@@ -244,7 +246,7 @@ fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result
             let combined = |count: usize, twice: bool| {
                 let times = if twice { "twice" } else { "once" };
                 Way::new(format!("combined {times}, from {}", counted(count as u64, "shard")), move || {
-                    reduce(&combine(plugin, schema, &shards(sample, count), twice)?)
+                    reduce(&combine(subject, schema, &shards(sample, count), twice)?)
                 })
             };
             let ways = [(1, false), (2, false), (3, false), (2, true), (SHARDS_MAX, true)];
@@ -281,31 +283,31 @@ fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Out
         return Ok(Outcome::of(&mapped));
     };
     let rows: Vec<RecordBatch> = mapped.iter().map(|trial| trial.rows.clone()).collect();
-    let reduced = trial::reduce(reducer, &task(0), schema, &trial::group(schema, &rows, || None)?)?;
+    let reduced = trial::reduce(reducer, &task(0), schema, &trial::group(schema, &rows, &subject.scratch, || None)?)?;
     Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
 }
 
-/// Groups the rows of shards by key. The rows of each shard first go through the reducer as a combiner; with `twice`,
-/// the combined rows of all shards go through it once more.
-fn combine(plugin: &Arc<Plugin>, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
+/// Groups the rows of shards by key. The rows of each shard first go through the subject, a reducer, as a combiner; with
+/// `twice`, the combined rows of all shards go through it once more.
+fn combine(subject: &Subject, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
     let combiner = || {
-        let (plugin, schema) = (Arc::clone(plugin), schema.clone());
+        let (plugin, schema) = (Arc::clone(&subject.plugin), schema.clone());
         let open: NewCombiner = Box::new(move || Ok(Box::new(PluginCombiner::open(&plugin, &schema, &task(0))?)));
         Some(open)
     };
     let rows: Vec<RecordBatch> = shards.iter().map(|shard| shard.rows.clone()).collect();
-    let groups = trial::group(schema, &rows, combiner)?;
+    let groups = trial::group(schema, &rows, &subject.scratch, combiner)?;
     if !twice {
         return Ok(groups);
     }
     let batches: Vec<RecordBatch> = groups.into_iter().map(|groups| groups.batch).collect();
     let again = Sample::of_rows(schema.clone(), &batches)?;
-    trial::group(schema, &[again.rows], combiner)
+    trial::group(schema, &[again.rows], &subject.scratch, combiner)
 }
 
 /// Returns a task whose events are dropped, because the messages of a step that runs many times are of no use.
 fn task(number: u32) -> Attempt {
-    trial::task(number, &Events::default())
+    trial::task(number, &Events::silent())
 }
 
 /// Checks that none of the `tried` laws is broken.

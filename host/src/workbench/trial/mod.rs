@@ -102,7 +102,7 @@ pub fn map(plugin: &Plugin, task: &Attempt, sample: &Sample) -> Result<Trial> {
         }
         // Map the sample once more in batches of one record, to find the record at which the mapper fails. Its messages
         // were already emitted the first time.
-        let silent = Attempt { events: Events::default(), ..task.clone() };
+        let silent = Attempt { events: Events::silent(), ..task.clone() };
         match (map_telling(plugin, &silent, &sample.cut(1), &mut under_way), under_way) {
             (Err(again), Some(row)) if again.kind() == error.kind() => again.context(sample.place(row)),
             _ => error,

@@ -1,5 +1,7 @@
 //! The shuffle of a trial: the same code as in a run, with shuffle files in memory.
 
+use std::path::Path;
+
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use etl_core::{
@@ -16,16 +18,18 @@ const MEMORY_BYTES: u64 = 256 << 20;
 const SCRATCH_BYTES: u64 = 16 << 30;
 
 /// Groups rows by key, in the form in which the reducer of a single partition gets them. `shards` has the rows of each
-/// shard. They first go through a combiner if `combiner` returns one; it is called once per shard.
+/// shard. They first go through a combiner if `combiner` returns one; it is called once per shard. Rows that do not fit
+/// into memory go to scratch in the directory `scratch`.
 ///
 /// # Errors
 /// [`etl_core::model::error::ErrorKind::Config`] when the rows have no key; fails also as the combiner does.
 pub fn group(
     schema: &Schema,
     shards: &[RecordBatch],
+    scratch: &Path,
     combiner: impl Fn() -> Option<NewCombiner>,
 ) -> Result<Vec<SortedGroups>> {
-    let scratch = Scratch::new(None, SCRATCH_BYTES);
+    let scratch = Scratch::new(scratch, SCRATCH_BYTES);
     let settings =
         ShuffleSettings { partitions: 1, memory_bytes: MEMORY_BYTES, fan_in: FAN_IN, scratch: scratch.clone() };
     let mut runs = Vec::new();
@@ -83,7 +87,8 @@ mod tests {
             ];
             RecordBatch::try_new(Arc::clone(&schema.fields), columns).expect("rows")
         };
-        group(&schema, &[shard(&["b", "a", "b"], &[1, 2, 3]), shard(&["b"], &[4])], || None).expect("grouped")
+        let shards = [shard(&["b", "a", "b"], &[1, 2, 3]), shard(&["b"], &[4])];
+        group(&schema, &shards, Path::new("/nowhere"), || None).expect("grouped in memory")
     }
 
     #[test]

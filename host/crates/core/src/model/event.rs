@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     error::ErrorKind,
     shared::Shared,
-    times::{Times, millis},
+    times::{Times, unix_ms},
     usage::Usage,
 };
 
@@ -375,12 +375,23 @@ impl<L: Listener> Listener for Shared<L> {
 }
 
 /// The handle through which everything reports. Clones report to the same listeners.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Events {
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
 }
 
 impl Events {
+    /// Creates a handle without listeners. `clock` returns the time, with which each event is stamped.
+    pub fn new(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { clock: Arc::new(clock), listeners: Arc::default() }
+    }
+
+    /// Creates a handle for events that nobody is to hear. Its clock stands at the Unix epoch.
+    pub fn silent() -> Self {
+        Self::new(|| UNIX_EPOCH)
+    }
+
     /// Adds a listener, which gets every event from now on.
     pub fn listen(&self, listener: impl Listener + 'static) {
         self.lock().push(Box::new(listener));
@@ -388,7 +399,7 @@ impl Events {
 
     /// Hands an event to every listener, and returns when all have handled it.
     pub fn emit(&self, event: Event) {
-        let stamped = Stamped { at_ms: unix_ms(), event };
+        let stamped = Stamped { at_ms: unix_ms((self.clock)()), event };
         for listener in self.lock().iter_mut() {
             listener.on_event(&stamped);
         }
@@ -400,7 +411,32 @@ impl Events {
     }
 }
 
-/// Returns the current time in milliseconds since the Unix epoch.
-pub fn unix_ms() -> u64 {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering::Relaxed},
+        time::Duration,
+    };
+
+    use super::*;
+
+    impl Listener for Vec<(u64, String)> {
+        fn on_event(&mut self, event: &Stamped) {
+            let Event::Warning { message } = &event.event else { panic!("only warnings are emitted") };
+            self.push((event.at_ms, message.clone()));
+        }
+    }
+
+    #[test]
+    fn events_are_stamped_by_the_clock_they_were_made_with() {
+        let seconds = AtomicU64::new(1_795_365_000);
+        let events = Events::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Relaxed)));
+        let heard = Shared::new(Vec::new());
+        events.listen(heard.clone());
+        let say = |events: &Events, message: &str| events.emit(Event::Warning { message: message.to_owned() });
+        say(&events, "one");
+        say(&events.clone(), "two");
+        let expected = [(1_795_365_000_000, "one".to_owned()), (1_795_365_001_000, "two".to_owned())];
+        assert_eq!(*heard.lock(), expected);
+    }
 }

@@ -2,7 +2,10 @@
 //!
 //! Owns the kinds and the sums. The clock that measures them is in `runtime`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -120,6 +123,11 @@ fn field(work: Work) -> String {
 /// Returns a duration in whole milliseconds, the unit of events.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns a time in milliseconds since the Unix epoch, the unit of events and documents; 0 for a time before it.
+pub fn unix_ms(time: SystemTime) -> u64 {
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Returns a duration in whole microseconds, the unit of [`Times`].

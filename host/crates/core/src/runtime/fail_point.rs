@@ -1,8 +1,14 @@
 //! Fail points: named places in a run at which a test can kill the process.
 //!
-//! A release build has no fail points, and [`reach`] is empty in it. In a debug build on Unix,
-//! `ETL_HOST_FAIL_POINT=upload.finish` kills the process, as `kill -9` does, when that point is reached for the first
-//! time; `upload.finish:3` kills it when the point is reached for the third time.
+//! A release build has no fail points, and [`reach`] is empty in it. In a debug build, a point that is [armed](arm) kills
+//! the process, as `kill -9` does. The command line arms the point that `ETL_HOST_FAIL_POINT` names.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicI64, Ordering},
+};
+
+use rustix::process::{Signal, getpid, kill_process};
 
 /// All fail points, roughly in the order in which a run reaches them.
 pub const ALL: [&str; 23] = [
@@ -31,44 +37,28 @@ pub const ALL: [&str; 23] = [
     "finalize.done",
 ];
 
-/// Marks a fail point. Does nothing in a release build, or on a system that is not Unix.
-#[cfg(not(all(unix, debug_assertions)))]
-#[inline]
-pub fn reach(_point: &'static str) {}
+/// The armed point, and the number of times it is still to be reached, the last of which kills the process.
+static ARMED: OnceLock<(String, AtomicI64)> = OnceLock::new();
 
-/// Marks a fail point, and kills the process if it is the one asked for.
-#[cfg(all(unix, debug_assertions))]
-pub fn reach(point: &'static str) {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicI64, Ordering},
-    };
-
-    /// The point asked for, and the number of times it is still to be reached, the last of which kills the process.
-    static ASKED_FOR: LazyLock<Option<(String, AtomicI64)>> = LazyLock::new(|| {
-        let asked = std::env::var("ETL_HOST_FAIL_POINT").ok()?;
-        let (point, count) = asked.split_once(':').unwrap_or((&asked, "1"));
-        Some((point.to_owned(), AtomicI64::new(count.parse().ok()?)))
-    });
-
-    debug_assert!(ALL.contains(&point), "`{point}` is not among all fail points");
-    if let Some((asked, left)) = &*ASKED_FOR
-        && asked == point
-        && left.fetch_sub(1, Ordering::Relaxed) == 1
-    {
-        kill();
+/// Arms the fail point that `asked` names: `upload.finish` kills the process when that point is reached for the first
+/// time, and `upload.finish:3` when it is reached for the third time. Only the first call has an effect.
+pub fn arm(asked: &str) {
+    let (point, count) = asked.split_once(':').unwrap_or((asked, "1"));
+    if let Ok(count) = count.parse() {
+        ARMED.get_or_init(|| (point.to_owned(), AtomicI64::new(count)));
     }
 }
 
-/// Ends the process in a way that no code in it can notice.
-#[cfg(all(unix, debug_assertions))]
-#[expect(unsafe_code, reason = "the standard library can abort a process, but not kill it without notice")]
-fn kill() {
-    unsafe extern "C" {
-        fn kill(pid: i32, signal: i32) -> i32;
+/// Marks a fail point, and kills the process if it is the one that is armed.
+#[inline]
+pub fn reach(point: &'static str) {
+    if cfg!(debug_assertions) {
+        debug_assert!(ALL.contains(&point), "`{point}` is not among all fail points");
+        if let Some((armed, left)) = ARMED.get()
+            && armed == point
+            && left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+        }
     }
-    const SIGKILL: i32 = 9;
-    let pid = i32::try_from(std::process::id()).expect("process ids are small");
-    // SAFETY: `kill` takes two numbers and touches no memory of ours.
-    unsafe { kill(pid, SIGKILL) };
 }

@@ -16,6 +16,13 @@ use tempfile::SpooledTempFile;
 
 use crate::model::error::{ErrorKind, Result, ResultExt};
 
+/// Returns the directory for temporary files, as the environment names it: `$TMPDIR`, else `/tmp`. `env` returns the
+/// value of an environment variable.
+pub fn temporary_directory(env: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let named = env("TMPDIR").filter(|directory| !directory.is_empty());
+    named.as_deref().unwrap_or("/tmp").into()
+}
+
 /// A directory in which scratch files are created. Clones share one limit on the space.
 #[derive(Debug, Clone)]
 pub struct Scratch {
@@ -24,9 +31,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Creates scratch in `directory`, or in the system's temporary directory, for files of up to `space_bytes` in all.
-    pub fn new(directory: Option<&Path>, space_bytes: u64) -> Self {
-        let directory = directory.map_or_else(std::env::temp_dir, Path::to_owned);
+    /// Creates scratch in `directory`, for files of up to `space_bytes` in all.
+    pub fn new(directory: &Path, space_bytes: u64) -> Self {
+        let directory = directory.to_owned();
         let space = Space { directory: directory.clone(), bytes_max: space_bytes, bytes: AtomicU64::new(0) };
         Self { directory, space: Arc::new(space) }
     }
@@ -135,7 +142,8 @@ mod tests {
 
     #[test]
     fn space_is_limited_over_all_files_and_free_again_after_them() {
-        let scratch = Scratch::new(None, 10);
+        let directory = tempfile::tempdir().expect("a directory");
+        let scratch = Scratch::new(directory.path(), 10);
         let (mut one, mut two) = (scratch.file().expect("a file"), scratch.clone().file().expect("a file"));
         one.write_all(b"123456").expect("there is space");
         let error = two.write_all(b"12345").expect_err("there are 4 bytes left").to_string();
@@ -143,5 +151,13 @@ mod tests {
         two.write_all(b"1234").expect("there is space");
         drop(one);
         two.write_all(b"567890").expect("there is space again");
+    }
+
+    #[test]
+    fn the_environment_says_where_temporary_files_lie() {
+        let directory = |value: Option<&str>| {
+            temporary_directory(|name| value.filter(|_| name == "TMPDIR").map(str::to_owned)).display().to_string()
+        };
+        assert_eq!([Some("/var/tmp"), Some(""), None].map(directory), ["/var/tmp", "/tmp", "/tmp"]);
     }
 }

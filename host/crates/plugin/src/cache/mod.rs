@@ -13,9 +13,9 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -65,12 +65,9 @@ impl fmt::Display for Miss {
 
 impl Cache {
     /// Returns the user's cache, as the environment names it: the directory `$ETL_HOST_CACHE` (`off` means no cache),
-    /// else `$XDG_CACHE_HOME/etl-host/components`, else `~/.cache/etl-host/components`.
-    pub fn of_user() -> Self {
-        Self::of_environment(|name| std::env::var_os(name))
-    }
-
-    fn of_environment(env: impl Fn(&str) -> Option<OsString>) -> Self {
+    /// else `$XDG_CACHE_HOME/etl-host/components`, else `~/.cache/etl-host/components`. `env` returns the value of an
+    /// environment variable.
+    pub fn of_environment(env: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = |name| env(name).filter(|value| !value.is_empty());
         let directory = match set("ETL_HOST_CACHE") {
             Some(directory) if directory == "off" => None,
@@ -174,8 +171,10 @@ fn read_private(path: &Path) -> Result<Vec<u8>, Miss> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(opened.len()).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(foreign)?;
+    let time = |what| Timespec { tv_sec: 0, tv_nsec: what };
+    let used_now = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
     // The time only decides which entries `prune` removes, so a failure to set it is ignored.
-    _ = file.set_modified(SystemTime::now());
+    _ = futimens(&file, &used_now);
     Ok(bytes)
 }
 

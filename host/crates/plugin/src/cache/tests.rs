@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::fs::{PermissionsExt, chown, symlink},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use tempfile::TempDir;
@@ -175,11 +175,11 @@ fn a_file_in_the_directorys_place_turns_the_cache_off() {
 #[test]
 fn what_was_used_longest_ago_is_removed_first() {
     let fixture = Fixture::new();
-    let now = SystemTime::now();
+    let then = UNIX_EPOCH + Duration::from_secs(1_795_365_000);
     for (minutes_ago, digest) in ["aa", "bb", "cc", "dd"].into_iter().enumerate() {
         fixture.load(digest);
         let file = File::open(fixture.entry(digest)).expect("the entry can be opened");
-        file.set_modified(now - Duration::from_secs(60 * (minutes_ago as u64 + 1))).expect("its time can be set");
+        file.set_modified(then - Duration::from_secs(60 * (minutes_ago as u64 + 1))).expect("its time can be set");
     }
     let others = fixture.directory().join("notes.txt");
     fs::write(&others, "not ours").expect("written");

@@ -48,7 +48,7 @@ proptest! {
 
     #[test]
     fn groups_are_those_of_all_runs_in_order(table in table(), fan_in in 0..6_usize) {
-        let merge = merge_all(runs_of(&table).into_iter().map(Ok), &table.schema, fan_in, &Scratch::new(None, u64::MAX));
+        let merge = merge_all(runs_of(&table).into_iter().map(Ok), &table.schema, fan_in, &scratch(u64::MAX));
         let expected: Vec<Vec<Row>> = table.groups(1).into_values().collect();
         prop_assert_eq!(groups_of(merge.expect("the runs are sound")), expected);
     }
@@ -113,7 +113,7 @@ fn no_more_runs_are_open_than_the_fan_in_and_the_next() {
         most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         Ok(Box::new(Counted { batch: table.batches().next(), open: open.clone() }) as SortedRun)
     });
-    let merge = merge_all(runs, &table.schema, 7, &Scratch::new(None, u64::MAX)).expect("the runs are sound");
+    let merge = merge_all(runs, &table.schema, 7, &scratch(u64::MAX)).expect("the runs are sound");
     assert_eq!(groups_of(merge), [vec![table.batches[0][0].clone(); 1000]]);
     assert_eq!(most.into_inner(), 8);
 }
@@ -147,7 +147,7 @@ fn an_error_of_a_run_is_handed_on() {
     let mut merge = Merge::new(vec![run_of(table.batches()), failing()], &table.schema).expect("the start is sound");
     let error = merge.find_map(Result::err).expect("the second run fails");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unavailable, "gone"));
-    let merge = |runs: Vec<Result<SortedRun>>| merge_all(runs, &table.schema, 2, &Scratch::new(None, u64::MAX)).err();
+    let merge = |runs: Vec<Result<SortedRun>>| merge_all(runs, &table.schema, 2, &scratch(u64::MAX)).err();
     let error = merge(vec![Ok(run_of([])), Ok(failing()), Ok(run_of([]))]).expect("the second run fails");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let error = merge(vec![Ok(run_of([])), Ok(run_of([])), Err(Error::input("closed"))]).expect("the third is closed");

@@ -16,7 +16,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
-use etl_core::{model::schema::Schema, runtime::scratch::Scratch};
+use etl_core::{model::schema::Schema, testing::scratch};
 use proptest::prelude::*;
 
 use super::{
@@ -178,7 +178,7 @@ fn counting_table(prefix: &str, rows: usize, distinct: usize) -> Table {
 }
 
 fn settings(partitions: u32, memory_bytes: u64, fan_in: usize) -> ShuffleSettings {
-    ShuffleSettings { partitions, memory_bytes, fan_in, scratch: Scratch::new(None, u64::MAX) }
+    ShuffleSettings { partitions, memory_bytes, fan_in, scratch: scratch(u64::MAX) }
 }
 
 fn shuffle(table: &Table, settings: ShuffleSettings) -> (Bytes, ShuffleIndex) {

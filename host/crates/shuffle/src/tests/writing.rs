@@ -1,7 +1,7 @@
 use std::{io::Cursor, path::Path};
 
 use arrow_ipc::reader::FileReader;
-use etl_core::model::error::ErrorKind;
+use etl_core::{model::error::ErrorKind, runtime::scratch::Scratch};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{PARTITIONS_MAX, tests::*};
@@ -94,8 +94,8 @@ fn batches_are_cut_where_they_are_large_enough() {
 
 #[test]
 fn scratch_is_used_only_when_something_is_spilled() {
-    let nowhere = Scratch::new(Some(Path::new("no/such/directory")), u64::MAX);
-    let small = Scratch::new(None, 1000);
+    let nowhere = Scratch::new(Path::new("no/such/directory"), u64::MAX);
+    let small = scratch(1000);
     let table = counting_table("key-", 1000, 10);
     let try_with = |memory_bytes, scratch: &Scratch| {
         let settings = ShuffleSettings { scratch: scratch.clone(), ..settings(2, memory_bytes, 2) };
