@@ -42,9 +42,7 @@ pub fn check_target(name: &str, made: Vec<Vec<u8>>, target: fn(&[u8])) {
     if std::env::var_os("ETL_HOST_WRITE_SEEDS").is_some() {
         let corpus = fuzz.join("corpus").join(name);
         fs::create_dir_all(&corpus).expect("made");
-        (0..)
-            .zip(&seeds)
-            .for_each(|(n, seed): (u32, _)| fs::write(corpus.join(n.to_string()), seed).expect("written"));
+        (0..).zip(&seeds).for_each(|(n, seed): (u32, _)| fs::write(corpus.join(n.to_string()), seed).expect("written"));
     }
     seeds.iter().for_each(|seed| target(seed));
     let changes = (any::<Index>(), vec((any::<Index>(), any::<u8>()), 1..6), any::<Index>());

@@ -3,10 +3,16 @@
 //! Owns the compression formats. A buffer bounds the bytes handed out at once, no matter how much a few compressed
 //! bytes expand to.
 
-use std::{io::{self, BufRead, BufReader, Read}, sync::Arc};
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    sync::Arc,
+};
 
 use bytes::{Buf, Bytes};
-use etl_core::model::{error::{Error, Result}, object::Compression};
+use etl_core::model::{
+    error::{Error, Result},
+    object::Compression,
+};
 use flate2::bufread::MultiGzDecoder;
 
 use super::chunk::Chunk;

@@ -6,9 +6,19 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
-use etl_core::model::{error::{ErrorKind, Result, ResultExt}, reject::Reject, schema::Schema};
+use etl_core::model::{
+    error::{ErrorKind, Result, ResultExt},
+    reject::Reject,
+    schema::Schema,
+};
 
-use super::{Origin, chunk::Chunk, compression::Inflate, json::JsonColumns, lines::{LineSplitter, Lines, Sizes}};
+use super::{
+    Origin,
+    chunk::Chunk,
+    compression::Inflate,
+    json::JsonColumns,
+    lines::{LineSplitter, Lines, Sizes},
+};
 use crate::SourceFormat;
 
 /// Approximate number of bytes of records in a batch: as many as fit a core's cache on both sides of the sandbox.

@@ -12,7 +12,10 @@ use std::io::Write;
 use arrow_array::{Array, GenericByteArray, RecordBatch, cast::AsArray, types::ByteArrayType};
 use arrow_json::LineDelimitedWriter;
 use arrow_schema::{ArrowError, DataType};
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
 use memchr::memchr;
 
 use super::check_schema;

@@ -1,7 +1,10 @@
 //! The formats that a sink writes, and what each takes.
 
 use arrow_schema::DataType;
-use etl_core::model::{error::{Error, Result}, schema::{Schema, type_name}};
+use etl_core::model::{
+    error::{Error, Result},
+    schema::{Schema, type_name},
+};
 
 /// Format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]

@@ -2,10 +2,18 @@
 
 use std::io::Write;
 
-use arrow_array::{Array, RecordBatch, cast::AsArray, types::{Float64Type, Int64Type}};
+use arrow_array::{
+    Array, RecordBatch,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
-use etl_core::model::{error::{Error, ErrorKind, Result}, object::Compression, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    object::Compression,
+    schema::Schema,
+};
 use proptest::prelude::*;
 
 use crate::{Decoder, SourceBatch, SourceFormat, chunk::Chunk};

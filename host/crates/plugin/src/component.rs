@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, hex::hex}, text::nearest::listed};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        hex::hex,
+    },
+    text::nearest::listed,
+};
 use sha2::{Digest, Sha256};
 use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 

@@ -1,11 +1,30 @@
 //! The wasm engine, which compiles components and runs their instances, and the plugins loaded by it.
 
-use std::{sync::{Arc, mpsc::{self, RecvTimeoutError}}, thread, time::{Duration, Instant}};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use etl_core::model::error::{Error, ErrorKind, Result};
-use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, component::{Component, Linker}};
+use wasmtime::{
+    Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+    component::{Component, Linker},
+};
 
-use super::{bindings::exports::etl::plugin::{mapper, reducer, splitter}, cache::Cache, component::{self, Interface, Scanned}, imports, limits::EPOCH, loaded::{Exports, Loading, Plugin}, settings::PluginSettings, state::State};
+use super::{
+    bindings::exports::etl::plugin::{mapper, reducer, splitter},
+    cache::Cache,
+    component::{self, Interface, Scanned},
+    imports,
+    limits::EPOCH,
+    loaded::{Exports, Loading, Plugin},
+    settings::PluginSettings,
+    state::State,
+};
 
 /// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
 const INSTANCES_MAX: u32 = 4_000;

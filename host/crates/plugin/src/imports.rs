@@ -2,11 +2,35 @@
 //!
 //! Owns what each imported function does with the state of its instance. The engine links them once.
 
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::Level, object::Slice, schema::Schema, times::Work}, runtime::clock::spend};
-use wasmtime::{StoreContextMut, component::{HasSelf, Linker}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::Level,
+        object::Slice,
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
+use wasmtime::{
+    StoreContextMut,
+    component::{HasSelf, Linker},
+};
 use wasmtime_wasi::{WasiCtxView, p2::bindings::clocks::monotonic_clock};
 
-use super::{batch, bindings::etl::plugin::{diagnostics, shards::{self, Shard}, source::{self, Object, ReadError as WitReadError}, types}, emitted::Emitted, source_view::{DraftShard, ReadError, Splitting}, state::{Phase, State}, world::{ClockView, VirtualClock}};
+use super::{
+    batch,
+    bindings::etl::plugin::{
+        diagnostics,
+        shards::{self, Shard},
+        source::{self, Object, ReadError as WitReadError},
+        types,
+    },
+    emitted::Emitted,
+    source_view::{DraftShard, ReadError, Splitting},
+    state::{Phase, State},
+    world::{ClockView, VirtualClock},
+};
 
 /// Largest number of counters of a step.
 const COUNTERS_MAX: usize = 256;

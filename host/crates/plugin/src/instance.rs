@@ -4,11 +4,32 @@ use std::{collections::BTreeMap, time::Duration};
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
-use etl_core::{model::{error::{Error, ErrorKind, Result}, event::Events, schema::Schema, times::Work}, runtime::clock::spend};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        event::Events,
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline, component};
 
-use super::{batch::{Lowered, lift_schema}, bindings::{etl::plugin::types as wit, exports::etl::plugin::{mapper, reducer}}, limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut}, loaded::{Exports, Plugin}, source_view::Splitting, state::{Emit, Phase, RejectedRow, State, Wasi}, stdio::{Log, cut}, trap::{self, Failure}, world::{self, VirtualClock}};
+use super::{
+    batch::{Lowered, lift_schema},
+    bindings::{
+        etl::plugin::types as wit,
+        exports::etl::plugin::{mapper, reducer},
+    },
+    limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut},
+    loaded::{Exports, Plugin},
+    source_view::Splitting,
+    state::{Emit, Phase, RejectedRow, State, Wasi},
+    stdio::{Log, cut},
+    trap::{self, Failure},
+    world::{self, VirtualClock},
+};
 
 /// Longest message of a plugin that is passed on, in bytes.
 const GUEST_MESSAGE_BYTES_MAX: usize = 4 * 1024;

@@ -15,10 +15,10 @@ mod component;
 pub mod config_schema;
 mod emitted;
 mod engine;
-mod grants;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod grants;
 mod imports;
 mod instance;
 mod limits;

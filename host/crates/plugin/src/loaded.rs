@@ -7,7 +7,13 @@ use std::{path::PathBuf, time::Duration};
 use etl_core::model::{event::Event, times::millis};
 use wasmtime::component::InstancePre;
 
-use super::{bindings::exports::etl::plugin::{mapper, reducer, splitter}, cache::Miss, grants::Grants, settings::Limits, state::State};
+use super::{
+    bindings::exports::etl::plugin::{mapper, reducer, splitter},
+    cache::Miss,
+    grants::Grants,
+    settings::Limits,
+    state::State,
+};
 use crate::config_schema::{ConfigSchema, WrongConfig};
 
 /// A loaded component and the step it runs as. Any thread can make any number of instances of it.

@@ -4,7 +4,11 @@
 //! [`SourceView`]; `imports` calls it.
 
 use arrow_array::RecordBatch;
-use etl_core::model::{error::{Error, Result}, object::Slice, schema::Schema};
+use etl_core::model::{
+    error::{Error, Result},
+    object::Slice,
+    schema::Schema,
+};
 
 /// A splitter's view of the source. Its methods are called on a worker thread and may block.
 pub trait SourceView: Send {

@@ -2,7 +2,13 @@
 
 use etl_core::model::{error::Result, schema::Schema};
 
-use super::{bindings::exports::etl::plugin::splitter::Guest, instance::{Attempt, Instance, InstanceUsage}, loaded::Plugin, source_view::{SourceView, Splitting}, state::Phase};
+use super::{
+    bindings::exports::etl::plugin::splitter::Guest,
+    instance::{Attempt, Instance, InstanceUsage},
+    loaded::Plugin,
+    source_view::{SourceView, Splitting},
+    state::Phase,
+};
 
 /// An opened splitter.
 pub struct Splitter {

@@ -1,13 +1,30 @@
 //! The data of an instance's store, and the host functions that the instance may call.
 
-use std::{collections::{BTreeMap, btree_map::Entry}, time::Instant};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Instant,
+};
 
 use arrow_array::RecordBatch;
-use etl_core::{model::{error::{Error, ErrorKind, Result}, schema::Schema, times::Work}, runtime::clock::{self, spend}};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::{self, spend},
+};
 use wasmtime::{CallHook, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{batch, bindings::etl::plugin::types, limits::{Growth, OutputBudget, TimeLimit}, source_view::Splitting, stdio::{Log, cut}, world::VirtualClock};
+use super::{
+    batch,
+    bindings::etl::plugin::types,
+    limits::{Growth, OutputBudget, TimeLimit},
+    source_view::Splitting,
+    stdio::{Log, cut},
+    world::VirtualClock,
+};
 
 /// Longest reason that is kept with a reject, in bytes.
 const REASON_BYTES_MAX: usize = 1024;

@@ -1,11 +1,17 @@
 //! The output that a plugin prints: lines of standard output and standard error become log events, within `limits.log`.
 
-use std::{collections::VecDeque, sync::{Arc, Mutex}};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use etl_core::model::event::{Event, Events, Level};
 use tokio::io::AsyncWrite;
-use wasmtime_wasi::{cli::{IsTerminal, StdoutStream}, p2::{OutputStream, Pollable, StreamResult}};
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
 
 /// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;

@@ -9,9 +9,15 @@ use std::time::{Duration, Instant};
 use etl_core::model::event::Level;
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
 use wasmtime::component::{HasData, Resource, ResourceTable};
-use wasmtime_wasi::{HostWallClock, WasiCtx, p2::{DynPollable, Pollable, bindings::clocks::monotonic_clock, subscribe}};
+use wasmtime_wasi::{
+    HostWallClock, WasiCtx,
+    p2::{DynPollable, Pollable, bindings::clocks::monotonic_clock, subscribe},
+};
 
-use super::{grants::Grants, stdio::{Log, Stdio}};
+use super::{
+    grants::Grants,
+    stdio::{Log, Stdio},
+};
 
 /// Creates the world of one instance. Equal seeds give equal worlds, apart from grants.
 pub(super) fn world(seed: u128, clock_ms: u64, log: &Log, grants: &Grants) -> WasiCtx {

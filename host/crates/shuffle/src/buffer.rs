@@ -6,9 +6,26 @@ use std::{io::Write, mem};
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema, times::Work}, runtime::clock::spend};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
 
-use super::{NewCombiner, chunk::Chunk, cut::Cutter, entry::{CHUNKS_MAX, Entry, ROWS_MAX}, group::Groups, keys::KeyEncoder, output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput, check_combined}, sizes::RowSizes, sort::Sorted};
+use super::{
+    NewCombiner,
+    chunk::Chunk,
+    cut::Cutter,
+    entry::{CHUNKS_MAX, Entry, ROWS_MAX},
+    group::Groups,
+    keys::KeyEncoder,
+    output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput, check_combined},
+    sizes::RowSizes,
+    sort::Sorted,
+};
 
 /// Batches are joined until they have this many bytes, because keeping many small ones would cost more than copying
 /// them.

@@ -3,7 +3,10 @@
 use arrow_array::RecordBatch;
 use etl_core::model::error::Result;
 
-use super::{keys::{KeyEncoder, Keys}, sizes::RowSizes};
+use super::{
+    keys::{KeyEncoder, Keys},
+    sizes::RowSizes,
+};
 
 /// A batch with the keys and sizes of its rows.
 pub(super) struct Chunk {

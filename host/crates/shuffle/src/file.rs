@@ -4,12 +4,21 @@
 //! behind the other. Within a sorted run, batches are ordered by (partition, key), and no batch holds rows of two
 //! partitions. The schema's metadata says how many fields are the key.
 
-use std::{io::{self, BufWriter, Write}, ops::Range};
+use std::{
+    io::{self, BufWriter, Write},
+    ops::Range,
+};
 
 use arrow_array::RecordBatch;
-use arrow_ipc::{CompressionType, MetadataVersion, writer::{FileWriter, IpcWriteOptions}};
+use arrow_ipc::{
+    CompressionType, MetadataVersion,
+    writer::{FileWriter, IpcWriteOptions},
+};
 use arrow_schema::ArrowError;
-use etl_core::model::{error::{Error, ErrorKind, Result}, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    schema::Schema,
+};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 

@@ -5,7 +5,11 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, RecordBatch, StringArray, cast::AsArray, types::{Float64Type, Int64Type}};
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 use arrow_select::interleave::interleave;

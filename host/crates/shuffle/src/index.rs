@@ -4,9 +4,16 @@
 //! grows with the shuffled data, so beyond 4 MiB it moves from memory to a scratch file. Filled as map tasks are
 //! committed.
 
-use std::{collections::BTreeMap, io::{self, Read, Seek, SeekFrom, Write}, sync::{Mutex, MutexGuard, PoisonError}};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use etl_core::{model::error::{ErrorKind, Result, ResultExt}, runtime::scratch::Scratch};
+use etl_core::{
+    model::error::{ErrorKind, Result, ResultExt},
+    runtime::scratch::Scratch,
+};
 use tempfile::SpooledTempFile;
 
 use crate::{Block, PartitionIndex, ShuffleIndex};

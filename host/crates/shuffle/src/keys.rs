@@ -8,7 +8,10 @@
 
 use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_row::{RowConverter, SortField};
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    schema::Schema,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Encodes the keys of batches of one schema.

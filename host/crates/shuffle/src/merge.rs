@@ -4,10 +4,20 @@
 //! later batch can come before. That many presorted rows stay in the cache, and sorting integers there takes less time
 //! than as many steps through a tree of runs.
 
-use std::{iter::{Fuse, FusedIterator}, ops::Range};
+use std::{
+    iter::{Fuse, FusedIterator},
+    ops::Range,
+};
 
 use arrow_array::RecordBatch;
-use etl_core::{model::{error::{Error, Result}, schema::Schema, times::Work}, runtime::clock::spend};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
 
 use super::{SortedGroups, SortedRun, chunk::Chunk, cut::Cutter, entry::ROWS_MAX, keys::KeyEncoder, sort::Sorted};
 

@@ -7,9 +7,19 @@ use std::{io::Write, mem};
 use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
 use arrow_select::concat::concat_batches;
-use etl_core::{model::{error::{Error, ErrorKind, Result, ResultExt}, schema::Schema, times::Work}, runtime::clock::spend};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::clock::spend,
+};
 
-use super::{BATCH_BYTES, Combiner, ShuffleIndex, SortedGroups, file::ShuffleFileWriter, keys::KeyEncoder, partition_of, sizes::RowSizes};
+use super::{
+    BATCH_BYTES, Combiner, ShuffleIndex, SortedGroups, file::ShuffleFileWriter, keys::KeyEncoder, partition_of,
+    sizes::RowSizes,
+};
 
 /// Combining pays if a key has at least this many rows on average. With fewer, the plugin returns most of what it is
 /// given and takes more time than it saves.

@@ -7,7 +7,10 @@ use std::{mem, vec};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::{Bytes, BytesMut};
-use etl_core::model::{error::{Error, Result}, schema::Schema};
+use etl_core::model::{
+    error::{Error, Result},
+    schema::Schema,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Block, PartitionIndex, decode::decode_block};

@@ -1,11 +1,24 @@
 //! Sorted runs in local scratch, and merges of more runs than can be open at once.
 
-use std::{io::{self, Read, Seek, SeekFrom}, ops::Range, sync::{Arc, Mutex, MutexGuard, PoisonError}};
+use std::{
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
-use etl_core::{model::{error::{ErrorKind, Result, ResultExt}, schema::Schema}, runtime::scratch::{Scratch, ScratchFile}};
+use etl_core::{
+    model::{
+        error::{ErrorKind, Result, ResultExt},
+        schema::Schema,
+    },
+    runtime::scratch::{Scratch, ScratchFile},
+};
 
-use super::{Merge, NewCombiner, ShuffleIndex, ShuffleReader, SortedRun, output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput}};
+use super::{
+    Merge, NewCombiner, ShuffleIndex, ShuffleReader, SortedRun,
+    output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput},
+};
 
 /// Number of partitions that are looked at to see whether combining pays.
 const LOOK_PARTITIONS: u32 = 8;

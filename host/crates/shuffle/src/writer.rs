@@ -4,9 +4,18 @@ use std::io::Write;
 
 use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
-use etl_core::{model::{error::{Error, Result}, schema::Schema, times::Work}, runtime::{clock::spend, fail_point, scratch::Scratch}};
+use etl_core::{
+    model::{
+        error::{Error, Result},
+        schema::Schema,
+        times::Work,
+    },
+    runtime::{clock::spend, fail_point, scratch::Scratch},
+};
 
-use super::{Combiner, NewCombiner, ShuffleIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::ShuffleOutput, spill::Spill};
+use super::{
+    Combiner, NewCombiner, ShuffleIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::ShuffleOutput, spill::Spill,
+};
 
 /// Maximum number of partitions of a shuffle.
 pub const PARTITIONS_MAX: u32 = 1 << PARTITION_BITS;

@@ -23,7 +23,14 @@ use object_store::{
     Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, buffered::BufWriter, path::Path,
 };
 
-use etl_core::{model::{error::{Error, ErrorContext, ErrorKind, Result}, object::{Compression, Object, Version}, usage::Traffic}, runtime::threads};
+use etl_core::{
+    model::{
+        error::{Error, ErrorContext, ErrorKind, Result},
+        object::{Compression, Object, Version},
+        usage::Traffic,
+    },
+    runtime::threads,
+};
 
 mod failure;
 mod location;

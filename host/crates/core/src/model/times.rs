@@ -136,7 +136,10 @@ mod tests {
         let mut times = Times::default();
         (1..).zip(Work::ALL).for_each(|(us, work)| times.spend(work, us));
         let text = serde_json::to_string(&times).expect("serializes");
-        assert!(text.starts_with(r#"{"wait_us":1,"read_us":2,"#) && text.ends_with(r#""commit_us":12,"other_us":13}"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"wait_us":1,"read_us":2,"#) && text.ends_with(r#""commit_us":12,"other_us":13}"#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<Times>(&text).expect("parses"), times);
         let older = serde_json::from_str::<Times>(r#"{"guest_us":7,"gone_us":9}"#).expect("parses");
         assert_eq!((older.of(Work::Guest), older.of(Work::Commit)), (7, 0));

@@ -16,9 +16,16 @@ mod walk;
 
 use std::{ops::Range, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, RecordBatch, builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder}};
+use arrow_array::{
+    Array, ArrayRef, RecordBatch,
+    builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder},
+};
 use arrow_schema::{DataType, Field, SchemaRef};
-use etl_core::model::{error::{Error, ErrorKind, Result, ResultExt}, reject::{Reject, SOURCE}, schema::{Schema, type_name}};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    reject::{Reject, SOURCE},
+    schema::{Schema, type_name},
+};
 
 use self::walk::Keys;
 use super::lines::Lines;

@@ -9,13 +9,20 @@ mod writing;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, cast::AsArray, types::{Float64Type, Int64Type}};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use etl_core::{model::schema::Schema, runtime::scratch::Scratch};
 use proptest::prelude::*;
 
-use super::{Merge, PartitionIndex, ShuffleIndex, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder, partition_of};
+use super::{
+    Merge, PartitionIndex, ShuffleIndex, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
+    partition_of,
+};
 
 /// More bytes than any test pushes.
 const PLENTY: u64 = 1 << 30;

@@ -2,7 +2,7 @@ use std::{io::Cursor, path::Path};
 
 use arrow_ipc::reader::FileReader;
 use etl_core::model::error::ErrorKind;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_64};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{PARTITIONS_MAX, tests::*};
 
