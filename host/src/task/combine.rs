@@ -1,16 +1,14 @@
 //! The combiner: the reducer, run on the rows of one map attempt before they are shuffled.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use arrow_array::RecordBatch;
-use etl_core::model::{error::Result, schema::Schema};
+use etl_core::model::{error::Result, schema::Schema, shared::Shared};
 use etl_plugin::{Attempt, Plugin, Reducer};
 use etl_shuffle::Combiner;
 
 /// A reducer instance as the shuffle sees it.
 pub struct PluginCombiner {
     reducer: Reducer,
-    emitted: Arc<Mutex<Vec<RecordBatch>>>,
+    emitted: Shared<Vec<RecordBatch>>,
 }
 
 impl PluginCombiner {
@@ -19,17 +17,17 @@ impl PluginCombiner {
     /// # Errors
     /// The error that `open` returned, or the way it failed.
     pub fn open(plugin: &Plugin, input: &Schema, task: &Attempt) -> Result<Self> {
-        let emitted = Arc::new(Mutex::new(Vec::new()));
-        let receiver = Arc::clone(&emitted);
+        let emitted = Shared::new(Vec::new());
+        let receiver = emitted.clone();
         let emit = Box::new(move |batch| {
-            receiver.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+            receiver.lock().push(batch);
             Ok(())
         });
         Ok(Self { reducer: plugin.reduce(task, input, emit)?, emitted })
     }
 
     fn take(&self) -> Vec<RecordBatch> {
-        std::mem::take(&mut self.emitted.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.emitted.lock())
     }
 }
 

@@ -12,7 +12,6 @@ use std::{
 
 use etl_core::model::{
     error::{Error, ErrorKind},
-    event::Events,
 };
 use etl_host::{
     history::{self, clean::Cleaner},

@@ -1,12 +1,12 @@
 //! The output that a plugin prints: lines of standard output and standard error become log events, within `limits.log`.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use etl_core::model::event::{Event, Events, Level};
+use etl_core::model::{
+    event::{Event, Events, Level},
+    shared::Shared,
+};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
@@ -23,7 +23,7 @@ const RUST_ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
 /// The log of an instance. Clones share it.
 #[derive(Clone)]
 pub(super) struct Log {
-    inner: Arc<Mutex<Inner>>,
+    inner: Shared<Inner>,
 }
 
 struct Inner {
@@ -49,23 +49,19 @@ impl Log {
             lines: [Vec::new(), Vec::new()],
             last_words: VecDeque::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self { inner: Shared::new(inner) }
     }
 
     /// Emits one message, cut to 16 KiB. Drops the message if it would exceed `limits.log`; the first drop is logged.
     pub(super) fn message(&self, level: Level, text: &str) {
-        self.lock().message(level, text);
+        self.inner.lock().message(level, text);
     }
 
     /// Returns the last lines printed to standard error, including an unfinished one.
     pub(super) fn last_words(&self) -> Vec<String> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.end_line(Level::Warn);
         inner.last_words.iter().cloned().collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -157,7 +153,7 @@ impl Pollable for Stdio {
 
 impl OutputStream for Stdio {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.log.lock().print(self.level, &bytes);
+        self.log.inner.lock().print(self.level, &bytes);
         Ok(())
     }
 

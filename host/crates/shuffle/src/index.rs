@@ -7,11 +7,13 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read, Seek, SeekFrom, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use etl_core::{
-    model::error::{ErrorKind, Result, ResultExt},
+    model::{
+        error::{ErrorKind, Result, ResultExt},
+        shared::Shared,
+    },
     runtime::scratch::Scratch,
 };
 use tempfile::SpooledTempFile;
@@ -31,14 +33,14 @@ pub struct ShuffleFiles {
     files: BTreeMap<u32, (String, u64)>,
     /// For each file: first the end of each partition's entry, counted in numbers from the end of this list; then the
     /// entries. An entry has, for each sorted run, the rows, the offset, the number of blocks, and the length and the
-    /// checksum of each block.
-    index: Mutex<SpooledTempFile>,
+    /// checksum of each block. Every use of the file seeks first, so a use that panicked leaves no state that matters.
+    index: Shared<SpooledTempFile>,
 }
 
 impl ShuffleFiles {
     /// Creates an empty index.
     pub fn new(partitions: u32, scratch: &Scratch) -> Self {
-        let index = Mutex::new(scratch.spooled(MEMORY_BYTES));
+        let index = Shared::new(scratch.spooled(MEMORY_BYTES));
         Self { partitions, files: BTreeMap::new(), index }
     }
 
@@ -57,7 +59,7 @@ impl ShuffleFiles {
         }
         let bytes: Vec<u8> = ends.into_iter().chain(entries).flat_map(u64::to_le_bytes).collect();
         let append = || {
-            let mut index = lock(&self.index);
+            let mut index = self.index.lock();
             let start = index.seek(SeekFrom::End(0))?;
             index.write_all(&bytes)?;
             Ok::<_, io::Error>(start)
@@ -90,7 +92,7 @@ impl ShuffleFiles {
     }
 
     fn read(&self, start: u64, partition: u32) -> io::Result<Vec<PartitionIndex>> {
-        let mut index = lock(&self.index);
+        let mut index = self.index.lock();
         let ends = match partition.checked_sub(1) {
             None => [0, read_numbers(&mut index, start, 1)?[0]],
             Some(before) => {
@@ -116,11 +118,6 @@ fn read_numbers(file: &mut SpooledTempFile, start: u64, count: u64) -> io::Resul
     file.read_exact(&mut bytes)?;
     let (numbers, _) = bytes.as_chunks();
     Ok(numbers.iter().map(|number| u64::from_le_bytes(*number)).collect())
-}
-
-fn lock(file: &Mutex<SpooledTempFile>) -> MutexGuard<'_, SpooledTempFile> {
-    // Every use of the file seeks first, so a use that panicked leaves no state behind that matters.
-    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -166,7 +163,7 @@ mod tests {
         for task in 0..2 {
             files.add(task, task.to_string(), &large).expect("scratch");
         }
-        assert!(lock(&files.index).is_rolled(), "the index is still in memory");
+        assert!(files.index.lock().is_rolled(), "the index is still in memory");
         let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").2).collect();
         assert_eq!(found, [large.partitions[1].clone(), large.partitions[1].clone()]);
     }

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use etl_core::{
     model::{
         error::{ErrorKind, Result, ResultExt},
         schema::Schema,
+        shared::Shared,
     },
     runtime::scratch::{Scratch, ScratchFile},
 };
@@ -28,7 +28,8 @@ pub(super) struct Spill {
     schema: Schema,
     partitions: u32,
     scratch: Scratch,
-    file: Arc<Mutex<ScratchFile>>,
+    /// Every use of the file seeks first, so a use that panicked leaves no state that matters.
+    file: Shared<ScratchFile>,
     /// Offset at which each run starts, and its index.
     runs: Vec<(u64, ShuffleIndex)>,
 }
@@ -39,7 +40,7 @@ pub(super) type ScratchOutput<'a> = ShuffleOutput<&'a mut ScratchFile>;
 impl Spill {
     /// Creates a spill with an empty scratch file.
     pub(super) fn new(schema: &Schema, partitions: u32, scratch: &Scratch) -> Result<Self> {
-        let file = Arc::new(Mutex::new(scratch.file()?));
+        let file = Shared::new(scratch.file()?);
         Ok(Self { schema: schema.clone(), partitions, scratch: scratch.clone(), file, runs: Vec::new() })
     }
 
@@ -55,7 +56,7 @@ impl Spill {
         fill: impl FnOnce(&mut ScratchOutput<'_>) -> Result<()>,
     ) -> Result<()> {
         let combiner = combiner.as_mut().map(|new| new()).transpose()?;
-        let mut file = lock(&self.file);
+        let mut file = self.file.lock();
         let start = file.seek(SeekFrom::End(0)).or_kind(ErrorKind::Unavailable, || "cannot use a scratch file")?;
         let mut run = ShuffleOutput::new(&mut *file, &self.schema, self.partitions, None, combiner)?;
         fill(&mut run)?;
@@ -124,7 +125,7 @@ impl Spill {
         let (start, index) = &self.runs[run];
         // A spilled run is a single sorted run, so its index has at most one item for a partition.
         let index = index.of_partition(partition).first()?;
-        let file = Arc::clone(&self.file);
+        let file = self.file.clone();
         let mut offset = start + index.offset;
         let blocks = index.blocks.clone().into_iter().map(move |block| {
             let bytes = read_at(&file, offset, block.length);
@@ -135,17 +136,12 @@ impl Spill {
     }
 }
 
-fn read_at(file: &Mutex<ScratchFile>, offset: u64, length: u64) -> io::Result<Bytes> {
-    let mut file = lock(file);
+fn read_at(file: &Shared<ScratchFile>, offset: u64, length: u64) -> io::Result<Bytes> {
+    let mut file = file.lock();
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact(&mut bytes)?;
     Ok(bytes.into())
-}
-
-fn lock(file: &Mutex<ScratchFile>) -> MutexGuard<'_, ScratchFile> {
-    // Every use seeks first, so a use that panicked leaves no state behind that matters.
-    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Merges any number of sorted runs, of which at most `fan_in` (at least 2) are open at once.

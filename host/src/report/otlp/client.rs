@@ -1,10 +1,8 @@
 //! Requests to a collector, made with the HTTP client library that the object stores use.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use etl_core::model::shared::Shared;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
@@ -18,22 +16,22 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Client {
     http: reqwest::Client,
     runtime: Handle,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Shared<Option<String>>,
 }
 
 impl Client {
     pub(super) fn new(runtime: &Handle) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).timeout(ANSWER_LIMIT).build()?;
-        Ok(Self { http, runtime: runtime.clone(), failure: Arc::default() })
+        Ok(Self { http, runtime: runtime.clone(), failure: Shared::new(None) })
     }
 
     /// Returns why the first failed request failed; none if no request has failed.
     pub(super) fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.lock().clone()
     }
 
     fn failed(&self, why: impl Into<String>) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why.into());
+        self.failure.lock().get_or_insert(why.into());
     }
 }
 
