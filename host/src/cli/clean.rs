@@ -99,7 +99,7 @@ struct Kept {
 }
 
 async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
-    let (run_store, sink) = (Stores::run_store(pipeline)?, Stores::sink(pipeline)?);
+    let (run_store, sink) = (Stores::run_store(pipeline)?, Stores::sink_store(pipeline)?);
     let cleaner =
         Cleaner { pipeline, run_store: &run_store, sink: &sink, results: args.results, dry_run: args.dry_run };
     let mut runs = history::run_ids(&run_store, &pipeline.name).await?;

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::{Args, builder::PossibleValuesParser};
@@ -25,7 +26,7 @@ use etl_store::Location;
 
 use super::{outside, say};
 use crate::{
-    connector::objects::SourceStore,
+    connector::{Source, objects::ObjectSource},
     pipeline::Sandbox,
     report::Plain,
     workbench::trial::{self, Sample},
@@ -63,8 +64,8 @@ impl InputArgs {
     }
 
     /// Opens the input file or directory as the source of a splitter.
-    pub(super) async fn source(&self) -> Result<SourceStore> {
-        SourceStore::open(&Location::local(&self.input)?, &[], &Default::default()).await
+    pub(super) async fn source(&self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(ObjectSource::open(&Location::local(&self.input)?, &[], &Default::default()).await?))
     }
 
     /// Reads the sample for a plugin of this kind. Reports rejected records, and records left unread, on standard

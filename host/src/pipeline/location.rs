@@ -4,8 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
-/// URL schemes of the supported stores.
-const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
+use etl_store::SCHEMES;
 
 /// Returns `path` below `directory`, without `.` and `..`.
 pub(super) fn absolute(directory: &Path, path: &str) -> PathBuf {

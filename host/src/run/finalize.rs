@@ -13,7 +13,7 @@ use etl_core::{
 
 use super::Run;
 use crate::{
-    connector::objects::{self, PublishedPart, layout::LATEST},
+    connector::objects::{Gone, PublishedPart},
     run_store::{
         commit::Commit,
         document::to_json,
@@ -34,10 +34,9 @@ impl Run {
             .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
             .collect();
         let failed_shards = mapped.failed_shards();
-        let (sink, sink_layout) = (&context.sink, &context.sink_layout);
-        let keys = self.within_grace(objects::move_parts(sink, sink_layout, &parts)).await?;
+        let keys = self.within_grace(context.result.collect(&parts)).await?;
         self.check_not_deleted().await?;
-        objects::publish(sink, sink_layout, &keys, failed_shards).await?;
+        context.result.publish(&keys, failed_shards).await?;
         let manifest = Manifest::new(self.identity(), &planned.plan, mapped, reduced, keys);
         context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
@@ -51,8 +50,8 @@ impl Run {
     }
 
     fn identity(&self) -> Identity {
-        let RunContext { sink, sink_layout, pipeline, run_id, .. } = &*self.context;
-        let result = sink.locate(sink_layout.root());
+        let RunContext { result, pipeline, run_id, .. } = &*self.context;
+        let result = result.location();
         Identity { pipeline: pipeline.name.clone(), run_id: run_id.clone(), result, partitions: pipeline.partitions() }
     }
 
@@ -67,16 +66,13 @@ impl Run {
     /// Deletes what losing attempts left in the sink, and what killed processes left on local disk. Every task is
     /// committed by now, so all leftovers of attempts go; of other leftovers, only those older than this process.
     async fn sweep(&self) {
-        let RunContext { run_store, sink, layout, sink_layout, .. } = &*self.context;
-        objects::delete_leftovers(sink, sink_layout).await;
+        let RunContext { run_store, result, layout, .. } = &*self.context;
         for key in layout.intermediates() {
             run_store.sweep(&key, None).await;
         }
         let before_this = Some(self.options.started_at);
         run_store.sweep(layout.root(), before_this).await;
-        sink.sweep(&sink_layout.attempts(), None).await;
-        sink.sweep(sink_layout.root(), before_this).await;
-        sink.sweep(LATEST, before_this).await;
+        result.sweep(before_this).await;
     }
 
     /// Checks that the run has not been deleted meanwhile, and with it parts that already had their final names.
@@ -96,7 +92,7 @@ impl Run {
             Some(_) => (Stage::Reduce, "reduced"),
             None => (Stage::Map, "mapped"),
         };
-        let message = format!("{}, so it is {what} again", objects::Gone(gone.to_vec()));
+        let message = format!("{}, so it is {what} again", Gone(gone.to_vec()));
         self.emit(Event::Warning { message });
         self.context.attempt_again();
         for PublishedPart { part, attempt } in gone {

@@ -376,7 +376,7 @@ impl Run {
     }
 
     fn finished(&self, started: Instant, manifest: &Manifest) {
-        let parts = manifest.parts.iter().map(|part| self.context.sink.locate(&part.key)).collect();
+        let parts = manifest.parts.iter().map(|part| self.context.result.locate(&part.key)).collect();
         let result = manifest.result.clone();
         for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
             let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
@@ -392,8 +392,8 @@ impl Run {
 
     fn usage(&self) -> Usage {
         let context = &self.context;
-        let stores = [("source", context.source.store()), ("run store", &context.run_store), ("sink", &context.sink)];
-        process::usage(stores.map(|(name, store)| (name, store.traffic())))
+        let (source, sink) = (context.source.traffic(), context.sink.traffic());
+        process::usage([("source", source), ("run store", context.run_store.traffic()), ("sink", sink)])
     }
 
     fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {

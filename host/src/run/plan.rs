@@ -2,7 +2,7 @@
 //!
 //! Owns what is checked before a run follows its plan. Called by the run.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use etl_core::{
     model::{
@@ -13,8 +13,7 @@ use etl_core::{
     },
     runtime::fail_point,
 };
-use etl_store::{Creates, Listed};
-use futures::TryStreamExt;
+use etl_store::Creates;
 
 use super::{Run, Start};
 use crate::{
@@ -40,7 +39,7 @@ impl Run {
     /// the plan fits the pipeline and the source as they are now.
     pub(super) async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
-        let listed = list_source(&context.pipeline, &context.source);
+        let listed = list_source(&context.pipeline, &*context.source);
         let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
         fail_point::reach("plan.listed");
         let existing = Planned::load(&context.run_store, &context.layout).await?;
@@ -78,21 +77,16 @@ impl Run {
     /// Checks that the sink has no result of this run id, given that the run has no plan yet. Such a result was made by
     /// another plan whose run store was deleted; its parts would lie among the parts of this run.
     async fn check_no_result(&self) -> Result<()> {
-        let RunContext { sink, sink_layout, run_store, layout, run_id, .. } = &*self.context;
-        let attempts = format!("{}/", sink_layout.attempts());
-        let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
-        let found = pin!(sink.list(sink_layout.root()).try_filter(is_result)).try_next().await;
-        // A sink that can be written but not listed is good enough: the manifest names the parts.
-        let Ok(Some(Listed { key, .. })) = found else { return Ok(()) };
+        let RunContext { result, run_store, layout, run_id, .. } = &*self.context;
+        let Some(existing) = result.existing().await else { return Ok(()) };
         // Another process may have planned and published the run meanwhile; then the result belongs to this run.
         if run_store.exists(&layout.plan()).await? {
             return Ok(());
         }
         Err(Error::config(format!(
-            "`{}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, or \
-             delete `{}`",
-            sink.locate(&key),
-            sink.locate(sink_layout.root())
+            "`{existing}` is there already, but the run store has no plan of a run `{run_id}`: use another `--run-id`, \
+             or delete `{}`",
+            result.location()
         )))
     }
 
@@ -100,8 +94,8 @@ impl Run {
     /// that work on the run. If it cannot, that is a warning, or an error if `run.shared` is set.
     async fn probe(&self) -> Result<()> {
         let context = &self.context;
-        let (sink, run_store, process) = (&context.sink, &context.run_store, &context.process);
-        sink.probe_writable("sink", &context.sink_layout.attempts(), process).await?;
+        let (run_store, process) = (&context.run_store, &context.process);
+        context.result.probe(process).await?;
         let lost = match run_store.probe_creates("run store", context.layout.root(), process).await? {
             Creates::Once => return Ok(()),
             Creates::Again => "ignores the condition that an object must be new",

@@ -49,8 +49,7 @@ pub(super) async fn take_over(context: &RunContext, of: &Redrives) -> Result<()>
 
 async fn take_one(context: &RunContext, of: &Redrives, task: u32, commit: Commit) -> Result<()> {
     if let Output::Part(part) = &commit.output {
-        let theirs = context.sink_layout.of_run(&of.run_id).part(part.part);
-        context.sink.copy(&theirs, &context.sink_layout.attempt(part.part, &commit.attempt)).await?;
+        context.result.take_over(&of.run_id, part.part, &commit.attempt).await?;
     }
     fail_point::reach("redrive.take");
     // If another process created it first, it copied the same commit.

@@ -14,7 +14,7 @@ use etl_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connector::objects::{SourceStore, layout::SinkLayout},
+    connector::{Sink, SinkResult, Source},
     pipeline::Pipeline,
     run_store::layout::RunLayout,
     task::{poison::Poison, steps::Steps, stores::Stores},
@@ -27,17 +27,17 @@ pub struct RunContext {
     /// The pipeline's steps, with their plugins loaded.
     pub steps: Steps,
     /// The source, from which the run reads its records.
-    pub source: SourceStore,
+    pub source: Arc<dyn Source>,
     /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
     /// The sink, to which the run writes its result.
-    pub sink: Store,
+    pub sink: Arc<dyn Sink>,
     /// The run's id.
     pub run_id: String,
     /// The run's keys in the run store.
     pub layout: RunLayout,
-    /// The result's keys in the sink.
-    pub sink_layout: SinkLayout,
+    /// The run's result in the sink.
+    pub result: Arc<dyn SinkResult>,
     /// The workers, which limit how many threads compute at the same time.
     pub workers: Workers,
     /// Local scratch space.
@@ -65,6 +65,7 @@ impl RunContext {
         events: Events,
     ) -> Self {
         let Stores { source, run_store, sink } = stores;
+        let result = sink.result(&run_id, pipeline.sink.format.extension());
         let at_work = TaskTracker::new();
         // A closed tracker still hands out tokens; an open one would make `at_rest` wait for `close`.
         at_work.close();
@@ -74,7 +75,7 @@ impl RunContext {
             run_store,
             sink,
             layout: RunLayout::new(&pipeline.name, &run_id),
-            sink_layout: SinkLayout::new(&run_id, pipeline.sink.format.extension()),
+            result,
             workers: Workers::new(pipeline.run.concurrency),
             scratch: Scratch::new(&pipeline.run.scratch, pipeline.run.scratch_space_bytes),
             poison: Poison::default(),

@@ -14,7 +14,7 @@ use etl_core::{
 };
 
 use crate::{
-    connector::objects::{self, Chunks},
+    connector::objects::Chunks,
     run_store::shards::{Shard, TaskShards, records::read_records},
     task::{context::RunContext, records::Batch},
 };
@@ -22,13 +22,13 @@ use crate::{
 /// Starts to fetch the slices of those shards of a task whose numbers `wanted` accepts. Call this on the runtime.
 ///
 /// # Errors
-/// As [`objects::fetch`].
+/// As [`Source::open`](crate::connector::Source::open).
 pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> bool) -> Result<Chunks> {
     let slices = shards.iter().filter(|(number, ..)| wanted(*number)).filter_map(|(_, shard, objects)| match shard {
         Shard::Slices(slices) => Some((slices.as_slice(), objects)),
         Shard::Records { .. } => None,
     });
-    objects::fetch(context.source.store(), context.pipeline.source.format.cuts(), slices)
+    context.source.open(context.pipeline.source.format.cuts(), &slices.collect::<Vec<_>>())
 }
 
 /// A reader of shards, one after the other, with the worker it reads them on.

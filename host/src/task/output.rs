@@ -22,6 +22,7 @@ use etl_store::upload::Upload;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
+    connector::PartSink,
     run_store::commit::{Output, Part},
     task::{combine::PluginCombiner, context::RunContext},
 };
@@ -38,7 +39,7 @@ pub struct OutputWriter {
 
 enum Target {
     ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
-    Part { writer: Box<PartWriter<Hashing<Upload>>>, part: u32 },
+    Part { writer: Box<PartWriter<Hashing<Box<dyn PartSink>>>>, part: u32 },
 }
 
 /// The completed output of an attempt.
@@ -72,8 +73,8 @@ impl OutputWriter {
     /// # Errors
     /// Fails when the sink cannot be written.
     pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
-        let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt));
-        let writer = PartWriter::new(context.pipeline.sink.format, schema, Hashing::new(upload))?;
+        let part_sink = context.result.writer(part, attempt);
+        let writer = PartWriter::new(context.pipeline.sink.format, schema, Hashing::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 
@@ -102,8 +103,8 @@ impl OutputWriter {
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
             Target::Part { writer, part } => {
-                let (upload, digest) = writer.finish()?.finish();
-                let bytes = spend(Work::Write, || upload.finish())?;
+                let (part_sink, digest) = writer.finish()?.finish();
+                let bytes = spend(Work::Write, || part_sink.finish())?;
                 let part = Part { part, rows: self.rows, bytes, digest };
                 Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
             }

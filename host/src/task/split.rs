@@ -20,7 +20,10 @@ use etl_plugin::{Attempt, DraftShard, Plugin, ReadError, SourceView};
 use etl_store::Store;
 
 use crate::{
-    connector::objects::split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+    connector::{
+        Source,
+        objects::split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+    },
     pipeline::Split,
     run_store::{
         layout::RunLayout,
@@ -93,7 +96,7 @@ fn split_by_plugin(
     let _worker = context.workers.take();
     let draft = Shared::new(Coverage::new(writer));
     let view = SplitterSource {
-        source: context.source.store().clone(),
+        source: Arc::clone(&context.source),
         run_store: context.run_store.clone(),
         layout: context.layout.clone(),
         attempt: context.attempt(task.attempt),
@@ -146,8 +149,8 @@ pub(crate) struct Coverage {
 
 /// The source as a splitter sees it, and where its shards go.
 pub(crate) struct SplitterSource {
-    /// The store with the source's objects.
-    pub(crate) source: Store,
+    /// The source.
+    pub(crate) source: Arc<dyn Source>,
     /// The store for records that the splitter makes.
     pub(crate) run_store: Store,
     /// The keys of these records in the run store.
@@ -178,8 +181,8 @@ impl SourceView for SplitterSource {
         if offset == end {
             return Ok(Vec::new());
         }
-        let read = self.source.get_range(&object.name, offset..end, Some(object.version()));
-        self.source.wait(read).map(Vec::from).map_err(ReadError::Store)
+        let read = self.source.read(object, offset..end);
+        threads::wait_on_runtime(read).map(Vec::from).map_err(ReadError::Store)
     }
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {

@@ -2,27 +2,32 @@
 //!
 //! Owns how these stores are opened. A program that has stores of its own hands them to [`crate::run::run_on`] instead.
 
-use etl_core::model::error::Result;
-use etl_store::{Location, Store};
+use std::sync::Arc;
 
-use crate::{connector::objects::SourceStore, pipeline::Pipeline};
+use etl_core::model::error::Result;
+use etl_store::Store;
+
+use crate::{
+    connector::{Sink, SinkSettings, Source, SourceSettings, open_sink, open_source},
+    pipeline::Pipeline,
+};
 
 /// The opened stores of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Stores {
     /// The source, with the objects that hold the records.
-    pub source: SourceStore,
+    pub source: Arc<dyn Source>,
     /// The run store, where the run keeps its plan, intermediates and log.
     pub run_store: Store,
     /// The sink, which receives the result.
-    pub sink: Store,
+    pub sink: Arc<dyn Sink>,
 }
 
 impl Stores {
     /// Opens the stores that a pipeline names.
     ///
     /// # Errors
-    /// Fails as [`Store::open`] and [`SourceStore::open`] do.
+    /// Fails as [`Store::open`] and the connectors do.
     pub async fn open(pipeline: &Pipeline) -> Result<Self> {
         Ok(Self {
             source: Self::source(pipeline).await?,
@@ -34,11 +39,15 @@ impl Stores {
     /// Opens the source that a pipeline names. The listing of the source may take up to half of `run.memory`.
     ///
     /// # Errors
-    /// Fails as [`SourceStore::open`] does.
-    pub async fn source(pipeline: &Pipeline) -> Result<SourceStore> {
-        let (source, options) = (&pipeline.source, &pipeline.store_options);
-        let opened = SourceStore::open(&source.location, &source.include, options).await?;
-        Ok(opened.within(pipeline.run.memory_bytes / 2))
+    /// Fails as [`open_source`] does.
+    pub async fn source(pipeline: &Pipeline) -> Result<Arc<dyn Source>> {
+        let settings = SourceSettings {
+            location: &pipeline.source.location,
+            include: &pipeline.source.include,
+            options: &pipeline.store_options,
+            memory_bytes: pipeline.run.memory_bytes / 2,
+        };
+        open_source(&settings).await
     }
 
     /// Opens the run store that a pipeline names.
@@ -46,21 +55,27 @@ impl Stores {
     /// # Errors
     /// Fails as [`Store::open`] does.
     pub fn run_store(pipeline: &Pipeline) -> Result<Store> {
-        open(pipeline, &pipeline.run.store)
+        let store = Store::open(&pipeline.run.store, &pipeline.store_options)?;
+        Ok(if pipeline.run.fsync { store.synced() } else { store })
     }
 
     /// Opens the sink that a pipeline names.
     ///
     /// # Errors
-    /// Fails as [`Store::open`] does.
-    pub fn sink(pipeline: &Pipeline) -> Result<Store> {
-        open(pipeline, &pipeline.sink.location)
+    /// Fails as [`open_sink`] does.
+    pub fn sink(pipeline: &Pipeline) -> Result<Arc<dyn Sink>> {
+        let (location, options) = (&pipeline.sink.location, &pipeline.store_options);
+        open_sink(&SinkSettings { location, options, fsync: pipeline.run.fsync })
     }
-}
 
-fn open(pipeline: &Pipeline, location: &Location) -> Result<Store> {
-    let store = Store::open(location, &pipeline.store_options)?;
-    Ok(if pipeline.run.fsync { store.synced() } else { store })
+    /// Opens the store of a sink whose results are objects.
+    ///
+    /// # Errors
+    /// Fails as [`Store::open`] does.
+    pub fn sink_store(pipeline: &Pipeline) -> Result<Store> {
+        let store = Store::open(&pipeline.sink.location, &pipeline.store_options)?;
+        Ok(if pipeline.run.fsync { store.synced() } else { store })
+    }
 }
 
 #[cfg(test)]

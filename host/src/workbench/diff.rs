@@ -25,7 +25,7 @@ use etl_core::{
 use etl_plugin::{Cache, DraftShard, Engine, Interface, Plugin};
 
 use crate::{
-    connector::objects::{self, SourceStore, split::split_by_size},
+    connector::{Source, objects::split::split_by_size},
     pipeline::{Pipeline, Split, Step},
     run::check::list_source,
     task::stores::Stores,
@@ -107,7 +107,7 @@ pub async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, events: 
     let engine = Engine::new(8, cache)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
-    let objects = list_source(pipeline, &source).await?;
+    let objects = list_source(pipeline, &*source).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();
     for (number, shard) in shards {
@@ -129,7 +129,7 @@ fn spread(all: usize, count: usize) -> Vec<usize> {
 async fn sampled_shards(
     pipeline: &Pipeline,
     engine: &Engine,
-    source: &SourceStore,
+    source: &Arc<dyn Source>,
     objects: &[Object],
     count: usize,
 ) -> Result<(usize, Vec<(usize, DraftShard)>)> {
@@ -152,7 +152,7 @@ async fn sampled_shards(
         Split::Plugin(step) => {
             let plugin = trial::load_step(engine, step.plugin.clone(), Interface::Splitter)?;
             let (task, format) = (trial::task(0, &Events::silent()), pipeline.source.format.clone());
-            let mut shards = trial::split(Arc::new(plugin), task, format, source.clone()).await?.shards;
+            let mut shards = trial::split(Arc::new(plugin), task, format, Arc::clone(source)).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
             let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));
             let mut taken: Vec<_> = taken.collect();
@@ -165,7 +165,7 @@ async fn sampled_shards(
 /// Reads a shard. The inner result holds its records, or the reason why they cannot be read.
 async fn read(
     pipeline: &Pipeline,
-    source: &SourceStore,
+    source: &Arc<dyn Source>,
     objects: &[Object],
     shard: &DraftShard,
 ) -> Result<Result<Sample>> {
@@ -174,7 +174,7 @@ async fn read(
         DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema().clone(), std::slice::from_ref(batch))),
         DraftShard::Slices(slices) => {
             let shard: (&[Slice], &[Object]) = (slices, objects);
-            let mut chunks = objects::fetch(source.store(), format.cuts(), [shard])?;
+            let mut chunks = source.open(format.cuts(), &[shard])?;
             chunks.ready().await;
             threads::run(move || Sample::decode(chunks, &format, usize::MAX)).await
         }

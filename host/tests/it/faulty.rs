@@ -12,7 +12,7 @@ use std::{
 
 use etl_core::{model::error::ErrorKind, runtime::threads};
 use etl_host::{
-    connector::objects::SourceStore,
+    connector::objects::{ObjectSink, ObjectSource},
     pipeline::Pipeline,
     run::{RunOptions, Start, run_on},
     task::stores::Stores,
@@ -179,8 +179,12 @@ impl Memory {
             Store::from_object_store(Arc::new(faulty), Path::default(), "faulty")
         };
         // The source is not stale: no check can tell a stale listing of the source from another source.
-        let source = SourceStore::new(open(&self.source, false), &[]).expect("no patterns");
-        Stores { source, run_store: open(&self.run_store, true), sink: open(&self.sink, true) }
+        let source = ObjectSource::new(open(&self.source, false), &[]).expect("no patterns");
+        Stores {
+            source: Arc::new(source),
+            run_store: open(&self.run_store, true),
+            sink: Arc::new(ObjectSink::new(open(&self.sink, true))),
+        }
     }
 
     /// Returns the published objects of the sink.
@@ -337,7 +341,7 @@ async fn faults_in_uploads_of_many_parts_change_no_byte() {
         let sink = Hooked::new(faults);
         let opened = Stores::open(&pipeline).await.expect("they open");
         loop {
-            let stores = Stores { sink: sink.below("result"), ..opened.clone() };
+            let stores = Stores { sink: Arc::new(ObjectSink::new(sink.below("result"))), ..opened.clone() };
             let start = Start::Id(format!("r{seed}"));
             match run_on(stores, &pipeline, options(start), &events()).await {
                 Ok(_) => break,

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use etl_host::{
+    connector::objects::ObjectSink,
     pipeline::Pipeline,
     run::{Start, run_on},
     task::stores::Stores,
@@ -64,11 +65,15 @@ async fn whatever_names_something_is_written_after_it() {
     let project = project.file("input/a.txt", words);
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let opened = Stores::open(&pipeline).await.expect("they open");
-    for store in [&opened.run_store, &opened.sink] {
-        assert!(format!("{store:?}").contains("fsync: true"), "on local disk, done means on the disk: {store:?}");
+    for store in [format!("{:?}", opened.run_store), format!("{:?}", opened.sink)] {
+        assert!(store.contains("fsync: true"), "on local disk, done means on the disk: {store}");
     }
     let hooked = Hooked::new(Log::default());
-    let stores = Stores { run_store: hooked.below("runs"), sink: hooked.below("result"), ..opened };
+    let stores = Stores {
+        run_store: hooked.below("runs"),
+        sink: std::sync::Arc::new(ObjectSink::new(hooked.below("result"))),
+        ..opened
+    };
     run_on(stores, &pipeline, options(Start::Id("r".to_owned())), &events()).await.expect("it ends well");
 
     let log = &hooked.hook;

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use etl_core::model::{event::Stamped, times::unix_ms};
 use etl_host::{
+    connector::objects::ObjectSink,
     pipeline::Pipeline,
     run::{RunOptions, run_on},
     run_store::plan::Plan,
@@ -24,7 +25,8 @@ impl Hook for Nothing {}
 async fn run(pipeline: &Pipeline, random: u64) -> Arc<Hooked<Nothing>> {
     let memory = Hooked::new(Nothing);
     let opened = Stores::open(pipeline).await.expect("they open");
-    let stores = Stores { run_store: memory.below("runs"), sink: memory.below("result"), ..opened };
+    let stores =
+        Stores { run_store: memory.below("runs"), sink: Arc::new(ObjectSink::new(memory.below("result"))), ..opened };
     let options = RunOptions::new(compile_cache(), standing_clock(), random);
     run_on(stores, pipeline, options, &events()).await.expect("it ends well");
     memory

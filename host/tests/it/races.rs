@@ -10,10 +10,9 @@ use std::{
     },
 };
 
-use etl_core::model::{
-    error::{Error, ErrorKind},
-};
+use etl_core::model::error::{Error, ErrorKind};
 use etl_host::{
+    connector::objects::ObjectSink,
     history::{self, clean::Cleaner},
     pipeline::Pipeline,
     run::{Outcome, RunOptions, Start, run_on},
@@ -51,7 +50,8 @@ async fn run<H: Hook>(
     cancel: CancellationToken,
 ) -> Result<Outcome, Error> {
     let Stores { source, .. } = Stores::open(pipeline).await.expect("they open");
-    let stores = Stores { source, run_store: stores.below("runs"), sink: stores.below("result") };
+    let stores =
+        Stores { source, run_store: stores.below("runs"), sink: Arc::new(ObjectSink::new(stores.below("result"))) };
     let options = RunOptions { cancel, ..options(start) };
     run_on(stores, pipeline, options, &events()).await
 }

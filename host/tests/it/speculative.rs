@@ -9,6 +9,7 @@ use std::{
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use etl_core::model::event::{Event, Listener, Stamped};
 use etl_host::{
+    connector::objects::ObjectSink,
     pipeline::Pipeline,
     run::{Start, run_on},
     task::{
@@ -167,7 +168,8 @@ async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hoo
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let gate = Hooked::new(Gate { open: watch::Sender::default(), opens_at_the_end });
     let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
-    let stores = Stores { source, run_store: gate.below("runs"), sink: gate.below("result") };
+    let stores =
+        Stores { source, run_store: gate.below("runs"), sink: Arc::new(ObjectSink::new(gate.below("result"))) };
     let (events, said) = (events(), Said::default());
     events.listen(said.clone());
     let outcome = run_on(stores, &pipeline, options(Start::Default), &events).await.expect("it ends well");

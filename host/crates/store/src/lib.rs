@@ -49,6 +49,9 @@ pub use failure::classify_io;
 pub use location::Location;
 pub use probe::Creates;
 
+/// The schemes of the URLs that are written in a pipeline.
+pub const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
+
 /// Size in bytes of the parts of a multipart upload. A smaller object is one put. S3 takes at most 10,000 parts, which
 /// make an object of about 80 GiB.
 pub const UPLOAD_PART_BYTES: usize = 8 << 20;

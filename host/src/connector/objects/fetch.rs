@@ -100,7 +100,7 @@ impl fmt::Debug for Driver {
 /// # Errors
 /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
 /// object, or is a part of an object that cannot be cut. A later error is the last item of the chunks.
-pub fn fetch<'a>(
+pub(super) fn fetch<'a>(
     store: &Store,
     cuts: Cuts,
     shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>,

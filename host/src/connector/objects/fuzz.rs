@@ -19,7 +19,7 @@ use etl_store::Store;
 use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
 
-use super::fetch;
+use super::fetch::fetch;
 
 /// The most slices an object is cut into.
 const SLICES_MAX: usize = 8;

@@ -1,20 +1,32 @@
 //! The listing of a source: which objects of a store belong to it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use bytesize::ByteSize;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
-    object::Object,
+    object::{Object, Slice},
+    usage::Traffic,
 };
 use etl_store::{Location, Store};
 use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use bytes::Bytes;
+
+use async_trait::async_trait;
+
+use etl_format::Cuts;
+
+use crate::connector::{
+    Source,
+    objects::fetch::{Chunks, fetch},
+};
+
 /// A source: a store, and the rule for which of its objects belong to the source.
 #[derive(Debug, Clone)]
-pub struct SourceStore {
-    store: Store,
+pub struct ObjectSource {
+    pub(super) store: Store,
     include: Option<GlobSet>,
     /// Key of the one object that the location names, if it names one.
     only: Option<String>,
@@ -22,7 +34,7 @@ pub struct SourceStore {
     memory_bytes: u64,
 }
 
-impl SourceStore {
+impl ObjectSource {
     /// Opens the source at `location`: a prefix or, if the location does not end with `/`, possibly one object.
     ///
     /// `include` holds glob patterns on names relative to the location, or on the name of the one object: `*` and `?`
@@ -42,7 +54,7 @@ impl SourceStore {
         Self::new(store, include)
     }
 
-    /// Creates a source of all objects in `store` that match `include`, by the rules of [`SourceStore::open`].
+    /// Creates a source of all objects in `store` that match `include`, by the rules of [`ObjectSource::open`].
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an invalid pattern.
@@ -56,17 +68,29 @@ impl SourceStore {
         Self { memory_bytes, ..self }
     }
 
-    /// Returns the store. The names of objects are keys in it.
-    pub fn store(&self) -> &Store {
-        &self.store
+    fn too_many(&self, listed: usize) -> Error {
+        let (source, memory) = (self.store.name(), ByteSize::b(self.memory_bytes).display().iec());
+        Error::config(format!(
+            "the listing of source `{source}` takes more than {memory}, half of `run.memory` ({listed} objects so \
+             far): raise `run.memory`, or take fewer objects with `source.include`"
+        ))
     }
 
-    /// Returns the source's objects, sorted by name. An empty list is not an error here.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`] when the location does not exist or there are too many objects; otherwise as
-    /// [`Store::list`].
-    pub async fn list(&self) -> Result<Vec<Object>> {
+    fn contains(&self, name: &str) -> bool {
+        match &self.include {
+            Some(include) => include.is_match(name),
+            None => self.only.is_some() || !name.split('/').any(|part| part.starts_with(['.', '_'])),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for ObjectSource {
+    fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    async fn list(&self) -> Result<Vec<Object>> {
         let mut found = match &self.only {
             Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
             None => self.store.list(""),
@@ -89,19 +113,16 @@ impl SourceStore {
         Ok(objects)
     }
 
-    fn too_many(&self, listed: usize) -> Error {
-        let (source, memory) = (self.store.name(), ByteSize::b(self.memory_bytes).display().iec());
-        Error::config(format!(
-            "the listing of source `{source}` takes more than {memory}, half of `run.memory` ({listed} objects so \
-             far): raise `run.memory`, or take fewer objects with `source.include`"
-        ))
+    async fn read(&self, object: &Object, range: Range<u64>) -> Result<Bytes> {
+        self.store.get_range(&object.name, range, Some(object.version())).await
     }
 
-    fn contains(&self, name: &str) -> bool {
-        match &self.include {
-            Some(include) => include.is_match(name),
-            None => self.only.is_some() || !name.split('/').any(|part| part.starts_with(['.', '_'])),
-        }
+    fn open(&self, cuts: Cuts, shards: &[(&[Slice], &[Object])]) -> Result<Chunks> {
+        fetch(&self.store, cuts, shards.iter().copied())
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.store.traffic()
     }
 }
 

@@ -14,12 +14,41 @@ pub mod fuzz;
 pub mod layout;
 mod listing;
 mod publish;
+mod sink;
 pub mod split;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use etl_core::model::error::Result;
+use etl_store::Store;
+
 pub use self::{
-    fetch::{Chunks, READ_AHEAD_BYTES, fetch},
-    listing::SourceStore,
-    publish::{Gone, Latest, PublishedPart, delete_leftovers, move_parts, publish},
+    fetch::{Chunks, READ_AHEAD_BYTES},
+    listing::ObjectSource,
+    publish::{Gone, Latest, PublishedPart},
+    sink::ObjectSink,
 };
+use super::{Connector, Sink, SinkSettings, Source, SourceSettings};
+
+/// The connector of object stores.
+pub struct Objects;
+
+#[async_trait]
+impl Connector for Objects {
+    fn schemes(&self) -> &'static [&'static str] {
+        &etl_store::SCHEMES
+    }
+
+    async fn source(&self, settings: &SourceSettings<'_>) -> Result<Arc<dyn Source>> {
+        let SourceSettings { location, include, options, memory_bytes } = *settings;
+        Ok(Arc::new(ObjectSource::open(location, include, options).await?.within(memory_bytes)))
+    }
+
+    fn sink(&self, settings: &SinkSettings<'_>) -> Result<Arc<dyn Sink>> {
+        let store = Store::open(settings.location, settings.options)?;
+        Ok(Arc::new(ObjectSink::new(if settings.fsync { store.synced() } else { store })))
+    }
+}

@@ -53,7 +53,7 @@ pub struct Latest {
 /// # Errors
 /// Any error of the store. When parts are neither under their attempts' names nor under their final names, the error is
 /// of kind [`ErrorKind::Unavailable`] with [`Gone`] in its chain.
-pub async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
+pub(super) async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
     let moves: Vec<(String, String)> = parts
         .iter()
         .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
@@ -75,7 +75,7 @@ pub async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPa
 ///
 /// # Errors
 /// Any error of the store.
-pub async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], failed_shards: u64) -> Result<()> {
+pub(super) async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], failed_shards: u64) -> Result<()> {
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
     let latest = Latest { run_id: layout.root().to_owned(), parts: parts.to_vec(), failed_shards };
@@ -116,7 +116,7 @@ async fn name_gone(store: &Store, layout: &SinkLayout, parts: &[PublishedPart], 
 
 /// Deletes what losing attempts left in the sink, as far as possible. Errors are ignored, because a published result is
 /// complete without the deletion.
-pub async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
+pub(super) async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
     let prefix = layout.attempts();
     store
         .list(&prefix)

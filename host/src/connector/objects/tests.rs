@@ -18,7 +18,7 @@ use object_store::{memory::InMemory, path::Path};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use super::*;
+use super::{fetch::fetch, *};
 
 /// Runtime that fetches while the test's own thread decodes, as a worker does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
@@ -32,7 +32,7 @@ fn store_of(objects: &[(&str, &[u8])]) -> (Store, Vec<Object>) {
         for (name, bytes) in objects {
             store.put(name, bytes.to_vec()).await?;
         }
-        SourceStore::new(store.clone(), &[])?.list().await
+        ObjectSource::new(store.clone(), &[])?.list().await
     });
     (store, listed.expect("lists"))
 }
@@ -42,7 +42,7 @@ fn local_store_of(directory: &std::path::Path, name: &str, bytes: &[u8]) -> (Sto
     std::fs::write(directory.join(name), bytes).expect("writes");
     let location = Location { written: "local".to_owned(), url: format!("file://{}/", directory.display()) };
     let store = Store::open(&location, &BTreeMap::new()).expect("opens");
-    let listed = RUNTIME.block_on(async { SourceStore::new(store.clone(), &[])?.list().await });
+    let listed = RUNTIME.block_on(async { ObjectSource::new(store.clone(), &[])?.list().await });
     (store, listed.expect("lists"))
 }
 
@@ -264,7 +264,7 @@ async fn small_objects_are_fetched_together_across_the_shards_of_a_task() {
     for name in &names {
         store.put(name, format!("{name}\n")).await.expect("writes");
     }
-    let objects = SourceStore::new(store.clone(), &[]).expect("a source").list().await.expect("lists");
+    let objects = ObjectSource::new(store.clone(), &[]).expect("a source").list().await.expect("lists");
     let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 4)).collect();
     let shards = slices.chunks(10).map(|slices| (slices, objects.as_slice()));
     let mut chunks = fetch(&store, Cuts::AtLineEnds, shards).expect("fetches");
@@ -324,7 +324,7 @@ fn compressed_objects_of_several_members_are_read_to_their_end() {
     assert!(read(&store, &slices, &objects).expect("reads") == expected);
 }
 
-fn names(source: &SourceStore) -> Vec<String> {
+fn names(source: &ObjectSource) -> Vec<String> {
     let objects = RUNTIME.block_on(source.list()).expect("lists");
     objects.into_iter().map(|object| object.name).collect()
 }
@@ -335,13 +335,13 @@ fn include_patterns_stay_within_a_part_unless_doubled() {
     let (store, _) = store_of(&all.map(|name| (name, &b""[..])));
     let names = |include: &[&str]| {
         let include: Vec<String> = include.iter().map(|pattern| (*pattern).to_owned()).collect();
-        names(&SourceStore::new(store.clone(), &include).expect("patterns"))
+        names(&ObjectSource::new(store.clone(), &include).expect("patterns"))
     };
     assert_eq!(names(&[]), ["a.txt", "a[1].txt", "b.txt", "c.json", "sub/a.txt"]);
     assert_eq!(names(&["*.txt", "*.json"]), ["a.txt", "a[1].txt", "b.txt", "c.json"]);
     assert_eq!(names(&["sub/**/?.txt"]), ["sub/_x/a.txt", "sub/a.txt"]);
     assert_eq!(names(&["nothing"]), [""; 0]);
-    let error = SourceStore::new(store.clone(), &["a[".to_owned()]).expect_err("no pattern");
+    let error = ObjectSource::new(store.clone(), &["a[".to_owned()]).expect_err("no pattern");
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
@@ -355,14 +355,14 @@ fn a_local_source_is_a_directory_or_one_object_or_missing() {
     let open = |path: &str| {
         let url = format!("file://{}/{path}", directory.path().display());
         let location = Location { written: path.to_owned(), url };
-        RUNTIME.block_on(SourceStore::open(&location, &[], &BTreeMap::new())).expect("opens")
+        RUNTIME.block_on(ObjectSource::open(&location, &[], &BTreeMap::new())).expect("opens")
     };
     assert_eq!(names(&open("")), ["a.txt", "b.txt"]);
     assert_eq!(names(&open("empty")), [""; 0]);
     let one = open("b.txt");
     assert_eq!(names(&one), ["b.txt"]);
     let objects = RUNTIME.block_on(one.list()).expect("lists");
-    let found = read(one.store(), &[slice("b.txt", 0, 2)], &objects).expect("reads");
+    let found = read(&one.store, &[slice("b.txt", 0, 2)], &objects).expect("reads");
     assert_eq!(found, lines_of("b.txt", b"x\n"));
     for missing in ["nowhere", "nowhere/", "a.txt/"] {
         let error = RUNTIME.block_on(open(missing).list()).expect_err("is missing");

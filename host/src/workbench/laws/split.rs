@@ -10,7 +10,7 @@ use etl_plugin::{DraftShard, Plugin};
 
 use super::{Law, Verdict};
 use crate::{
-    connector::objects::SourceStore,
+    connector::Source,
     workbench::trial::{self, SplitTrial},
 };
 
@@ -25,11 +25,11 @@ pub async fn check_splitter(
     plugin: &Arc<Plugin>,
     law: Law,
     format: &SourceFormat,
-    source: &SourceStore,
+    source: &Arc<dyn Source>,
 ) -> Result<Verdict> {
     let split = || {
         let task = trial::task(0, &Events::silent());
-        trial::split(Arc::clone(plugin), task, format.clone(), source.clone())
+        trial::split(Arc::clone(plugin), task, format.clone(), Arc::clone(source))
     };
     match law {
         Law::Deterministic => Ok(deterministic(&split().await?.shards, &split().await?.shards)),

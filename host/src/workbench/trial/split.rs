@@ -16,7 +16,7 @@ use etl_store::Store;
 use object_store::{memory::InMemory, path::Path};
 
 use crate::{
-    connector::objects::SourceStore,
+    connector::Source,
     run_store::{layout::RunLayout, shards::ShardWriter},
     task::split::{Coverage, SplitterSource},
 };
@@ -45,7 +45,7 @@ pub async fn split(
     plugin: Arc<Plugin>,
     task: Attempt,
     format: SourceFormat,
-    source: SourceStore,
+    source: Arc<dyn Source>,
 ) -> Result<SplitTrial> {
     let objects = Arc::new(source.list().await?);
     threads::run(move || {
@@ -53,7 +53,7 @@ pub async fn split(
         let (layout, attempt) = (RunLayout::new("trial", &task.run_id), AttemptId::new(task.attempt, "trial"));
         let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
         let shards = Shared::new(Vec::new());
-        let (source, objects_seen) = (source.store().clone(), Arc::clone(&objects));
+        let objects_seen = Arc::clone(&objects);
         let view = SplitterSource {
             source,
             run_store,
