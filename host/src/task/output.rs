@@ -1,6 +1,9 @@
 //! The output of a task: a shuffle file, or a part of the result.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use etl_core::{
@@ -16,6 +19,7 @@ use etl_format::PartWriter;
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
 use etl_store::upload::Upload;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     run_store::commit::{Output, Part},
@@ -34,7 +38,7 @@ pub struct OutputWriter {
 
 enum Target {
     ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
-    Part { writer: Box<PartWriter<Upload>>, part: u32 },
+    Part { writer: Box<PartWriter<Hashing<Upload>>>, part: u32 },
 }
 
 /// The completed output of an attempt.
@@ -69,7 +73,7 @@ impl OutputWriter {
     /// Fails when the sink cannot be written.
     pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
         let upload = Upload::new(&context.sink, &context.sink_layout.attempt(part, attempt));
-        let writer = PartWriter::new(context.pipeline.sink.format, schema, upload)?;
+        let writer = PartWriter::new(context.pipeline.sink.format, schema, Hashing::new(upload))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 
@@ -98,11 +102,41 @@ impl OutputWriter {
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
             Target::Part { writer, part } => {
-                let uploaded = spend(Work::Write, || writer.finish()?.finish())?;
-                let part = Part { part, rows: self.rows, bytes: uploaded.bytes, digest: uploaded.digest };
+                let (upload, digest) = writer.finish()?.finish();
+                let bytes = spend(Work::Write, || upload.finish())?;
+                let part = Part { part, rows: self.rows, bytes, digest };
                 Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
             }
         }
+    }
+}
+
+/// Output that hashes the bytes written to it, for the digest of a part. The shuffle hashes its files itself.
+struct Hashing<W> {
+    out: W,
+    hash: Xxh3,
+}
+
+impl<W> Hashing<W> {
+    fn new(out: W) -> Self {
+        Self { out, hash: Xxh3::new() }
+    }
+
+    /// Returns the output, and the XXH3-128 digest of its bytes, in hexadecimal.
+    fn finish(self) -> (W, String) {
+        (self.out, format!("{:032x}", self.hash.digest128()))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.out.write(bytes)?;
+        self.hash.update(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -128,4 +162,21 @@ fn combiner(context: &Arc<RunContext>, task: &Attempt) -> NewCombiner {
         let plugin = steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer to combine with"))?;
         Ok(Box::new(PluginCombiner::open(plugin, steps.shuffled(), &task)?))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_of_a_part_is_that_of_the_bytes_its_output_took() {
+        let mut room = [0; 5];
+        let mut hashing = Hashing::new(&mut room[..]);
+        hashing.write_all(b"abc").expect("there is room");
+        hashing.write_all(b"defg").expect_err("there is room for two bytes");
+        let (_, digest) = hashing.finish();
+        assert_eq!(digest, format!("{:032x}", xxh3_128(b"abcde")));
+    }
 }

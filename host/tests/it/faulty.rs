@@ -305,10 +305,10 @@ async fn an_upload_of_many_parts_is_whole_or_not_there() {
         let uploaded = threads::run(upload).await.expect("no panic");
         assert_eq!(hooked.hook.left.load(Relaxed), 0, "case {case}: nothing went wrong");
         if whole {
-            assert_eq!(uploaded.expect("it is there").bytes, 20_000_000);
+            assert_eq!(uploaded.expect("it is there"), 20_000_000);
             assert!(hooked.read("sink/part").await == bytes, "other bytes");
         } else {
-            assert_eq!(uploaded.err().expect("it failed").kind(), ErrorKind::Unavailable, "case {case}");
+            assert_eq!(uploaded.expect_err("it failed").kind(), ErrorKind::Unavailable, "case {case}");
             let listed: Vec<ObjectMeta> = hooked.inner.list(None).try_collect().await.expect("lists");
             assert_eq!(listed, [], "case {case}");
         }

@@ -9,7 +9,6 @@ use etl_core::{
 };
 use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::{Store, UPLOAD_PART_BYTES, classify_io};
 
@@ -23,15 +22,6 @@ pub struct Upload {
     /// The writer that is used once the bytes do not fit into one put.
     writer: Option<BufWriter>,
     bytes: u64,
-    digest: Xxh3,
-}
-
-/// Size and digest of an uploaded object.
-pub struct Uploaded {
-    /// The object's size, in bytes.
-    pub bytes: u64,
-    /// The XXH3-128 digest of its bytes, in hexadecimal.
-    pub digest: String,
 }
 
 impl Upload {
@@ -39,15 +29,16 @@ impl Upload {
     pub fn new(store: &Store, key: &str) -> Self {
         fail_point::reach("upload.begin");
         let (store, key) = (store.clone(), key.to_owned());
-        Self { store, key, buffer: Vec::new(), writer: None, bytes: 0, digest: Xxh3::new() }
+        Self { store, key, buffer: Vec::new(), writer: None, bytes: 0 }
     }
 
-    /// Completes the object. If the store's answer to that is lost, checks whether the object exists. A small object is
-    /// compared as [`Store::put`] does; a multipart one by its size, because no other upload uses its key.
+    /// Completes the object, and returns its size in bytes. If the store's answer to that is lost, checks whether the
+    /// object exists. A small object is compared as [`Store::put`] does; a multipart one by its size, because no other
+    /// upload uses its key.
     ///
     /// # Errors
     /// Fails as [`Store::put`] does. The object may exist nevertheless.
-    pub fn finish(mut self) -> Result<Uploaded> {
+    pub fn finish(mut self) -> Result<u64> {
         fail_point::reach("upload.finish");
         match self.writer.take() {
             None => {
@@ -57,7 +48,7 @@ impl Upload {
             Some(writer) => self.shut_down(writer)?,
         }
         fail_point::reach("upload.finished");
-        Ok(Uploaded { bytes: self.bytes, digest: format!("{:032x}", self.digest.digest128()) })
+        Ok(self.bytes)
     }
 
     fn shut_down(&self, mut writer: BufWriter) -> Result<()> {
@@ -90,7 +81,6 @@ impl Write for Upload {
             wait_on_runtime(self.writer()?.write_all(bytes)).map_err(classed)?;
         }
         self.bytes += bytes.len() as u64;
-        self.digest.update(bytes);
         Ok(bytes.len())
     }
 
@@ -123,7 +113,7 @@ mod tests {
     use crate::testing::faulty::{Puts, faulty, server};
 
     /// Uploads three bytes on a thread that may block, as a worker does.
-    async fn upload(puts: Puts) -> (Store, Result<Uploaded>) {
+    async fn upload(puts: Puts) -> (Store, Result<u64>) {
         let store = faulty(puts);
         let target = store.clone();
         let work = move || {
@@ -137,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn an_upload_whose_answer_was_lost_is_done() {
         let (store, uploaded) = upload(Puts::Lost(|| server("the connection timed out"))).await;
-        assert_eq!(uploaded.expect("it is there").bytes, 3);
+        assert_eq!(uploaded.expect("it is there"), 3);
         assert_eq!(store.get("part").await.expect("reads").as_deref(), Some(&b"abc"[..]));
     }
 
@@ -147,7 +137,7 @@ mod tests {
         let busy = || server("Server returned non-2xx status code: 503 Slow Down");
         for (error, kind) in [(denied as fn() -> StoreError, ErrorKind::Config), (busy, ErrorKind::Unavailable)] {
             let (_, uploaded) = upload(Puts::Fail(error)).await;
-            let error = uploaded.err().expect("it failed");
+            let error = uploaded.expect_err("it failed");
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().starts_with("cannot write `part` in `faulty`: "), "{error}");
         }
