@@ -23,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const ENTRIES_MAX: usize = 1000;
 
 /// A TOML document with the assignments of `--set` applied.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Document {
     /// Name of the file in messages.
     file: String,

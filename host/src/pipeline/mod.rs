@@ -25,19 +25,12 @@ mod variables;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use serde::de::DeserializeOwned;
 
-use self::{
-    document::Document,
-    file::File,
-    key::KeyPath,
-    secrets::Expansion,
-    validate::{Tables, Validator},
-};
+use self::{document::Document, key::KeyPath, secrets::Expansion, validate::Validator};
 pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
 use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
 use etl_format::{SinkFormat, SourceFormat};
@@ -72,10 +65,8 @@ pub struct Pipeline {
     pub document: serde_json::Value,
     /// Values of `${NAME}` and of granted variables, which must not appear in anything the host writes.
     pub secrets: Secrets,
-    /// Marks of the values of variables, by name; see `variables::fingerprint`.
-    fingerprints: BTreeMap<String, String>,
     /// The document, which knows where each value was written.
-    written: Arc<Document>,
+    written: Document,
 }
 
 impl Pipeline {
@@ -86,7 +77,7 @@ impl Pipeline {
     /// [`ErrorKind::Config`], with the file, the line, the key, and a valid value or the choices. No message holds the
     /// value of a `${NAME}`.
     pub fn load(path: &Path, overrides: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        Self::validated(Document::read(path, overrides)?, &directory(path)?, env)
+        Self::validated(&Document::read(path, overrides)?, &directory(path)?, env)
     }
 
     /// Makes the pipeline of a plan from the `document` that the plan keeps. `path` is the path of the pipeline file at
@@ -100,7 +91,7 @@ impl Pipeline {
         overrides: &[String],
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
-        Self::validated(Document::of_plan(path, document, overrides)?, &directory(path)?, env)
+        Self::validated(&Document::of_plan(path, document, overrides)?, &directory(path)?, env)
     }
 
     /// Parses `text` as the content of a file called `path`, which need not exist. Relative paths in the text start
@@ -110,41 +101,24 @@ impl Pipeline {
     /// As [`Pipeline::load`].
     #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(path: &Path, text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        Self::validated(Document::parse(path, text.to_owned(), &[])?, Path::new("/"), env)
+        Self::validated(&Document::parse(path, text.to_owned(), &[])?, Path::new("/"), env)
     }
 
-    fn validated(document: Document, directory: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    fn validated(document: &Document, directory: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let at_key = |(key, what): (KeyPath, String)| document.error(&key, what);
         let root = KeyPath::default();
-        let written = document::json(document.root(), &root).map_err(at_key)?;
+        let planned = document::json(document.root(), &root).map_err(at_key)?;
         let mut expanded = document.root().clone();
         let mut expansion = Expansion::new(&env);
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
-        let (secrets, fingerprints) = expansion.into_parts();
+        let secrets = expansion.into_secrets();
+        let redact = secrets.redactor();
 
-        let tables = tables(&document, directory, expanded, &env);
-        let tables = tables.map_err(|error| Error::config(secrets.redact(&error.to_string())))?;
-        let Tables { name, source, split, maps, reduce, sink, run, store_options } = tables;
-        let (document, written) = (written, Arc::new(document));
-        let mut pipeline = Self {
-            name,
-            source,
-            split,
-            maps,
-            reduce,
-            sink,
-            run,
-            store_options,
-            document,
-            secrets,
-            fingerprints,
-            written,
-        };
+        let validator = Validator { document, directory, env: &env };
+        let pipeline = deserialize(document, expanded).and_then(|file| validator.pipeline(file, planned, secrets));
+        let mut pipeline = pipeline.map_err(|error| Error::config(redact(&error.to_string())))?;
         let granted: Vec<_> = pipeline.steps().flat_map(|step| step.plugin.grants.variables.clone()).collect();
-        for (variable, value) in granted {
-            pipeline.secrets.add(&variable, &value);
-            pipeline.fingerprints.insert(variable.clone(), variables::fingerprint(&variable, &value));
-        }
+        granted.iter().for_each(|(variable, value)| pipeline.secrets.add(variable, value));
         Ok(pipeline)
     }
 
@@ -201,16 +175,6 @@ impl Sandbox {
         let table = deserialize(&document, document.root().clone())?;
         Validator { document: &document, directory: Path::new("."), env: &env }.sandbox(table)
     }
-}
-
-fn tables(
-    document: &Document,
-    directory: &Path,
-    expanded: toml::Value,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Tables> {
-    let file: File = deserialize(document, expanded)?;
-    Validator { document, directory, env }.tables(file)
 }
 
 /// Deserializes a value of a document. An error names the place of the value that is wrong.

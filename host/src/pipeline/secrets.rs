@@ -10,10 +10,13 @@ use super::{key::KeyPath, variables::fingerprint};
 /// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
 const REDACTED_CHARACTERS_MIN: usize = 4;
 
-/// The secret values of a pipeline, with the names of their variables.
+/// The values of a pipeline's environment variables, which are secret, and their fingerprints, which are not.
 #[derive(Clone, Default)]
 pub struct Secrets {
+    /// Names and values of the variables whose values are redacted.
     values: Vec<(String, String)>,
+    /// Fingerprint of the value of each variable, by name; see [`fingerprint`].
+    fingerprints: BTreeMap<String, String>,
 }
 
 impl Secrets {
@@ -41,8 +44,14 @@ impl Secrets {
         found.min_by_key(|(start, _, value)| (*start, Reverse(value.len())))
     }
 
-    /// Adds a value to redact. Ignores a value that is too short, and a second value of the same name.
+    /// Returns the fingerprint of a variable's value.
+    pub(super) fn fingerprint(&self, name: &str) -> Option<&str> {
+        self.fingerprints.get(name).map(String::as_str)
+    }
+
+    /// Adds the value of a variable. A value that is too short is not redacted, nor is a second value of the same name.
     pub(super) fn add(&mut self, name: &str, value: &str) {
+        self.fingerprints.insert(name.to_owned(), fingerprint(name, value));
         let known = self.values.iter().any(|(known, _)| known == name);
         if value.chars().count() >= REDACTED_CHARACTERS_MIN && !known {
             self.values.push((name.to_owned(), value.to_owned()));
@@ -57,22 +66,21 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Replaces `${NAME}` by the value of the variable, and records the values and their fingerprints.
+/// Replaces `${NAME}` by the value of the variable, and records the values.
 pub(super) struct Expansion<E> {
     env: E,
     secrets: Secrets,
-    fingerprints: BTreeMap<String, String>,
 }
 
 impl<E: Fn(&str) -> Option<String>> Expansion<E> {
     /// Makes an expansion that takes values from `env`.
     pub(super) fn new(env: E) -> Self {
-        Self { env, secrets: Secrets::default(), fingerprints: BTreeMap::new() }
+        Self { env, secrets: Secrets::default() }
     }
 
-    /// Returns the values that were inserted, and their fingerprints by name.
-    pub(super) fn into_parts(self) -> (Secrets, BTreeMap<String, String>) {
-        (self.secrets, self.fingerprints)
+    /// Returns the values that were inserted.
+    pub(super) fn into_secrets(self) -> Secrets {
+        self.secrets
     }
 
     /// Replaces `${NAME}` by its value and `$${` by `${`, in every string in `value`. Keys are not changed.
@@ -120,7 +128,6 @@ impl<E: Fn(&str) -> Option<String>> Expansion<E> {
             return Err(format!("needs the environment variable `{name}`, which is not set"));
         };
         self.secrets.add(name, &value);
-        self.fingerprints.insert(name.to_owned(), fingerprint(name, &value));
         Ok(value)
     }
 }
@@ -176,7 +183,7 @@ mod tests {
     fn values_are_taken_out_of_texts_longest_first() {
         let mut expansion = expansion();
         expansion.expand_text("${KEY}${LONG}${SHORT}${KEY}").expect("all are set");
-        let (secrets, _) = expansion.into_parts();
+        let secrets = expansion.into_secrets();
         assert_eq!(secrets.redact("hunter2 and hunter2000, abc"), "${KEY} and ${LONG}, abc");
         assert_eq!(secrets.redactor()("hunter2"), "${KEY}");
         assert!(matches!(secrets.redact("nothing here"), Cow::Borrowed("nothing here")));

@@ -19,7 +19,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Reduce, RunSettings, Sandbox, Sink, Source, Split, Step,
+    Pipeline, Reduce, RunSettings, Sandbox, Secrets, Sink, Source, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::scheduler::Retry;
 
-/// Turns the tables of a document into the parts of a pipeline.
+/// Turns the tables of a document into a pipeline.
 pub(super) struct Validator<'a> {
     /// Document of the tables, which knows where each value was written.
     pub document: &'a Document,
@@ -39,24 +39,13 @@ pub(super) struct Validator<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// The parts of a [`Pipeline`](super::Pipeline) that come from its tables.
-pub(super) struct Tables {
-    pub name: String,
-    pub source: Source,
-    pub split: Split,
-    pub maps: Vec<Step>,
-    pub reduce: Option<Reduce>,
-    pub sink: Sink,
-    pub run: RunSettings,
-    pub store_options: BTreeMap<String, String>,
-}
-
 impl Validator<'_> {
-    /// Validates every table.
+    /// Validates every table, and returns their pipeline. `planned` is the document as a plan keeps it, and `secrets`
+    /// are the values of its variables.
     ///
     /// # Errors
     /// The first value that is wrong, with where it was written and what to write instead.
-    pub(super) fn tables(&self, file: File) -> Result<Tables> {
+    pub(super) fn pipeline(&self, file: File, planned: serde_json::Value, secrets: Secrets) -> Result<Pipeline> {
         let root = KeyPath::default();
         ids::check_name("pipeline name", &file.name)
             .map_err(|error| self.wrong(&root.key("name"), format!("is wrong: {error}")))?;
@@ -65,7 +54,7 @@ impl Validator<'_> {
         let sink = self.sink(&root.key("sink"), &file.sink)?;
         self.outside_source(&root.key("sink").key("url"), &sink.location, &source.location)?;
         self.outside_source(&root.key("run").key("store"), &run.store, &source.location)?;
-        Ok(Tables {
+        Ok(Pipeline {
             name: file.name,
             split: self.split(&root.key("split"), file.split.unwrap_or_default(), run.max_rejects)?,
             maps: self.maps(&root.key("map"), file.map, run.max_rejects)?,
@@ -74,6 +63,9 @@ impl Validator<'_> {
             source,
             sink,
             run,
+            document: planned,
+            secrets,
+            written: self.document.clone(),
         })
     }
 
@@ -175,7 +167,7 @@ impl Validator<'_> {
     /// Validates the grants and limits of a step that runs outside a pipeline.
     ///
     /// # Errors
-    /// As [`Validator::tables`].
+    /// As [`Validator::pipeline`].
     pub(super) fn sandbox(&self, table: file::Sandbox) -> Result<Sandbox> {
         let root = KeyPath::default();
         Ok(Sandbox {
