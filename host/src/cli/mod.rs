@@ -90,10 +90,11 @@ where
     ExitCode::from(kind.exit_code())
 }
 
-/// Returns the hint that a word is not a command, if the word looks like one: lowercase letters only, and not the name
-/// of a command. clap takes such a word for a pipeline file, because `run` may be left out before the file.
+/// Returns the hint that a word is not a command, if the word looks like one: only lowercase letters, at least one, and
+/// not the name of a command. clap takes such a word for a pipeline file, because `run` may be left out before the file.
 fn no_command(word: &OsStr) -> Option<String> {
-    let word = word.to_str().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))?;
+    let looks_like_one = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+    let word = word.to_str().filter(looks_like_one)?;
     let cli = Cli::command();
     let known: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
     let meant = did_you_mean(word, &known);
@@ -184,4 +185,18 @@ fn say(line: &str) {
 fn print(text: &str) {
     // A reader that closes the pipe early (`| head`) is not an error.
     _ = io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_word_that_looks_like_a_command_is_said_to_be_none() {
+        let hint = no_command(OsStr::new("chek")).expect("it looks like a command");
+        assert!(hint.starts_with("`chek` is no command (did you mean `check`? commands: run, "), "{hint}");
+        for word in ["", "check", "pipeline.toml", "--set", "a/b"] {
+            assert_eq!(no_command(OsStr::new(word)), None, "{word}");
+        }
+    }
 }

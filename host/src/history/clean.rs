@@ -19,7 +19,7 @@ use crate::{
     },
     history::{Overview, State},
     pipeline::Pipeline,
-    run_store::{document::from_json, layout::RunLayout},
+    run_store::layout::RunLayout,
 };
 
 /// Number of objects that are deleted at the same time.
@@ -162,8 +162,7 @@ impl Cleaner<'_> {
     /// # Errors
     /// When the sink fails, or `latest.json` is damaged.
     pub async fn newest_result(&self) -> Result<Option<String>> {
-        let latest = self.sink.get(LATEST).await?;
-        latest.map(|latest| from_json::<Latest>(LATEST, &latest).map(|latest| latest.run_id)).transpose()
+        Ok(Latest::read(self.sink).await?.map(|latest| latest.run_id))
     }
 }
 

@@ -7,6 +7,7 @@ mod account;
 pub mod clean;
 mod overview;
 mod processes;
+mod reader;
 pub mod redrives;
 mod rejects;
 #[cfg(test)]

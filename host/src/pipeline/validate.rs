@@ -43,8 +43,8 @@ pub(super) struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// Validates every table, and returns their pipeline. `planned` is the document as a plan keeps it, and `secrets` are
-    /// the values of its variables.
+    /// Validates every table, and returns their pipeline. `planned` is the document as a plan keeps it, and `secrets`
+    /// are the values of its variables.
     ///
     /// # Errors
     /// The first value that is wrong, with where it was written and what to write instead.

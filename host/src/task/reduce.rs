@@ -103,7 +103,7 @@ pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &At
         if let Err(error) = reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues) {
             // `name_key` makes another instance; free the memory and the pool slot of this one first.
             drop(reducer);
-            return Err(name_key(plugin, task, schema, &groups, error)?);
+            return Err(name_key(plugin, task, schema, &groups, error));
         }
     }
     fail_point::reach("reduce.merged");
@@ -111,28 +111,48 @@ pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &At
     Ok(counts)
 }
 
-/// Returns `error` with the key at which the reducer failed. A fresh reducer is given the groups of the batch one by
-/// one; if it fails in the same way, the key of that group is named, and otherwise the first and the last key of the
-/// batch.
-fn name_key(plugin: &Plugin, task: &Attempt, schema: &Schema, groups: &SortedGroups, error: Error) -> Result<Error> {
-    let Some(failure) = error.cause::<Failure>() else { return Ok(error) };
-    let keys: Vec<usize> = (0..schema.key_fields).collect();
-    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
-    let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
+/// Returns `error` with the key at which the reducer failed, if that can be found, and otherwise with the first and the
+/// last key of the batch. An error while the key is searched for does not replace `error`.
+fn name_key(plugin: &Plugin, task: &Attempt, schema: &Schema, groups: &SortedGroups, error: Error) -> Error {
+    let Some(failure) = error.cause::<Failure>() else { return error };
+    let row = failing_row(plugin, task, schema, groups, failure);
+    match shown_keys(schema, groups, row) {
+        Ok(keys) => error.context(keys),
+        Err(_) => error,
+    }
+}
+
+/// Gives the groups of a batch one by one to a fresh reducer, and returns the first row of the group at which it fails.
+/// Returns `None` if it does not fail, fails in another way, or cannot be opened.
+fn failing_row(
+    plugin: &Plugin,
+    task: &Attempt,
+    schema: &Schema,
+    groups: &SortedGroups,
+    failure: &Failure,
+) -> Option<usize> {
     let replayed = Attempt { attempt: task.attempt + 1, events: Events::silent(), ..task.clone() };
-    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(())))?;
+    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(()))).ok()?;
     let mut start = 0;
     for &end in &groups.group_ends {
         let rows = groups.batch.slice(start, end as usize - start);
         if let Err(again) = reducer.process(&rows, &[end - u32::try_from(start).unwrap_or(end)], false) {
-            if again.cause::<Failure>().is_some_and(|again| again.is_like(failure)) {
-                return Ok(error.context(format!("key {}", key(start)?)));
-            }
-            break;
+            return again.cause::<Failure>().is_some_and(|again| again.is_like(failure)).then_some(start);
         }
         start = end as usize;
     }
-    Ok(error.context(format!("keys {} to {}", key(0)?, key(groups.batch.num_rows() - 1)?)))
+    None
+}
+
+/// Names the key of a row of a batch; without a row, names the first and the last key of the batch.
+fn shown_keys(schema: &Schema, groups: &SortedGroups, row: Option<usize>) -> Result<String> {
+    let keys: Vec<usize> = (0..schema.key_fields).collect();
+    let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
+    let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
+    Ok(match row {
+        Some(row) => format!("key {}", key(row)?),
+        None => format!("keys {} to {}", key(0)?, key(keys.num_rows() - 1)?),
+    })
 }
 
 fn emit_to(output: &Shared<OutputWriter>) -> Emit {

@@ -268,4 +268,10 @@ fn a_reducer_that_fails_is_told_with_the_key_it_was_at() {
     );
     let batch = project.run(["--set", "reduce.config.mode=panic"]);
     batch.expect_error(42, &["reduce of partition 0 failed: key `a`: reduce plugin"]);
+    // The search for the key fails; the failure is told all the same.
+    let search = project.run(["--set", "reduce.config.mode=panic-then-in-open"]);
+    search.expect_error(
+        42,
+        &["reduce of partition 0 failed: keys `a` to `d`: reduce plugin `bad_combiner.wasm` panicked in `process`"],
+    );
 }

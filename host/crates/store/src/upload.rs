@@ -32,8 +32,9 @@ impl Upload {
         Self { store, key, buffer: Vec::new(), writer: None, bytes: 0 }
     }
 
-    /// Completes the object and returns its size in bytes. If the store's answer to that is lost, checks whether the object exists. A small object is
-    /// compared as [`Store::put`] does; a multipart one by its size, because no other upload uses its key.
+    /// Completes the object, and returns its size in bytes. If the store's answer to that is lost, checks whether the
+    /// object exists. A small object is compared as [`Store::put`] does; a multipart one by its size, because no other
+    /// upload uses its key.
     ///
     /// # Errors
     /// Fails as [`Store::put`] does. The object may exist nevertheless.

@@ -45,6 +45,18 @@ pub struct Latest {
     pub failed_shards: u64,
 }
 
+impl Latest {
+    /// Reads `latest.json` of a sink. Returns `None` if the sink has no complete result.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`], naming the object, when it is damaged; any error of the store.
+    pub async fn read(store: &Store) -> Result<Option<Self>> {
+        let Some(latest) = store.get(LATEST).await? else { return Ok(None) };
+        let latest = serde_json::from_slice(&latest);
+        latest.map(Some).or_kind(ErrorKind::Input, || format!("`{}` is damaged", store.locate(LATEST)))
+    }
+}
+
 /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
 ///
 /// Idempotent: a part that was moved before is not moved again, and the outcome is the same. A part is visible whole or
@@ -168,8 +180,7 @@ mod tests {
                 publish(&store, &layout, &expected, 2).await.expect("publishes");
                 delete_leftovers(&store, &layout).await;
             }
-            let latest = store.get(LATEST).await.expect("reads").expect("is there");
-            let latest: Latest = serde_json::from_slice(&latest).expect("parses");
+            let latest = Latest::read(&store).await.expect("reads").expect("is there");
             assert_eq!(latest, Latest { run_id: "r".into(), parts: expected.clone(), failed_shards: 2 });
             for key in &expected {
                 assert_eq!(store.get(key).await.expect("reads").as_deref(), Some(&b"1-a"[..]));
@@ -205,6 +216,19 @@ mod tests {
             write(&store, &layout, 0, &part(0).attempt).await;
             let error = move_parts(&store, &layout, &[0, 1].map(part)).await.expect_err("part 1 is nowhere");
             assert_eq!(error.cause(), Some(&Gone(vec![part(1)])), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_pointer_to_the_latest_result_is_named_with_its_sink() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            assert_eq!(Latest::read(&store).await.expect("reads"), None);
+            store.put(LATEST, "{").await.expect("writes");
+            let error = Latest::read(&store).await.expect_err("not JSON");
+            let expected = format!("`{}` is damaged: ", store.locate(LATEST));
+            assert!(error.to_string().starts_with(&expected), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Input);
         }
     }
 

@@ -9,7 +9,7 @@
   const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
   const printable = text => String(text).replace(unprintable, c => `\\u{${c.codePointAt(0).toString(16)}}`);
   const count = number => number.toLocaleString('en-US');
-  const counted = (number, thing) => `${count(number)} ${thing}${number === 1 ? '' : 's'}`;
+  const counted = (number, thing, things = `${thing}s`) => `${count(number)} ${number === 1 ? thing : things}`;
   const round = (number, digits) => number.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
   function bytes(number) {
@@ -93,7 +93,7 @@
     document.title = `${printable(data.pipeline)} ${printable(run.run_id)}`;
     const sub = [['span', { class: 'mono' }, run.run_id]];
     if (run.started_at_ms) sub.push(['span', {}, `started ${time(run.started_at_ms)}`]);
-    if (data.processes.length > 1) sub.push(['span', {}, counted(data.processes.length, 'process').replace('processs', 'processes')]);
+    if (data.processes.length > 1) sub.push(['span', {}, counted(data.processes.length, 'process', 'processes')]);
     const tile = (title, name, value, shown, small, look = '') =>
       el('div', { class: `tile ${look}` }, el('dt', {}, title), el('dd', {}, figure(name, value, shown), small ? el('small', {}, small) : null));
     const failed = data.failed_for_good;
