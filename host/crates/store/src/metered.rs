@@ -1,11 +1,21 @@
 //! A store that counts the requests made of it.
 
-use std::{fmt, ops::Range, sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}}};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use etl_core::model::usage::Traffic;
 use futures::{StreamExt, stream::BoxStream};
-use object_store::{CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+};
 
 /// Counts of requests and bytes. Shared by all handles on a store.
 #[derive(Debug, Default)]

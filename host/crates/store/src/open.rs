@@ -2,10 +2,23 @@
 //!
 //! Owns the known schemes and options, and how patient a client is. Called by `Store` only.
 
-use std::{collections::{BTreeMap, HashMap}, path::PathBuf, sync::{Arc, LazyLock, Mutex, PoisonError}, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
-use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig, aws::{AmazonS3Builder, AmazonS3ConfigKey}, azure::{AzureConfigKey, MicrosoftAzureBuilder}, gcp::{GoogleCloudStorageBuilder, GoogleConfigKey}, local::LocalFileSystem, memory::InMemory, path::Path};
+use object_store::{
+    BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
+};
 use url::Url;
 
 use super::failure;

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use etl_core::model::{error::{ErrorContext, Result}, event::unix_ms};
+use etl_core::model::{
+    error::{ErrorContext, Result},
+    event::unix_ms,
+};
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{Store, failure};

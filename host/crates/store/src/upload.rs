@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use etl_core::{model::error::{Error, ErrorKind, Result}, runtime::{fail_point, threads::wait_on_runtime}};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result},
+    runtime::{fail_point, threads::wait_on_runtime},
+};
 use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
 use xxhash_rust::xxh3::Xxh3;

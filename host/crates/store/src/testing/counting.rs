@@ -1,9 +1,18 @@
 //! For tests: a store in memory that counts the requests made of it.
 
-use std::{fmt, sync::{Arc, atomic::{AtomicUsize, Ordering::SeqCst}}};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use futures::{StreamExt, stream::BoxStream};
-use object_store::{CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
 
 use crate::Store;
 
