@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The errors that a faulty store returns, in the words of real stores.
-const TROUBLE: [&str; 4] = [
+pub(crate) const TROUBLE: [&str; 4] = [
     "Server returned non-2xx status code: 503 Service Unavailable: Slow Down",
     "Server returned non-2xx status code: 429 Too Many Requests",
     "HTTP error: operation timed out",
@@ -39,15 +39,15 @@ const TROUBLE: [&str; 4] = [
 
 /// Decides when a faulty store fails.
 #[derive(Debug)]
-struct Faults {
+pub(crate) struct Faults {
     state: Mutex<u64>,
     /// Percentage of the requests that fail.
     percent: u64,
-    injected: AtomicUsize,
+    pub(crate) injected: AtomicUsize,
 }
 
 impl Faults {
-    fn new(seed: u64, percent: u64) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, percent: u64) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(seed), percent, injected: AtomicUsize::new(0) })
     }
 
@@ -85,13 +85,13 @@ impl Faults {
 
 /// A store with faults in front of it.
 #[derive(Debug)]
-struct Faulty {
-    inner: Arc<InMemory>,
-    faults: Arc<Faults>,
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<InMemory>,
+    pub(crate) faults: Arc<Faults>,
     /// Whether listings may lack objects that exist.
-    stale: bool,
+    pub(crate) stale: bool,
     /// Objects whose key contains this text are read with changed bytes.
-    rotten: Option<&'static str>,
+    pub(crate) rotten: Option<&'static str>,
 }
 
 impl fmt::Display for Faulty {

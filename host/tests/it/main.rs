@@ -10,6 +10,7 @@ mod bench;
 mod browser;
 mod compile_cache;
 mod config;
+mod conformance;
 mod crashes;
 mod crimes;
 mod damage;

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use etl_store::{Location, Store};
+use etl_store::{Location, Store, testing::conformance};
 
 use crate::support::{NONE, Project, repository, succeed, wait_for_server};
 
@@ -32,6 +32,20 @@ pub(crate) fn python() -> PathBuf {
     .clone()
 }
 
+/// The program of the server. It looks for an object and creates it in two steps, which S3 does in one, so it must not
+/// put two objects at the same time.
+const SERVER: &str = r#"
+import threading
+from moto.s3.responses import S3Response
+from moto.server import main
+put, one_at_a_time = S3Response.put_object, threading.Lock()
+def put_object(self):
+    with one_at_a_time:
+        return put(self)
+S3Response.put_object = put_object
+main()
+"#;
+
 /// An S3 server on a port of its own, stopped when dropped.
 pub(crate) struct S3 {
     server: Child,
@@ -41,8 +55,11 @@ pub(crate) struct S3 {
 impl S3 {
     pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        let mut command = Command::new(python().with_file_name("moto_server"));
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = Command::new(python());
+        command
+            .args(["-c", SERVER, "-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut s3 = Self { server: command.spawn().expect("the server starts"), port };
         wait_for_server(&mut s3.server, port);
         s3.make_bucket();
@@ -136,6 +153,11 @@ reduce = { plugin = "plugin:sum", combine = true, partitions = 2 }
 
 fn words() -> String {
     (0..20_000_u64).map(|n| format!("w{} w{}\n", n.wrapping_mul(7_919) % 3_001, n % 10)).collect()
+}
+
+#[test]
+fn s3_keeps_the_promises_of_every_store() {
+    run(conformance::keeps_all(&S3::start().store()));
 }
 
 #[test]

@@ -55,6 +55,11 @@ pub(super) fn bucket_is_missing(error: &StoreError) -> bool {
     MISSING_BUCKETS.iter().any(|answer| text.contains(answer))
 }
 
+/// Returns whether an error says that the object does not exist, although its bucket does.
+pub(super) fn is_absent(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound { .. }) && !bucket_is_missing(error)
+}
+
 /// Returns whether an error says that the store does not have the operation, and never will.
 pub(super) fn is_unsupported(error: &StoreError) -> bool {
     matches!(error, StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })

@@ -1,13 +1,20 @@
-//! Tests of what every store promises, in memory and on local disk, and of how errors are classed.
+//! Tests of the promises on the stores that need no server, of what only local disk promises, and of how errors are
+//! classed.
 
+use std::io;
+
+use etl_core::model::error::ErrorKind;
 use futures::FutureExt;
 use object_store::memory::InMemory;
-use tokio::io::AsyncWriteExt;
 
-use super::testing::faulty::{Puts, faulty, server};
-use super::*;
-
-const ODD_KEY: &str = "a b/ü%20#x?[1]{,}~*&'\"\\.txt";
+use super::{
+    testing::{
+        conformance,
+        counting::counting,
+        faulty::{Puts, faulty, server},
+    },
+    *,
+};
 
 fn location(url: &str) -> Location {
     Location { written: url.to_owned(), url: url.to_owned() }
@@ -21,6 +28,14 @@ fn open(url: &str) -> Store {
     Store::open(&location(url), &BTreeMap::new()).expect("opens")
 }
 
+fn timed_out() -> StoreError {
+    server("the connection timed out")
+}
+
+fn not_implemented() -> StoreError {
+    server("Server returned non-2xx status code: 501 Not Implemented")
+}
+
 /// Returns a store of each kind that needs no server. The directory has to outlive the stores.
 fn stores() -> (tempfile::TempDir, [Store; 2]) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -29,107 +44,55 @@ fn stores() -> (tempfile::TempDir, [Store; 2]) {
     (directory, [memory, local])
 }
 
-#[tokio::test]
-async fn objects_are_written_read_listed_and_deleted_under_any_key() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        assert_eq!(store.get(ODD_KEY).await.expect("reads"), None);
-        store.put(ODD_KEY, "one").await.expect("writes");
-        store.put("b", "two!").await.expect("writes");
-        assert_eq!(store.get(ODD_KEY).await.expect("reads").as_deref(), Some(&b"one"[..]));
-        assert_eq!(store.list_keys("").await.expect("lists"), [ODD_KEY, "b"]);
-        assert_eq!(store.list_keys("a b").await.expect("lists"), [ODD_KEY]);
-        assert_eq!(store.stat("b").await.expect("looks").map(|found| found.size), Some(4));
-        store.delete("b").await.expect("deletes");
-        store.delete("b").await.expect("deletes what is not there");
-        assert!(!store.exists("b").await.expect("looks"));
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_all_promises() {
+    let (_directory, [memory, _]) = stores();
+    conformance::keeps_all(&memory).await;
+    conformance::keeps_all(&counting().0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn local_disk_keeps_all_promises() {
+    let (_directory, [_, local]) = stores();
+    conformance::keeps_all(&local).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn synced_local_disk_keeps_all_promises() {
+    let (_directory, [_, local]) = stores();
+    conformance::keeps_all(&local.synced()).await;
 }
 
 #[tokio::test]
-async fn a_range_is_read_from_the_version_that_was_listed_only() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        store.put("x", "0123456789").await.expect("writes");
-        let listed: Vec<Listed> = store.list("").try_collect().await.expect("lists");
-        let version = Some(Version { size: listed[0].size, e_tag: listed[0].e_tag.as_deref() });
-        assert_eq!(store.get_range("x", 2..5, version).await.expect("reads"), "234");
-        assert_eq!(store.get_range("x", 2..5, None).await.expect("reads"), "234");
-        for (range, version) in [
-            (8..12, version),
-            (8..12, None),
-            (10..12, None),
-            (2..5, Some(Version { size: 9, e_tag: None })),
-            (2..5, Some(Version { size: 11, e_tag: None })),
-        ] {
-            let other = store.get_range("x", range.clone(), version).await.expect_err("is of another size");
-            assert_eq!(other.kind(), ErrorKind::Input, "{range:?} of {version:?}: {other}");
-        }
-        store.put("x", "another version").await.expect("writes");
-        let changed = store.get_range("x", 2..5, version).await.expect_err("has changed");
-        assert_eq!(changed.kind(), ErrorKind::Input);
-        assert!(changed.to_string().starts_with("object `x` of `"), "{changed}");
-        assert!(changed.to_string().ends_with("` changed since the run was planned"), "{changed}");
-        store.delete("x").await.expect("deletes");
-        let deleted = store.get_range("x", 2..5, version).await.expect_err("is gone");
-        assert!(deleted.to_string().ends_with("` was deleted since the run was planned"), "{deleted}");
-    }
+async fn a_store_that_loses_the_answers_to_puts_keeps_the_promises_of_what_is_read_back() {
+    let broken = conformance::broken(&faulty(Puts::Lost(timed_out)), 1).await;
+    // A plain writer does not read back what it has put, and neither does a probe.
+    assert_eq!(broken, ["an_upload_appears_whole_at_its_end", "a_probe_finds_that_creators_are_told_apart"]);
 }
 
 #[tokio::test]
-async fn one_of_many_creators_wins_and_the_others_learn_who() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        let tries = (0..16).map(|number| {
-            let store = store.clone();
-            tokio::spawn(async move { store.create("commit", format!("attempt {number}")).await.expect("answers") })
-        });
-        let outcomes: Vec<Created> = futures::future::try_join_all(tries).await.expect("no panic");
-        let winner = store.get("commit").await.expect("reads").expect("is there");
-        for (number, outcome) in outcomes.into_iter().enumerate() {
-            let is_winner = winner == format!("attempt {number}");
-            assert_eq!(outcome, if is_winner { Created::Won } else { Created::Lost(winner.clone()) });
-        }
-        assert_eq!(store.create("commit", winner).await.expect("answers"), Created::Won);
-    }
+async fn a_store_that_takes_no_puts_keeps_the_promises_that_need_none() {
+    let broken = conformance::broken(&faulty(Puts::Fail(timed_out)), 1).await;
+    let mut kept = conformance::promises();
+    kept.retain(|name| !broken.contains(name));
+    let expected = ["what_is_not_there_is_none", "a_key_that_is_no_path_is_refused", "a_rename_of_nothing_is_refused"];
+    assert_eq!(kept, expected);
 }
 
 #[tokio::test]
-async fn renaming_twice_is_renaming_once() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        store.put("from", "x").await.expect("writes");
-        store.rename("from", "deep/er/to").await.expect("renames");
-        store.rename("from", "deep/er/to").await.expect("was renamed");
-        assert_eq!(store.list_keys("").await.expect("lists"), ["deep/er/to"]);
-        let error = store.rename("from", "elsewhere").await.expect_err("neither is there");
-        assert!(error.to_string().starts_with("cannot rename `from` in `"), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn uploads_appear_whole_whatever_their_size() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        for (key, size) in [("empty", 0), ("small", 1000), ("parts", 3 * UPLOAD_PART_BYTES + 1)] {
-            let bytes: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).expect("small")).collect();
-            let mut upload = store.upload(key).expect("opens");
-            upload.write_all(&bytes).await.expect("writes");
-            assert!(!store.exists(key).await.expect("looks"));
-            upload.shutdown().await.expect("completes");
-            assert!(store.get(key).await.expect("reads").expect("is there") == bytes, "{key} differs");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_probe_leaves_no_object() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        for prefix in ["", "run/x"] {
-            store.probe_writable("sink", prefix, "5f3a").await.expect("is writable");
-        }
-        assert!(store.list_keys("").await.expect("lists").is_empty());
+async fn a_store_that_cannot_create_keeps_all_promises_but_those_of_creators() {
+    const ONE_AFTER_ANOTHER: &str = "of_creators_one_after_another_the_first_wins";
+    const AT_THE_SAME_TIME: &str = "of_creators_at_the_same_time_one_wins_and_the_others_learn_who";
+    const AGAIN: &str = "what_was_deleted_can_be_created_again";
+    const TOLD_APART: &str = "a_probe_finds_that_creators_are_told_apart";
+    for (puts, before) in [
+        (Puts::WithoutCondition, &[ONE_AFTER_ANOTHER, AT_THE_SAME_TIME, TOLD_APART][..]),
+        (Puts::NoCreate(not_implemented), &[ONE_AFTER_ANOTHER, AT_THE_SAME_TIME, AGAIN, TOLD_APART]),
+    ] {
+        assert_eq!(conformance::broken(&faulty(puts), 1).await, before, "{puts:?}");
+        let probed = faulty(puts);
+        probed.probe_creates("run store", "r", "5f3a").await.expect("is writable");
+        assert_eq!(conformance::broken(&probed, 1).await, [AT_THE_SAME_TIME, TOLD_APART], "{puts:?}");
     }
 }
 
@@ -224,10 +187,6 @@ async fn a_store_nobody_answers_for_may_be_there_later() {
     assert_eq!(text.to_lowercase().matches("connection refused").count(), 1, "{text}");
 }
 
-fn timed_out() -> StoreError {
-    server("the connection timed out")
-}
-
 #[tokio::test]
 async fn a_put_whose_answer_was_lost_is_read_back() {
     faulty(Puts::Lost(timed_out)).put("manifest", "x").await.expect("it is there");
@@ -236,23 +195,7 @@ async fn a_put_whose_answer_was_lost_is_read_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_tells_creators_apart_is_known() {
-    let (_directory, stores) = stores();
-    for store in stores {
-        assert_eq!(store.probe_creates("run store", "r", "5f3a").await.expect("is writable"), Creates::Once);
-        assert!(store.list_keys("").await.expect("lists").is_empty());
-    }
-    let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r", "5f3a").await.expect_err("fails");
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(
-        error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-5f3a`"),
-        "{error}"
-    );
-}
-
-#[tokio::test]
 async fn a_store_that_does_not_tell_creators_apart_is_found_out_and_made_do_with() {
-    let not_implemented: fn() -> StoreError = || server("Server returned non-2xx status code: 501 Not Implemented");
     for (puts, creates) in
         [(Puts::WithoutCondition, Creates::Again), (Puts::NoCreate(not_implemented), Creates::NotOffered)]
     {
@@ -276,6 +219,21 @@ fn a_local_store_is_synced_when_asked_to() {
 }
 
 #[tokio::test]
+async fn a_failed_operation_names_the_object_and_the_store() {
+    let (_directory, stores) = stores();
+    for store in stores {
+        let error = store.rename("from", "elsewhere").await.expect_err("neither is there");
+        assert!(error.to_string().starts_with("cannot rename `from` in `"), "{error}");
+    }
+    let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r", "5f3a").await.expect_err("fails");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(
+        error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-5f3a`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_create_whose_answer_was_lost_has_won() {
     let store = faulty(Puts::Lost(timed_out));
     assert_eq!(store.create("commit", "attempt 1").await.expect("is read back"), Created::Won);
@@ -292,10 +250,8 @@ async fn a_create_that_did_not_land_can_be_tried_again() {
 
 #[tokio::test]
 async fn a_store_without_conditional_writes_is_refused() {
-    let unsupported: [fn() -> StoreError; 2] = [
-        || StoreError::NotImplemented { operation: "create".into(), implementer: "x".into() },
-        || server("Server returned non-2xx status code: 501 Not Implemented"),
-    ];
+    let unsupported: [fn() -> StoreError; 2] =
+        [|| StoreError::NotImplemented { operation: "create".into(), implementer: "x".into() }, not_implemented];
     for error in unsupported {
         let error = faulty(Puts::Fail(error)).create("commit", "attempt 1").await.expect_err("not offered");
         assert_eq!(error.kind(), ErrorKind::Config);
