@@ -2,12 +2,17 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::support::{NONE, Project, etl_host, etl_host_command};
+use crate::{
+    guests::{ACCESS_LOG, COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, Guest, IMPORTS_EXTRA, OTHER_VERSION, SUM},
+    support::{NONE, Project, etl_host, etl_host_command},
+};
 
-const COUNT: &str = "map = [{ plugin = \"plugin:count_by_type\" }]\nreduce = { plugin = \"plugin:sum\" }\n";
+fn counting() -> String {
+    format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {SUM} }}\n")
+}
 
 fn count() -> Project {
-    Project::of(COUNT).file("input/a.txt", "a\nb\na\n")
+    Project::of(&counting()).file("input/a.txt", "a\nb\na\n")
 }
 
 /// Asserts that a run fails with this exit code and these texts, and that it leaves nothing of a result.
@@ -52,41 +57,40 @@ fn a_plugin_that_is_missing_or_no_component() {
 
 #[test]
 fn a_plugin_of_another_world_or_version() {
-    let with =
-        |plugin: &str| Project::of(&format!("map = [{{ plugin = \"plugin:{plugin}\" }}]")).file("input/a.txt", "a\n");
-    fails(&with("sum"), 2, &["sum.wasm", "is a reduce plugin, but `[map]` needs a map plugin"]);
-    fails(&with("other_version"), 2, &["other_version.wasm", "`etl:plugin@0.9.0`", "rebuild"]);
-    fails(&with("imports_extra"), 2, &["imports_extra.wasm", "acme:things", "is not given"]);
+    let with = |plugin: Guest| Project::of(&format!("map = [{{ plugin = {plugin} }}]")).file("input/a.txt", "a\n");
+    fails(&with(SUM), 2, &["sum.wasm", "is a reduce plugin, but `[map]` needs a map plugin"]);
+    fails(&with(OTHER_VERSION), 2, &["other_version.wasm", "`etl:plugin@0.9.0`", "rebuild"]);
+    fails(&with(IMPORTS_EXTRA), 2, &["imports_extra.wasm", "acme:things", "is not given"]);
 }
 
 #[test]
 fn a_configuration_the_plugin_does_not_accept() {
-    let project = Project::of("map = [{ plugin = \"plugin:filter_clean\", config = { pattern = \"(\" } }]");
+    let project = Project::of(&format!("map = [{{ plugin = {FILTER_CLEAN}, config = {{ pattern = \"(\" }} }}]"));
     fails(&project.file("input/a.txt", "a\n"), 2, &["refused `map.config`: `pattern` is not a regular expression"]);
 }
 
 #[test]
 fn steps_that_do_not_fit() {
-    let unkeyed = "map = [{ plugin = \"plugin:filter_clean\" }]\nreduce = { plugin = \"plugin:sum\" }";
-    fails(&Project::of(unkeyed).file("input/a.txt", "a\n"), 2, &["without a key", "`[reduce]` needs one"]);
-    let columns = "map = [{ plugin = \"plugin:access_log\" }]";
-    fails(&Project::of(columns).file("input/a.txt", "a\n"), 2, &["access_log.wasm", "`line binary`", "path"]);
-    let sink = "map = [{ plugin = \"plugin:count_by_type\" }]\nsink.format = \"lines\"";
-    fails(&Project::of(sink).file("input/a.txt", "a\n"), 2, &["lines"]);
-    let binary = "map = [{ plugin = \"plugin:crimes\" }]";
-    fails(&Project::of(binary).file("input/a.txt", "a\n"), 2, &["`line`", "binary"]);
+    let unkeyed = format!("map = [{{ plugin = {FILTER_CLEAN} }}]\nreduce = {{ plugin = {SUM} }}");
+    fails(&Project::of(&unkeyed).file("input/a.txt", "a\n"), 2, &["without a key", "`[reduce]` needs one"]);
+    let columns = format!("map = [{{ plugin = {ACCESS_LOG} }}]");
+    fails(&Project::of(&columns).file("input/a.txt", "a\n"), 2, &["access_log.wasm", "`line binary`", "path"]);
+    let sink = format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nsink.format = \"lines\"");
+    fails(&Project::of(&sink).file("input/a.txt", "a\n"), 2, &["lines"]);
+    let binary = format!("map = [{{ plugin = {CRIMES} }}]");
+    fails(&Project::of(&binary).file("input/a.txt", "a\n"), 2, &["`line`", "binary"]);
 }
 
 #[test]
 fn a_source_that_is_missing_or_empty() {
-    fails(&Project::of(COUNT), 2, &["source", "input", "does not exist"]);
-    let other = Project::of(&format!("{COUNT}source.include = [\"*.csv\"]")).file("input/a.txt", "a\n");
+    fails(&Project::of(&counting()), 2, &["source", "input", "does not exist"]);
+    let other = Project::of(&format!("{}source.include = [\"*.csv\"]", counting())).file("input/a.txt", "a\n");
     fails(&other, 42, &["input/` has no objects", "*.csv"]);
 }
 
 #[test]
 fn a_source_of_empty_objects_has_an_empty_result() {
-    let project = Project::of(COUNT).file("input/a.txt", "").file("input/b.txt", "");
+    let project = Project::of(&counting()).file("input/a.txt", "").file("input/b.txt", "");
     assert_eq!(project.result(NONE), [("part-00000.json".to_owned(), String::new())]);
 }
 
@@ -95,7 +99,8 @@ fn a_store_that_cannot_be_reached() {
     let options = "store_options = { endpoint = \"http://127.0.0.1:9\", allow_http = \"true\", region = \"x\", \
                    access_key_id = \"x\", secret_access_key = \"not-a-secret\" }\n";
     let project = Project::new(&format!(
-        "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{options}{COUNT}"
+        "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{options}{}",
+        counting()
     ));
     fails(&project, 75, &["s3://bucket/input/"]);
 }
@@ -120,10 +125,12 @@ fn a_sink_without_permission() {
 
 #[test]
 fn malformed_records_are_set_aside_with_object_and_offset() {
-    let pipeline = "source.format = \"json\"\nsource.fields = { type = \"text\", n = \"int64\" }\n\
-                    map = [{ plugin = \"plugin:crimes\" }]\n";
+    let pipeline = format!(
+        "source.format = \"json\"\nsource.fields = {{ type = \"text\", n = \"int64\" }}\n\
+         map = [{{ plugin = {CRIMES} }}]\n"
+    );
     let input = "{\"type\":\"a\",\"n\":1}\nnot json\n{\"type\":\"b\",\"n\":\"two\"}\n{\"type\":\"c\",\"n\":3}\n";
-    let project = Project::of(pipeline).file("input/a.jsonl", input);
+    let project = Project::of(&pipeline).file("input/a.jsonl", input);
     fails(&project, 42, &["`a.jsonl` at byte 19", "`[run] max_rejects`", "limit 0"]);
     let result = project.result(["--set", "run.max_rejects=2"]);
     assert_eq!(result[0].1, "{\"type\":\"a\",\"n\":1}\n{\"type\":\"c\",\"n\":3}\n");
@@ -138,14 +145,14 @@ fn malformed_records_are_set_aside_with_object_and_offset() {
 
 #[test]
 fn text_that_is_not_utf8_is_set_aside() {
-    let project = Project::of(COUNT).file("input/a.txt", b"a\n\xff\xfe\na\n");
+    let project = Project::of(&counting()).file("input/a.txt", b"a\n\xff\xfe\na\n");
     fails(&project, 42, &["`a.txt` at byte 2", "not UTF-8", "`max_rejects` of `map`", "limit 0"]);
     assert_eq!(project.result(["--set", "map.0.max_rejects=1"])[0].1, "{\"type\":\"a\",\"count\":2}\n");
 }
 
 #[test]
 fn rejects_are_counted_over_all_shards() {
-    let project = Project::of(COUNT).file("input/a.txt", b"a\n\xff\na\n\xff\n");
+    let project = Project::of(&counting()).file("input/a.txt", b"a\n\xff\na\n\xff\n");
     let two_shards = ["--set", "split.target_size=4", "--set"];
     project.run([&two_shards[..], &["map.0.max_rejects=1"]].concat()).expect_error(42, &["limit 1"]);
     project.run([&two_shards[..], &["map.0.max_rejects=2"]].concat()).expect_success();
@@ -153,9 +160,11 @@ fn rejects_are_counted_over_all_shards() {
 
 #[test]
 fn secrets_stay_out_of_plan_events_and_messages() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"fatal\", text = \"${ETL_TEST_SECRET}\" } }]\n\
-                    sink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "a\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"fatal\", text = \"${{ETL_TEST_SECRET}}\" }} }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "a\n");
     project.run(NONE).expect_error(2, &["ETL_TEST_SECRET"]);
     let output = etl_host_command()
         .arg(project.path("pipeline.toml"))
@@ -173,16 +182,18 @@ fn secrets_stay_out_of_plan_events_and_messages() {
 
 #[test]
 fn a_build_that_fails_names_its_step() {
-    let pipeline = "map = [{ plugin = \"plugin:count_by_type\", build = \"exit 3\" }]";
-    let project = Project::of(pipeline).file("input/a.txt", "a\n");
+    let pipeline = format!("map = [{{ plugin = {COUNT_BY_TYPE}, build = \"exit 3\" }}]");
+    let project = Project::of(&pipeline).file("input/a.txt", "a\n");
     project.run(["--build"]).expect_error(2, &["map: build command `exit 3` failed"]);
     project.run(NONE).expect_success();
 }
 
 #[test]
 fn a_reject_of_a_later_map_names_the_object_and_the_batch_it_was_made_of() {
-    let maps = "[[map]]\nplugin = \"plugin:filter_clean\"\n\
-                [[map]]\nplugin = \"plugin:filter_clean\"\nmax_rejects = 9\nconfig = { columns = 2 }\n";
+    let maps = format!(
+        "[[map]]\nplugin = {FILTER_CLEAN}\n\
+         [[map]]\nplugin = {FILTER_CLEAN}\nmax_rejects = 9\nconfig = {{ columns = 2 }}\n"
+    );
     let project = Project::of(&format!("split.target_size = 16\nsink.format = \"lines\"\n{maps}"));
     let project = project.file("input/a.txt", "a,b\nc,d\ne,f\ng,h\n bad \n");
     let result: String = project.result(NONE).into_iter().map(|(_, text)| text).collect();

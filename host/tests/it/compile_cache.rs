@@ -4,13 +4,16 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, etl_host_command};
+use crate::{
+    guests::{COUNT_BY_TYPE, Guest, SUM, WORD_COUNT},
+    support::{Ended, NONE, Project, etl_host_command},
+};
 
 /// The mappers of two pipelines over the same lines: the first counts the lines, the second counts their words.
-const PLUGINS: [&str; 2] = ["count_by_type", "word_count"];
+const MAPPERS: [Guest; 2] = [COUNT_BY_TYPE, WORD_COUNT];
 
-fn project(mapper: &str) -> Project {
-    let pipeline = format!("map = [{{ plugin = \"plugin:{mapper}\" }}]\nreduce = {{ plugin = \"plugin:sum\" }}");
+fn project(mapper: Guest) -> Project {
+    let pipeline = format!("map = [{{ plugin = {mapper} }}]\nreduce = {{ plugin = {SUM} }}");
     Project::of(&pipeline).file("input/a.txt", "to be\nor not\nto be\n")
 }
 
@@ -32,7 +35,7 @@ fn entries(cache: &str) -> Vec<PathBuf> {
 
 #[test]
 fn a_second_start_compiles_nothing() {
-    let project = project("count_by_type");
+    let project = project(COUNT_BY_TYPE);
     let cache = project.path("cache/components").display().to_string();
     let steps = |compiled: &str| ["map", "reduce"].map(|step| (step.to_owned(), Value::from(compiled)));
     assert_eq!(compiled(&run(&project, &cache, &["--events", "json"])), steps("it is not in the cache"));
@@ -49,7 +52,7 @@ fn a_second_start_compiles_nothing() {
 
 #[test]
 fn an_entry_of_another_plugin_is_not_run() {
-    let [counts, words] = PLUGINS.map(project);
+    let [counts, words] = MAPPERS.map(project);
     let cache = counts.path("cache").display().to_string();
     run(&counts, &cache, &[]).expect_success();
     let own = entries(&cache);
@@ -69,7 +72,7 @@ fn an_entry_of_another_plugin_is_not_run() {
 
 #[test]
 fn a_cache_that_cannot_be_used_harms_nothing() {
-    let project = project("count_by_type").file("a-file", "");
+    let project = project(COUNT_BY_TYPE).file("a-file", "");
     let result = project.result(NONE);
     for cache in [project.path("a-file"), project.path("a-file/below"), PathBuf::from("/proc/nowhere")] {
         let ended = run(&project, &cache.display().to_string(), &["--events", "json"]);

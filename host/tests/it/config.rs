@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use crate::support::{NONE, Project, etl_host, plugin};
+use crate::{
+    guests::{ACCESS_LOG, CRIMES, FILTER_CLEAN, KEY_VALUE, SPLIT_RANDOM, SUM, WORD_COUNT},
+    support::{NONE, Project, etl_host},
+};
 
 /// Makes a project with these steps, which begin at line 5 of its `pipeline.toml`.
 fn project(steps: &str) -> Project {
@@ -12,10 +15,10 @@ fn project(steps: &str) -> Project {
 
 #[test]
 fn a_wrong_field_is_named_with_its_line_before_the_plugin_is_opened() {
-    let project = project(
-        "[[map]]\nplugin = \"plugin:key_value\"\n[map.config]\nkey = 0\nseperator = \";\"\n\
-         [reduce]\nplugin = \"plugin:sum\"\nconfig = { max = [\"value\", 7] }\n",
-    );
+    let project = project(&format!(
+        "[[map]]\nplugin = {KEY_VALUE}\n[map.config]\nkey = 0\nseperator = \";\"\n\
+         [reduce]\nplugin = {SUM}\nconfig = {{ max = [\"value\", 7] }}\n"
+    ));
     let unknown =
         ["pipeline.toml:9: `map[0].config.seperator` is not a field of the step's configuration (did you mean \
          `separator`? fields: `key`, `separator`, `value`)"];
@@ -37,19 +40,19 @@ fn a_wrong_field_is_named_with_its_line_before_the_plugin_is_opened() {
 
 #[test]
 fn a_missing_field_and_a_value_of_a_variable_are_named_and_not_shown() {
-    let split =
-        "[split]\nplugin = \"plugin:split_random\"\nconfig = { min = 1 }\n[[map]]\nplugin = \"plugin:word_count\"\n";
-    project(split).run(NONE).expect_error(
+    let split = format!("[split]\nplugin = {SPLIT_RANDOM}\nconfig = {{ min = 1 }}\n[[map]]\nplugin = {WORD_COUNT}\n");
+    project(&split).run(NONE).expect_error(
         2,
         &["pipeline.toml:7: `split.config.max` is missing (it takes a whole number, 0 to 4294967295)"],
     );
-    let secret = project("[[map]]\nplugin = \"plugin:word_count\"\nconfig = { lowercase = \"${HOME}\" }\n").run(NONE);
+    let secret =
+        project(&format!("[[map]]\nplugin = {WORD_COUNT}\nconfig = {{ lowercase = \"${{HOME}}\" }}\n")).run(NONE);
     secret.expect_error(2, &["`map[0].config.lowercase` must be true or false, not text of"]);
 }
 
 #[test]
 fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
-    let shown = etl_host(["inspect".as_ref(), plugin("filter_clean").as_os_str()]);
+    let shown = etl_host(["inspect".as_ref(), FILTER_CLEAN.path().as_os_str()]);
     for text in [
         "\nexports    etl:plugin/mapper@0.1.0\n",
         "etl-plugin 0.1.0\n",
@@ -60,8 +63,8 @@ fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
     ] {
         assert!(shown.expect_success().stdout.contains(text), "no `{text}` in:\n{}", shown.stdout);
     }
-    let none = etl_host(["inspect".as_ref(), plugin("access_log").as_os_str()]);
+    let none = etl_host(["inspect".as_ref(), ACCESS_LOG.path().as_os_str()]);
     assert!(none.expect_success().stdout.ends_with("config     none\n"), "{none:#?}");
-    let silent = etl_host(["inspect".as_ref(), plugin("crimes").as_os_str()]);
+    let silent = etl_host(["inspect".as_ref(), CRIMES.path().as_os_str()]);
     assert!(silent.expect_success().stdout.ends_with("config     the plugin does not describe it\n"), "{silent:#?}");
 }

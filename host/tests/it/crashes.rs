@@ -14,7 +14,10 @@ use std::{
 
 use etl_core::runtime::fail_point;
 
-use crate::support::{NONE, Project, etl_host, etl_host_command};
+use crate::{
+    guests::{COUNT_BY_TYPE, CRIMES, SUM, WORD_COUNT},
+    support::{NONE, Project, etl_host, etl_host_command},
+};
 
 const SIGKILL: i32 = 9;
 
@@ -79,11 +82,12 @@ fn forget(project: &Project) {
 
 #[test]
 fn killed_at_any_step_a_run_goes_on_to_the_same_bytes() {
-    let pipeline = "map = [{ plugin = \"plugin:count_by_type\" }]\n\
-                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 2 }\n\
-                    run = { store = \"runs/\", shuffle_memory = \"1MiB\", scratch = \"scratch/\" }\n\
-                    split.target_size = \"700KiB\"";
-    let pipeline = pipeline.replace("run = { store = \"runs/\", ", "run = { ");
+    let pipeline = format!(
+        "map = [{{ plugin = {COUNT_BY_TYPE} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 2 }}\n\
+         run = {{ shuffle_memory = \"1MiB\", scratch = \"scratch/\" }}\n\
+         split.target_size = \"700KiB\""
+    );
     let project =
         Project::new(&format!("name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\n{pipeline}"))
             .file("input/a.txt", lines(120_000))
@@ -111,9 +115,11 @@ fn killed_at_any_step_a_run_goes_on_to_the_same_bytes() {
 
 #[test]
 fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
-    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\n\
-                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3 }\nsplit.target_size = 500";
-    let project = Project::of(pipeline).file("input/a.txt", lines(10_000));
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 3 }}\nsplit.target_size = 500"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", lines(10_000));
     let started = Instant::now();
     let expected = project.result(RUN);
     let undisturbed = started.elapsed();
@@ -146,7 +152,7 @@ fn killed_again_and_again_a_run_goes_on_to_the_same_bytes() {
 
 /// Kills a run in the middle of uploading a part that is larger than one request to a store.
 fn killed_while_uploading() -> Project {
-    let project = Project::of("map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"");
+    let project = Project::of(&format!("map = [{{ plugin = {CRIMES}, config = {{}} }}]\nsink.format = \"lines\""));
     let project = project.file("input/a.txt", lines(1_000_000));
     assert_eq!(run_to(&project, "upload.finish").signal(), Some(SIGKILL));
     let left = project.files("result");
@@ -169,9 +175,11 @@ fn what_a_killed_process_left_on_local_disk_is_swept_by_the_next_one() {
 
 #[test]
 fn processes_that_race_on_a_run_make_one_result_even_if_one_is_killed() {
-    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\n\
-                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3 }\nsplit.target_size = 2000";
-    let project = Project::of(pipeline).file("input/a.txt", lines(10_000));
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 3 }}\nsplit.target_size = 2000"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", lines(10_000));
     let expected = project.result(RUN);
     for processes in [2, 4] {
         forget(&project);

@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, batch_timeout};
+use crate::{
+    guests::CRIMES,
+    support::{Ended, NONE, Project, batch_timeout},
+};
 
 /// Runs `crimes` on two shards; shard 1 commits the crime.
 fn commit(crime: &str, more: &str) -> (Project, Ended) {
     let batch_timeout = batch_timeout(crime, "1s");
     let pipeline = format!(
-        "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\", task = 1 {more} }}, \
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\", task = 1 {more} }}, \
          limits = {{ memory = \"32MiB\", timeout = \"2h\", batch_timeout = \"{batch_timeout}\", output = \"8MiB\", log = \"4KiB\" }}, \
          retry = {{ interval = \"1ms\" }} }}]\nsplit.target_size = 4\nsink.format = \"lines\""
     );
@@ -83,7 +86,7 @@ fn whatever_one_attempt_does_the_result_is_that_of_honest_ones() {
 
 #[test]
 fn mappers_that_emit_from_deep_inside_each_have_their_stack() {
-    let mapper = "[[map]]\nplugin = \"plugin:crimes\"\nconfig = { crime = \"deep-emit\", count = 9000 }\n";
+    let mapper = format!("[[map]]\nplugin = {CRIMES}\nconfig = {{ crime = \"deep-emit\", count = 9000 }}\n");
     let project = Project::of("sink.format = \"lines\"\n").file("input/a.txt", "one\n");
     let text = std::fs::read_to_string(project.path("pipeline.toml")).expect("it can be read");
     let chain = Project::new(&(text + &mapper.repeat(8))).file("input/a.txt", "one\n");
@@ -107,9 +110,11 @@ fn a_spinning_plugin_is_stopped() {
 
 #[test]
 fn a_plugin_that_is_busy_within_its_limits_goes_on_and_its_time_is_told() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"busy\", count = 50000000 } }]\n\
-                    sink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"busy\", count = 50000000 }} }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");
     let ended = project.run(["--events", "json"]);
     ended.expect_success();
     assert_eq!(project.latest(), [("part-00000.txt".to_owned(), "one\ntwo\n".to_owned())]);
@@ -144,7 +149,7 @@ fn floods_are_stopped_or_cut() {
 fn batches_of_any_size_are_taken_or_named() {
     let pipeline = |count: u64| {
         format!(
-            "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"huge-batch\", count = {count} }}, \
+            "map = [{{ plugin = {CRIMES}, config = {{ crime = \"huge-batch\", count = {count} }}, \
              limits = {{ memory = \"512MiB\" }}, retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
         )
     };
@@ -173,7 +178,7 @@ fn counters_that_overflow_stay_at_the_largest_number() {
 fn rejects_cost_the_host_little() {
     let reject = |crime: &str, lines: usize, more: &str| {
         let pipeline = format!(
-            "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\" {more} }}, max_rejects = 1000000, \
+            "map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\" {more} }}, max_rejects = 1000000, \
              retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
         );
         let project = Project::of(&pipeline).file("input/a.txt", "a\n".repeat(lines));
@@ -217,8 +222,9 @@ fn lies_in_batches_are_named() {
 
 #[test]
 fn text_that_is_not_utf8_is_named() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"bad-utf8\" } }]\nsink.format = \"lines\"";
-    let ended = Project::of(pipeline).file("input/a.txt", "one\n").run(NONE);
+    let pipeline =
+        format!("map = [{{ plugin = {CRIMES}, config = {{ crime = \"bad-utf8\" }} }}]\nsink.format = \"lines\"");
+    let ended = Project::of(&pipeline).file("input/a.txt", "one\n").run(NONE);
     ended.expect_error(42, &["crimes.wasm", "emitted a batch whose column `line` is not valid", "UTF-8"]);
 }
 
@@ -238,7 +244,7 @@ fn a_schema_that_is_none_is_found_before_data_is_read() {
         ("schema-too-many-keys", "key fields"),
         ("schema-too-many-fields", "1 to 1024 fields"),
     ] {
-        let pipeline = format!("map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\" }} }}]");
+        let pipeline = format!("map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\" }} }}]");
         let project = Project::of(&pipeline).file("input/a.txt", "one\n");
         project.run(NONE).expect_error(2, &["returned a wrong schema from `open`", text]);
         assert!(!project.path("runs").exists(), "{crime} was found too late");
@@ -262,10 +268,12 @@ fn errors_a_step_returns_are_classed() {
 
 #[test]
 fn what_crimes_took_is_given_back() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"grow-memory\", until = 2 }, \
-                    limits = { memory = \"64MiB\" }, retry = { interval = \"1ms\" } }]\n\
-                    split.target_size = 4\nsink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "one\n".repeat(60));
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"grow-memory\", until = 2 }}, \
+         limits = {{ memory = \"64MiB\" }}, retry = {{ interval = \"1ms\" }} }}]\n\
+         split.target_size = 4\nsink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\n".repeat(60));
     let peak_mib = project.peak_mib(&[]);
     assert_eq!(project.latest().len(), 60);
     // Sixty attempts each took up to 64 MiB before they were stopped.

@@ -2,15 +2,19 @@
 
 use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
-use crate::support::{Project, etl_host_command};
-
-const PIPELINE: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
-                        reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 400";
+use crate::{
+    guests::{SUM, WORD_COUNT},
+    support::{Project, etl_host_command},
+};
 
 /// Runs a pipeline up to its first reduce task, and kills it there.
 fn mapped() -> Project {
     let words: String = (0..400_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 101)).collect();
-    let project = Project::of(PIPELINE).file("input/a.txt", words);
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, partitions = 2 }}\nsplit.target_size = 400"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", words);
     let mut command = etl_host_command();
     command.arg(project.path("pipeline.toml")).args(["--quiet", "--run-id", "r"]);
     let status = command.env("ETL_HOST_FAIL_POINT", "reduce.begin").status().expect("it starts");

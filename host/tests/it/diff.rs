@@ -1,10 +1,13 @@
 //! `etl-host diff`: two versions of a map step on the pipeline's own source.
 
-use crate::support::{Ended, NONE, Project, etl_host_command, plugin};
+use crate::{
+    guests::{CRIMES, FILTER_CLEAN, Guest, KEY_VALUE, SPLIT_RANDOM, SUM, WORD_COUNT},
+    support::{Ended, NONE, Project, etl_host_command},
+};
 
-fn diff(project: &Project, map: &str, arguments: &[&str]) -> Ended {
+fn diff(project: &Project, map: Guest, arguments: &[&str]) -> Ended {
     let mut command = etl_host_command();
-    command.arg("diff").arg(project.path("pipeline.toml")).arg("--map").arg(plugin(map)).args(arguments);
+    command.arg("diff").arg(project.path("pipeline.toml")).arg("--map").arg(map.path()).args(arguments);
     let ended = Ended::of(&mut command);
     assert_eq!((project.files("runs"), project.files("result")), (vec![], vec![]), "nothing is written");
     ended
@@ -12,14 +15,14 @@ fn diff(project: &Project, map: &str, arguments: &[&str]) -> Ended {
 
 fn pairs() -> Project {
     let lines = |first: usize| (first..first + 10).map(|n| format!("k{n},{n},{}\n", n % 9)).collect::<String>();
-    Project::of("split.target_size = \"40B\"\n[[map]]\nplugin = \"plugin:key_value\"\n")
+    Project::of(&format!("split.target_size = \"40B\"\n[[map]]\nplugin = {KEY_VALUE}\n"))
         .file("input/a.csv", lines(0))
         .file("input/b.csv", lines(10))
 }
 
 #[test]
 fn the_same_version_does_the_same_on_some_shards() {
-    let ended = diff(&pairs(), "key_value", &["--sample", "2"]);
+    let ended = diff(&pairs(), KEY_VALUE, &["--sample", "2"]);
     assert!(ended.expect_success().stdout.starts_with("map: 2 of "), "{ended:#?}");
     assert!(ended.stdout.ends_with("\nnothing differs\n"), "{ended:#?}");
 }
@@ -27,16 +30,16 @@ fn the_same_version_does_the_same_on_some_shards() {
 #[test]
 fn a_script_is_told_by_the_exit_code_whether_something_differs() {
     let project = pairs();
-    assert_eq!(diff(&project, "key_value", &["--exit-code"]).code, Some(0));
-    let different = diff(&project, "key_value", &["--exit-code", "--config", "{\"value\":2}"]);
+    assert_eq!(diff(&project, KEY_VALUE, &["--exit-code"]).code, Some(0));
+    let different = diff(&project, KEY_VALUE, &["--exit-code", "--config", "{\"value\":2}"]);
     assert_eq!((different.code, different.stderr.as_str()), (Some(1), ""), "{different:#?}");
-    diff(&project, "sum", &["--exit-code"]).expect_error(2, &["is a reduce plugin"]);
+    diff(&project, SUM, &["--exit-code"]).expect_error(2, &["is a reduce plugin"]);
 }
 
 #[test]
 fn rows_and_rejects_that_differ_are_shown_beside_each_other() {
     let other_field = ["--config", "{\"value\":2}", "--sample", "100"];
-    let ended = diff(&pairs(), "key_value", &other_field);
+    let ended = diff(&pairs(), KEY_VALUE, &other_field);
     for text in [
         "20 records\n",
         "\nrows      ",
@@ -50,12 +53,12 @@ fn rows_and_rejects_that_differ_are_shown_beside_each_other() {
     }
     assert!(!ended.stdout.contains("k3 "), "what is the same is not shown: {ended:#?}");
 
-    let rejecting = diff(&pairs(), "key_value", &["--config", "{\"value\":3}", "--sample", "1"]);
+    let rejecting = diff(&pairs(), KEY_VALUE, &["--config", "{\"value\":3}", "--sample", "1"]);
     assert!(
         rejecting.expect_success().stdout.contains("+  `a.csv` at byte 0: the line has no field 3"),
         "{rejecting:#?}"
     );
-    let columns = diff(&pairs(), "word_count", &[]);
+    let columns = diff(&pairs(), WORD_COUNT, &[]);
     assert!(
         columns
             .expect_success()
@@ -66,10 +69,10 @@ fn rows_and_rejects_that_differ_are_shown_beside_each_other() {
 
 #[test]
 fn a_version_that_fails_is_a_difference_with_its_record() {
-    let project = Project::of("[[map]]\nplugin = \"plugin:filter_clean\"\n[[map]]\nplugin = \"plugin:filter_clean\"\n")
+    let project = Project::of(&format!("[[map]]\nplugin = {FILTER_CLEAN}\n[[map]]\nplugin = {FILTER_CLEAN}\n"))
         .file("input/a.txt", "one\n two\n");
     let crime = ["--step", "map 2", "--config", "{\"crime\":\"panic-on-line\",\"text\":\"two\"}"];
-    let ended = diff(&project, "crimes", &crime);
+    let ended = diff(&project, CRIMES, &crime);
     for text in [
         "map 2: 1 of 1 shard, 2 records",
         "failed shards",
@@ -82,9 +85,11 @@ fn a_version_that_fails_is_a_difference_with_its_record() {
 
 #[test]
 fn shards_of_a_splitter_are_compared_too() {
-    let project = Project::of("[split]\nplugin = \"plugin:split_random\"\nconfig = { min = 3, max = 3 }\n[[map]]\nplugin = \"plugin:word_count\"\n")
-        .file("input/a.txt", "One\ntwo\nthree\nfour\n");
-    let ended = diff(&project, "word_count", &["--config", "{\"lowercase\":false}"]);
+    let project = Project::of(&format!(
+        "[split]\nplugin = {SPLIT_RANDOM}\nconfig = {{ min = 3, max = 3 }}\n[[map]]\nplugin = {WORD_COUNT}\n"
+    ))
+    .file("input/a.txt", "One\ntwo\nthree\nfour\n");
+    let ended = diff(&project, WORD_COUNT, &["--config", "{\"lowercase\":false}"]);
     assert!(ended.expect_success().stdout.starts_with("map: 3 of 3 shards, 4 records\n"), "{ended:#?}");
     assert!(ended.stdout.contains("-  one       1\n+  One       1\n"), "{ended:#?}");
 }
@@ -92,8 +97,8 @@ fn shards_of_a_splitter_are_compared_too() {
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let project = pairs();
-    diff(&project, "sum", &[]).expect_error(2, &["sum.wasm", "is a reduce plugin"]);
-    diff(&project, "key_value", &["--step", "map 7"]).expect_error(2, &["no map step `map 7` (it has `map`)"]);
-    diff(&project, "key_value", &["--config", "{\"kee\":1}"]).expect_error(2, &["`config.kee` is not a field"]);
+    diff(&project, SUM, &[]).expect_error(2, &["sum.wasm", "is a reduce plugin"]);
+    diff(&project, KEY_VALUE, &["--step", "map 7"]).expect_error(2, &["no map step `map 7` (it has `map`)"]);
+    diff(&project, KEY_VALUE, &["--config", "{\"kee\":1}"]).expect_error(2, &["`config.kee` is not a field"]);
     assert_eq!(project.files("runs"), NONE);
 }

@@ -11,8 +11,9 @@ use std::{
 };
 
 use crate::{
+    guests::built,
     stores::{S3, python},
-    support::{etl_host, etl_host_command, plugin, repository, with_built_plugins},
+    support::{etl_host, etl_host_command, repository, with_built_plugins},
 };
 
 /// The environment variable that makes the test write the reference instead of comparing it.
@@ -89,7 +90,7 @@ fn run(page: &Path, variables: &[(&str, String)]) {
         format!("{}:{}", binary.parent().expect("a directory").display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("bash");
     with_built_plugins(&mut shell).args(["-euo", "pipefail", "-c", &script]).current_dir(&work).env("PATH", path);
-    shell.env("GUESTS", &guests).env("PLUGINS", plugin("sum").parent().expect("a directory"));
+    shell.env("GUESTS", &guests).env("PLUGINS", built());
     shell.envs(variables.iter().cloned());
     let output = shell.output().expect("bash starts");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

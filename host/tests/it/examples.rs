@@ -2,13 +2,16 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::support::{COMPILE_CACHE, Ended, Project, etl_host, plugin, repository};
+use crate::{
+    guests::built,
+    support::{COMPILE_CACHE, Ended, Project, etl_host, repository},
+};
 
 /// Runs an example from a copy of its directory, so that nothing is left in the repository.
 fn run_example(name: &str) -> Project {
     let example = repository().join("examples").join(name);
     let text = fs::read_to_string(example.join("pipeline.toml")).expect("an example has a pipeline");
-    let plugins = plugin("sum").parent().expect("plugins lie in a directory").display().to_string();
+    let plugins = built().display().to_string();
     let mut project = Project::new(&text.replace("../../guest-plugins/target/wasm32-wasip2/release", &plugins));
     for input in fs::read_dir(example.join("input")).expect("an example has input") {
         let input = input.expect("an entry");
@@ -85,7 +88,7 @@ fn is_tested(example: &Path) -> bool {
 /// shows the newest run there.
 #[test]
 fn an_example_runs_in_place_with_build_as_its_readme_says_and_so_does_the_demo() {
-    plugin("sum");
+    built();
     let pipeline = repository().join("examples/count-types/pipeline.toml");
     let ended: Ended = etl_host([pipeline.as_os_str(), "--build".as_ref()]);
     ended.expect_success();

@@ -25,6 +25,7 @@ use object_store::{
 };
 
 use crate::{
+    guests::{CRIMES, SUM, WORD_COUNT},
     hooked::{Hook, Hooked, Write},
     support::{Project, events, options},
 };
@@ -200,11 +201,11 @@ impl Memory {
 }
 
 fn pipeline() -> (Project, Pipeline) {
-    let project = Project::of(
-        "map = [{ plugin = \"plugin:word_count\", retry = { attempts = 20, interval = \"0s\" } }]\n\
-         reduce = { plugin = \"plugin:sum\", combine = true, partitions = 3, retry = { attempts = 20, interval = \"0s\" } }\n\
-         split.target_size = 1100",
-    );
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {WORD_COUNT}, retry = {{ attempts = 20, interval = \"0s\" }} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 3, retry = {{ attempts = 20, interval = \"0s\" }} }}\n\
+         split.target_size = 1100"
+    ));
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     (project, pipeline)
 }
@@ -329,9 +330,9 @@ impl Hook for Faults {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_in_uploads_of_many_parts_change_no_byte() {
-    let project = Project::of(
-        "map = [{ plugin = \"plugin:crimes\", retry = { attempts = 100, interval = \"0s\" } }]\nsink.format = \"lines\"",
-    );
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {CRIMES}, retry = {{ attempts = 100, interval = \"0s\" }} }}]\nsink.format = \"lines\""
+    ));
     let lines: String = (0..900_000).map(|n| format!("line {n}\n")).collect();
     let project = project.file("input/a.txt", &lines);
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");

@@ -2,12 +2,18 @@
 
 use std::io::Write;
 
-use crate::support::{NONE, Project};
+use crate::{
+    guests::{CRIMES, SPLIT_CRIMES},
+    support::{NONE, Project},
+};
 
-const LINES: &str = "map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"\n";
+/// Returns a step that emits its input.
+fn copying() -> String {
+    format!("map = [{{ plugin = {CRIMES} }}]\nsink.format = \"lines\"\n")
+}
 
 fn lines(input: impl AsRef<[u8]>) -> Project {
-    Project::of(LINES).file("input/a.txt", input)
+    Project::of(&copying()).file("input/a.txt", input)
 }
 
 fn text(project: &Project, arguments: &[&str]) -> String {
@@ -36,7 +42,8 @@ fn a_splitter_may_cut_at_any_byte() {
     let input = "one\r\ntwo\n\nthree\nfour";
     for position in 0..=input.len() {
         let pipeline = format!(
-            "{LINES}split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"cuts\", positions = [{position}] }} }}"
+            "{}split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"cuts\", positions = [{position}] }} }}",
+            copying()
         );
         let project = Project::of(&pipeline).file("input/a.txt", input);
         assert_eq!(text(&project, &[]), "one\ntwo\n\nthree\nfour\n", "cut at {position}");
@@ -77,9 +84,13 @@ fn a_damaged_archive_is_named() {
     project.run(NONE).expect_error(42, &["b.txt.gz"]);
 }
 
-const JSON: &str = "source.format = \"json\"\n\
-    source.fields = { name = \"text\", n = \"int64\", x = \"float64\", ok = \"boolean\" }\n\
-    map = [{ plugin = \"plugin:crimes\" }]\n";
+fn json() -> String {
+    format!(
+        "source.format = \"json\"\n\
+         source.fields = {{ name = \"text\", n = \"int64\", x = \"float64\", ok = \"boolean\" }}\n\
+         map = [{{ plugin = {CRIMES} }}]\n"
+    )
+}
 
 const DOCUMENTS: &str = concat!(
     "{\"n\": 9007199254740993, \"name\": \"a \\\"b\\\" \\u00e9\", \"x\": 0.1, \"ok\": true, \"more\": {\"name\": 1}}\n",
@@ -90,7 +101,7 @@ const DOCUMENTS: &str = concat!(
 
 #[test]
 fn json_gives_the_asked_for_fields_in_the_order_asked_for() {
-    let project = Project::of(JSON).file("input/a.jsonl", DOCUMENTS);
+    let project = Project::of(&json()).file("input/a.jsonl", DOCUMENTS);
     let expected = concat!(
         "{\"name\":\"a \\\"b\\\" é\",\"n\":9007199254740993,\"x\":0.1,\"ok\":true}\n",
         "{\"name\":null,\"n\":null,\"x\":2.0,\"ok\":null}\n",
@@ -101,7 +112,7 @@ fn json_gives_the_asked_for_fields_in_the_order_asked_for() {
 
 #[test]
 fn csv_has_a_header_and_quotes_what_needs_it() {
-    let project = Project::of(JSON).file("input/a.jsonl", DOCUMENTS);
+    let project = Project::of(&json()).file("input/a.jsonl", DOCUMENTS);
     let csv = text(&project, &["--set", "sink.format=csv"]);
     let rows: Vec<&str> = csv.lines().collect();
     assert_eq!(rows[0], "name,n,x,ok");
@@ -127,10 +138,12 @@ fn include_chooses_objects_and_hidden_ones_are_left_out() {
 
 #[test]
 fn csv_is_read_by_its_header_whole_and_wherever_its_lines_end() {
-    let pipeline = "source.format = \"csv\"\nsource.fields = { city = \"text\", pieces = \"int64\" }\n\
-                    map = [{ plugin = \"plugin:crimes\" }]\nrun.max_rejects = 2\n";
+    let pipeline = format!(
+        "source.format = \"csv\"\nsource.fields = {{ city = \"text\", pieces = \"int64\" }}\n\
+         map = [{{ plugin = \"{CRIMES}\" }}]\nrun.max_rejects = 2\n"
+    );
     let rows = "7,,\"Chur, \"\"old\"\"\ntown\"\r\n\r\nx,,Bern\r\n,,Sion\n1,2\n";
-    let project = Project::of(pipeline)
+    let project = Project::of(&pipeline)
         .file("input/a.csv", format!("pieces,note,city\r\n{rows}"))
         .file("input/b.csv", "city,pieces\nZug,-1");
     let expected = "{\"city\":\"Chur, \\\"old\\\"\\ntown\",\"pieces\":7}\n{\"city\":\"Sion\",\"pieces\":null}\n\

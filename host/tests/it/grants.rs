@@ -2,7 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, plugin};
+use crate::{
+    guests::PROBE_WORLD,
+    support::{Ended, NONE, Project, etl_host, etl_host_command},
+};
 
 /// Sends lines to `probe_world` with these grants and an environment, and returns the result of each line, in order.
 fn probe(grants: &str, lines: &[&str]) -> Vec<String> {
@@ -15,7 +18,7 @@ fn probe(grants: &str, lines: &[&str]) -> Vec<String> {
 }
 
 fn project(grants: &str, lines: &[&str]) -> Project {
-    let pipeline = format!("map = [{{ plugin = \"plugin:probe_world\", grants = {grants} }}]\nsink.format = \"lines\"");
+    let pipeline = format!("map = [{{ plugin = {PROBE_WORLD}, grants = {grants} }}]\nsink.format = \"lines\"");
     Project::of(&pipeline).file("input/a.txt", lines.join("\n"))
 }
 
@@ -78,7 +81,7 @@ fn grants_are_shown_beside_what_could_be_granted() {
     let project = project("[\"clock\"]", &["clock"]);
     let shown = etl_host(["check".into(), project.path("pipeline.toml").into_os_string()]).stdout;
     assert!(shown.contains("granted clock; grantable clock, random, env:NAME"), "{shown}");
-    let shown = etl_host(["inspect".into(), plugin("probe_world").into_os_string()]).stdout;
+    let shown = etl_host(["inspect".into(), PROBE_WORLD.path().into_os_string()]).stdout;
     assert!(shown.contains("grantable  clock, random, env:NAME"), "{shown}");
 }
 

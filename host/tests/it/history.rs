@@ -2,13 +2,17 @@
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, etl_host, etl_host_command, shell};
-
-const WORD_COUNT: &str = "map = [{ plugin = \"plugin:word_count\" }]\nsplit.target_size = 16\n\
-                          reduce = { plugin = \"plugin:sum\", partitions = 2 }\n";
+use crate::{
+    guests::{CRIMES, SUM, WORD_COUNT},
+    support::{Ended, NONE, Project, etl_host, etl_host_command, shell},
+};
 
 fn words() -> Project {
-    Project::of(WORD_COUNT).file("input/a.txt", "one two three\none two\nfour five six\n")
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\nsplit.target_size = 16\n\
+         reduce = {{ plugin = {SUM}, partitions = 2 }}\n"
+    );
+    Project::of(&pipeline).file("input/a.txt", "one two three\none two\nfour five six\n")
 }
 
 /// Runs a command on the pipeline of a project.
@@ -24,7 +28,9 @@ fn json(ended: &Ended) -> Value {
 
 /// Makes a project in which one shard of four fails, after it was tried again once.
 fn failing() -> Project {
-    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 1 }, retry = { interval = \"1ms\" }";
+    let step = format!(
+        "plugin = {CRIMES}, config = {{ crime = \"panic\", at = \"finish\", task = 1 }}, retry = {{ interval = \"1ms\" }}"
+    );
     Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 4\nsink.format = \"lines\"\nrun.concurrency = 1"))
         .file("input/a.txt", "one\ntwo\nsix\nten\n")
 }
@@ -98,7 +104,9 @@ fn the_command_that_replays_is_one_that_works_wherever_it_is_told() {
 
 #[test]
 fn a_task_of_several_shards_is_called_by_all_of_them() {
-    let step = "plugin = \"plugin:crimes\", config = { crime = \"panic\", at = \"finish\", task = 601 }, retry = { interval = \"1ms\" }";
+    let step = format!(
+        "plugin = {CRIMES}, config = {{ crime = \"panic\", at = \"finish\", task = 601 }}, retry = {{ interval = \"1ms\" }}"
+    );
     let project = Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 1\nsink.format = \"lines\""))
         .file("input/a.txt", "a\n".repeat(700));
     let failed = project.run(["--run-id", "bad"]);

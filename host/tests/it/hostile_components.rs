@@ -2,7 +2,10 @@
 
 use std::fs::File;
 
-use crate::support::{Ended, Project, etl_host_command, plugin};
+use crate::{
+    guests::SUM,
+    support::{Ended, Project, etl_host_command},
+};
 
 /// The exports that make a component look like a mapper; `f` is a function of the core instance `$i`.
 const MAPPER: &str = r#"
@@ -151,7 +154,7 @@ fn what_is_not_a_component_is_told_apart() {
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (memory (export "memory") 1))"#;
     refused(wat(wasip1), "", &["is a core module, not a component"]);
     refused(wat("(component)"), "", &["implements no step: it exports nothing"]);
-    let whole = std::fs::read(plugin("sum")).expect("a plugin can be read");
+    let whole = std::fs::read(SUM.path()).expect("a plugin can be read");
     for part in [9, 1000, whole.len() / 2, whole.len() - 1] {
         refused(&whole[..part], "", &["is not a valid component"]);
     }

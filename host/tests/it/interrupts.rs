@@ -7,7 +7,10 @@ use std::{
     thread,
 };
 
-use crate::support::{Project, etl_host_command, shell, succeed};
+use crate::{
+    guests::{CRIMES, SPLIT_CRIMES, SUM, WORD_COUNT},
+    support::{Project, etl_host_command, shell, succeed},
+};
 
 /// A text that is in all events of map tasks.
 const MAP: &str = r#""stage":"map""#;
@@ -65,7 +68,7 @@ impl Drop for Running {
 
 /// Makes a project in which one shard ends and the other never does.
 fn endless() -> Project {
-    let step = "plugin = \"plugin:crimes\", config = { crime = \"spin\", task = 1 }";
+    let step = format!("plugin = {CRIMES}, config = {{ crime = \"spin\", task = 1 }}");
     let limits = "limits = { timeout = \"1day\", batch_timeout = \"1day\" }";
     Project::of(&format!("map = [{{ {step}, {limits} }}]\nsplit.target_size = 4\nsink.format = \"lines\""))
         .file("input/a.txt", "one\ntwo\n")
@@ -89,9 +92,11 @@ fn the_first_signal_ends_the_run_after_its_grace_and_says_how_to_finish_it() {
 
 #[test]
 fn a_run_that_is_interrupted_before_it_is_planned_has_nothing_to_finish_and_starts_over() {
-    let split = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"spin\" }, limits.batch_timeout = \"1day\", \
-                 limits.timeout = \"1day\" }\nmap = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"";
-    let project = Project::of(split).file("input/a.txt", "one\ntwo\n");
+    let split = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"spin\" }}, limits.batch_timeout = \"1day\", \
+         limits.timeout = \"1day\" }}\nmap = [{{ plugin = {CRIMES}, config = {{}} }}]\nsink.format = \"lines\""
+    );
+    let project = Project::of(&split).file("input/a.txt", "one\ntwo\n");
     let run = Running::start(&project, &["--run-id", "r", "--set", "run.grace=1ms"]);
     run.wait_for(&["attempt_started", r#""stage":"split""#]);
     run.signal("INT");
@@ -116,10 +121,12 @@ fn the_second_signal_does_not_wait_for_the_grace() {
 
 #[test]
 fn an_interrupted_run_is_finished_by_the_command_it_prints() {
-    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\nreduce = { plugin = \"plugin:sum\", partitions = 2 }\n\
-                    split.target_size = \"2KiB\"";
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\nreduce = {{ plugin = {SUM}, partitions = 2 }}\n\
+         split.target_size = \"2KiB\""
+    );
     let words: String = (0..30_000_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 1_009)).collect();
-    let project = Project::of(pipeline).file("input/a.txt", words);
+    let project = Project::of(&pipeline).file("input/a.txt", words);
     let expected = project.result(["--run-id", "undisturbed"]);
     let run = Running::start(&project, &["--run-id", "r", "--set", "run.grace=1h"]);
     run.wait_for(&["attempt_finished", MAP]);

@@ -1,9 +1,15 @@
 //! `etl-host laws`: finds out whether a step's result depends on something that must not change it, and shows the
 //! smallest sample for which it does.
 
-use crate::support::{Ended, Project, etl_host_command, plugin};
+use crate::{
+    guests::{
+        BAD_COMBINER, COUNT_BY_TYPE, Guest, KEY_VALUE, LAWLESS, PROBE_WORLD, SPLIT_BY_SIZE, SPLIT_CRIMES, SPLIT_RANDOM,
+        SUM,
+    },
+    support::{Ended, Project, etl_host_command},
+};
 
-fn laws(name: &str, arguments: &[&str]) -> Ended {
+fn laws(plugin: Guest, arguments: &[&str]) -> Ended {
     let lines: String = (0..50).map(|number| format!("{},{}\n", number % 7, number * number % 11)).collect();
     let rows = |number: i64| format!("{{\"type\":\"k{}\",\"count\":{}}}\n", number % 5, number * 7 % 13);
     let directory =
@@ -13,18 +19,18 @@ fn laws(name: &str, arguments: &[&str]) -> Ended {
         );
     let directory = directory.file("probes.txt", "random\n");
     let mut command = etl_host_command();
-    Ended::of(command.current_dir(directory.path("")).arg("laws").arg(plugin(name)).args(arguments))
+    Ended::of(command.current_dir(directory.path("")).arg("laws").arg(plugin.path()).args(arguments))
 }
 
 fn of_mapper(mode: &str) -> Ended {
-    laws("lawless", &["--input", "lines.txt", "--config", &format!("{{\"mode\":\"{mode}\"}}")])
+    laws(LAWLESS, &["--input", "lines.txt", "--config", &format!("{{\"mode\":\"{mode}\"}}")])
 }
 
 fn of_reducer(mode: &str, more: &[&str]) -> Ended {
     let config = format!("{{\"mode\":\"{mode}\"}}");
     let mut arguments = vec!["--input", "rows.jsonl", "--format", "json", "--fields", "type=text,count=int64"];
     arguments.extend(["--key-fields", "1", "--config", &config]);
-    laws("bad_combiner", &[arguments.as_slice(), more].concat())
+    laws(BAD_COMBINER, &[arguments.as_slice(), more].concat())
 }
 
 /// Returns the first word of each line about a law, by the law.
@@ -39,26 +45,26 @@ fn verdicts(ended: &Ended) -> Vec<(&str, &str)> {
 
 #[test]
 fn laws_of_honest_steps_hold() {
-    let mapper = laws("key_value", &["--input", "lines.txt"]);
+    let mapper = laws(KEY_VALUE, &["--input", "lines.txt"]);
     assert_eq!(
         verdicts(mapper.expect_success()),
         [("deterministic", "holds"), ("batches", "holds"), ("shards", "holds")]
     );
     let all = [("deterministic", "holds"), ("batches", "holds"), ("order", "holds"), ("combine", "holds")];
     let sum = ["--format", "json", "--key-fields", "1", "--input"];
-    let whole = laws("sum", &[&sum[..], &["rows.jsonl", "--fields", "type=text,count=int64"]].concat());
+    let whole = laws(SUM, &[&sum[..], &["rows.jsonl", "--fields", "type=text,count=int64"]].concat());
     assert_eq!(verdicts(whole.expect_success()), all);
-    let floats = laws("sum", &[&sum[..], &["floats.jsonl", "--fields", "k=text,x=float64"]].concat());
+    let floats = laws(SUM, &[&sum[..], &["floats.jsonl", "--fields", "k=text,x=float64"]].concat());
     assert_eq!(verdicts(floats.expect_success()), all, "the last digits of a sum do not count");
 }
 
 #[test]
 fn a_mapper_that_counts_is_compared_by_what_is_made_of_its_rows() {
-    let alone = laws("count_by_type", &["--input", "lines.txt"]);
+    let alone = laws(COUNT_BY_TYPE, &["--input", "lines.txt"]);
     alone.expect_error(42, &["error: 1 of 3 laws are broken: `shards`"]);
     assert!(alone.stdout.contains("`--reduce` compares the reducer's results instead"), "{alone:#?}");
-    let sum = plugin("sum").display().to_string();
-    let reduced = laws("count_by_type", &["--input", "lines.txt", "--reduce", &sum]);
+    let sum = SUM.path().display().to_string();
+    let reduced = laws(COUNT_BY_TYPE, &["--input", "lines.txt", "--reduce", &sum]);
     assert_eq!(verdicts(reduced.expect_success()).last(), Some(&("shards", "holds")));
     assert!(reduced.stdout.contains("the mapper's rows differ, but the reducer's result does not"), "{reduced:#?}");
 }
@@ -100,21 +106,21 @@ fn a_reducer_that_depends_on_order_or_batches_or_cannot_combine_is_found_out() {
 #[test]
 fn a_step_that_is_granted_entropy_is_not_deterministic() {
     let probe = ["--input", "probes.txt", "--skip", "batches", "--skip", "shards"];
-    assert_eq!(verdicts(laws("probe_world", &probe).expect_success()), [("deterministic", "holds")]);
-    let granted = laws("probe_world", &[&probe[..], &["--grant", "random"]].concat());
+    assert_eq!(verdicts(laws(PROBE_WORLD, &probe).expect_success()), [("deterministic", "holds")]);
+    let granted = laws(PROBE_WORLD, &[&probe[..], &["--grant", "random"]].concat());
     granted.expect_error(42, &["1 of 1 laws are broken: `deterministic`"]);
 }
 
 #[test]
 fn the_shards_of_a_splitter_are_the_same_every_time_and_have_all_of_the_source() {
-    let by_size = laws("split_by_size", &["--input", "lines.txt", "--config", "{\"target_size\":50}"]);
+    let by_size = laws(SPLIT_BY_SIZE, &["--input", "lines.txt", "--config", "{\"target_size\":50}"]);
     assert_eq!(verdicts(by_size.expect_success()), [("deterministic", "holds"), ("complete", "holds")]);
-    let records = laws("split_random", &["--input", "lines.txt", "--config", "{\"min\":3,\"max\":3}"]);
+    let records = laws(SPLIT_RANDOM, &["--input", "lines.txt", "--config", "{\"min\":3,\"max\":3}"]);
     assert_eq!(verdicts(records.expect_success()), [("deterministic", "holds"), ("complete", "-")]);
 
     let crime = |mode: &str, more: &[&str]| {
         let config = format!("{{\"mode\":\"{mode}\"}}");
-        laws("split_crimes", &[&["--input", "lines.txt", "--config", &config], more].concat())
+        laws(SPLIT_CRIMES, &[&["--input", "lines.txt", "--config", &config], more].concat())
     };
     let nothing = crime("zero-shards", &[]);
     nothing.expect_error(42, &["1 of 2 laws are broken: `complete`"]);
@@ -128,9 +134,9 @@ fn the_shards_of_a_splitter_are_the_same_every_time_and_have_all_of_the_source()
 
 #[test]
 fn what_has_no_laws_is_refused() {
-    let reducer = plugin("sum").display().to_string();
-    laws("split_by_size", &["--input", "lines.txt", "--reduce", &reducer]).expect_error(2, &["this is a split plugin"]);
-    laws("key_value", &["--input", "lines.txt", "--skip", "order"])
+    let reducer = SUM.path().display().to_string();
+    laws(SPLIT_BY_SIZE, &["--input", "lines.txt", "--reduce", &reducer]).expect_error(2, &["this is a split plugin"]);
+    laws(KEY_VALUE, &["--input", "lines.txt", "--skip", "order"])
         .expect_error(2, &["--skip `order` is not a law of a map plugin (laws: deterministic, batches, shards)"]);
-    laws("sum", &["--input", "lines.txt"]).expect_error(2, &["a reducer takes rows with a key"]);
+    laws(SUM, &["--input", "lines.txt"]).expect_error(2, &["a reducer takes rows with a key"]);
 }

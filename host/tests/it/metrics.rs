@@ -2,15 +2,19 @@
 
 use std::fs;
 
-use crate::support::Project;
-
-const WORD_COUNT: &str = "map = [{ plugin = \"plugin:filter_clean\", config = { columns = 2 } }, { plugin = \"plugin:key_value\" }]\n\
-                          split.target_size = 64\nreduce = { plugin = \"plugin:sum\", partitions = 2 }\nrun.max_rejects = 5\n";
+use crate::{
+    guests::{FILTER_CLEAN, KEY_VALUE, SUM},
+    support::Project,
+};
 
 pub(crate) fn project() -> Project {
     let lines: String =
         (0..100).map(|n| if n == 50 { "bad\n".to_owned() } else { format!("k{},{n}\n", n % 7) }).collect();
-    Project::of(WORD_COUNT).file("input/a.csv", lines)
+    let pipeline = format!(
+        "map = [{{ plugin = {FILTER_CLEAN}, config = {{ columns = 2 }} }}, {{ plugin = {KEY_VALUE} }}]\n\
+         split.target_size = 64\nreduce = {{ plugin = {SUM}, partitions = 2 }}\nrun.max_rejects = 5\n"
+    );
+    Project::of(&pipeline).file("input/a.csv", lines)
 }
 
 /// Returns the value of a metric, by its name with all labels.
@@ -62,7 +66,7 @@ fn a_run_that_fails_says_so_and_a_file_that_cannot_be_written_is_refused_first()
 #[test]
 fn copying_in_and_out_of_plugins_is_told_apart_from_running_them() {
     let lines: String = (0..200_000).map(|n| format!("k{n},{n}\n")).collect();
-    let project = Project::of("map = [{ plugin = \"plugin:key_value\" }]\nreduce = { plugin = \"plugin:sum\" }\n")
+    let project = Project::of(&format!("map = [{{ plugin = {KEY_VALUE} }}]\nreduce = {{ plugin = {SUM} }}\n"))
         .file("input/a.csv", lines);
     project.result(["--run-id", "r"]);
     let manifest = project.json("runs/test/r/manifest.json");

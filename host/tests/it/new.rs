@@ -10,11 +10,14 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{Ended, etl_host, etl_host_command, plugin, repository, succeed, with_built_plugins};
+use crate::{
+    guests::built,
+    support::{Ended, etl_host, etl_host_command, repository, succeed, with_built_plugins},
+};
 
 /// Makes a project outside of the repository that uses the dependencies built for the plugins.
 fn project(step: &str) -> (TempDir, PathBuf) {
-    plugin("sum");
+    built();
     let outside = tempfile::tempdir().expect("a directory");
     let project = outside.path().join(format!("new-{step}"));
     let made = etl_host(["new".as_ref(), project.as_os_str(), "--step".as_ref(), step.as_ref()]);

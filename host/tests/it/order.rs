@@ -14,6 +14,7 @@ use object_store::{ObjectStore, Result, path::Path};
 use serde_json::Value;
 
 use crate::{
+    guests::{FILTER_CLEAN, SUM, WORD_COUNT},
     hooked::{Hook, Hooked, Write},
     support::{Project, events, options},
 };
@@ -58,10 +59,10 @@ impl Hook for Log {
 async fn whatever_names_something_is_written_after_it() {
     let words: String =
         (0..100).map(|n| if n % 7 == 0 { "w,too many\n".to_owned() } else { format!("w{n}\n") }).collect();
-    let project = Project::of(
-        "split.target_size = 50\nmap = [{ plugin = \"plugin:filter_clean\", config.columns = 1, max_rejects = 100 }, \
-         { plugin = \"plugin:word_count\" }]\nreduce = { plugin = \"plugin:sum\", partitions = 2 }",
-    );
+    let project = Project::of(&format!(
+        "split.target_size = 50\nmap = [{{ plugin = {FILTER_CLEAN}, config.columns = 1, max_rejects = 100 }}, \
+         {{ plugin = {WORD_COUNT} }}]\nreduce = {{ plugin = {SUM}, partitions = 2 }}"
+    ));
     let project = project.file("input/a.txt", words);
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let opened = Stores::open(&pipeline).await.expect("they open");

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    guests::{COUNT_BY_TYPE, SUM, WORD_COUNT},
     stores::{S3, section},
     support::{Project, etl_host_command, shell},
 };
@@ -96,8 +97,12 @@ fn serve(mut client: &TcpStream, upstream: u16, rule: impl Fn(&Request) -> Verdi
     client.shutdown(Shutdown::Write)
 }
 
-const STEPS: &str = "split.target_size = 2000\nmap = [{ plugin = \"plugin:word_count\", retry = { attempts = 1 } }]\n\
-                     reduce = { plugin = \"plugin:sum\", partitions = 2, retry = { attempts = 1 } }\n";
+fn steps() -> String {
+    format!(
+        "split.target_size = 2000\nmap = [{{ plugin = {WORD_COUNT}, retry = {{ attempts = 1 }} }}]\n\
+         reduce = {{ plugin = {SUM}, partitions = 2, retry = {{ attempts = 1 }} }}\n"
+    )
+}
 
 fn words() -> String {
     (0..3_000_u32).map(|n| format!("w{}\n", n.wrapping_mul(7_919) % 307)).collect()
@@ -107,7 +112,8 @@ fn words() -> String {
 fn project(port: u16) -> Project {
     Project::new(&format!(
         "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"s3://bucket/result/\"\n\
-         run.store = \"s3://bucket/runs/\"\n{STEPS}{}",
+         run.store = \"s3://bucket/runs/\"\n{}{}",
+        steps(),
         section(port)
     ))
 }
@@ -121,7 +127,7 @@ fn server() -> S3 {
 /// Checks the result of run `r` against one made on local disk.
 #[track_caller]
 fn check(s3: &S3) {
-    let local = Project::of(STEPS).file("input/a.txt", words());
+    let local = Project::of(&steps()).file("input/a.txt", words());
     for (part, text) in local.result(["--quiet"]) {
         assert_eq!(s3.get(&format!("result/r/{part}")), text, "{part}");
     }
@@ -222,11 +228,11 @@ fn a_sink_that_is_read_only_is_refused_before_anything_is_read() {
 #[test]
 fn a_full_scratch_disk_is_named_and_the_run_goes_on_when_there_is_space() {
     let lines: String = (0..60_000_u64).map(|n| format!("key {}\n", n.wrapping_mul(7_919) % 1_000_003)).collect();
-    let project = Project::of(
-        "map = [{ plugin = \"plugin:count_by_type\", retry = { attempts = 2, interval = \"1ms\" } }]\n\
-         reduce = { plugin = \"plugin:sum\" }\nrun.shuffle_memory = \"1MiB\"\n\
-         run.scratch = \"scratch/\"",
-    );
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {COUNT_BY_TYPE}, retry = {{ attempts = 2, interval = \"1ms\" }} }}]\n\
+         reduce = {{ plugin = {SUM} }}\nrun.shuffle_memory = \"1MiB\"\n\
+         run.scratch = \"scratch/\""
+    ));
     let project = project.file("input/a.txt", lines).file("scratch/.keep", "");
     // No file may become larger than 64 KiB (128 KiB in some shells). With the signal ignored, the write fails instead.
     let binary = etl_host_command();

@@ -12,6 +12,7 @@ use etl_host::{
 };
 
 use crate::{
+    guests::{SUM, WORD_COUNT},
     hooked::{Hook, Hooked},
     support::{Project, compile_cache, events, standing_clock},
 };
@@ -38,10 +39,10 @@ async fn keys(memory: &Arc<Hooked<Nothing>>) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_takes_its_name_its_times_and_the_name_of_its_process_from_its_options() {
-    let project = Project::of(
-        "split.target_size = 12\nmap = [{ plugin = \"plugin:word_count\" }]\n\
-         reduce = { plugin = \"plugin:sum\", partitions = 2 }",
-    );
+    let project = Project::of(&format!(
+        "split.target_size = 12\nmap = [{{ plugin = \"{WORD_COUNT}\" }}]\n\
+         reduce = {{ plugin = \"{SUM}\", partitions = 2 }}"
+    ));
     let project = project.file("input/a.txt", "ant bee\ncat dog\nant dog\nbee emu\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let (run_id, random) = ("20231114T221320Z-5f3a90c2", 0x5f3a_90c2_0bad_cafe);

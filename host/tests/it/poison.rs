@@ -4,14 +4,21 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, NONE, Project, batch_timeout, etl_host_command};
+use crate::{
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_RANDOM, SUM, WORD_COUNT},
+    support::{Ended, NONE, Project, batch_timeout, etl_host_command},
+};
 
-/// Steps that panic at lines with `poison`, and count the words of the other lines in memory.
-const WORDS: &str = r#"
-map = [{ plugin = "plugin:crimes", config = { crime = "panic-on-line", text = "poison" }, max_rejects = 9 },
-       { plugin = "plugin:word_count" }]
-reduce = { plugin = "plugin:sum", combine = true, partitions = 2 }
-"#;
+/// Returns steps that panic at lines with `poison`, and count the words of the other lines in memory.
+fn word_count() -> String {
+    format!(
+        r#"
+map = [{{ plugin = {CRIMES}, config = {{ crime = "panic-on-line", text = "poison" }}, max_rejects = 9 }},
+       {{ plugin = {WORD_COUNT} }}]
+reduce = {{ plugin = {SUM}, combine = true, partitions = 2 }}
+"#
+    )
+}
 
 /// Returns 6,000 lines; the lines with these numbers are poison.
 fn lines(poison: &[usize]) -> String {
@@ -52,9 +59,9 @@ fn told(project: &Project) -> Vec<Value> {
 #[test]
 fn without_its_poison_records_a_shard_has_the_result_it_would_have_if_they_were_not_there() {
     let input = lines(&[7, 1234, 1235, 1236, 5999]);
-    let expected = Project::of(WORDS).file("input/a.txt", good(&input)).result(NONE);
+    let expected = Project::of(&word_count()).file("input/a.txt", good(&input)).result(NONE);
     for settings in [&["run.concurrency=1"][..], &["run.concurrency=4", "split.target_size=9000"]] {
-        let project = Project::of(WORDS).file("input/a.txt", &input);
+        let project = Project::of(&word_count()).file("input/a.txt", &input);
         let result = project.result(settings.iter().flat_map(|setting| ["--set", setting]));
         assert_eq!(result, expected, "{settings:?}");
         let rejects = rejects(&project);
@@ -78,7 +85,7 @@ fn without_its_poison_records_a_shard_has_the_result_it_would_have_if_they_were_
 #[test]
 fn many_poison_records_of_a_batch_are_found_at_once() {
     let poison: Vec<usize> = (100..200).step_by(12).collect();
-    let project = Project::of(WORDS).file("input/a.txt", lines(&poison));
+    let project = Project::of(&word_count()).file("input/a.txt", lines(&poison));
     let ended = project.run(["--events", "json"]);
     assert_eq!(ended.expect_success().stdout.matches("\"event\":\"poison_record\"").count(), poison.len());
     // Messages that the plugin prints while records are replayed do not become events again.
@@ -94,7 +101,7 @@ fn many_poison_records_of_a_batch_are_found_at_once() {
 fn commit(crime: &str, more: &str) -> (Project, Ended) {
     let batch_timeout = batch_timeout(crime, "500ms");
     let pipeline = format!(
-        "map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"{crime}\", on = \"bad\" {more} }}, max_rejects = 1, \
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\", on = \"bad\" {more} }}, max_rejects = 1, \
          limits = {{ memory = \"32MiB\", timeout = \"2h\", batch_timeout = \"{batch_timeout}\", output = \"8MiB\" }}, \
          retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
     );
@@ -140,7 +147,7 @@ fn a_failure_that_does_not_come_again_sets_nothing_aside() {
 
 #[test]
 fn a_record_that_may_not_be_set_aside_is_named_and_ends_the_run_at_once() {
-    let project = Project::of(WORDS).file("input/a.txt", lines(&[3000, 3001, 3002]));
+    let project = Project::of(&word_count()).file("input/a.txt", lines(&[3000, 3001, 3002]));
     let none = project.run(["--set", "map.0.max_rejects=0"]);
     none.expect_error(
         42,
@@ -161,7 +168,7 @@ fn a_record_that_may_not_be_set_aside_is_named_and_ends_the_run_at_once() {
 
 #[test]
 fn poison_and_what_the_step_itself_rejects_count_together_and_over_all_shards() {
-    let project = Project::of(WORDS).file("input/a.txt", lines(&[10, 3000, 5990]));
+    let project = Project::of(&word_count()).file("input/a.txt", lines(&[10, 3000, 5990]));
     let shards = ["--set", "split.target_size=9000", "--set"];
     project.run([&shards[..], &["map.0.max_rejects=2"]].concat()).expect_error(42, &["(limit 2)"]);
     project.run([&shards[..], &["map.0.max_rejects=3"]].concat()).expect_success();
@@ -169,10 +176,12 @@ fn poison_and_what_the_step_itself_rejects_count_together_and_over_all_shards() 
 
 #[test]
 fn in_a_chain_the_step_that_fails_is_blamed_for_the_record_it_came_from() {
-    let pipeline = "map = [{ plugin = \"plugin:filter_clean\", config = { pattern = \"o\" } },\n\
-                           { plugin = \"plugin:crimes\", config = { crime = \"panic-on-line\", text = \"poison\" }, max_rejects = 1 }]\n\
-                    sink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "one\n  poison  \nsix\ntwo\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {FILTER_CLEAN}, config = {{ pattern = \"o\" }} }},\n\
+         {{ plugin = {CRIMES}, config = {{ crime = \"panic-on-line\", text = \"poison\" }}, max_rejects = 1 }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\n  poison  \nsix\ntwo\n");
     assert_eq!(project.result(NONE)[0].1, "one\ntwo\n");
     let rejects = rejects(&project);
     assert_eq!((rejects.len(), &rejects[0]["step"], &rejects[0]["offset"]), (1, &"map 2".into(), &4.into()));
@@ -181,10 +190,12 @@ fn in_a_chain_the_step_that_fails_is_blamed_for_the_record_it_came_from() {
 
 #[test]
 fn records_of_json_are_named_by_their_lines() {
-    let pipeline = "source.format = \"json\"\nsource.fields = { word = \"text\", n = \"int64\" }\n\
-                    map = [{ plugin = \"plugin:crimes\", config = { crime = \"panic\", on = \"bad\" } }]\n";
+    let pipeline = format!(
+        "source.format = \"json\"\nsource.fields = {{ word = \"text\", n = \"int64\" }}\n\
+         map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic\", on = \"bad\" }} }}]\n"
+    );
     let input = "{\"word\":\"a\",\"n\":1}\nnot json\n{\"n\":2}\n{\"word\":\"bad\",\"n\":3}\n{\"word\":\"c\"}\n";
-    let project = Project::of(pipeline).file("input/a.jsonl", input);
+    let project = Project::of(&pipeline).file("input/a.jsonl", input);
     let result = project.result(["--set", "run.max_rejects=1"]);
     assert_eq!(result[0].1, "{\"word\":\"a\",\"n\":1}\n{\"word\":null,\"n\":2}\n{\"word\":\"c\",\"n\":null}\n");
     let rejects = rejects(&project);
@@ -195,10 +206,12 @@ fn records_of_json_are_named_by_their_lines() {
 
 #[test]
 fn records_a_splitter_made_are_named_by_their_shard_and_number() {
-    let pipeline = "split = { plugin = \"plugin:split_random\", config = { min = 1, max = 1 } }\n\
-                    map = [{ plugin = \"plugin:crimes\", config = { crime = \"panic\", on = \"bad\" } }]\n\
-                    sink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "good\nfine\nbad\n");
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_RANDOM}, config = {{ min = 1, max = 1 }} }}\n\
+         map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic\", on = \"bad\" }} }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "good\nfine\nbad\n");
     project.run(NONE).expect_error(42, &["record `bad` (record 2 of shard 0) makes `map` fail each time"]);
     assert_eq!(project.result(["--set", "run.max_rejects=1"])[0].1, "good\nfine\n");
     let rejects = rejects(&project);
@@ -210,9 +223,11 @@ fn records_a_splitter_made_are_named_by_their_shard_and_number() {
 
 #[test]
 fn a_record_that_fails_only_after_others_of_its_batch_is_found() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"panic-on-second\", text = \"once\" }, max_rejects = 1 }]\n\
-                    sink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "once\nmore\nonce again\nlast\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic-on-second\", text = \"once\" }}, max_rejects = 1 }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "once\nmore\nonce again\nlast\n");
     assert_eq!(project.result(NONE)[0].1, "once\nmore\nlast\n");
     let rejects = rejects(&project);
     assert_eq!((rejects.len(), &rejects[0]["record"]), (1, &"once again".into()));
@@ -222,10 +237,12 @@ fn a_record_that_fails_only_after_others_of_its_batch_is_found() {
 
 #[test]
 fn a_task_of_many_shards_goes_on_without_the_poison_of_each() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"panic\", on = \"bad\" }, max_rejects = 3 }]\n\
-                    sink.format = \"lines\"\nsplit.target_size = 4\n";
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic\", on = \"bad\" }}, max_rejects = 3 }}]\n\
+         sink.format = \"lines\"\nsplit.target_size = 4\n"
+    );
     let line = |n: usize| if [4, 5, 1100].contains(&n) { "bad\n" } else { "one\n" };
-    let project = Project::of(pipeline).file("input/a.txt", (0..1200).map(line).collect::<String>());
+    let project = Project::of(&pipeline).file("input/a.txt", (0..1200).map(line).collect::<String>());
     let result = project.result(["--set", "run.fsync=false"]);
     assert!(result.len() < 1200, "a task is more than a shard");
     assert_eq!(result.into_iter().map(|(_, text)| text).collect::<String>(), "one\n".repeat(1197));
@@ -236,7 +253,7 @@ fn a_task_of_many_shards_goes_on_without_the_poison_of_each() {
 #[test]
 fn killed_at_any_step_a_run_sets_each_poison_record_aside_once() {
     let input = lines(&[7, 1234, 5999]);
-    let expected = Project::of(WORDS).file("input/a.txt", good(&input)).result(NONE);
+    let expected = Project::of(&word_count()).file("input/a.txt", good(&input)).result(NONE);
     for point in [
         "map.begin:2",
         "map.mapped",
@@ -246,7 +263,7 @@ fn killed_at_any_step_a_run_sets_each_poison_record_aside_once() {
         "commit.end:2",
         "reduce.begin",
     ] {
-        let project = Project::of(WORDS).file("input/a.txt", &input);
+        let project = Project::of(&word_count()).file("input/a.txt", &input);
         let settings = ["--run-id", "r", "--set", "split.target_size=30000", "--set", "run.concurrency=2"];
         let mut command = etl_host_command();
         command.arg(project.path("pipeline.toml")).args(settings).env("ETL_HOST_FAIL_POINT", point);
@@ -259,9 +276,11 @@ fn killed_at_any_step_a_run_sets_each_poison_record_aside_once() {
 
 #[test]
 fn a_reducer_that_fails_is_told_with_the_key_it_was_at() {
-    let pipeline = "map = [{ plugin = \"plugin:count_by_type\" }]\n\
-                    reduce = { plugin = \"plugin:bad_combiner\", config = { mode = \"panic-on-key\", key = \"c\" }, retry = { attempts = 1 } }";
-    let project = Project::of(pipeline).file("input/a.txt", "a\nb\nc\nd\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {COUNT_BY_TYPE} }}]\n\
+         reduce = {{ plugin = {BAD_COMBINER}, config = {{ mode = \"panic-on-key\", key = \"c\" }}, retry = {{ attempts = 1 }} }}"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "a\nb\nc\nd\n");
     project.run(NONE).expect_error(
         42,
         &["reduce of partition 0 failed: key `c`: reduce plugin `bad_combiner.wasm` panicked in `process`"],

@@ -22,16 +22,22 @@ use object_store::{Error as StoreError, ObjectStoreExt, Result, path::Path};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    guests::{CRIMES, SUM, WORD_COUNT},
     hooked::{Hook, Hooked, Write},
     support::{Project, etl_host_command, events, options},
 };
 
-const SUMS: &str = "map = [{ plugin = \"plugin:word_count\" }]\n\
-                    reduce = { plugin = \"plugin:sum\", partitions = 2 }\nsplit.target_size = 12";
+fn sums() -> String {
+    format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, partitions = 2 }}\nsplit.target_size = 12"
+    )
+}
 
-/// Steps that make a shard and a part of each line.
-const LINES: &str =
-    "map = [{ plugin = \"plugin:crimes\", config = {} }]\nsink.format = \"lines\"\nsplit.target_size = 8";
+/// Returns steps that make a shard and a part of each line.
+fn lines() -> String {
+    format!("map = [{{ plugin = {CRIMES}, config = {{}} }}]\nsink.format = \"lines\"\nsplit.target_size = 8")
+}
 
 fn project(sections: &str) -> Project {
     Project::of(sections).file("input/a.txt", "ant bee\ncat dog\nant dog\nbee emu\n")
@@ -105,7 +111,7 @@ impl Hook for FasterPlan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_it_is_the_same() {
-    let project = project(SUMS);
+    let project = project(&sums());
     for (setting, same) in [("run.concurrency=3", true), ("reduce.partitions=3", false)] {
         let theirs = Hooked::new(Nothing);
         run(&load(&project, &[setting]), &theirs, as_r(), CancellationToken::new()).await.expect("it ends well");
@@ -131,7 +137,7 @@ async fn a_plan_that_another_process_was_faster_to_freeze_is_not_gone_by_unless_
 
 #[test]
 fn a_result_that_is_there_before_the_run_is_planned_is_not_mixed_with_another() {
-    let project = project(LINES);
+    let project = project(&lines());
     let run = ["--quiet", "--run-id", "r"];
     project.result(run);
     // Without the run store, the run starts over. The sink has four parts, and the new result has two.
@@ -147,8 +153,8 @@ fn a_result_that_is_there_before_the_run_is_planned_is_not_mixed_with_another() 
 
 #[test]
 fn parts_that_are_gone_when_a_run_goes_on_are_made_again() {
-    for (sections, again) in [(SUMS, "is reduced again"), (LINES, "is mapped again")] {
-        let project = project(sections);
+    for (sections, again) in [(sums(), "is reduced again"), (lines(), "is mapped again")] {
+        let project = project(&sections);
         let run = ["--run-id", "r"];
         let expected = project.result(run);
         for gone in ["result", "result/r/_attempts"] {
@@ -171,7 +177,7 @@ fn parts_that_are_gone_when_a_run_goes_on_are_made_again() {
 
 #[test]
 fn a_run_that_was_complete_says_what_changed_since_and_sweeps_what_a_kill_at_its_very_end_left() {
-    let project = project(SUMS);
+    let project = project(&sums());
     let run = ["--run-id", "r"];
     let expected = project.result(run);
     assert!(!project.run(run).stderr.contains("warning"));
@@ -202,9 +208,8 @@ impl Hook for Stuck {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_interrupted_while_it_publishes_or_takes_over_ends_and_can_be_finished() {
-    let trips =
-        "plugin = \"plugin:crimes\", config = { crime = \"panic-on-line\", text = \"cat\" }, retry.attempts = 1";
-    let project = project(&LINES.replace("plugin = \"plugin:crimes\", config = {}", trips));
+    let trips = "config = { crime = \"panic-on-line\", text = \"cat\" }, retry.attempts = 1";
+    let project = project(&lines().replace("config = {}", trips));
     let failing = load(&project, &["run.grace=1ms", "run.tolerated_failures=1"]);
     let mended = load(&project, &["run.grace=1ms", "map.0.config.text=yak"]);
     let redrive = || Start::Redrive(Some("r".to_owned()));
@@ -251,7 +256,7 @@ impl Hook for Killed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_of_another() {
-    let project = project(SUMS);
+    let project = project(&sums());
     let pipeline = load(&project, &["map.0.retry.attempts=1"]);
     let expected = Hooked::new(Nothing);
     run(&pipeline, &expected, as_r(), CancellationToken::new()).await.expect("it ends well");
@@ -321,7 +326,7 @@ impl Hook for Meanwhile {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_deleted_while_it_publishes_does_not_say_that_it_is_complete() {
-    let project = project(SUMS);
+    let project = project(&sums());
     let stores = Meanwhile::of("result/r/part-00001.json", Some("runs/test/r/plan.json"), None);
     let ended = run(&load(&project, &[]), &stores, as_r(), CancellationToken::new()).await;
     let error = ended.expect_err("its parts may be gone");
@@ -331,7 +336,7 @@ async fn a_run_that_is_deleted_while_it_publishes_does_not_say_that_it_is_comple
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_are_published_while_their_run_is_deleted_stay() {
-    let project = project(SUMS);
+    let project = project(&sums());
     let pipeline = load(&project, &[]);
     let stores = Meanwhile::of("runs/test/r/plan.json", None, Some("result/r/_SUCCESS"));
     let unfinished = Hooked::new(Killed { deletes_left: AtomicUsize::new(usize::MAX), fails: "result/r/_SUCCESS" });

@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::support::{Ended, NONE, Project, etl_host, plugin, shell};
+use crate::{
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, PROBE_WORLD, SUM, WORD_COUNT},
+    support::{Ended, NONE, Project, etl_host, shell},
+};
 
-/// A step that tries what each line names. One of the lines makes it panic.
-const PROBE: &str = "map = [{ plugin = \"plugin:probe_world\" }]";
+/// Returns a step that tries what each line names. One of the lines makes it panic.
+fn probe() -> String {
+    format!("map = [{{ plugin = {PROBE_WORLD} }}]")
+}
 
 fn replay(project: &Project, arguments: &[&str]) -> Ended {
     let file = project.path("pipeline.toml").display().to_string();
@@ -30,7 +35,7 @@ fn command_after<'a>(stderr: &'a str, line: &str) -> &'a str {
 
 #[test]
 fn a_failed_run_says_how_to_see_it_again_and_a_fixed_plugin_can_be_tried_on_it() {
-    let project = Project::of(PROBE).file("input/a.txt", "clock\npanic at the disco\nrandom\n");
+    let project = Project::of(&probe()).file("input/a.txt", "clock\npanic at the disco\nrandom\n");
     let run = project.run(["--run-id", "r"]);
     run.expect_error(42, &["record `panic at the disco` (`a.txt` at byte 6)"]);
     let before = stores(&project);
@@ -46,7 +51,7 @@ fn a_failed_run_says_how_to_see_it_again_and_a_fixed_plugin_can_be_tried_on_it()
     );
     assert_eq!(again.stdout, "");
 
-    let fixed = plugin("crimes").display().to_string();
+    let fixed = CRIMES.path().display().to_string();
     let fixed = replay(&project, &["r", "--shard", "0", "--plugin", &fixed, "--set", "sink.format=lines"]);
     let lines = "{\"line\":\"clock\"}\n{\"line\":\"panic at the disco\"}\n{\"line\":\"random\"}\n";
     assert_eq!(fixed.expect_success().stdout, lines);
@@ -56,7 +61,7 @@ fn a_failed_run_says_how_to_see_it_again_and_a_fixed_plugin_can_be_tried_on_it()
 
 #[test]
 fn random_numbers_clock_and_configuration_are_those_of_the_run() {
-    let project = Project::of(PROBE).file("input/a.txt", "random\nclock\nmonotonic\n");
+    let project = Project::of(&probe()).file("input/a.txt", "random\nclock\nmonotonic\n");
     let result = project.result(NONE);
     let again = replay(&project, &["--shard", "0"]);
     assert_eq!(again.expect_success().stdout, result[0].1);
@@ -69,7 +74,7 @@ fn random_numbers_clock_and_configuration_are_those_of_the_run() {
 
 #[test]
 fn what_is_not_as_it_was_is_refused_by_name() {
-    let copy = fs::read(plugin("probe_world")).expect("read");
+    let copy = fs::read(PROBE_WORLD.path()).expect("read");
     let project =
         Project::of("map = [{ plugin = \"step.wasm\" }]").file("step.wasm", &copy).file("input/a.txt", "clock\n");
     project.run(NONE).expect_success();
@@ -92,7 +97,7 @@ fn what_is_not_as_it_was_is_refused_by_name() {
 
 #[test]
 fn one_record_can_be_replayed_by_its_number_or_its_place() {
-    let project = Project::of(PROBE).file("input/a.txt", "a\npanic now\n").file("input/b.txt", "b\nc\n");
+    let project = Project::of(&probe()).file("input/a.txt", "a\npanic now\n").file("input/b.txt", "b\nc\n");
     project.run(["--set", "run.max_rejects=1"]).expect_success();
     let emitted = |of: &[&str]| replay(&project, &[&["--shard", "0"], of].concat()).expect_success().stdout.clone();
     let line = |line: &str| format!("{{\"line\":\"{line} -> error: unknown command `{line}`\"}}\n");
@@ -109,8 +114,10 @@ fn one_record_can_be_replayed_by_its_number_or_its_place() {
 
 #[test]
 fn rows_past_the_limit_are_counted_and_rejects_shown() {
-    let pipeline = "map = [{ plugin = \"plugin:crimes\", config = { crime = \"panic\", on = \"bad\" }, max_rejects = 1 }]\nsink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", format!("{}bad\n", "good\n".repeat(50)));
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic\", on = \"bad\" }}, max_rejects = 1 }}]\nsink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", format!("{}bad\n", "good\n".repeat(50)));
     project.run(NONE).expect_success();
     let again = replay(&project, &["--shard", "0"]);
     assert_eq!(again.expect_success().stdout, "{\"line\":\"good\"}\n".repeat(20));
@@ -127,8 +134,8 @@ fn rows_past_the_limit_are_counted_and_rejects_shown() {
 
 #[test]
 fn a_shard_of_a_task_of_many_is_replayed_alone() {
-    let pipeline = "map = [{ plugin = \"plugin:probe_world\" }]\nsplit.target_size = 7\n";
-    let project = Project::of(pipeline).file("input/a.txt", "random\n".repeat(600));
+    let pipeline = format!("map = [{{ plugin = {PROBE_WORLD} }}]\nsplit.target_size = 7\n");
+    let project = Project::of(&pipeline).file("input/a.txt", "random\n".repeat(600));
     let result = project.result(["--set", "run.fsync=false"]);
     let all: Vec<&str> = result.iter().flat_map(|(_, text)| text.lines()).collect();
     assert!(result.len() < 600 && all.len() == 600, "a task is more than a shard");
@@ -139,9 +146,11 @@ fn a_shard_of_a_task_of_many_is_replayed_alone() {
 
 #[test]
 fn a_partition_is_replayed_when_all_its_rows_are_there() {
-    let pipeline = "map = [{ plugin = \"plugin:word_count\" }]\n\
-                    reduce = { plugin = \"plugin:sum\", combine = true, partitions = 2 }\nsplit.target_size = 9";
-    let project = Project::of(pipeline).file("input/a.txt", "one two\nthree one\nfour five one\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 2 }}\nsplit.target_size = 9"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one two\nthree one\nfour five one\n");
     let result = project.result(["--run-id", "r"]);
     let before = stores(&project);
     for (partition, (_, part)) in result.iter().enumerate() {
@@ -150,9 +159,11 @@ fn a_partition_is_replayed_when_all_its_rows_are_there() {
     }
     assert_eq!(stores(&project), before);
 
-    let pipeline = "map = [{ plugin = \"plugin:count_by_type\" }]\n\
-                    reduce = { plugin = \"plugin:bad_combiner\", config = { mode = \"panic-on-key\", key = \"b\" }, retry = { attempts = 1 } }";
-    let project = Project::of(pipeline).file("input/a.txt", "a\nb\n");
+    let pipeline = format!(
+        "map = [{{ plugin = {COUNT_BY_TYPE} }}]\n\
+         reduce = {{ plugin = {BAD_COMBINER}, config = {{ mode = \"panic-on-key\", key = \"b\" }}, retry = {{ attempts = 1 }} }}"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "a\nb\n");
     let run = project.run(["--run-id", "s"]);
     let again = Ended::of(&mut shell(command_after(&run.stderr, "this does the same again, writing nothing:\n")));
     again.expect_error(

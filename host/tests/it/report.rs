@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     browser::Browser,
+    guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, KEY_VALUE, SUM},
     support::{Project, etl_host, repository},
 };
 
@@ -65,15 +66,17 @@ fn figure(browser: &Browser, name: &str) -> (u64, String) {
 
 #[test]
 fn a_report_shows_the_numbers_of_the_manifest() {
-    let pipeline = r#"
+    let pipeline = format!(
+        r#"
         split.target_size = "16KiB"
-        map = [{ plugin = "plugin:filter_clean", config = { columns = 2 } }, { plugin = "plugin:key_value" }]
-        reduce = { plugin = "plugin:sum", combine = true, partitions = 6 }
+        map = [{{ plugin = {FILTER_CLEAN}, config = {{ columns = 2 }} }}, {{ plugin = {KEY_VALUE} }}]
+        reduce = {{ plugin = {SUM}, combine = true, partitions = 6 }}
         run.max_rejects = 100
-    "#;
+    "#
+    );
     let lines =
         (0..60_000_u64).map(|n| if n % 1000 == 7 { "bad\n".to_owned() } else { format!("k{},{n}\n", n * 7919 % 97) });
-    let project = Project::of(pipeline).file("input/a.csv", lines.collect::<String>());
+    let project = Project::of(&pipeline).file("input/a.csv", lines.collect::<String>());
     let ended = project.run(["--run-id", "r"]);
     assert!(ended.expect_success().stdout.contains("\nreport     "), "{ended:#?}");
     let manifest = project.json("runs/test/r/manifest.json");
@@ -116,8 +119,8 @@ fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
         r#"
         split.target_size = "4KiB"
         map = [
-            {{ plugin = "plugin:filter_clean", config = {{ columns = 2, pattern = "${{REPORT_SECRET}}" }}, retry = {{ interval = "1ms" }} }},
-            {{ plugin = "plugin:crimes", config = {{ crime = "panic", task = 3, until = 2, text = "{HOSTILE}" }} }},
+            {{ plugin = {FILTER_CLEAN}, config = {{ columns = 2, pattern = "${{REPORT_SECRET}}" }}, retry = {{ interval = "1ms" }} }},
+            {{ plugin = {CRIMES}, config = {{ crime = "panic", task = 3, until = 2, text = "{HOSTILE}" }} }},
         ]
         run.max_rejects = 10_000
         sink.format = "lines"
@@ -148,14 +151,16 @@ fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
 
 #[test]
 fn a_hundred_thousand_shards_are_a_small_page() {
-    let pipeline = r#"
+    let pipeline = format!(
+        "
         split.target_size = 8
-        map = [{ plugin = "plugin:count_by_type" }]
-        reduce = { plugin = "plugin:sum", partitions = 300 }
+        map = [{{ plugin = {COUNT_BY_TYPE} }}]
+        reduce = {{ plugin = {SUM}, partitions = 300 }}
         run.fsync = false
-    "#;
+    "
+    );
     let lines: String = (0..100_000).map(|number| format!("key {:03}\n", number * 7919 % 1000)).collect();
-    let project = Project::of(pipeline).file("input/a.txt", lines);
+    let project = Project::of(&pipeline).file("input/a.txt", lines);
     project.run(["--run-id", "r"]).expect_success();
     look_at(&project, "shards", |browser| {
         assert_eq!(figure(browser, "shards").0, 100_000);
@@ -165,7 +170,7 @@ fn a_hundred_thousand_shards_are_a_small_page() {
 
 #[test]
 fn a_run_that_failed_has_a_report_which_can_be_made_again_anywhere() {
-    let step = "plugin = \"plugin:crimes\", config = { crime = \"fatal\", task = 2, text = \"out of paper\" }";
+    let step = format!("plugin = {CRIMES}, config = {{ crime = \"fatal\", task = 2, text = \"out of paper\" }}");
     let project = Project::of(&format!("map = [{{ {step} }}]\nsplit.target_size = 4\nsink.format = \"lines\""))
         .file("input/a.txt", "one\ntwo\nsix\nten\n");
     let ended = project.run(["--run-id", "r"]);

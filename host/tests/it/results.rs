@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt};
 
-use crate::support::{NONE, Project, etl_host, etl_host_command, plugin};
+use crate::{
+    guests::{COUNT_BY_TYPE, FILTER_CLEAN, SUM, WORD_COUNT},
+    support::{NONE, Project, etl_host, etl_host_command},
+};
 
-const WORD_COUNT: &str = r#"
-map = [{ plugin = "plugin:word_count" }]
-reduce = { plugin = "plugin:sum", combine = true, partitions = 3 }
-"#;
+fn word_count() -> String {
+    format!("map = [{{ plugin = {WORD_COUNT} }}]\nreduce = {{ plugin = {SUM}, combine = true, partitions = 3 }}\n")
+}
 
 /// Returns text of many words, some common and some rare; the same for the same seed.
 fn words(lines: u64, seed: u64) -> String {
@@ -40,7 +42,7 @@ fn parse(result: &[(String, String)]) -> BTreeMap<String, i64> {
 #[test]
 fn words_are_counted_right_and_each_partition_is_sorted() {
     let (one, two) = (words(5_000, 1), words(3_000, 2));
-    let project = Project::of(WORD_COUNT).file("input/one.txt", &one).file("input/deep/two.txt", &two);
+    let project = Project::of(&word_count()).file("input/one.txt", &one).file("input/deep/two.txt", &two);
     let result = project.result(["--set", "split.target_size=10KiB"]);
     assert_eq!(result.len(), 3);
     assert_eq!(parse(&result), count(&(one + &two)));
@@ -54,7 +56,7 @@ fn words_are_counted_right_and_each_partition_is_sorted() {
 
 #[test]
 fn the_result_has_the_same_bytes_for_any_concurrency_shard_size_and_shuffle_memory_on_every_run() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(20_000, 3)).file("input/b.txt", words(100, 4));
+    let project = Project::of(&word_count()).file("input/a.txt", words(20_000, 3)).file("input/b.txt", words(100, 4));
     let expected = project.result(NONE);
     for set in [
         "run.concurrency=1",
@@ -72,12 +74,9 @@ fn the_result_has_the_same_bytes_for_any_concurrency_shard_size_and_shuffle_memo
 
 #[test]
 fn a_shuffle_larger_than_its_memory_spills_and_gives_the_same_bytes() {
-    let pipeline = r#"
-        map = [{ plugin = "plugin:count_by_type" }]
-        reduce = { plugin = "plugin:sum" }
-    "#;
+    let pipeline = format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {SUM} }}\n");
     let lines: String = (0..300_000_u64).map(|n| format!("key {}\n", n.wrapping_mul(7_919) % 250_007)).collect();
-    let project = Project::of(pipeline).file("input/a.txt", lines);
+    let project = Project::of(&pipeline).file("input/a.txt", lines);
     let in_memory = project.result(NONE);
     assert_eq!(in_memory[0].1.lines().count(), 250_007);
     assert_eq!(project.result(["--set", "run.shuffle_memory=1MiB"]), in_memory);
@@ -85,17 +84,17 @@ fn a_shuffle_larger_than_its_memory_spills_and_gives_the_same_bytes() {
 
 #[test]
 fn a_plugin_is_swapped_without_building_the_host() {
-    let project = Project::of("map = [{ plugin = \"plugin:count_by_type\" }]\nreduce = { plugin = \"plugin:sum\" }")
+    let project = Project::of(&format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {SUM} }}"))
         .file("input/a.txt", "b a\na b\na b\n");
     assert_eq!(project.result(NONE)[0].1, "{\"type\":\"a b\",\"count\":2}\n{\"type\":\"b a\",\"count\":1}\n");
-    let swap = format!("map.0.plugin={}", plugin("word_count").display());
+    let swap = format!("map.0.plugin={WORD_COUNT}");
     assert_eq!(project.result(["--set", &swap])[0].1, "{\"word\":\"a\",\"count\":3}\n{\"word\":\"b\",\"count\":3}\n");
 }
 
 #[test]
 fn without_a_reducer_parts_hold_the_records_in_the_order_of_the_source() {
     let lines: String = (0..5_000).map(|n| format!("line {n}\n")).collect();
-    let project = Project::of("map = [{ plugin = \"plugin:filter_clean\" }]\nsink.format = \"lines\"")
+    let project = Project::of(&format!("map = [{{ plugin = {FILTER_CLEAN} }}]\nsink.format = \"lines\""))
         .file("input/a.txt", &lines)
         .file("input/b.txt", "last");
     let result = project.result(["--set", "split.target_size=3KiB"]);
@@ -105,20 +104,22 @@ fn without_a_reducer_parts_hold_the_records_in_the_order_of_the_source() {
 
 #[test]
 fn chained_maps_run_in_one_task() {
-    let pipeline = r#"
+    let pipeline = format!(
+        r#"
         map = [
-            { plugin = "plugin:filter_clean", config = { pattern = "^keep " } },
-            { plugin = "plugin:count_by_type", config = { separator = " ", field = 1 } },
+            {{ plugin = {FILTER_CLEAN}, config = {{ pattern = "^keep " }} }},
+            {{ plugin = {COUNT_BY_TYPE}, config = {{ separator = " ", field = 1 }} }},
         ]
-        reduce = { plugin = "plugin:sum" }
-    "#;
-    let project = Project::of(pipeline).file("input/a.txt", "keep a\ndrop a\n  keep b\nkeep a\n");
+        reduce = {{ plugin = {SUM} }}
+    "#
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "keep a\ndrop a\n  keep b\nkeep a\n");
     assert_eq!(project.result(NONE)[0].1, "{\"type\":\"a\",\"count\":2}\n{\"type\":\"b\",\"count\":1}\n");
 }
 
 #[test]
 fn a_run_that_is_done_is_not_done_again() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(100, 5));
+    let project = Project::of(&word_count()).file("input/a.txt", words(100, 5));
     let first = project.result(["--run-id", "nightly"]);
     let before = project.files("runs");
     assert_eq!(project.result(["--run-id", "nightly"]), first);
@@ -127,7 +128,7 @@ fn a_run_that_is_done_is_not_done_again() {
 
 #[test]
 fn a_run_goes_on_with_what_is_not_committed() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(3_000, 6));
+    let project = Project::of(&word_count()).file("input/a.txt", words(3_000, 6));
     let arguments = ["--run-id", "nightly", "--set", "split.target_size=4KiB"];
     let expected = project.result(arguments);
     let run = project.path("runs/test/nightly");
@@ -144,7 +145,7 @@ fn a_run_goes_on_with_what_is_not_committed() {
 
 #[test]
 fn a_run_is_not_resumed_when_plugin_pipeline_or_source_changed() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(100, 7));
+    let project = Project::of(&word_count()).file("input/a.txt", words(100, 7));
     project.result(["--run-id", "nightly"]);
     fs::remove_file(project.path("runs/test/nightly/_SUCCESS")).expect("it was there");
     let id = ["--run-id", "nightly", "--set"];
@@ -155,7 +156,7 @@ fn a_run_is_not_resumed_when_plugin_pipeline_or_source_changed() {
 
 #[test]
 fn a_killed_run_goes_on_and_gives_the_same_bytes() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(60_000, 8));
+    let project = Project::of(&word_count()).file("input/a.txt", words(60_000, 8));
     let arguments = ["--quiet", "--set", "split.target_size=8KiB", "--set", "run.concurrency=2"];
     let expected = project.result(arguments);
     for commits in [1, 20, 40, 10] {
@@ -174,7 +175,7 @@ fn a_killed_run_goes_on_and_gives_the_same_bytes() {
 
 #[test]
 fn two_processes_on_one_run_give_one_result() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(20_000, 9));
+    let project = Project::of(&word_count()).file("input/a.txt", words(20_000, 9));
     let arguments = ["--quiet", "--run-id", "shared", "--set", "split.target_size=8KiB"];
     let expected = project.result(["--quiet", "--set", "split.target_size=8KiB"]);
     std::thread::scope(|threads| {
@@ -189,21 +190,21 @@ fn two_processes_on_one_run_give_one_result() {
 
 #[test]
 fn a_thousand_shards_in_flight_do_not_starve_each_other() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(3_000, 13));
+    let project = Project::of(&word_count()).file("input/a.txt", words(3_000, 13));
     let expected = project.result(NONE);
     assert_eq!(project.result(["--quiet", "--set", "run.concurrency=600", "--set", "split.target_size=40"]), expected);
 }
 
 #[test]
 fn memory_can_hold_the_run_while_the_result_goes_to_disk() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(500, 11));
+    let project = Project::of(&word_count()).file("input/a.txt", words(500, 11));
     let expected = project.result(NONE);
     assert_eq!(project.result(["--set", "run.store=memory://here/runs"]), expected);
 }
 
 #[test]
 fn inspect_says_what_a_plugin_is() {
-    let ended = etl_host([std::ffi::OsStr::new("inspect"), plugin("sum").as_os_str()]);
+    let ended = etl_host([std::ffi::OsStr::new("inspect"), SUM.path().as_os_str()]);
     ended.expect_success();
     for text in ["reduce", "0.1.0", "etl:plugin/output@0.1.0"] {
         assert!(ended.stdout.contains(text), "no `{text}` in {ended:#?}");
@@ -213,7 +214,7 @@ fn inspect_says_what_a_plugin_is() {
 
 #[test]
 fn check_says_what_a_run_would_do_and_touches_nothing() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", words(1_000, 12));
+    let project = Project::of(&word_count()).file("input/a.txt", words(1_000, 12));
     let ended = etl_host([
         "check".as_ref(),
         project.path("pipeline.toml").as_os_str(),

@@ -2,19 +2,27 @@
 
 use std::fs;
 
-use crate::support::{Ended, NONE, Project, etl_host_command, plugin, shell, succeed};
+use crate::{
+    guests::CRIMES,
+    support::{Ended, NONE, Project, etl_host_command, shell, succeed},
+};
 
-/// Three shards, of which the second fails with a temporary error until its third attempt. Only one attempt is allowed.
-const TROUBLE: &str = r#"
+/// Returns steps over three shards, of which the second fails with a temporary error until its third attempt. Only one
+/// attempt is allowed.
+fn trouble() -> String {
+    format!(
+        r#"
 split.target_size = 4
-map = [{ plugin = "plugin:crimes", config = { crime = "retryable", task = 1, until = 3 }, retry = { attempts = 1 } }]
+map = [{{ plugin = {CRIMES}, config = {{ crime = "retryable", task = 1, until = 3 }}, retry = {{ attempts = 1 }} }}]
 sink.format = "lines"
-"#;
+"#
+    )
+}
 
 const PATIENCE: [&str; 4] = ["--set", "map.0.retry.attempts=3", "--set", "map.0.retry.interval=1ms"];
 
 fn project() -> Project {
-    Project::of(TROUBLE).file("input/a.txt", "one\ntwo\nsix\n")
+    Project::of(&trouble()).file("input/a.txt", "one\ntwo\nsix\n")
 }
 
 fn text(result: &[(String, String)]) -> String {
@@ -78,7 +86,7 @@ fn resume_starts_a_run_when_all_are_complete_and_none_when_no_plan_fits() {
 #[test]
 fn what_does_not_decide_the_result_may_change_and_what_does_is_refused_by_name() {
     // The same component with one more section, which is empty and has no meaning.
-    let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
+    let bytes = [fs::read(CRIMES.path()).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
     let project = project().file("changed.wasm", bytes);
     let changed = project.path("changed.wasm");
     project.run(["--run-id", "r"]).expect_error(75, &[]);
@@ -101,7 +109,7 @@ fn what_does_not_decide_the_result_may_change_and_what_does_is_refused_by_name()
 #[test]
 fn another_value_of_a_variable_that_decides_is_refused_and_no_value_is_shown() {
     let project = Project::of(
-        &TROUBLE
+        &trouble()
             .replace("task = 1", "task = 1, text = \"${WORDING}\"")
             .replace("\nmap", "\nstore_options.region = \"${TOKEN}\"\nmap"),
     );
@@ -144,9 +152,10 @@ fn a_source_that_changed_is_refused_by_the_name_of_the_object() {
 
 #[test]
 fn an_ending_that_another_start_does_not_help_says_so() {
-    let project =
-        Project::of("map = [{ plugin = \"plugin:crimes\", config = { crime = \"fatal\" } }]\nsink.format = \"lines\"")
-            .file("input/a.txt", "one\n");
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"fatal\" }} }}]\nsink.format = \"lines\""
+    ))
+    .file("input/a.txt", "one\n");
     let ended = project.run(NONE);
     ended.expect_error(42, &["another plugin, configuration or source needs a new run"]);
     let errors = ended.stderr.find("error: ").expect("there is one");

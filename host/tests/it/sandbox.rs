@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, net::TcpListener};
 
-use crate::support::{NONE, Project};
+use crate::{
+    guests::PROBE_WORLD,
+    support::{NONE, Project},
+};
 
 /// Sends lines to `probe_world`, and returns the result of each line.
 fn probe(lines: &[&str]) -> BTreeMap<String, String> {
-    let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
+    let project = Project::of(&format!("map = [{{ plugin = {PROBE_WORLD} }}]\nsink.format = \"lines\""))
         .file("input/a.txt", lines.join("\n"));
     let result = project.result(NONE).remove(0).1;
     let pairs = result.lines().map(|line| line.split_once(" -> ").expect("a probe emits its result"));
@@ -48,7 +51,7 @@ fn a_plugin_reaches_no_network_not_even_a_server_that_listens() {
 
 #[test]
 fn clock_and_random_numbers_are_the_runs_and_the_same_every_time() {
-    let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
+    let project = Project::of(&format!("map = [{{ plugin = {PROBE_WORLD} }}]\nsink.format = \"lines\""))
         .file("input/a.txt", "random\nclock\nmonotonic\n");
     let text = |run: &str| project.result(["--run-id", run]).remove(0).1;
     let (first, second) = (text("one"), text("two"));
@@ -61,7 +64,7 @@ fn clock_and_random_numbers_are_the_runs_and_the_same_every_time() {
 
 #[test]
 fn different_shards_get_different_random_numbers() {
-    let project = Project::of("map = [{ plugin = \"plugin:probe_world\" }]\nsink.format = \"lines\"")
+    let project = Project::of(&format!("map = [{{ plugin = {PROBE_WORLD} }}]\nsink.format = \"lines\""))
         .file("input/a.txt", "random\nrandom\n");
     let result = project.result(["--set", "split.target_size=7"]);
     assert_eq!(result.len(), 2);

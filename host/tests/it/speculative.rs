@@ -24,26 +24,29 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES},
     hooked::{Hook, Hooked, Write},
     support::{Ended, Project, compile_cache, etl_host, events, options},
 };
 
-/// Eight shards of two words, where the first attempt at shard 7 never ends by itself. Then five partitions, where the
-/// first attempt at the partition of `word-3` never ends by itself.
-const STRAGGLERS: &str = r#"
-split.target_size = 14
-map = [
-  { plugin = "plugin:crimes", config = { crime = "spin", task = 7, until = 2 }, limits.batch_timeout = "2s" },
-  { plugin = "plugin:count_by_type" },
-]
-reduce = { plugin = "plugin:bad_combiner", config = { mode = "spin-on-key", key = "word-3" }, partitions = 5, limits.batch_timeout = "2s" }
-run = { store = "runs/", concurrency = 2 }
-"#;
-
+/// Makes a project of eight shards of two words, where the first attempt at shard 7 never ends by itself, and of five
+/// partitions, where the first attempt at the partition of `word-3` never ends by itself.
 fn stragglers() -> Project {
     let words: String = (0..16).map(|n| format!("word-{}\n", n % 8)).collect();
-    let head = "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\n";
-    Project::new(&format!("{head}{STRAGGLERS}")).file("input/a.txt", words)
+    let pipeline = format!(
+        r#"name = "test"
+source.url = "input/"
+sink.url = "result/"
+split.target_size = 14
+map = [
+  {{ plugin = {CRIMES}, config = {{ crime = "spin", task = 7, until = 2 }}, limits.batch_timeout = "2s" }},
+  {{ plugin = {COUNT_BY_TYPE} }},
+]
+reduce = {{ plugin = {BAD_COMBINER}, config = {{ mode = "spin-on-key", key = "word-3" }}, partitions = 5, limits.batch_timeout = "2s" }}
+run = {{ store = "runs/", concurrency = 2 }}
+"#
+    );
+    Project::new(&pipeline).file("input/a.txt", words)
 }
 
 fn count(ended: &Ended, event: &str) -> usize {
@@ -100,10 +103,10 @@ impl Listener for StopAtFirstWord {
 
 #[test]
 fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
-    let project = Project::of(
-        "map = [{ plugin = \"plugin:crimes\", config = { crime = \"log-flood\" }, limits = { timeout = \"1h\", \
-         batch_timeout = \"1h\" } }]\nsink.format = \"lines\"",
-    );
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"log-flood\" }}, limits = {{ timeout = \"1h\", \
+         batch_timeout = \"1h\" }} }}]\nsink.format = \"lines\""
+    ));
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
     let engine = Engine::new(2, compile_cache()).expect("it starts");
     let steps = Steps::load(&pipeline, &engine).expect("it loads");
@@ -162,7 +165,7 @@ impl Listener for Said {
 async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hooked<Gate>>, String) {
     let project = Project::of(&format!(
         "split.target_size = 4\nrun.speculative = true\nrun.grace = \"{grace}\"\nsink.format = \"lines\"\n\
-         map = [{{ plugin = \"plugin:crimes\", config = {{ crime = \"empty-batch\", task = 4, until = 2 }} }}]",
+         map = [{{ plugin = {CRIMES}, config = {{ crime = \"empty-batch\", task = 4, until = 2 }} }}]",
     ));
     let project = project.file("input/a.txt", "one\ntwo\nsix\nten\nlie\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");

@@ -1,6 +1,9 @@
 //! Crimes of splitters and combiners: each is named in the error, and has no other effect.
 
-use crate::support::{NONE, Project, batch_timeout};
+use crate::{
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, SPLIT_CRIMES, SUM},
+    support::{NONE, Project, batch_timeout},
+};
 
 #[test]
 fn a_splitter_cannot_add_shards_the_source_does_not_have() {
@@ -27,9 +30,9 @@ fn a_splitter_cannot_add_shards_the_source_does_not_have() {
         let (mode, count) = mode.split_once(" #").unwrap_or((mode, "1000000"));
         let batch_timeout = batch_timeout(mode, "1s");
         let pipeline = format!(
-            "split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"{mode}\", count = {count} }}, retry = {{ attempts = 1 }}, \
+            "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"{mode}\", count = {count} }}, retry = {{ attempts = 1 }}, \
              limits = {{ timeout = \"2h\", batch_timeout = \"{batch_timeout}\", output = \"64KiB\" }} }}\n\
-             map = [{{ plugin = \"plugin:count_by_type\" }}]"
+             map = [{{ plugin = {COUNT_BY_TYPE} }}]"
         );
         let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");
         let ended = project.run(NONE);
@@ -41,9 +44,11 @@ fn a_splitter_cannot_add_shards_the_source_does_not_have() {
 
 #[test]
 fn a_splitter_reads_objects_of_the_source_and_nothing_else() {
-    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"probe-source\" } }\n\
-                    map = [{ plugin = \"plugin:count_by_type\" }]";
-    let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n");
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"probe-source\" }} }}\n\
+         map = [{{ plugin = {COUNT_BY_TYPE} }}]"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");
     let shown = project.run(NONE).expect_success().stderr.clone();
     for (read, found) in [
         ("unknown", "Err(StepError::Fatal(\"the source has no object `no such object`"),
@@ -62,8 +67,8 @@ fn a_splitter_reads_objects_of_the_source_and_nothing_else() {
 fn a_splitter_may_leave_everything_out_but_not_silently() {
     for mode in ["zero-shards", "zero-length"] {
         let pipeline = format!(
-            "split = {{ plugin = \"plugin:split_crimes\", config = {{ mode = \"{mode}\" }} }}\n\
-             map = [{{ plugin = \"plugin:count_by_type\" }}]\nreduce = {{ plugin = \"plugin:sum\" }}"
+            "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"{mode}\" }} }}\n\
+             map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {SUM} }}"
         );
         let project = Project::of(&pipeline).file("input/a.txt", "one\n");
         let ended = project.run(NONE);
@@ -74,9 +79,11 @@ fn a_splitter_may_leave_everything_out_but_not_silently() {
 
 #[test]
 fn a_splitter_cannot_cut_what_is_compressed() {
-    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"part-of-compressed\" } }\n\
-                    map = [{ plugin = \"plugin:count_by_type\" }]";
-    let project = Project::of(pipeline).file("input/a.txt", "one\n").file("input/b.txt.gz", [0; 20]);
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"part-of-compressed\" }} }}\n\
+         map = [{{ plugin = {COUNT_BY_TYPE} }}]"
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\n").file("input/b.txt.gz", [0; 20]);
     let ended = project.run(NONE);
     ended.expect_error(42, &["split failed", "cut `b.txt.gz`, which is compressed and can only be a slice as a whole"]);
     assert!(!project.files("runs").iter().any(|file| file.ends_with("plan.json")), "it was planned");
@@ -84,9 +91,11 @@ fn a_splitter_cannot_cut_what_is_compressed() {
 
 #[test]
 fn slices_are_read_in_the_order_the_splitter_gives_them() {
-    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"reversed\" } }\n\
-                    map = [{ plugin = \"plugin:crimes\" }]\nsink.format = \"lines\"";
-    let project = Project::of(pipeline).file("input/a.txt", "one\ntwo\n").file("input/b.txt", "six\neleven\nten\n");
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"reversed\" }} }}\n\
+         map = [{{ plugin = {CRIMES} }}]\nsink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n").file("input/b.txt", "six\neleven\nten\n");
     // The middle of `b.txt` is in its second line, which belongs to the slice in which the line starts.
     let expected = "ten\nsix\neleven\ntwo\none\n";
     assert_eq!(project.result(NONE), [("part-00000.txt".to_owned(), expected.to_owned())]);
@@ -94,9 +103,11 @@ fn slices_are_read_in_the_order_the_splitter_gives_them() {
 
 #[test]
 fn a_splitter_in_passing_trouble_is_tried_again() {
-    let pipeline = "split = { plugin = \"plugin:split_crimes\", config = { mode = \"retryable\" }, \
-                    retry = { attempts = 3, interval = \"1ms\" } }\nmap = [{ plugin = \"plugin:count_by_type\" }]";
-    let ended = Project::of(pipeline).file("input/a.txt", "one\n").run(NONE);
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"retryable\" }}, \
+         retry = {{ attempts = 3, interval = \"1ms\" }} }}\nmap = [{{ plugin = {COUNT_BY_TYPE} }}]"
+    );
+    let ended = Project::of(&pipeline).file("input/a.txt", "one\n").run(NONE);
     ended.expect_error(75, &["split failed (attempt 3)", "split_crimes.wasm"]);
 }
 
@@ -104,8 +115,8 @@ fn a_splitter_in_passing_trouble_is_tried_again() {
 fn a_combiner_that_breaks_the_order_is_named() {
     let pipeline = |mode: &str| {
         format!(
-            "map = [{{ plugin = \"plugin:count_by_type\" }}]\n\
-             reduce = {{ plugin = \"plugin:bad_combiner\", combine = true, config = {{ mode = \"{mode}\" }}, retry = {{ interval = \"1ms\" }} }}"
+            "map = [{{ plugin = {COUNT_BY_TYPE} }}]\n\
+             reduce = {{ plugin = {BAD_COMBINER}, combine = true, config = {{ mode = \"{mode}\" }}, retry = {{ interval = \"1ms\" }} }}"
         )
     };
     let run = |mode| Project::of(&pipeline(mode)).file("input/a.txt", "a\nb\nc\nd\ne\nf\n").run(NONE);

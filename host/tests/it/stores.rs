@@ -11,7 +11,10 @@ use std::{
 
 use etl_store::{Location, Store, testing::conformance};
 
-use crate::support::{NONE, Project, repository, succeed, wait_for_server};
+use crate::{
+    guests::{SUM, WORD_COUNT},
+    support::{NONE, Project, repository, succeed, wait_for_server},
+};
 
 /// Returns the path of Python in a virtual environment with the tools that the tests need, made once per checkout.
 pub(crate) fn python() -> PathBuf {
@@ -145,11 +148,13 @@ impl Drop for S3 {
     }
 }
 
-const WORD_COUNT: &str = r#"
-split.target_size = "16KiB"
-map = [{ plugin = "plugin:word_count" }]
-reduce = { plugin = "plugin:sum", combine = true, partitions = 2 }
-"#;
+fn word_count() -> String {
+    format!(
+        "split.target_size = \"16KiB\"\n\
+         map = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, combine = true, partitions = 2 }}\n"
+    )
+}
 
 fn words() -> String {
     (0..20_000_u64).map(|n| format!("w{} w{}\n", n.wrapping_mul(7_919) % 3_001, n % 10)).collect()
@@ -163,13 +168,14 @@ fn s3_keeps_the_promises_of_every_store() {
 #[test]
 fn s3_gives_the_same_bytes_as_local_disk() {
     let s3 = S3::start();
-    let local = Project::of(WORD_COUNT).file("input/a.txt", words()).file("input/b.txt", "last words");
+    let local = Project::of(&word_count()).file("input/a.txt", words()).file("input/b.txt", "last words");
     let expected = local.result(["--run-id", "r"]);
     s3.put("input/a.txt", &words());
     s3.put("input/b.txt", "last words");
     let remote = Project::new(&format!(
         "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"s3://bucket/result/\"\n\
-         run.store = \"s3://bucket/runs/\"\n{WORD_COUNT}{}",
+         run.store = \"s3://bucket/runs/\"\n{}{}",
+        word_count(),
         s3.section()
     ));
     for _ in 0..2 {
@@ -186,10 +192,11 @@ fn s3_gives_the_same_bytes_as_local_disk() {
 #[test]
 fn source_run_store_and_sink_may_be_of_different_kinds() {
     let s3 = S3::start();
-    let local = Project::of(WORD_COUNT).file("input/a.txt", words());
+    let local = Project::of(&word_count()).file("input/a.txt", words());
     let expected = local.result(NONE);
     let mixed = Project::new(&format!(
-        "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\nrun.store = \"s3://bucket/runs/\"\n{WORD_COUNT}{}",
+        "name = \"test\"\nsource.url = \"input/\"\nsink.url = \"result/\"\nrun.store = \"s3://bucket/runs/\"\n{}{}",
+        word_count(),
         s3.section()
     ));
     assert_eq!(mixed.file("input/a.txt", words()).result(NONE), expected);
@@ -199,7 +206,8 @@ fn source_run_store_and_sink_may_be_of_different_kinds() {
 fn a_bucket_that_does_not_exist_is_named() {
     let s3 = S3::start();
     let project = Project::new(&format!(
-        "name = \"test\"\nsource.url = \"s3://nowhere/input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{WORD_COUNT}{}",
+        "name = \"test\"\nsource.url = \"s3://nowhere/input/\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{}{}",
+        word_count(),
         s3.section()
     ));
     project.run(NONE).expect_error(2, &["s3://nowhere/input/"]);
@@ -207,7 +215,7 @@ fn a_bucket_that_does_not_exist_is_named() {
 
 #[test]
 fn shuffle_files_open_in_another_arrow_reader() {
-    let project = Project::of(WORD_COUNT).file("input/a.txt", "b a\na c a\n");
+    let project = Project::of(&word_count()).file("input/a.txt", "b a\na c a\n");
     project.result(["--run-id", "r", "--set", "reduce.partitions=1"]);
     let map = project.files("runs/test/r/map");
     let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");

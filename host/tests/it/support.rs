@@ -1,4 +1,4 @@
-//! The parts that the tests share: plugins built from source, projects in temporary directories, the real binary.
+//! The parts that the tests share: projects in temporary directories, the real binary, other programs.
 
 use std::{
     ffi::OsStr,
@@ -6,10 +6,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,21 +19,6 @@ use tempfile::TempDir;
 /// Returns the directory of the repository.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the host has a parent directory")
-}
-
-/// Returns the file of a plugin or fixture, such as `count_by_type`. All are built from source once per test run.
-pub(crate) fn plugin(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(build_plugins).join(name).with_extension("wasm");
-    assert!(path.is_file(), "there is no plugin `{name}` in guest-plugins");
-    path
-}
-
-fn build_plugins() -> PathBuf {
-    let guests = repository().join("guest-plugins");
-    succeed(&mut Command::new(guests.join("wasm-target")));
-    succeed(cargo_in_guests().args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--workspace"]));
-    guests.join("target/wasm32-wasip2/release")
 }
 
 /// Crimes of the fixtures that only a time limit ends.
@@ -140,10 +122,10 @@ impl Ended {
 }
 
 impl Project {
-    /// Makes a project with this `pipeline.toml`, in which `plugin:sum` stands for the path of that plugin.
+    /// Makes a project with this `pipeline.toml`.
     pub(crate) fn new(pipeline: &str) -> Self {
         let project = Self { directory: tempfile::tempdir().expect("a temporary directory") };
-        project.file("pipeline.toml", with_plugins(pipeline))
+        project.file("pipeline.toml", pipeline)
     }
 
     /// Makes a project with these sections, after four lines with the usual name, source, sink and run store.
@@ -234,16 +216,6 @@ impl Project {
         found.sort();
         found
     }
-}
-
-fn with_plugins(pipeline: &str) -> String {
-    let mut pieces = pipeline.split("plugin:");
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (name, rest) = piece.split_once('"').expect("a plugin's name ends with a quote");
-        text.push_str(&format!("{}\"{rest}", plugin(name).display()));
-    }
-    text
 }
 
 fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator<Item = std::ffi::OsString> {

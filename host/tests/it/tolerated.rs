@@ -5,23 +5,30 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Project, batch_timeout, etl_host_command, plugin};
+use crate::{
+    guests::{COUNT_BY_TYPE, CRIMES, SUM, WORD_COUNT},
+    support::{Ended, Project, batch_timeout, etl_host_command},
+};
 
 /// Five shards of one line each; some make the mapper panic.
 const INPUT: &str = "one\nbad\ntwo\nbad\nsix\n";
 
-/// A step that panics at lines that contain `bad`.
-const TRIPS: &str = "plugin = \"plugin:crimes\", config = { crime = \"panic-on-line\", text = \"bad\" }, \
-                     retry = { interval = \"1ms\" }";
+/// Returns a step that panics at lines that contain `bad`.
+fn trips() -> String {
+    format!(
+        "plugin = {CRIMES}, config = {{ crime = \"panic-on-line\", text = \"bad\" }}, \
+         retry = {{ interval = \"1ms\" }}"
+    )
+}
 
 fn map_only() -> Project {
-    Project::of(&format!("split.target_size = 4\nmap = [{{ {TRIPS} }}]\nsink.format = \"lines\""))
+    Project::of(&format!("split.target_size = 4\nmap = [{{ {} }}]\nsink.format = \"lines\"", trips()))
         .file("input/a.txt", INPUT)
 }
 
 fn with_reduce() -> Project {
-    let maps = format!("[{{ {TRIPS} }}, {{ plugin = \"plugin:count_by_type\" }}]");
-    let reduce = "{ plugin = \"plugin:sum\", combine = true, partitions = 2 }";
+    let maps = format!("[{{ {} }}, {{ plugin = {COUNT_BY_TYPE} }}]", trips());
+    let reduce = format!("{{ plugin = {SUM}, combine = true, partitions = 2 }}");
     Project::of(&format!("split.target_size = 4\nmap = {maps}\nreduce = {reduce}")).file("input/a.txt", INPUT)
 }
 
@@ -63,7 +70,7 @@ fn a_run_ends_without_the_shards_that_failed_and_says_which_and_why() {
         let parts: Vec<String> = project.latest().into_iter().map(|(part, _)| part).collect();
         assert_eq!(parts, ["part-00000.txt", "part-00002.txt", "part-00004.txt"]);
         assert!(ended.stdout.contains("left out   shard 1: map of shard 1 failed: record `bad`"), "{ended:#?}");
-        assert!(ended.stderr.contains("lacks 2 shards that failed"), "{ended:#?}");
+        assert!(ended.stderr.contains("the result lacks 2 shards that failed"), "{ended:#?}");
         let again = tolerate(&project, tolerated);
         assert_eq!((again.code, again.stdout.contains("was done before")), (Some(3), true), "{again:#?}");
     }
@@ -104,7 +111,7 @@ fn what_is_not_the_datas_or_a_plugins_is_not_tolerated() {
         let batch_timeout = batch_timeout(crime, "1s");
         let project = Project::of(&format!(
             "split.target_size = 4\nsink.format = \"lines\"\nrun.tolerated_failures = 5\nmap = [{{ plugin = \
-             \"plugin:crimes\", config = {{ crime = \"{crime}\", task = 1 }}, limits = {{ timeout = \"2h\", batch_timeout = \"{batch_timeout}\" }}, \
+             {CRIMES}, config = {{ crime = \"{crime}\", task = 1 }}, limits = {{ timeout = \"2h\", batch_timeout = \"{batch_timeout}\" }}, \
              retry = {{ interval = \"1ms\" }} }}]"
         ));
         let ended = project.file("input/a.txt", "one\ntwo\nsix\n").run(["--quiet"]);
@@ -114,10 +121,10 @@ fn what_is_not_the_datas_or_a_plugins_is_not_tolerated() {
 
 #[test]
 fn a_partition_that_fails_is_not_tolerated() {
-    let project = Project::of(
-        "map = [{ plugin = \"plugin:word_count\" }]\nreduce = { plugin = \"plugin:sum\", limits = { output = 1 } }\n\
-         run.tolerated_failures = \"100%\"",
-    );
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {WORD_COUNT} }}]\nreduce = {{ plugin = {SUM}, limits = {{ output = 1 }} }}\n\
+         run.tolerated_failures = \"100%\""
+    ));
     project.file("input/a.txt", "one\n").run(["--quiet"]).expect_error(42, &["reduce of partition 0 failed"]);
 }
 
@@ -177,7 +184,7 @@ fn mended(project: &Project) -> Vec<(String, String)> {
 #[test]
 fn a_redrive_makes_the_whole_result_and_maps_only_what_failed() {
     // The same component with one more section, which is empty and has no meaning.
-    let bytes = [fs::read(plugin("crimes")).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
+    let bytes = [fs::read(CRIMES.path()).expect("it can be read"), b"\0\x02\x01x".to_vec()].concat();
     for project in [map_only(), with_reduce()] {
         let project = project.file("mended.wasm", &bytes);
         let expected = mended(&project);
@@ -234,7 +241,7 @@ fn a_redrive_is_refused_when_more_changed_than_mappers_or_there_is_none_to_make(
     tolerate(&project, "1").expect_error(42, &[]);
     redrive(&project, &["--run-id", "r"]).expect_error(2, &["run `r` has not ended"]);
     assert_eq!(tolerate(&project, "2").code, Some(3));
-    let other_schema = format!("map.1.plugin={}", plugin("word_count").display());
+    let other_schema = format!("map.1.plugin={WORD_COUNT}");
     for (set, named) in [
         ("reduce.partitions=3", "`reduce.partitions` (was 2, is 3)"),
         ("map.0.grants=['clock']", "`map[0].grants`"),

@@ -5,29 +5,32 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Ended, Project, etl_host_command, plugin};
+use crate::{
+    guests::{CRIMES, FILTER_CLEAN, Guest, KEY_VALUE, PROBE_WORLD, SPLIT_BY_SIZE, SUM, WORD_COUNT},
+    support::{Ended, Project, etl_host_command},
+};
 
 const WORDS: &str = "to be\nor not\nto be\n";
 
 /// Runs `try` in a directory with the files that the tests use.
-fn try_step(name: &str, arguments: &[&str]) -> Ended {
+fn try_step(plugin: Guest, arguments: &[&str]) -> Ended {
     let directory = Project::of("")
         .file("words.txt", WORDS)
         .file("pairs.csv", "a,1\nb,2\nbad\na,3\n")
         .file("probes.txt", "env PATH\n")
         .file("rows.jsonl", "{\"k\":\"b\",\"n\":2}\n{\"k\":\"a\",\"n\":1}\n{\"k\":\"b\",\"n\":3}\n");
     let mut command = etl_host_command();
-    command.current_dir(directory.path("")).arg("try").arg(plugin(name)).args(arguments);
+    command.current_dir(directory.path("")).arg("try").arg(plugin.path()).args(arguments);
     Ended::of(&mut command)
 }
 
-fn path(name: &str) -> String {
-    plugin(name).display().to_string()
+fn path(plugin: Guest) -> String {
+    plugin.path().display().to_string()
 }
 
 #[test]
 fn a_mapper_shows_rows_rejects_and_what_it_used() {
-    let ended = try_step("key_value", &["--input", "pairs.csv", "--output", "table"]);
+    let ended = try_step(KEY_VALUE, &["--input", "pairs.csv", "--output", "table"]);
     assert_eq!(ended.expect_success().stdout, "key  value\na        1\nb        2\na        3\n");
     for text in [
         "map plugin `key_value.wasm`: 4 records in, 3 rows out, 1 rejected, ",
@@ -37,14 +40,14 @@ fn a_mapper_shows_rows_rejects_and_what_it_used() {
     ] {
         assert!(ended.stderr.contains(text), "no `{text}` in {ended:#?}");
     }
-    let json = try_step("key_value", &["--input", "pairs.csv", "--limit", "2"]);
+    let json = try_step(KEY_VALUE, &["--input", "pairs.csv", "--limit", "2"]);
     assert_eq!(json.expect_success().stdout, "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":2}\n");
     assert!(json.stderr.contains("only the first 2 records were read (`--limit` sets how many)"), "{json:#?}");
 }
 
 #[test]
 fn a_step_is_tried_with_the_grants_and_limits_it_is_given() {
-    let probe = |more: &[&str]| try_step("probe_world", &[&["--input", "probes.txt"], more].concat());
+    let probe = |more: &[&str]| try_step(PROBE_WORLD, &[&["--input", "probes.txt"], more].concat());
     assert!(probe(&[]).expect_success().stdout.contains("env PATH -> error: "));
     assert!(probe(&["--grant", "env:PATH"]).expect_success().stdout.contains("env PATH -> ok: "));
     assert!(probe(&["--set", "grants=[\"env:PATH\"]"]).expect_success().stdout.contains("env PATH -> ok: "));
@@ -57,30 +60,30 @@ fn a_step_is_tried_with_the_grants_and_limits_it_is_given() {
 
 #[test]
 fn a_mapper_goes_on_into_a_reducer() {
-    let ended = try_step("word_count", &["--input", "words.txt", "--reduce", &path("sum")]);
+    let ended = try_step(WORD_COUNT, &["--input", "words.txt", "--reduce", &path(SUM)]);
     let expected = ["{\"word\":\"be\",\"count\":2}", "{\"word\":\"not\",\"count\":1}", "{\"word\":\"or\",\"count\":1}"];
     let lines: Vec<&str> = ended.expect_success().stdout.lines().collect();
     assert_eq!(lines[..3], expected);
     assert!(ended.stderr.contains("map plugin `word_count.wasm`: 3 records in, 4 rows out"), "{ended:#?}");
     assert!(ended.stderr.contains("reduce plugin `sum.wasm`: 4 records in, 4 rows out"), "{ended:#?}");
 
-    let largest = ["--input", "pairs.csv", "--reduce", &path("sum"), "--reduce-config", "{\"max\":[\"value\"]}"];
-    let ended = try_step("key_value", &largest);
+    let largest = ["--input", "pairs.csv", "--reduce", &path(SUM), "--reduce-config", "{\"max\":[\"value\"]}"];
+    let ended = try_step(KEY_VALUE, &largest);
     assert_eq!(ended.expect_success().stdout, "{\"key\":\"a\",\"value\":3}\n{\"key\":\"b\",\"value\":2}\n");
 }
 
 #[test]
 fn a_reducer_alone_takes_json_with_a_key() {
     let rows = ["--input", "rows.jsonl", "--format", "json", "--fields", "k=text,n=int64", "--key-fields", "1"];
-    let ended = try_step("sum", &rows);
+    let ended = try_step(SUM, &rows);
     assert_eq!(ended.expect_success().stdout, "{\"k\":\"a\",\"n\":1}\n{\"k\":\"b\",\"n\":5}\n");
-    try_step("sum", &rows[..6]).expect_error(2, &["a reducer takes rows with a key", "`--key-fields`"]);
+    try_step(SUM, &rows[..6]).expect_error(2, &["a reducer takes rows with a key", "`--key-fields`"]);
 }
 
 #[test]
 fn records_may_come_from_standard_input() {
     let mut command = etl_host_command();
-    command.arg("try").arg(plugin("key_value")).args(["--input", "-", "--config", "{\"separator\":\";\"}"]);
+    command.arg("try").arg(KEY_VALUE.path()).args(["--input", "-", "--config", "{\"separator\":\";\"}"]);
     let mut child: Command = command;
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     child.stdin.take().expect("a pipe").write_all(b"a;1\n").expect("written");
@@ -90,14 +93,14 @@ fn records_may_come_from_standard_input() {
 
 #[test]
 fn a_splitter_shows_its_shards() {
-    let ended = try_step("split_by_size", &["--input", "words.txt", "--config", "{\"target_size\":7}"]);
+    let ended = try_step(SPLIT_BY_SIZE, &["--input", "words.txt", "--config", "{\"target_size\":7}"]);
     let expected = "\
 {\"shard\":0,\"object\":\"words.txt\",\"offset\":0,\"length\":13,\"records\":null}
 {\"shard\":1,\"object\":\"words.txt\",\"offset\":13,\"length\":6,\"records\":null}
 ";
     assert_eq!(ended.expect_success().stdout, expected);
     assert!(ended.stderr.contains("split plugin `split_by_size.wasm`: 2 shards of 1 object, "), "{ended:#?}");
-    let directory = try_step("split_by_size", &["--input", ".", "--output", "table"]);
+    let directory = try_step(SPLIT_BY_SIZE, &["--input", ".", "--output", "table"]);
     assert!(
         directory.expect_success().stdout.starts_with("shard  object         offset  length  records\n"),
         "{directory:#?}"
@@ -108,7 +111,7 @@ fn a_splitter_shows_its_shards() {
 #[test]
 fn a_trap_names_the_plugin_the_record_and_the_line_of_its_source() {
     let panic = ["--input", "words.txt", "--config", "{\"crime\":\"panic-on-line\",\"text\":\"or not\"}"];
-    let ended = try_step("crimes", &panic);
+    let ended = try_step(CRIMES, &panic);
     ended.expect_error(
         42,
         &["error: the record of `words.txt` at byte 6: map plugin `crimes.wasm` panicked in `process` at ", "acts.rs:"],
@@ -118,24 +121,24 @@ fn a_trap_names_the_plugin_the_record_and_the_line_of_its_source() {
 
 #[test]
 fn what_does_not_go_together_is_refused() {
-    let refused = |plugin: &str, arguments: &[&str], texts: &[&str]| {
+    let refused = |plugin: Guest, arguments: &[&str], texts: &[&str]| {
         try_step(plugin, arguments).expect_error(2, texts);
     };
-    refused("word_count", &["--input", "none.txt"], &["cannot open `none.txt`"]);
-    refused("word_count", &["--input", "."], &["`.` is a directory (use one file, or `-` for standard input)"]);
-    refused("word_count", &["--input", "words.txt", "--config", "7"], &["the configuration is not a JSON object"]);
+    refused(WORD_COUNT, &["--input", "none.txt"], &["cannot open `none.txt`"]);
+    refused(WORD_COUNT, &["--input", "."], &["`.` is a directory (use one file, or `-` for standard input)"]);
+    refused(WORD_COUNT, &["--input", "words.txt", "--config", "7"], &["the configuration is not a JSON object"]);
     refused(
-        "word_count",
+        WORD_COUNT,
         &["--input", "words.txt", "--config", "{\"case\":1}"],
         &["`config.case` is not a field", "lowercase"],
     );
-    refused("word_count", &["--input", "words.txt", "--format", "json"], &["needs the fields to read"]);
+    refused(WORD_COUNT, &["--input", "words.txt", "--format", "json"], &["needs the fields to read"]);
     refused(
-        "word_count",
+        WORD_COUNT,
         &["--input", "words.txt", "--fields", "a=text"],
         &["`--fields` cannot be used with format `lines` (they go with `json`, `csv`)"],
     );
-    refused("word_count", &["--input", "words.txt", "--reduce", &path("key_value")], &["is a map plugin"]);
-    refused("filter_clean", &["--input", "words.txt", "--reduce", &path("sum")], &["without a key"]);
-    refused("sum", &["--input", "words.txt", "--reduce", &path("sum")], &["--reduce goes with a map plugin"]);
+    refused(WORD_COUNT, &["--input", "words.txt", "--reduce", &path(KEY_VALUE)], &["is a map plugin"]);
+    refused(FILTER_CLEAN, &["--input", "words.txt", "--reduce", &path(SUM)], &["without a key"]);
+    refused(SUM, &["--input", "words.txt", "--reduce", &path(SUM)], &["--reduce goes with a map plugin"]);
 }
