@@ -140,7 +140,7 @@ fn include_chooses_objects_and_hidden_ones_are_left_out() {
 fn csv_is_read_by_its_header_whole_and_wherever_its_lines_end() {
     let pipeline = format!(
         "source.format = \"csv\"\nsource.fields = {{ city = \"text\", pieces = \"int64\" }}\n\
-         map = [{{ plugin = \"{CRIMES}\" }}]\nrun.max_rejects = 2\n"
+         map = [{{ plugin = {CRIMES} }}]\nrun.max_rejects = 2\n"
     );
     let rows = "7,,\"Chur, \"\"old\"\"\ntown\"\r\n\r\nx,,Bern\r\n,,Sion\n1,2\n";
     let project = Project::of(&pipeline)

@@ -40,8 +40,8 @@ async fn keys(memory: &Arc<Hooked<Nothing>>) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_takes_its_name_its_times_and_the_name_of_its_process_from_its_options() {
     let project = Project::of(&format!(
-        "split.target_size = 12\nmap = [{{ plugin = \"{WORD_COUNT}\" }}]\n\
-         reduce = {{ plugin = \"{SUM}\", partitions = 2 }}"
+        "split.target_size = 12\nmap = [{{ plugin = {WORD_COUNT} }}]\n\
+         reduce = {{ plugin = {SUM}, partitions = 2 }}"
     ));
     let project = project.file("input/a.txt", "ant bee\ncat dog\nant dog\nbee emu\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
