@@ -10,10 +10,7 @@ use std::{
     },
 };
 
-use etl_core::model::{
-    error::{Error, ErrorKind},
-    event::Events,
-};
+use etl_core::model::error::{Error, ErrorKind};
 use etl_host::{
     history::{self, clean::Cleaner},
     pipeline::Pipeline,

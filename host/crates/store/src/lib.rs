@@ -446,8 +446,8 @@ impl Store {
     }
 
     /// Deletes the files that killed processes left of incomplete objects at or below `key`, if they were last written
-    /// before `then`, or all of them without `then`. Only a local disk has such files: stores on a network expire unfinished uploads. A file that
-    /// cannot be deleted stays.
+    /// before `then`, or all of them without `then`. Only a local disk has such files: stores on a network expire
+    /// unfinished uploads. A file that cannot be deleted stays.
     pub async fn sweep(&self, key: &str, then: Option<SystemTime>) {
         if let Some(directory) = &self.directory {
             let path = directory.join(key);
