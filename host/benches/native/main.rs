@@ -5,10 +5,7 @@
 //! prints the cost of each.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to stdout, progress goes to stderr")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a report has a date, and builds of plugins have an environment of their own"
-)]
+#![expect(clippy::disallowed_methods, reason = "a report has a date, and builds an environment of their own")]
 
 mod baseline;
 mod child;

@@ -6,7 +6,6 @@
 
 use std::{
     env,
-    ffi::OsString,
     hash::{BuildHasher, RandomState},
     time::SystemTime,
 };
@@ -20,7 +19,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
 
 /// Returns the cache of compiled plugins that the environment names.
 pub(super) fn cache() -> Cache {
-    Cache::of_environment(|name| -> Option<OsString> { env::var_os(name) })
+    Cache::of_environment(|name| env::var_os(name))
 }
 
 /// Returns the present time.

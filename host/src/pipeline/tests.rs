@@ -23,6 +23,7 @@ fn env(name: &str) -> Option<String> {
     match name {
         "BUCKET" => Some("lake-7".to_owned()),
         "PASSWORD" => Some("hunter2".to_owned()),
+        "TMPDIR" => Some("/var/tmp".to_owned()),
         _ => None,
     }
 }
@@ -63,7 +64,7 @@ fn what_is_left_out_takes_its_default() {
     assert_eq!(pipeline.run.store.url, format!("file://{}/runs/", directory.display()));
     assert!((1..=1024).contains(&pipeline.run.concurrency));
     assert_eq!((pipeline.run.memory_bytes, pipeline.run.shuffle_memory_bytes), (2 << 30, 64 << 20));
-    assert_eq!((&*pipeline.run.scratch, pipeline.run.scratch_space_bytes), (Path::new("/tmp"), 100 << 30));
+    assert_eq!((&*pipeline.run.scratch, pipeline.run.scratch_space_bytes), (Path::new("/var/tmp"), 100 << 30));
     assert!(pipeline.run.fsync && !pipeline.run.shared && !pipeline.run.speculative);
 
     let step = &pipeline.maps[0];

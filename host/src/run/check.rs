@@ -45,7 +45,8 @@ pub struct CheckedStep {
     pub output: Option<String>,
 }
 
-/// Loads the plugins, chains their schemas, opens the stores and lists the source. Compiled plugins are kept in `cache`.
+/// Loads the plugins, chains their schemas, opens the stores and lists the source. Compiled plugins are kept in
+/// `cache`.
 ///
 /// # Errors
 /// The first problem that would keep the pipeline from running.

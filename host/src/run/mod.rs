@@ -91,7 +91,7 @@ pub struct RunOptions {
     pub invocation: Invocation,
     /// Where compiled plugins are kept from one run to the next.
     pub cache: Cache,
-    /// The present time. A new run is named after it, and the wall clock of plugins stands at it.
+    /// The present time. A new run is named after it, and the wall clock of its plugins stands at it.
     pub started_at: SystemTime,
     /// A number that no other process has. It tells apart runs that start in the same second, and processes that work
     /// on the same run.
@@ -102,8 +102,14 @@ impl RunOptions {
     /// Returns the options of a process that starts at `started_at`, keeps compiled plugins in `cache`, and has the
     /// number `random`. It starts a new run that nothing cancels.
     pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
-        let (start, cancel, invocation) = Default::default();
-        Self { start, cancel, invocation, cache, started_at, random }
+        Self {
+            start: Start::Default,
+            cancel: CancellationToken::new(),
+            invocation: Invocation::default(),
+            cache,
+            started_at,
+            random,
+        }
     }
 
     /// Returns the id of a new run. Ids sort by time: `20261122T163000Z-5f3a90c2`.

@@ -1,9 +1,6 @@
 //! The whole host: the real binary, plugins built from source, real stores.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests pass on their environment, and compare clocks with that of the system"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests hand on their environment, and compare clocks")]
 
 mod bad_input;
 mod bench;

@@ -1,7 +1,7 @@
 //! Opening a store from a URL and `[store_options]`.
 //!
-//! Owns the known schemes and options, and how patient a client is. The cloud clients take what `[store_options]` leaves
-//! out from the environment by themselves: their variables are their own business. Called by `Store` only.
+//! Owns the known schemes and options, and how patient a client is. The cloud clients take what `[store_options]`
+//! leaves out from the environment by themselves: their variables are their own business. Called by `Store` only.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -73,8 +73,8 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Open
     Ok(Opened { store: client(&scheme, &url, options)?, prefix, directory })
 }
 
-/// Builds a cloud client, with settings from `AWS_…`, `AZURE_…` or `GOOGLE_…` and from the options, which count more. The
-/// three builders have the same methods but no common trait.
+/// Builds a cloud client, with settings from `AWS_…`, `AZURE_…` or `GOOGLE_…` and from the options, which count more.
+/// The three builders have the same methods but no common trait.
 macro_rules! build {
     ($builder:ty, $key:ty, $url:expr, $options:expr) => {{
         let mut builder = <$builder>::from_env().with_url($url.as_str()).with_retry(retries());

@@ -6,7 +6,8 @@
 use std::{fs, path::Path, time::SystemTime};
 
 /// Deletes the files of incomplete objects, at `path` or in that directory and below, if they were last written before
-/// `then`, or all of them without `then`. Also deletes directories that are empty without them. Best effort: such files only take space.
+/// `then`, or all of them without `then`. Also deletes directories that are empty without them. Best effort: such files
+/// only take space.
 pub(super) fn sweep(path: &Path, then: Option<SystemTime>) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return;

@@ -287,8 +287,8 @@ fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Out
     Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
 }
 
-/// Groups the rows of shards by key. The rows of each shard first go through the subject, a reducer, as a combiner; with
-/// `twice`, the combined rows of all shards go through it once more.
+/// Groups the rows of shards by key. The rows of each shard first go through the subject, a reducer, as a combiner;
+/// with `twice`, the combined rows of all shards go through it once more.
 fn combine(subject: &Subject, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
     let combiner = || {
         let (plugin, schema) = (Arc::clone(&subject.plugin), schema.clone());

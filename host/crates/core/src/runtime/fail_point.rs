@@ -1,7 +1,7 @@
 //! Fail points: named places in a run at which a test can kill the process.
 //!
-//! A release build has no fail points, and [`reach`] is empty in it. In a debug build, a point that is [armed](arm) kills
-//! the process, as `kill -9` does. The command line arms the point that `ETL_HOST_FAIL_POINT` names.
+//! A release build has no fail points, and [`reach`] is empty in it. In a debug build, a point that is [armed](arm)
+//! kills the process, as `kill -9` does. The command line arms the point that `ETL_HOST_FAIL_POINT` names.
 
 use std::sync::{
     OnceLock,
