@@ -84,8 +84,8 @@ const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         code: 42,
         kind: Some("sandbox"),
-        meaning: "A step trapped, panicked, or exceeded one of its `limits`, twice, and setting single records aside \
-                  did not help or was not allowed.",
+        meaning: "A step trapped, panicked, or exceeded one of its `limits`, and so did the second attempt, if `retry` \
+                  allows one. Setting single records aside did not help or was not allowed.",
         advice: "The message names the limit, or the place in the plugin's source. Raise the limit if the work needs \
                  it; `etl-host replay` runs the shard again; `max_rejects` lets a run set aside single records that \
                  fail.",

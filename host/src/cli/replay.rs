@@ -113,6 +113,10 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
         Some(_) => pipeline.maps.iter_mut().collect(),
         None => reduce.into_iter().collect(),
     };
+    if steps.is_empty() {
+        let why = "its pipeline has no `[reduce]`; `--shard N` replays a shard";
+        return Err(Error::config(format!("the run has no partitions ({why})")));
+    }
     let choices = listed(steps.iter().map(|step| &step.plugin.name));
     let wanted = args.step.as_ref();
     let step = steps.iter_mut().find(|step| wanted.is_none_or(|wanted| *wanted == step.plugin.name));

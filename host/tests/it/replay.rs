@@ -92,6 +92,8 @@ fn what_is_not_as_it_was_is_refused_by_name() {
     replay(&project, &["other", "--shard", "0"]).expect_error(2, &["no run `other`"]);
     replay(&project, &["--shard", "0", "--plugin", "x", "--step", "map 2"])
         .expect_error(2, &["no step `map 2` (choices: `map`)"]);
+    replay(&project, &["--partition", "0", "--plugin", "x"])
+        .expect_error(2, &["the run has no partitions (its pipeline has no `[reduce]`; `--shard N` replays a shard)"]);
     assert_eq!(replay(&project, &[]).code, Some(2));
 }
 

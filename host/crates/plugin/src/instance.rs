@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use etl_core::{
     model::{
@@ -17,11 +16,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline, component};
 
 use super::{
-    batch::{Lowered, lift_schema},
-    bindings::{
-        etl::plugin::types as wit,
-        exports::etl::plugin::{mapper, reducer},
-    },
+    batch::lift_schema,
+    bindings::etl::plugin::types as wit,
     limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut},
     loaded::{Exports, Plugin},
     source_view::Splitting,
@@ -64,126 +60,10 @@ pub struct InstanceUsage {
     pub memory_bytes: u64,
 }
 
-/// An opened mapper.
-pub struct Mapper {
-    instance: Instance,
-    guest: mapper::Guest,
-    schema: Schema,
-}
-
-/// An opened reducer.
-pub struct Reducer {
-    instance: Instance,
-    guest: reducer::Guest,
-    schema: Schema,
-}
-
-impl Plugin {
-    /// Creates an instance of a mapper and opens it for records of the schema `input`. The batches it emits go to
-    /// `emit`.
-    ///
-    /// # Errors
-    /// The error that the plugin's `open` returned, or a description of how the call failed.
-    pub fn map(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Mapper> {
-        let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
-            exports.mapper()?.load(store, instance)
-        };
-        let (mut instance, guest) = Instance::new(self, task, Some(emit), None, load)?;
-        let schema = instance.open(task, input, |store, context| guest.call_open(store, context))?;
-        Ok(Mapper { instance, guest, schema })
-    }
-
-    /// Creates an instance of a reducer and opens it for keyed rows of the schema `input`. The batches it emits go to
-    /// `emit`.
-    ///
-    /// # Errors
-    /// The error that the plugin's `open` returned, or a description of how the call failed.
-    pub fn reduce(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Reducer> {
-        let load = |exports: &Exports, store: &mut Store<State>, instance: &component::Instance| {
-            exports.reducer()?.load(store, instance)
-        };
-        let (mut instance, guest) = Instance::new(self, task, Some(emit), None, load)?;
-        let schema = instance.open(task, input, |store, context| guest.call_open(store, context))?;
-        Ok(Reducer { instance, guest, schema })
-    }
-}
-
-impl Mapper {
-    /// Returns the schema of the batches that the step emits.
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// Returns the resources that the instance has used.
-    pub fn usage(&self) -> InstanceUsage {
-        self.instance.usage()
-    }
-
-    /// Hands the next rows to the plugin, and returns the rows that it rejected, in the order of their numbers.
-    ///
-    /// # Errors
-    /// The error that the plugin returned, a description of how the call failed, or the error of the receiver of its
-    /// output. The instance must not be used any further.
-    pub fn process(&mut self, batch: &RecordBatch) -> Result<Vec<RejectedRow>> {
-        let lowered = Lowered::new(batch);
-        let phase = Phase::Process { rows: lowered.rows() };
-        self.instance.call("process", phase, |store| lowered.with(|batch| self.guest.call_process(store, batch)))?;
-        Ok(self.instance.take_rejects())
-    }
-
-    /// Lets the plugin emit its remaining rows, and returns its counters.
-    ///
-    /// # Errors
-    /// As [`Mapper::process`].
-    pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
-        self.instance.call("finish", Phase::Finish, |store| self.guest.call_finish(store))?;
-        Ok(self.instance.take_counters())
-    }
-}
-
-impl Reducer {
-    /// Returns the schema of the batches that the step emits.
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// Returns the resources that the instance has used.
-    pub fn usage(&self) -> InstanceUsage {
-        self.instance.usage()
-    }
-
-    /// Hands the next rows, sorted by key, to the plugin. `group_ends` has the number of the row after the last row of
-    /// each key. `last_group_continues` says that the last key has more rows in the next call.
-    ///
-    /// # Errors
-    /// As [`Mapper::process`].
-    pub fn process(&mut self, batch: &RecordBatch, group_ends: &[u32], last_group_continues: bool) -> Result<()> {
-        let lowered = Lowered::new(batch);
-        let phase = Phase::Process { rows: lowered.rows() };
-        self.instance.call("process", phase, |store| {
-            lowered.with(|batch| self.guest.call_process(store, batch, group_ends, last_group_continues))
-        })?;
-        if let Some((row, reason)) = self.instance.take_rejects().into_iter().next() {
-            let what = format!("{} rejected row {row} ({reason}), but only mappers may reject", self.instance.name);
-            return Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)));
-        }
-        Ok(())
-    }
-
-    /// Lets the plugin emit its remaining rows, and returns its counters.
-    ///
-    /// # Errors
-    /// As [`Mapper::process`].
-    pub fn finish(&mut self) -> Result<BTreeMap<String, i64>> {
-        self.instance.call("finish", Phase::Finish, |store| self.guest.call_finish(store))?;
-        Ok(self.instance.take_counters())
-    }
-}
-
 /// A wasmtime store with one instance in it.
 pub(super) struct Instance {
     store: Store<State>,
-    name: String,
+    pub(super) name: String,
     step: String,
     config: String,
     stop: CancellationToken,
@@ -238,7 +118,7 @@ impl Instance {
     }
 
     /// Calls `open`, and checks and keeps the schema it returns.
-    fn open(
+    pub(super) fn open(
         &mut self,
         task: &Attempt,
         input: &Schema,
@@ -324,13 +204,13 @@ impl Instance {
         InstanceUsage { time: state.time.spent, memory_bytes: state.growth.memory_bytes as u64 }
     }
 
-    fn take_rejects(&mut self) -> Vec<RejectedRow> {
+    pub(super) fn take_rejects(&mut self) -> Vec<RejectedRow> {
         let state = self.store.data_mut();
         state.reason_bytes = 0;
         std::mem::take(&mut state.rejects).into_iter().collect()
     }
 
-    fn take_counters(&mut self) -> BTreeMap<String, i64> {
+    pub(super) fn take_counters(&mut self) -> BTreeMap<String, i64> {
         std::mem::take(&mut self.store.data_mut().counters)
     }
 
