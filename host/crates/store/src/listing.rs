@@ -62,6 +62,7 @@ impl Store {
     }
 
     /// Returns the next part of each longer key below `prefix`: the names of what would be its subdirectories. Sorted.
+    /// Local disk also names directories that are empty.
     ///
     /// # Errors
     /// As [`Store::get`].

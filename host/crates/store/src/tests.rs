@@ -124,7 +124,9 @@ async fn an_emptied_directory_can_be_removed_but_no_other() {
     local.remove_empty_directory("d").await;
     assert!(local.exists("d/x").await.expect("looks"));
     local.delete("d/x").await.expect("deletes");
+    assert_eq!(local.list_prefixes("").await.expect("lists"), ["d"]);
     local.remove_empty_directory("d").await;
+    assert_eq!(local.list_prefixes("").await.expect("lists"), [""; 0]);
     assert!(directory.path().join("not there yet").exists());
     assert!(!directory.path().join("not there yet/d").exists());
     memory.remove_empty_directory("d").await;

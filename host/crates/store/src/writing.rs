@@ -99,7 +99,7 @@ impl Store {
 
     /// Returns a writer for an object of any size. The object appears, whole, when the writer is shut down. A writer
     /// that is dropped before leaves nothing but, on some stores, an unfinished upload. Holds at most [`UPLOAD_BYTES`].
-    /// [`classify_io`] converts the writer's errors to the library's.
+    /// [`classify_io`](crate::classify_io) converts the writer's errors to the library's.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when `key` is not a valid key.

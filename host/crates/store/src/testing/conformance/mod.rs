@@ -76,8 +76,8 @@ const PROMISES: [Promise; 35] = promises![
     probing::a_probe_finds_that_creators_are_told_apart,
 ];
 
-/// Tests all promises on a store. The store has to be empty, and is not empty afterwards. It may use any runtime; on
-/// one with several threads, those who use the store at the same time are more of a trial for it.
+/// Tests all promises on a store, which has to be empty and is not empty afterwards. On a runtime with several threads,
+/// callers use the store at the same time.
 ///
 /// # Panics
 /// With the names of the promises that the store breaks. What was wrong is printed before.
