@@ -206,7 +206,7 @@ impl Header {
             let is_it = |name: &&[u8]| *name == field.name().as_bytes();
             let shown = || names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(", ");
             match names.iter().filter(|name| is_it(name)).count() {
-                1 => Ok(names.iter().position(|name| is_it(&name)).expect("there is one")),
+                1 => Ok(names.iter().position(is_it).expect("there is one")),
                 0 => Err(Error::input(format!(
                     "object `{object}` has no column `{}` in its header (columns: {})",
                     field.name(),
