@@ -132,7 +132,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
 
 /// The result of one run in a sink.
 ///
-/// Attempts write parts, which nobody sees; [`SinkResult::collect`] gives the committed ones their names, and
+/// Attempts write parts that no reader sees; [`SinkResult::collect`] gives the committed ones their names, and
 /// [`SinkResult::publish`] declares the result complete.
 #[async_trait]
 pub trait SinkResult: Send + Sync {

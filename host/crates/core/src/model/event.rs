@@ -387,7 +387,7 @@ impl Events {
         Self { clock: Arc::new(clock), listeners: Arc::default() }
     }
 
-    /// Creates a handle for events that nobody is to hear. Its clock stands at the Unix epoch.
+    /// Creates a handle for events without listeners. Its clock stands at the Unix epoch.
     pub fn silent() -> Self {
         Self::new(|| UNIX_EPOCH)
     }
