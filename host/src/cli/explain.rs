@@ -161,14 +161,14 @@ fn choices() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::error::ErrorKind;
+    use etl_core::model::{error::ErrorKind, ids::TaskId};
 
     #[test]
     fn every_kind_of_error_is_explained_with_its_exit_code() {
         let kinds = [
             ErrorKind::Config,
             ErrorKind::Input,
-            ErrorKind::Damaged(0),
+            ErrorKind::Damaged(TaskId(0)),
             ErrorKind::Plugin,
             ErrorKind::Sandbox,
             ErrorKind::Unavailable,

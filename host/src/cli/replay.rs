@@ -8,6 +8,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::Stage,
+        ids::{PartitionId, ShardId, TaskId},
     },
     text::{
         nearest::listed,
@@ -40,10 +41,10 @@ pub(super) struct ReplayArgs {
     pub words: RunWords,
     /// Map this shard
     #[arg(long, value_name = "N")]
-    pub shard: Option<u32>,
+    pub shard: Option<ShardId>,
     /// Reduce this partition
     #[arg(long, value_name = "N")]
-    pub partition: Option<u32>,
+    pub partition: Option<PartitionId>,
     /// Map only one record of the shard: the one with this number, from 0
     #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
     pub record: Option<u64>,
@@ -136,8 +137,8 @@ fn only(args: &ReplayArgs) -> Option<Only> {
 fn account(args: &ReplayArgs, replayed: &Replayed) -> String {
     let (counts, rejects) = (&replayed.counts, &replayed.rejects);
     let task = match (args.shard, args.partition) {
-        (Some(shard), _) => Stage::Map.task(shard),
-        (_, partition) => Stage::Reduce.task(partition.unwrap_or_default()),
+        (Some(shard), _) => Stage::Map.task(TaskId::of_shard(shard)),
+        (_, partition) => Stage::Reduce.task(TaskId::of_partition(partition.unwrap_or(PartitionId(0)))),
     };
     let shown: usize = replayed.rows.iter().map(RecordBatch::num_rows).sum();
     let mut lines = Vec::new();

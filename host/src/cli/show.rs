@@ -7,6 +7,7 @@ use etl_core::{
     model::{
         error::Result,
         event::{Invocation, Level, Stage},
+        ids::{ShardId, TaskId},
     },
     text::{
         command,
@@ -112,7 +113,7 @@ fn process_line(process: &history::Process) -> String {
 }
 
 fn left_out_line(account: &Account, of: &LeftOut) -> String {
-    let command = replay_command(account, Stage::Map, of.shard, of.failed_shard);
+    let command = replay_command(account, Stage::Map, TaskId::of_shard(of.shard), of.failed_shard);
     let command = command.map(|command| format!("\n  {command}")).unwrap_or_default();
     format!("{}{command}", left_out(of.shard, of.shards, &of.error))
 }
@@ -135,14 +136,14 @@ fn task_of(account: &Account, attempt: &PastAttempt) -> String {
     match &account.plan {
         Some(plan) if attempt.stage == Stage::Map => {
             let shards = plan.shards.of_task(attempt.task);
-            format!("map of {}", shards_name(attempt.task, shards.end.saturating_sub(shards.start)))
+            format!("map of {}", shards_name(attempt.task.shard(), shards.end.saturating_sub(shards.start)))
         }
         _ => attempt.stage.task(attempt.task),
     }
 }
 
 /// Returns the command that replays a task, quoted for a shell; none for a stage without replay.
-fn replay_command(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
+fn replay_command(account: &Account, stage: Stage, task: TaskId, shard: Option<ShardId>) -> Option<String> {
     command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
 

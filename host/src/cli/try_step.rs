@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use etl_core::{
     model::{
         error::{Error, Result},
+        ids::TaskId,
         schema::Schema,
     },
     runtime::scratch::temporary_directory,
@@ -67,7 +68,7 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     if interface == Interface::Splitter {
         return try_splitter(args, plugin);
     }
-    let (sample, task) = (args.input.sample(interface)?, trial::task(0, &shown_events(str::to_owned)));
+    let (sample, task) = (args.input.sample(interface)?, trial::task(TaskId(0), &shown_events(str::to_owned)));
     let first = match interface {
         Interface::Reducer => reduce(&plugin, &task, &sample.schema, &sample.rows)?,
         _ => trial::map(&plugin, &task, &sample)?,
@@ -94,7 +95,7 @@ fn reduce(reducer: &Plugin, task: &Attempt, schema: &Schema, rows: &RecordBatch)
 
 fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
     let format = args.input.source_format()?;
-    let (task, name) = (trial::task(0, &shown_events(str::to_owned)), plugin.name());
+    let (task, name) = (trial::task(TaskId(0), &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
         let source = args.input.source().await?;
         trial::split(Arc::new(plugin), task, format.clone(), source).await

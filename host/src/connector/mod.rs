@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use etl_core::model::{
     error::{Error, Result},
-    ids::AttemptId,
+    ids::{AttemptId, TaskId},
     object::{Object, Slice},
     usage::Traffic,
 };
@@ -153,13 +153,13 @@ pub trait SinkResult: Send + Sync {
     async fn existing(&self) -> Option<String>;
 
     /// Begins to write a part for an attempt. Only for threads that may wait.
-    fn writer(&self, part: u32, attempt: &AttemptId) -> Box<dyn PartSink>;
+    fn writer(&self, part: TaskId, attempt: &AttemptId) -> Box<dyn PartSink>;
 
     /// Makes the part that an attempt of another run wrote one of this result, for the attempt of the same id.
     ///
     /// # Errors
     /// When the part is gone, or the sink fails.
-    async fn take_over(&self, run_id: &str, part: u32, attempt: &AttemptId) -> Result<()>;
+    async fn take_over(&self, run_id: &str, part: TaskId, attempt: &AttemptId) -> Result<()>;
 
     /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given. Idempotent.
     ///

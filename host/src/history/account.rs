@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use etl_core::model::{
     error::ErrorKind,
     event::{Counts, Invocation, Level, Stage},
+    ids::{ShardId, TaskId, Try},
     reject::Rejected,
     usage::Usage,
 };
@@ -76,9 +77,9 @@ pub struct PastAttempt {
     /// Stage of the task.
     pub stage: Stage,
     /// Number of the task, which is that of its first shard or of its partition.
-    pub task: u32,
-    /// Number of the try, from 1.
-    pub number: u32,
+    pub task: TaskId,
+    /// Number of the try.
+    pub number: Try,
     /// Start of the attempt in milliseconds since the Unix epoch.
     pub started_at_ms: u64,
     /// Duration in milliseconds.
@@ -103,7 +104,7 @@ pub enum AttemptEnd {
         /// What came after the attempt.
         then: Then,
         /// The shard at which the attempt failed, if its task has several and it is known.
-        shard: Option<u32>,
+        shard: Option<ShardId>,
     },
     /// The attempt was given up, because another attempt at its task was faster.
     Overtaken,
@@ -131,7 +132,7 @@ pub struct Message {
     /// Severity of the message.
     pub level: Level,
     /// The step, and the number of the shard or partition; absent for a warning of the host.
-    pub from: Option<(String, u32)>,
+    pub from: Option<(String, TaskId)>,
     /// Text of the message.
     pub text: String,
 }

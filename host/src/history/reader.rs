@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use etl_core::model::{
     error::{Error, Result},
     event::{Counts, Event, Level, Stage, Stamped},
-    ids::AttemptId,
+    ids::{AttemptId, TaskId, Try},
     times::Work,
 };
 use etl_store::{Listed, Store};
@@ -90,9 +90,9 @@ struct Reader {
     failures: usize,
     messages_of: HashMap<&'static str, usize>,
     /// The tasks whose counts are already added.
-    committed: BTreeSet<(Stage, u32)>,
+    committed: BTreeSet<(Stage, TaskId)>,
     /// The start times of the attempts that are under way in the log being read.
-    under_way: HashMap<(Stage, u32, u32), u64>,
+    under_way: HashMap<(Stage, TaskId, Try), u64>,
     /// The stage that is under way in the log being read, and its start time.
     stage: Option<(Stage, u64)>,
 }
@@ -177,7 +177,7 @@ impl Reader {
             }
             Event::PoisonRecord { step, shard, record, reason, .. } => {
                 let text = format!("record {record} is set aside, because it makes the step fail: {reason}");
-                self.message(at_ms, Level::Warn, Some((step, shard)), &text);
+                self.message(at_ms, Level::Warn, Some((step, TaskId::of_shard(shard))), &text);
             }
             Event::Log { step, task, level, message } => self.message(at_ms, level, Some((step, task)), &message),
             Event::Usage(usage) => self.account.usages.push((self.account.processes.len() - 1, usage)),
@@ -188,7 +188,7 @@ impl Reader {
 
     fn ended(
         &mut self,
-        which: (Stage, u32, u32),
+        which: (Stage, TaskId, Try),
         at_ms: u64,
         duration_ms: Option<u64>,
         read: (u64, u64, u64),
@@ -213,7 +213,7 @@ impl Reader {
     }
 
     /// Adds the counts of a committed task, unless they are added already: several processes may have seen the commit.
-    fn commit(&mut self, stage: Stage, task: u32, counts: &Counts) {
+    fn commit(&mut self, stage: Stage, task: TaskId, counts: &Counts) {
         if self.committed.insert((stage, task)) {
             let account = self.account.stages.entry(stage).or_default();
             account.committed += 1;
@@ -221,7 +221,7 @@ impl Reader {
         }
     }
 
-    fn message(&mut self, at_ms: u64, level: Level, from: Option<(String, u32)>, text: &str) {
+    fn message(&mut self, at_ms: u64, level: Level, from: Option<(String, TaskId)>, text: &str) {
         let kept = self.messages_of.entry(level.name()).or_default();
         *kept += 1;
         if *kept <= TEXTS_MAX {
@@ -234,7 +234,7 @@ impl Reader {
     /// Reads the commits that no event reports, and marks the attempts that made them as committed.
     async fn fill_in(&mut self, store: &Store, layout: &RunLayout) -> Result<()> {
         let open = self.account.attempts.iter().enumerate().filter(|(_, attempt)| attempt.end == AttemptEnd::Open);
-        let open: HashMap<(Stage, u32, AttemptId), usize> = open
+        let open: HashMap<(Stage, TaskId, AttemptId), usize> = open
             .map(|(place, attempt)| {
                 let process = &self.account.processes[attempt.process].name;
                 ((attempt.stage, attempt.task, AttemptId::new(attempt.number, process)), place)
@@ -243,7 +243,7 @@ impl Reader {
         for stage in [Stage::Map, Stage::Reduce] {
             let listed: Vec<Listed> = store.list(&layout.commits(stage)).try_collect().await?;
             let tasks = listed.iter().filter_map(|listed| layout.parse_commit(stage, &listed.key));
-            let unknown: Vec<u32> = tasks.filter(|task| !self.committed.contains(&(stage, *task))).collect();
+            let unknown: Vec<TaskId> = tasks.filter(|task| !self.committed.contains(&(stage, *task))).collect();
             let read = |task| async move {
                 let key = layout.commit(stage, task);
                 let commit = store.get(&key).await?;

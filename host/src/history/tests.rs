@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 use etl_core::model::{
     error::ErrorKind,
     event::{Counts, Event, Events, Level, Stage, Stamped},
-    ids::AttemptId,
+    ids::{AttemptId, TaskId, Try},
     times::Times,
 };
 use etl_store::testing::counting::counting;
@@ -34,7 +34,7 @@ async fn write_plan(store: &Store, run_id: &str) {
         objects: 1,
         bytes: 2,
         shards: ShardTable::default(),
-        attempt: AttemptId::new(1, "aa"),
+        attempt: AttemptId::new(Try::FIRST, "aa"),
         emits: String::new(),
     };
     Planned::freeze(store, &RunLayout::new("p", run_id), draft.into()).await.expect("written");
@@ -50,7 +50,7 @@ fn stage_started(tasks: u64) -> Event {
 
 fn finished(task: u32, records_in: u64) -> Event {
     let counts = Counts { records_in, ..Counts::default() };
-    Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 5, counts }
+    Event::AttemptFinished { stage: Stage::Map, task: TaskId(task), attempt: Try::FIRST, duration_ms: 5, counts }
 }
 
 #[tokio::test]
@@ -127,15 +127,16 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     write_log(&store, "a", 1000, [(1000, stage_started(3)), (1010, finished(0, 7))]).await;
     let retry = Event::AttemptFailed {
         stage: Stage::Map,
-        task: 1,
-        attempt: 1,
+        task: TaskId(1),
+        attempt: Try::FIRST,
         shard: None,
         kind: ErrorKind::Unavailable,
         error: "away".to_owned(),
         retry_in_ms: Some(5),
         another_under_way: false,
     };
-    let started = |task, attempt| Event::AttemptStarted { stage: Stage::Map, task, attempt };
+    let started =
+        |task, attempt| Event::AttemptStarted { stage: Stage::Map, task: TaskId(task), attempt: Try(attempt) };
     let events = [
         (2000, stage_started(3)),
         (2000, finished(0, 7)),
@@ -146,11 +147,11 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
         (2060, finished(9, 1)),
     ];
     write_log(&store, "a", 2000, events).await;
-    let part = Part { part: 2, rows: 1, bytes: 2, digest: String::new() };
+    let part = Part { part: TaskId(2), rows: 1, bytes: 2, digest: String::new() };
     let counts = Counts { records_in: 100, ..Counts::default() };
-    let (attempt, rejected) = (AttemptId::new(1, "aa"), BTreeMap::new());
+    let (attempt, rejected) = (AttemptId::new(Try::FIRST, "aa"), BTreeMap::new());
     let commit = Commit { attempt, counts, output: Output::Part(part), rejected, rejects: None };
-    commit.write(Times::default(), &store, &layout, Stage::Map, 2, &Events::silent()).await.expect("committed");
+    commit.write(Times::default(), &store, &layout, Stage::Map, TaskId(2), &Events::silent()).await.expect("committed");
 
     let gets = requests.gets.load(SeqCst);
     let account = Account::read(&store, "p", "a").await.expect("read");
@@ -158,7 +159,7 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     let map = &account.stages[&Stage::Map];
     assert_eq!((map.tasks, map.committed, map.counts.records_in, map.retries), (3, 3, 108, 1));
     assert_eq!(map.duration_ms, 70, "up to the last event of each process");
-    let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task, a.duration_ms, &a.end)).collect();
+    let ends: Vec<_> = account.attempts.iter().map(|a| (a.process, a.task.0, a.duration_ms, &a.end)).collect();
     let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
     let away = AttemptEnd::Failed { kind, error, then: Then::Retry, shard: None };
     assert_eq!(ends.len(), 6);
@@ -173,16 +174,25 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
 async fn an_attempt_that_fails_beside_another_is_no_retry_and_ends_no_task() {
     let (store, _) = counting();
     write_plan(&store, "a").await;
-    let failed = |attempt, retry_in_ms, another_under_way| {
+    let failed = |number, retry_in_ms, another_under_way| {
         let (stage, kind, error) = (Stage::Map, ErrorKind::Unavailable, "away".to_owned());
         (
             1000,
-            Event::AttemptFailed { stage, task: 1, attempt, shard: None, kind, error, retry_in_ms, another_under_way },
+            Event::AttemptFailed {
+                stage,
+                task: TaskId(1),
+                attempt: Try(number),
+                shard: None,
+                kind,
+                error,
+                retry_in_ms,
+                another_under_way,
+            },
         )
     };
     write_log(&store, "a", 1000, [failed(2, None, true), failed(1, Some(5), false), failed(3, None, false)]).await;
     let account = Account::read(&store, "p", "a").await.expect("read");
-    let failures: Vec<_> = account.failures().map(|attempt| (attempt.number, &attempt.end)).collect();
+    let failures: Vec<_> = account.failures().map(|attempt| (attempt.number.0, &attempt.end)).collect();
     let ends = |then| AttemptEnd::Failed { kind: ErrorKind::Unavailable, error: "away".to_owned(), then, shard: None };
     assert_eq!(failures, [(3, &ends(Then::Nothing)), (2, &ends(Then::Other)), (1, &ends(Then::Retry))]);
     assert_eq!(account.stages[&Stage::Map].retries, 1);
@@ -192,7 +202,7 @@ async fn an_attempt_that_fails_beside_another_is_no_retry_and_ends_no_task() {
 async fn an_attempt_lies_between_its_events() {
     let (store, _) = counting();
     write_plan(&store, "a").await;
-    let started = |task| Event::AttemptStarted { stage: Stage::Map, task, attempt: 1 };
+    let started = |task| Event::AttemptStarted { stage: Stage::Map, task: TaskId(task), attempt: Try::FIRST };
     let events = [
         (1000, started(0)),
         (1003, finished(0, 1)),
@@ -209,7 +219,7 @@ async fn an_attempt_lies_between_its_events() {
 #[tokio::test]
 async fn what_is_kept_of_messages_is_bounded_and_the_rest_is_counted() {
     let (store, _) = counting();
-    let log = |level, message: String| Event::Log { step: "map".to_owned(), task: 0, level, message };
+    let log = |level, message: String| Event::Log { step: "map".to_owned(), task: TaskId(0), level, message };
     let chatter = (0..5000).map(|n| (1000 + n, log(Level::Info, "x".repeat(5000))));
     let chatter: Vec<_> = chatter.chain([(9000, log(Level::Error, "look".to_owned()))]).collect();
     write_log(&store, "a", 1000, chatter).await;

@@ -89,7 +89,10 @@ fn style() -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::event::{Counts, Stage};
+    use etl_core::model::{
+        event::{Counts, Stage},
+        ids::{TaskId, Try},
+    };
 
     #[test]
     fn a_bar_lives_as_long_as_its_stage() {
@@ -99,8 +102,13 @@ mod tests {
             bars.under_way.as_ref().map(|(_, bar)| (bar.position(), bar.message()))
         };
         let counts = Counts { records_in: 7, bytes_in: 2048, ..Counts::default() };
-        let finished =
-            Event::AttemptFinished { stage: Stage::Map, task: 0, attempt: 1, duration_ms: 9, counts: counts.clone() };
+        let finished = Event::AttemptFinished {
+            stage: Stage::Map,
+            task: TaskId(0),
+            attempt: Try::FIRST,
+            duration_ms: 9,
+            counts: counts.clone(),
+        };
         assert_eq!(tell(finished.clone()), None);
         assert_eq!(tell(Event::StageStarted { stage: Stage::Map, tasks: 3, committed: 1 }), Some((1, String::new())));
         let message = "2 of 3 tasks, 7 records, 7,000/s, 2.0 MiB/s".to_owned();

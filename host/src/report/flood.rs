@@ -79,12 +79,16 @@ impl Flood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::{error::ErrorKind, event::Stage};
+    use etl_core::model::{
+        error::ErrorKind,
+        event::Stage,
+        ids::{TaskId, Try},
+    };
 
     fn retry(task: u32) -> Event {
         let (kind, error) = (ErrorKind::Unavailable, "away".to_owned());
-        let (stage, attempt, shard, retry_in_ms, another_under_way) = (Stage::Map, 1, None, Some(1), false);
-        Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms, another_under_way }
+        let (stage, attempt, shard, retry_in_ms, another_under_way) = (Stage::Map, Try::FIRST, None, Some(1), false);
+        Event::AttemptFailed { stage, task: TaskId(task), attempt, shard, kind, error, retry_in_ms, another_under_way }
     }
 
     #[test]

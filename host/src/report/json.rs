@@ -35,7 +35,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use etl_core::model::event::{Counts, Event, Level, Stage};
+    use etl_core::model::{
+        event::{Counts, Event, Level, Stage},
+        ids::TaskId,
+    };
 
     fn redact(text: &str) -> String {
         text.replace("pass\"word", "${KEY}")
@@ -43,7 +46,7 @@ mod tests {
 
     fn log(message: &str) -> Stamped {
         let message = message.to_owned();
-        Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: 0, level: Level::Info, message } }
+        Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: TaskId(0), level: Level::Info, message } }
     }
 
     #[test]

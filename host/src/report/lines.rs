@@ -1,7 +1,10 @@
 //! The text of an event in one line, on a terminal and elsewhere.
 
 use etl_core::{
-    model::event::{Counts, Event, Level},
+    model::{
+        event::{Counts, Event, Level},
+        ids::TaskId,
+    },
     text::numbers::{bytes, count, counted, duration, printable},
 };
 
@@ -61,7 +64,7 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
     }
 }
 
-fn log_line(step: &str, task: u32, level: Level, message: &str) -> String {
+fn log_line(step: &str, task: TaskId, level: Level, message: &str) -> String {
     let task = match step {
         "split" => String::new(),
         "reduce" => format!(" of partition {task}"),

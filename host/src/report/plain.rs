@@ -88,6 +88,7 @@ mod tests {
     use etl_core::model::{
         error::ErrorKind,
         event::{Counts, Invocation},
+        ids::{TaskId, Try},
         shared::Shared,
     };
 
@@ -96,7 +97,8 @@ mod tests {
             |records_in, rejects| Counts { records_in, bytes_in: records_in * 1024, rejects, ..Counts::default() };
         let progress =
             |task, records| Event::AttemptProgress { stage: Stage::Map, task, records, bytes: records * 1024 };
-        let log = |level, message: &str| Event::Log { step: "map 2".into(), task: 1, level, message: message.into() };
+        let log =
+            |level, message: &str| Event::Log { step: "map 2".into(), task: TaskId(1), level, message: message.into() };
         vec![
             (
                 0,
@@ -112,7 +114,7 @@ mod tests {
             (100, Event::StageFinished { stage: Stage::Split, duration_ms: 100, counts: Counts::default() }),
             (100, Event::Planned { objects: 1, bytes: 4096, shards: 3, partitions: 2 }),
             (1000, Event::StageStarted { stage: Stage::Map, tasks: 3, committed: 1 }),
-            (2000, progress(1, 500)),
+            (2000, progress(TaskId(1), 500)),
             (2000, log(Level::Info, "hello hunter2\x1b[0m")),
             (2000, log(Level::Debug, "for the author")),
             (3000, Event::Warning { message: "odd".into() }),
@@ -120,8 +122,8 @@ mod tests {
                 4000,
                 Event::AttemptFailed {
                     stage: Stage::Map,
-                    task: 1,
-                    attempt: 1,
+                    task: TaskId(1),
+                    attempt: Try::FIRST,
                     shard: None,
                     kind: ErrorKind::Unavailable,
                     error: "store is away".into(),
@@ -129,14 +131,14 @@ mod tests {
                     another_under_way: false,
                 },
             ),
-            (6000, progress(2, 1000)),
-            (6500, progress(1, 500)),
+            (6000, progress(TaskId(2), 1000)),
+            (6500, progress(TaskId(1), 500)),
             (
                 11_000,
                 Event::AttemptFinished {
                     stage: Stage::Map,
-                    task: 1,
-                    attempt: 2,
+                    task: TaskId(1),
+                    attempt: Try(2),
                     duration_ms: 1,
                     counts: counts(2000, 1),
                 },

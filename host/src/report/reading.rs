@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use etl_core::model::event::Event;
+use etl_core::model::{event::Event, ids::TaskId};
 
 /// Numbers of records and bytes read, by committed tasks and by attempts under way.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     committed: (u64, u64),
     /// Records and bytes read by attempts under way, by task.
-    under_way: HashMap<u32, (u64, u64)>,
+    under_way: HashMap<TaskId, (u64, u64)>,
 }
 
 impl Reading {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt};
 
 use etl_core::{
-    model::event::{Counts, Event, Listener, Stage, Stamped},
+    model::{
+        event::{Counts, Event, Listener, Stage, Stamped},
+        ids::{ShardId, TaskId},
+    },
     text::{
         entries::{COUNTERS_MAX, entry, first, left_out, signed, stage_row, stage_table},
         numbers::{bytes, count, counted, duration, printable},
@@ -28,7 +31,7 @@ pub struct Summary {
     stages: BTreeMap<Stage, StageRow>,
     failed: Vec<String>,
     /// The task whose failure ended the run, with the shard that failed, if known.
-    failed_task: Option<(Stage, u32, Option<u32>)>,
+    failed_task: Option<(Stage, TaskId, Option<ShardId>)>,
     finished: Option<Finished>,
     /// The run whose events are in the run store.
     logged: Option<String>,
@@ -70,7 +73,7 @@ impl Summary {
 
     /// Returns the task that failed and was not tried again, if there is one, with the shard it failed at if it has
     /// several and the shard is known.
-    pub fn failed_task(&self) -> Option<(Stage, u32, Option<u32>)> {
+    pub fn failed_task(&self) -> Option<(Stage, TaskId, Option<ShardId>)> {
         self.failed_task
     }
 
@@ -167,7 +170,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::{error::ErrorKind, event::Invocation};
+    use etl_core::model::{error::ErrorKind, event::Invocation, ids::Try};
 
     fn summary(events: impl IntoIterator<Item = Event>) -> Summary {
         let mut summary = Summary::default();
@@ -200,8 +203,8 @@ mod tests {
         let reduce = Counts { records_in: 12, bytes_in: 1229, records_out: 2, bytes_out: 60, ..Counts::default() };
         let failed = Event::AttemptFailed {
             stage: Stage::Map,
-            task: 3,
-            attempt: 1,
+            task: TaskId(3),
+            attempt: Try::FIRST,
             shard: None,
             kind: ErrorKind::Unavailable,
             error: "away".into(),
@@ -250,7 +253,7 @@ report     file:///data/runs/count/r1/report.html
     #[test]
     fn shards_that_are_left_out_are_listed_with_the_first_line_of_why() {
         let failed = |shard, shards, error: &str| Event::LeftOut {
-            shard,
+            shard: ShardId(shard),
             shards,
             kind: ErrorKind::Sandbox,
             error: error.to_owned(),

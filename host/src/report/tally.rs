@@ -96,20 +96,30 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::{error::ErrorKind, event::Counts};
+    use etl_core::model::{
+        error::ErrorKind,
+        event::Counts,
+        ids::{TaskId, Try},
+    };
 
     #[test]
     fn how_far_a_stage_is_and_how_long_the_rest_takes() {
         let started = Event::StageStarted { stage: Stage::Map, tasks: 2000, committed: 1000 };
         let mut tally = Tally::start(&Stamped { at_ms: 1000, event: started }).expect("it starts");
         assert_eq!(tally.text(9000), "1,000 of 2,000 tasks, 0 records, 0/s, 0 B/s");
-        for task in 0..250 {
+        for task in (0..250).map(TaskId) {
             let counts = Counts { records_in: 400, bytes_in: 4096, ..Counts::default() };
-            tally.observe(&Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 1, counts });
+            tally.observe(&Event::AttemptFinished {
+                stage: Stage::Map,
+                task,
+                attempt: Try::FIRST,
+                duration_ms: 1,
+                counts,
+            });
         }
         for (retry_in_ms, another_under_way) in [(Some(1), false), (Some(1), false), (None, true), (None, false)] {
             let (kind, error) = (ErrorKind::Unavailable, String::new());
-            let (stage, task, attempt, shard) = (Stage::Map, 7, 1, None);
+            let (stage, task, attempt, shard) = (Stage::Map, TaskId(7), Try::FIRST, None);
             tally.observe(&Event::AttemptFailed {
                 stage,
                 task,

@@ -11,6 +11,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         event::{Counts, Event, Stage},
+        ids::{ShardId, TaskId, Try},
         reject::Rejected,
         times::Times,
     },
@@ -33,7 +34,7 @@ const NAMED_MAX: usize = 10;
 /// The tasks of a stage that failed for good in this process and whose failures are not committed yet.
 pub(super) struct Failures<'a> {
     tolerance: Option<Tolerance<'a>>,
-    failed: BTreeMap<u32, Error>,
+    failed: BTreeMap<TaskId, Error>,
 }
 
 /// The limit up to which failures are tolerated, and the run it applies to.
@@ -74,7 +75,7 @@ impl<'a> Failures<'a> {
     /// # Errors
     /// The task's error, when it is not an error of the data or of a plugin, or when too many shards have failed with
     /// it.
-    pub(super) fn add(&mut self, task: u32, error: Error, ledger: &Ledger) -> Result<()> {
+    pub(super) fn add(&mut self, task: TaskId, error: Error, ledger: &Ledger) -> Result<()> {
         let tolerable = matches!(error.kind(), ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
         let tolerance = self.tolerance.as_ref().filter(|tolerance| tolerable && tolerance.limit > 0);
         let Some(Tolerance { context, planned, limit }) = tolerance else { return Err(error) };
@@ -121,7 +122,8 @@ impl<'a> Failures<'a> {
             let left_out = LeftOut::new(task, &shards, &error, context.pipeline.secrets.redactor());
             fail_point::reach("failure.commit");
             let commit = Commit {
-                attempt: context.attempt(0),
+                // No attempt has this number, because none made this commit.
+                attempt: context.attempt(Try(0)),
                 counts: Counts::default(),
                 output: Output::LeftOut(left_out),
                 rejected: Rejected::new(),
@@ -135,12 +137,12 @@ impl<'a> Failures<'a> {
     }
 }
 
-/// Returns the numbers of the first of these shards, and the number of those that follow, as text.
-fn named<'a>(shards: impl Iterator<Item = &'a u32>) -> String {
-    let mut shards: Vec<u32> = shards.copied().collect();
+/// Returns the numbers of the first shards of these tasks, up to ten, and the number of those that follow, as text.
+fn named<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
+    let mut shards: Vec<ShardId> = tasks.map(|task| task.shard()).collect();
     shards.sort_unstable();
     let more = shards.len().saturating_sub(NAMED_MAX);
-    let first: Vec<String> = shards.iter().take(NAMED_MAX).map(u32::to_string).collect();
+    let first: Vec<String> = shards.iter().take(NAMED_MAX).map(ToString::to_string).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", first.join(", "))
 }

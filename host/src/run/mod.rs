@@ -26,7 +26,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         event::{Counts, Event, Events, Invocation, Stage},
-        ids::check_name,
+        ids::{PartitionId, TaskId, Try, check_name},
         times::{millis, unix_ms},
         usage::Usage,
     },
@@ -262,7 +262,7 @@ impl Run {
 
     /// Takes back the commit of a map task whose shuffle file is damaged. Partitions that are already reduced keep
     /// their commits, because the same plan gives the same rows.
-    async fn take_back_shuffle_file(&self, mapped: &Ledger, task: u32, why: &Error) -> Result<()> {
+    async fn take_back_shuffle_file(&self, mapped: &Ledger, task: TaskId, why: &Error) -> Result<()> {
         let Some(damaged) = mapped.shuffle_files.key(task) else { return Ok(()) };
         let is_damaged = |commit: &Commit| matches!(&commit.output, Output::ShuffleFile { key, .. } if key == damaged);
         self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
@@ -287,10 +287,11 @@ impl Run {
         let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger()) };
         let (context, mapped) = (Arc::clone(&self.context), Arc::clone(mapped));
         let clock_ms = planned.plan.planned_at_ms;
-        let attempt = move |partition, number| {
-            reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, partition, number)
+        let attempt = move |task: TaskId, number| {
+            reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, task.partition(), number)
         };
-        let (tasks, retry) = ((0..reduce.partitions).collect(), reduce.step.retry.clone());
+        let tasks = (0..reduce.partitions).map(PartitionId).map(TaskId::of_partition).collect();
+        let retry = reduce.step.retry.clone();
         let ledger = self.read_ledger(Stage::Reduce).await?;
         // No failure is tolerated here: leaving out a partition would lose all rows of its keys, from every shard.
         self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
@@ -301,7 +302,7 @@ impl Run {
     async fn stage<F, A>(
         &self,
         stage: Stage,
-        mut tasks: Vec<u32>,
+        mut tasks: Vec<TaskId>,
         mut ledger: Ledger,
         mut failures: Failures<'_>,
         retry: Retry,
@@ -309,7 +310,7 @@ impl Run {
     ) -> Result<Ledger>
     where
         F: Future<Output = Result<Commit>> + Send + 'static,
-        A: Fn(u32, u32) -> F + Send + Sync + 'static,
+        A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
     {
         let context = &self.context;
         let started = self.start(stage, tasks.len() as u64, ledger.committed());

@@ -8,6 +8,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::{Counts, Event, Stage},
+        ids::TaskId,
         object::{Object, digest},
         times::unix_ms,
     },
@@ -179,7 +180,7 @@ impl Run {
             split = Some(made?);
             Ok(())
         };
-        self.scheduler(Stage::Split, retry).run([0], attempt, done).await?;
+        self.scheduler(Stage::Split, retry).run([TaskId(0)], attempt, done).await?;
         split.ok_or_else(|| Error::internal("the split ended without shards"))
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use etl_core::{
-    model::{error::Result, event::Stage},
+    model::{error::Result, event::Stage, ids::TaskId},
     runtime::fail_point,
 };
 use futures::TryStreamExt;
@@ -40,14 +40,14 @@ pub(super) async fn take_over(context: &RunContext, of: &Redrives) -> Result<()>
         !ours.contains(&context.layout.commit(Stage::Map, task)) && !ours.contains(&context.layout.taken_back(task))
     };
     let commits = Commit::read_all(&context.run_store, &theirs, Stage::Map);
-    let take = |(task, commit): (u32, Commit)| take_one(context, of, task, commit);
+    let take = |(task, commit): (TaskId, Commit)| take_one(context, of, task, commit);
     commits
         .try_filter(|(task, commit)| std::future::ready(is_new(*task) && !matches!(commit.output, Output::LeftOut(_))))
         .try_for_each_concurrent(REQUESTS_IN_FLIGHT, take)
         .await
 }
 
-async fn take_one(context: &RunContext, of: &Redrives, task: u32, commit: Commit) -> Result<()> {
+async fn take_one(context: &RunContext, of: &Redrives, task: TaskId, commit: Commit) -> Result<()> {
     if let Output::Part(part) = &commit.output {
         context.result.take_over(&of.run_id, part.part, &commit.attempt).await?;
     }

@@ -9,7 +9,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::{Counts, Event, Events, Stage},
-        ids::AttemptId,
+        ids::{AttemptId, TaskId},
         reject::Rejected,
         times::{Times, Work, micros},
     },
@@ -81,7 +81,7 @@ impl Output {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, which is the number of its map task or partition.
-    pub part: u32,
+    pub part: TaskId,
     /// Number of rows.
     pub rows: u64,
     /// Size in bytes.
@@ -104,7 +104,7 @@ impl Commit {
         store: &Store,
         layout: &RunLayout,
         stage: Stage,
-        task: u32,
+        task: TaskId,
         events: &Events,
     ) -> Result<Self> {
         self.counts.times = times;
@@ -125,7 +125,7 @@ impl Commit {
     }
 
     /// Warns when this attempt's output differs from that of the attempt that won.
-    fn compare(&self, winner: &Self, stage: Stage, task: u32, events: &Events) {
+    fn compare(&self, winner: &Self, stage: Stage, task: TaskId, events: &Events) {
         let (Some(ours), Some(theirs)) = (self.output.digest(), winner.output.digest()) else { return };
         if ours != theirs {
             let message = format!(
@@ -150,7 +150,7 @@ impl Commit {
         store: &Store,
         layout: &RunLayout,
         stage: Stage,
-        task: u32,
+        task: TaskId,
         is_it: impl Fn(&Self) -> bool,
     ) -> Result<()> {
         let key = layout.commit(stage, task);
@@ -172,7 +172,7 @@ impl Commit {
         store: &'a Store,
         layout: &'a RunLayout,
         stage: Stage,
-    ) -> impl Stream<Item = Result<(u32, Self)>> + 'a {
+    ) -> impl Stream<Item = Result<(TaskId, Self)>> + 'a {
         let keys = store.list(&layout.commits(stage)).try_filter_map(move |object| async move {
             Ok(layout.parse_commit(stage, &object.key).map(|task| (task, object.key)))
         });
@@ -193,6 +193,7 @@ mod tests {
     use super::*;
     use etl_core::model::{
         event::{Listener, Stamped},
+        ids::Try,
         shared::Shared,
     };
 
@@ -208,8 +209,8 @@ mod tests {
     }
 
     fn commit(number: u32, digest: &str) -> Commit {
-        let part = Part { part: 3, rows: 1, bytes: 2, digest: digest.to_owned() };
-        let (attempt, output) = (AttemptId::new(number, "a"), Output::Part(part));
+        let part = Part { part: TaskId(3), rows: 1, bytes: 2, digest: digest.to_owned() };
+        let (attempt, output) = (AttemptId::new(Try(number), "a"), Output::Part(part));
         Commit { attempt, counts: Counts::default(), output, rejected: Rejected::new(), rejects: None }
     }
 
@@ -220,8 +221,9 @@ mod tests {
         let warnings = Shared::new(Warnings::default());
         events.listen(warnings.clone());
         for (number, digest, warned) in [(1, "one", 0), (2, "one", 0), (3, "other", 1)] {
-            let written = commit(number, digest).write(Times::default(), &store, &layout, Stage::Map, 3, &events).await;
-            assert_eq!(written.expect("writes").attempt, AttemptId::new(1, "a"));
+            let written =
+                commit(number, digest).write(Times::default(), &store, &layout, Stage::Map, TaskId(3), &events).await;
+            assert_eq!(written.expect("writes").attempt, AttemptId::new(Try::FIRST, "a"));
             assert_eq!(warnings.lock().0.len(), warned, "attempt {number}");
         }
         let expected = "map of shard 3: attempt 3-a made a different output from attempt 1-a, which counts: ";

@@ -106,7 +106,10 @@ pub fn redact_texts(value: &mut Value, redact: &Redact) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_core::model::event::{Level, Stage};
+    use etl_core::model::{
+        event::{Level, Stage},
+        ids::TaskId,
+    };
 
     fn redact(text: &str) -> String {
         text.replace("pass\"word", "${KEY}")
@@ -114,14 +117,14 @@ mod tests {
 
     fn log(message: &str) -> Stamped {
         let message = message.to_owned();
-        Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: 0, level: Level::Info, message } }
+        Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: TaskId(0), level: Level::Info, message } }
     }
 
     #[test]
     fn a_journal_reads_back_as_events_without_progress() {
         let mut journal = Journal::new(redact);
         journal.on_event(&log("hello"));
-        let progress = Event::AttemptProgress { stage: Stage::Map, task: 0, records: 1, bytes: 1 };
+        let progress = Event::AttemptProgress { stage: Stage::Map, task: TaskId(0), records: 1, bytes: 1 };
         journal.on_event(&Stamped { at_ms: 6, event: progress });
         let text = journal.text();
         let events: Vec<Stamped> = text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();

@@ -23,7 +23,7 @@
 
 use etl_core::model::{
     event::Stage,
-    ids::{AttemptId, SUCCESS},
+    ids::{AttemptId, SUCCESS, ShardId, TaskId},
 };
 
 /// The keys of one run, relative to the run store's prefix.
@@ -66,18 +66,18 @@ impl RunLayout {
     }
 
     /// Returns the key of the records that the splitter made for a shard.
-    pub fn shard_records(&self, attempt: &AttemptId, shard: u32) -> String {
+    pub fn shard_records(&self, attempt: &AttemptId, shard: ShardId) -> String {
         format!("{}/shards/{attempt}/{shard:06}.arrow", self.root)
     }
 
-    /// Returns the key of the shuffle file that an attempt at a map task writes. `shard` is the task's number.
-    pub fn shuffle_file(&self, shard: u32, attempt: &AttemptId) -> String {
-        format!("{}/map/{shard:06}/{attempt}.arrow", self.root)
+    /// Returns the key of the shuffle file that an attempt at a map task writes.
+    pub fn shuffle_file(&self, task: TaskId, attempt: &AttemptId) -> String {
+        format!("{}/map/{task:06}/{attempt}.arrow", self.root)
     }
 
-    /// Returns the key of the note that a commit of a map task was taken back. `shard` is the task's number.
-    pub fn taken_back(&self, shard: u32) -> String {
-        format!("{}/map/{shard:06}/taken-back", self.root)
+    /// Returns the key of the note that a commit of a map task was taken back.
+    pub fn taken_back(&self, task: TaskId) -> String {
+        format!("{}/map/{task:06}/taken-back", self.root)
     }
 
     /// Returns the prefix below which all commits of a stage lie.
@@ -86,19 +86,19 @@ impl RunLayout {
     }
 
     /// Returns the key of a task's commit.
-    pub fn commit(&self, stage: Stage, task: u32) -> String {
+    pub fn commit(&self, stage: Stage, task: TaskId) -> String {
         let width = width(stage);
         format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
     }
 
     /// Returns the task whose commit has this key, if it is the key of a commit of this run and stage.
-    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<u32> {
+    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<TaskId> {
         let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
         (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
     }
 
     /// Returns the key of the records that an attempt set aside.
-    pub fn rejects(&self, stage: Stage, task: u32, attempt: &AttemptId) -> String {
+    pub fn rejects(&self, stage: Stage, task: TaskId, attempt: &AttemptId) -> String {
         let width = width(stage);
         format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
     }
@@ -155,20 +155,21 @@ fn width(stage: Stage) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use etl_core::model::ids::Try;
 
     #[test]
     fn commits_parse_back_and_sort_by_number() {
         let layout = RunLayout::new("p", "r");
         for stage in [Stage::Map, Stage::Reduce] {
-            for task in [0, 9, 10, 99_999, 1_000_000] {
+            for task in [0, 9, 10, 99_999, 1_000_000].map(TaskId) {
                 assert_eq!(layout.parse_commit(stage, &layout.commit(stage, task)), Some(task));
             }
-            assert!(layout.commit(stage, 9) < layout.commit(stage, 10));
+            assert!(layout.commit(stage, TaskId(9)) < layout.commit(stage, TaskId(10)));
         }
-        let attempt = AttemptId::new(1, "a");
-        assert_eq!(layout.parse_commit(Stage::Map, &layout.shuffle_file(3, &attempt)), None);
-        assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(3)), None);
-        assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, 3)), None);
+        let attempt = AttemptId::new(Try::FIRST, "a");
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.shuffle_file(TaskId(3), &attempt)), None);
+        assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(TaskId(3))), None);
+        assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, TaskId(3))), None);
         assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
         assert_eq!(layout.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use etl_core::model::{
     error::Result,
     event::{Counts, Stage},
-    ids::AttemptId,
+    ids::{AttemptId, TaskId},
     reject::Rejected,
 };
 use etl_shuffle::index::ShuffleFiles;
@@ -25,19 +25,19 @@ use crate::run_store::{
 /// The commits of one stage, added up.
 pub struct Ledger {
     /// The tasks that are committed.
-    done: BTreeSet<u32>,
+    done: BTreeSet<TaskId>,
     /// The sums of what the tasks did.
     pub counts: Counts,
     /// Number of records that were set aside, by who set them aside: `source`, or a step's name.
     pub rejected: Rejected,
     /// Keys of the records that were set aside, below the run store, by task.
-    pub rejects: BTreeMap<u32, String>,
+    pub rejects: BTreeMap<TaskId, String>,
     /// The parts of the result and the attempts that wrote them, by task.
-    pub parts: BTreeMap<u32, (AttemptId, Part)>,
+    pub parts: BTreeMap<TaskId, (AttemptId, Part)>,
     /// The shuffle files of the map tasks.
     pub shuffle_files: ShuffleFiles,
     /// The tasks that failed for good and are left out, by number.
-    pub failed: BTreeMap<u32, LeftOut>,
+    pub failed: BTreeMap<TaskId, LeftOut>,
 }
 
 impl Ledger {
@@ -67,7 +67,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When scratch is not available.
-    pub fn add(&mut self, task: u32, commit: Commit) -> Result<()> {
+    pub fn add(&mut self, task: TaskId, commit: Commit) -> Result<()> {
         let Commit { attempt, counts, output, rejected, rejects } = commit;
         self.done.insert(task);
         self.counts.add(&counts);
@@ -84,7 +84,7 @@ impl Ledger {
     }
 
     /// Returns whether a task is committed.
-    pub fn contains(&self, task: u32) -> bool {
+    pub fn contains(&self, task: TaskId) -> bool {
         self.done.contains(&task)
     }
 
@@ -105,20 +105,20 @@ mod tests {
 
     use super::*;
     use etl_core::{
-        model::{event::Events, times::Times},
+        model::{event::Events, ids::Try, times::Times},
         testing::scratch,
     };
     use etl_store::testing::counting::counting;
 
-    fn commit(task: u32) -> Commit {
-        let counts = Counts { records_in: 1, bytes_in: task.into(), ..Counts::default() };
+    fn commit(task: TaskId) -> Commit {
+        let counts = Counts { records_in: 1, bytes_in: task.0.into(), ..Counts::default() };
         let part = Part { part: task, rows: 1, bytes: 2, digest: String::new() };
         Commit {
-            attempt: AttemptId::new(1, "a"),
+            attempt: AttemptId::new(Try::FIRST, "a"),
             counts,
             output: Output::Part(part),
             rejected: [("map".to_owned(), 2)].into(),
-            rejects: (task == 7).then(|| "rejects/7".to_owned()),
+            rejects: (task == TaskId(7)).then(|| "rejects/7".to_owned()),
         }
     }
 
@@ -126,19 +126,25 @@ mod tests {
     async fn commits_are_listed_once_and_each_is_read_once() {
         let (store, requests) = counting();
         let layout = RunLayout::new("p", "r");
-        for task in (0..1000).rev() {
+        for task in (0..1000).rev().map(TaskId) {
             commit(task)
                 .write(Times::default(), &store, &layout, Stage::Map, task, &Events::silent())
                 .await
                 .expect("commits");
-            store.put(&layout.shuffle_file(task, &AttemptId::new(1, "a")), "not a commit").await.expect("writes");
+            store
+                .put(&layout.shuffle_file(task, &AttemptId::new(Try::FIRST, "a")), "not a commit")
+                .await
+                .expect("writes");
         }
         let mut ledger = Ledger::new(ShuffleFiles::new(0, &scratch(u64::MAX)));
         ledger.read(&store, &layout, Stage::Map).await.expect("reads");
         assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
-        assert_eq!((ledger.committed(), ledger.contains(999), ledger.contains(1000)), (1000, true, false));
+        assert_eq!(
+            (ledger.committed(), ledger.contains(TaskId(999)), ledger.contains(TaskId(1000))),
+            (1000, true, false)
+        );
         assert_eq!((ledger.counts.records_in, ledger.counts.bytes_in), (1000, 499_500));
-        assert_eq!((ledger.rejected["map"], &ledger.rejects), (2000, &[(7, "rejects/7".to_owned())].into()));
-        assert!(ledger.parts.keys().copied().eq(0..1000), "parts are in the order of tasks");
+        assert_eq!((ledger.rejected["map"], &ledger.rejects), (2000, &[(TaskId(7), "rejects/7".to_owned())].into()));
+        assert!(ledger.parts.keys().copied().eq((0..1000).map(TaskId)), "parts are in the order of tasks");
     }
 }

@@ -5,6 +5,7 @@
 
 use etl_core::model::{
     error::{Error, ErrorKind},
+    ids::{ShardId, TaskId},
     object::Slice,
     reject::REASON_BYTES_MAX,
 };
@@ -19,12 +20,12 @@ const SLICES_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Number of the first shard.
-    pub shard: u32,
+    pub shard: ShardId,
     /// Number of shards, from the first one on.
     pub shards: u32,
     /// Number of the shard that failed; absent when there is only one shard, or when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed_shard: Option<u32>,
+    pub failed_shard: Option<ShardId>,
     /// The first slices of the shards, up to 16. Shards whose records a splitter made have none.
     pub slices: Vec<Slice>,
     /// Number of further slices.
@@ -37,12 +38,12 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// Describes the failed task `shard`. `redact` takes secrets out of the error.
-    pub fn new(shard: u32, of_task: &TaskShards, error: &Error, redact: impl Fn(&str) -> String) -> Self {
+    /// Describes the failed `task`. `redact` takes secrets out of the error.
+    pub fn new(task: TaskId, of_task: &TaskShards, error: &Error, redact: impl Fn(&str) -> String) -> Self {
         let slices = || of_task.iter().flat_map(|(_, shard, _)| shard.slices());
         let text = redact(&error.to_string());
         Self {
-            shard,
+            shard: task.shard(),
             shards: of_task.iter().map(|_| 1).sum(),
             failed_shard: error.shard(),
             slices: slices().take(SLICES_MAX).cloned().collect(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::AttemptId,
+        ids::{AttemptId, ShardId, TaskId},
         object::Object,
     },
     runtime::fail_point,
@@ -105,7 +105,7 @@ impl Planned {
     ///
     /// # Errors
     /// Fails when the store fails, or a page of shards is gone or damaged.
-    pub async fn shards_of(&self, task: u32) -> Result<TaskShards> {
+    pub async fn shards_of(&self, task: TaskId) -> Result<TaskShards> {
         self.shards.of_task(task).await
     }
 
@@ -113,7 +113,7 @@ impl Planned {
     ///
     /// # Errors
     /// Fails as [`Planned::shards_of`] does.
-    pub async fn shard(&self, shard: u32) -> Result<TaskShards> {
+    pub async fn shard(&self, shard: ShardId) -> Result<TaskShards> {
         self.shards.shard(shard).await
     }
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use etl_core::model::{
     error::{Error, Result},
     event::{Event, Stage},
+    ids::{TaskId, Try},
     times::millis,
 };
 use tokio::{
@@ -22,14 +23,14 @@ pub(super) struct UnderWay<'a, A, T> {
     scheduler: &'a Scheduler,
     attempt: Arc<A>,
     attempts: JoinSet<Ended<T>>,
-    tasks: BTreeMap<u32, TaskState>,
+    tasks: BTreeMap<TaskId, TaskState>,
     peers: Peers,
 }
 
 /// An attempt that has ended without being dropped.
 pub(super) struct Ended<T> {
-    task: u32,
-    number: u32,
+    task: TaskId,
+    number: Try,
     result: Result<T>,
 }
 
@@ -47,7 +48,7 @@ struct TaskState {
 }
 
 struct Running {
-    number: u32,
+    number: Try,
     begins: Instant,
     work: AbortHandle,
 }
@@ -56,7 +57,7 @@ impl<'a, A, F, T> UnderWay<'a, A, T>
 where
     T: HasCounts + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
-    A: Fn(u32, u32) -> F + Send + Sync + 'static,
+    A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
 {
     /// Creates an empty set of attempts. `attempt(task, number)` returns the future of an attempt.
     pub(super) fn new(scheduler: &'a Scheduler, attempt: A) -> Self {
@@ -70,11 +71,11 @@ where
     }
 
     /// Starts the next attempt at a task, which takes a slot now and begins after `wait`.
-    pub(super) fn start(&mut self, task: u32, wait: Duration) {
+    pub(super) fn start(&mut self, task: TaskId, wait: Duration) {
         let of = self.tasks.entry(task).or_default();
         of.started += 1;
         of.speculated |= !of.attempts.is_empty();
-        let (number, begins, stage) = (of.started, Instant::now() + wait, self.scheduler.stage);
+        let (number, begins, stage) = (Try(of.started), Instant::now() + wait, self.scheduler.stage);
         let (attempt, events) = (Arc::clone(&self.attempt), self.scheduler.events.clone());
         let work = self.attempts.spawn(async move {
             if wait > Duration::ZERO {
@@ -89,7 +90,7 @@ where
     /// Returns the task that will be far slower than its peers first, and the time from which on it is. Tasks that have
     /// already had two attempts at the same time are not considered. Returns `None` when there is no such task, or
     /// attempts are not speculative.
-    pub(super) fn straggler(&self) -> Option<(u32, Instant)> {
+    pub(super) fn straggler(&self) -> Option<(TaskId, Instant)> {
         if !self.scheduler.speculative {
             return None;
         }
@@ -111,7 +112,7 @@ where
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](etl_core::model::error::ErrorKind::Internal) when the attempt panicked.
-    pub(super) fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Result<Option<(u32, Result<T>)>> {
+    pub(super) fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Result<Option<(TaskId, Result<T>)>> {
         let Ended { task, number, result } = match ended {
             Ok(ended) => ended,
             Err(error) if error.is_cancelled() => return Ok(None),
@@ -131,7 +132,7 @@ where
         })
     }
 
-    fn succeeded(&mut self, task: u32, number: u32, of: TaskState, result: &T) {
+    fn succeeded(&mut self, task: TaskId, number: Try, of: TaskState, result: &T) {
         let stage = self.scheduler.stage;
         for Running { number: attempt, begins, work } in of.attempts {
             let duration_ms = millis(begins.elapsed());
@@ -148,7 +149,7 @@ where
 
     /// Handles a failed attempt: reports it, and starts a retry if there is one. Returns the error if the task has
     /// failed with it.
-    fn failed(&mut self, task: u32, number: u32, mut of: TaskState, error: Error) -> Option<Error> {
+    fn failed(&mut self, task: TaskId, number: Try, mut of: TaskState, error: Error) -> Option<Error> {
         let Scheduler { retry, cancel, stage, events, .. } = self.scheduler;
         of.failed += 1;
         of.attempts.retain(|attempt| attempt.number != number);
@@ -176,7 +177,7 @@ where
 
     /// Lets the attempts that have begun end, and passes the results of their tasks to `done`. Retries that still wait
     /// to begin are dropped.
-    pub(super) async fn finish(mut self, mut done: impl FnMut(u32, Result<T>)) {
+    pub(super) async fn finish(mut self, mut done: impl FnMut(TaskId, Result<T>)) {
         let now = Instant::now();
         let waiting = self.tasks.values().flat_map(|of| &of.attempts).filter(|attempt| attempt.begins > now);
         waiting.for_each(|attempt| attempt.work.abort());
@@ -188,7 +189,7 @@ where
     }
 }
 
-fn name_task(stage: Stage, task: u32, attempt: u32, error: Error) -> Error {
-    let attempts = if attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
+fn name_task(stage: Stage, task: TaskId, attempt: Try, error: Error) -> Error {
+    let attempts = if attempt == Try::FIRST { String::new() } else { format!(" (attempt {attempt})") };
     error.context(format!("{} failed{attempts}", stage.task(task)))
 }

@@ -17,6 +17,7 @@ pub use self::retry::Retry;
 use etl_core::model::{
     error::{Error, ErrorKind, Result},
     event::{Counts, Events, Stage},
+    ids::{TaskId, Try},
 };
 
 /// How the tasks of one stage are run.
@@ -60,14 +61,14 @@ impl Scheduler {
     /// count, and the others are dropped.
     pub async fn run<T, F, A>(
         &self,
-        tasks: impl IntoIterator<Item = u32>,
+        tasks: impl IntoIterator<Item = TaskId>,
         attempt: A,
-        mut done: impl FnMut(u32, Result<T>) -> Result<()>,
+        mut done: impl FnMut(TaskId, Result<T>) -> Result<()>,
     ) -> Result<()>
     where
         T: HasCounts + Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
-        A: Fn(u32, u32) -> F + Send + Sync + 'static,
+        A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
     {
         let mut waiting = tasks.into_iter().fuse();
         let mut under_way = UnderWay::new(self, attempt);
@@ -100,7 +101,7 @@ impl Scheduler {
 }
 
 /// Waits until a task is due, and returns it. Waits forever if there is no task.
-async fn due(task: Option<(u32, Instant)>) -> u32 {
+async fn due(task: Option<(TaskId, Instant)>) -> TaskId {
     match task {
         Some((task, due)) => {
             tokio::time::sleep_until(due).await;
@@ -163,7 +164,7 @@ mod tests {
     }
 
     /// A `done` callback for tests in which no task may fail.
-    fn all_succeed(_: u32, result: Result<Nothing>) -> Result<()> {
+    fn all_succeed(_: TaskId, result: Result<Nothing>) -> Result<()> {
         result.map(drop)
     }
 
@@ -185,8 +186,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tasks_start_in_the_order_they_are_given_so_long_ones_first_end_sooner() {
-        let attempt = |task: u32, _| async move {
-            tokio::time::sleep(Duration::from_secs(task.into())).await;
+        let attempt = |task: TaskId, _| async move {
+            tokio::time::sleep(Duration::from_secs(task.0.into())).await;
             Ok(nothing())
         };
         let mut seen = Vec::new();
@@ -194,11 +195,11 @@ mod tests {
             seen.push(task);
             result.map(drop)
         };
-        scheduler(1).run([9, 2, 7], attempt, done).await.expect("all succeed");
-        assert_eq!(seen, [9, 2, 7]);
+        scheduler(1).run([9, 2, 7].map(TaskId), attempt, done).await.expect("all succeed");
+        assert_eq!(seen, [9, 2, 7].map(TaskId));
         for (order, seconds) in [([9, 7, 5, 2, 1, 0], 12), ([0, 1, 2, 5, 7, 9], 15)] {
             let started = Instant::now();
-            scheduler(2).run(order, attempt, all_succeed).await.expect("all succeed");
+            scheduler(2).run(order.into_iter().map(TaskId), attempt, all_succeed).await.expect("all succeed");
             assert_eq!(started.elapsed(), Duration::from_secs(seconds));
         }
     }
@@ -207,11 +208,11 @@ mod tests {
     async fn never_more_attempts_than_slots_and_every_task_once() {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (inner_now, inner_most) = (Arc::clone(&now), Arc::clone(&most));
-        let attempt = move |task: u32, _| {
+        let attempt = move |task: TaskId, _| {
             let (now, most) = (Arc::clone(&inner_now), Arc::clone(&inner_most));
             async move {
                 most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-                tokio::time::sleep(Duration::from_secs(u64::from(task % 7))).await;
+                tokio::time::sleep(Duration::from_secs(u64::from(task.0 % 7))).await;
                 now.fetch_sub(1, SeqCst);
                 Ok(nothing())
             }
@@ -221,9 +222,9 @@ mod tests {
             seen.push(task);
             result.map(drop)
         };
-        scheduler(4).run(0..100, attempt, done).await.expect("all succeed");
+        scheduler(4).run((0..100).map(TaskId), attempt, done).await.expect("all succeed");
         seen.sort_unstable();
-        assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        assert_eq!(seen, (0..100).map(TaskId).collect::<Vec<_>>());
         assert_eq!(most.load(SeqCst), 4);
     }
 
@@ -231,15 +232,15 @@ mod tests {
     async fn passing_trouble_is_tried_again_with_growing_waits() {
         let started = Instant::now();
         let attempt =
-            |_, number| async move { if number < 3 { Err(error(ErrorKind::Unavailable)) } else { Ok(nothing()) } };
-        scheduler(1).run([7], attempt, all_succeed).await.expect("the third attempt succeeds");
+            |_, Try(number)| async move { if number < 3 { Err(error(ErrorKind::Unavailable)) } else { Ok(nothing()) } };
+        scheduler(1).run([TaskId(7)], attempt, all_succeed).await.expect("the third attempt succeeds");
         assert_eq!(started.elapsed(), Duration::from_secs(10 + 20));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_error_names_the_task_when_attempts_run_out() {
         let attempt = |_, _| async { Err::<Nothing, _>(error(ErrorKind::Unavailable)) };
-        let error = scheduler(1).run([7], attempt, all_succeed).await.expect_err("it never succeeds");
+        let error = scheduler(1).run([TaskId(7)], attempt, all_succeed).await.expect_err("it never succeeds");
         assert_eq!(error.to_string(), "map of shard 7 failed (attempt 3): no");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
@@ -248,7 +249,7 @@ mod tests {
     async fn one_failure_stops_the_stage() {
         let attempts = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&attempts);
-        let attempt = move |task, _| {
+        let attempt = move |TaskId(task), _| {
             counter.fetch_add(1, SeqCst);
             async move {
                 if task == 0 {
@@ -258,16 +259,17 @@ mod tests {
                 Ok(nothing())
             }
         };
-        let error = scheduler(2).run(0..1000, attempt, all_succeed).await.expect_err("task 0 fails");
+        let error = scheduler(2).run((0..1000).map(TaskId), attempt, all_succeed).await.expect_err("task 0 fails");
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(attempts.load(SeqCst) <= 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_may_fail_stops_no_other() {
-        let attempt = |task, _| async move { if task % 2 == 0 { Err(error(ErrorKind::Input)) } else { Ok(nothing()) } };
+        let attempt =
+            |TaskId(task), _| async move { if task % 2 == 0 { Err(error(ErrorKind::Input)) } else { Ok(nothing()) } };
         let (mut succeeded, mut failed) = (Vec::new(), Vec::new());
-        let done = |task, result: Result<Nothing>| {
+        let done = |TaskId(task), result: Result<Nothing>| {
             if result.is_ok() {
                 succeeded.push(task);
             } else {
@@ -275,7 +277,7 @@ mod tests {
             }
             Ok(())
         };
-        scheduler(3).run(0..6, attempt, done).await.expect("failures are taken");
+        scheduler(3).run((0..6).map(TaskId), attempt, done).await.expect("failures are taken");
         assert_eq!((succeeded, failed), (vec![1, 3, 5], vec![0, 2, 4]));
     }
 
@@ -288,7 +290,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             cancel.cancel();
         });
-        let attempt = move |task, _| {
+        let attempt = move |TaskId(task), _| {
             let seconds = seconds(task);
             async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -296,11 +298,11 @@ mod tests {
             }
         };
         let mut ended = Vec::new();
-        let done = |task, result: Result<Nothing>| {
+        let done = |TaskId(task), result: Result<Nothing>| {
             ended.push(task);
             result.map(drop)
         };
-        let error = scheduler.run(0..10, attempt, done).await.expect_err("cancelled");
+        let error = scheduler.run((0..10).map(TaskId), attempt, done).await.expect_err("cancelled");
         assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
         (ended, started.elapsed())
     }
@@ -321,7 +323,7 @@ mod tests {
     async fn cancelling_ends_the_wait_for_another_attempt() {
         let (scheduler, started) = (scheduler(1), Instant::now());
         let cancel = scheduler.cancel.clone();
-        let attempt = move |_, number| {
+        let attempt = move |_, Try(number)| {
             let cancel = cancel.clone();
             async move {
                 assert_eq!(number, 1, "there is no second attempt");
@@ -333,7 +335,7 @@ mod tests {
                 Err::<Nothing, _>(error(ErrorKind::Unavailable))
             }
         };
-        let error = scheduler.run([0], attempt, all_succeed).await.expect_err("cancelled");
+        let error = scheduler.run([TaskId(0)], attempt, all_succeed).await.expect_err("cancelled");
         assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
         assert_eq!(started.elapsed(), Duration::from_secs(2));
     }
@@ -361,7 +363,7 @@ mod tests {
         let scheduler = Scheduler { speculative, ..scheduler(2) };
         let said = Shared::new(OfTask4(Vec::new()));
         scheduler.events.listen(said.clone());
-        let attempt = move |task, number| {
+        let attempt = move |TaskId(task), Try(number)| {
             let (seconds, failure) = if task == 4 { last(number) } else { (1, None) };
             async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -369,11 +371,11 @@ mod tests {
             }
         };
         let mut ended = Vec::new();
-        let done = |task, result: Result<Nothing>| {
+        let done = |TaskId(task), result: Result<Nothing>| {
             ended.push(task);
             result.map(drop)
         };
-        let result = scheduler.run(0..5, attempt, done).await;
+        let result = scheduler.run((0..5).map(TaskId), attempt, done).await;
         ended.sort_unstable();
         assert_eq!(ended, [0, 1, 2, 3, 4], "every task ends once");
         let said = said.lock().0.clone();
@@ -385,17 +387,21 @@ mod tests {
     impl Listener for OfTask4 {
         fn on_event(&mut self, event: &Stamped) {
             match &event.event {
-                Event::AttemptStarted { task: 4, attempt, .. } => self.0.push(format!("{attempt} started")),
-                Event::AttemptFinished { task: 4, attempt, .. } => self.0.push(format!("{attempt} finished")),
-                Event::AttemptOvertaken { task: 4, attempt, by, .. } => {
+                Event::AttemptStarted { task: TaskId(4), attempt, .. } => self.0.push(format!("{attempt} started")),
+                Event::AttemptFinished { task: TaskId(4), attempt, .. } => self.0.push(format!("{attempt} finished")),
+                Event::AttemptOvertaken { task: TaskId(4), attempt, by, .. } => {
                     self.0.push(format!("{attempt} overtaken by {by}"));
                 }
                 Event::AttemptFailed {
-                    task: 4, attempt, retry_in_ms: Some(wait_ms), another_under_way: false, ..
+                    task: TaskId(4),
+                    attempt,
+                    retry_in_ms: Some(wait_ms),
+                    another_under_way: false,
+                    ..
                 } => {
                     self.0.push(format!("{attempt} failed, retry in {wait_ms}"));
                 }
-                Event::AttemptFailed { task: 4, attempt, retry_in_ms: None, another_under_way, .. } => {
+                Event::AttemptFailed { task: TaskId(4), attempt, retry_in_ms: None, another_under_way, .. } => {
                     let goes_on = if *another_under_way { ", another goes on" } else { "" };
                     self.0.push(format!("{attempt} failed{goes_on}"));
                 }
@@ -452,17 +458,17 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(6)).await;
             cancel.cancel();
         });
-        let attempt = |task, number: u32| async move {
+        let attempt = |TaskId(task), Try(number)| async move {
             let seconds = if task < 4 { 1 } else { 100 / number.pow(4) };
             tokio::time::sleep(Duration::from_secs(seconds.into())).await;
             Ok(nothing())
         };
         let mut ended = Vec::new();
-        let done = |task, result: Result<Nothing>| {
+        let done = |TaskId(task), result: Result<Nothing>| {
             ended.push(task);
             result.map(drop)
         };
-        let error = scheduler.run(0..5, attempt, done).await.expect_err("cancelled");
+        let error = scheduler.run((0..5).map(TaskId), attempt, done).await.expect_err("cancelled");
         assert!(matches!(error.kind(), ErrorKind::Interrupted(_)), "{error}");
         ended.sort_unstable();
         assert_eq!((ended, started.elapsed()), (vec![0, 1, 2, 3, 4], Duration::from_secs(2 + 3 + 6)));
@@ -489,11 +495,11 @@ mod tests {
     async fn a_second_attempt_takes_no_slot_that_a_task_waits_for() {
         let scheduler = Scheduler { speculative: true, ..scheduler(2) };
         // Task 0 is slow from the start; the other nineteen take the other slot.
-        let attempt = |task: u32, number: u32| async move {
+        let attempt = |TaskId(task), Try(number)| async move {
             assert_eq!(number, 1, "a second attempt before its time");
             tokio::time::sleep(Duration::from_secs(if task == 0 { 15 } else { 1 })).await;
             Ok(nothing())
         };
-        scheduler.run(0..20, attempt, all_succeed).await.expect("all succeed");
+        scheduler.run((0..20).map(TaskId), attempt, all_succeed).await.expect("all succeed");
     }
 }

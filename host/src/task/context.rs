@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use etl_core::{
-    model::{error::Result, event::Events, ids::AttemptId},
+    model::{
+        error::Result,
+        event::Events,
+        ids::{AttemptId, TaskId, Try},
+    },
     runtime::{scratch::Scratch, threads, workers::Workers},
 };
 use etl_plugin::Attempt;
@@ -89,7 +93,7 @@ impl RunContext {
     }
 
     /// Returns the id of try `number` in this process.
-    pub fn attempt(&self, number: u32) -> AttemptId {
+    pub fn attempt(&self, number: Try) -> AttemptId {
         match self.rounds.load(Ordering::Relaxed) {
             0 => AttemptId::new(number, &self.process),
             round => AttemptId::new(number, &format!("{}.{round}", self.process)),
@@ -126,7 +130,7 @@ impl RunContext {
 
     /// Returns the description of an attempt that its plugins are given. `clock_ms` is the time the plan was made, in
     /// milliseconds since the Unix epoch. The caller must cancel `stop` when it no longer waits for the attempt.
-    pub fn task(&self, task: u32, number: u32, clock_ms: u64) -> Attempt {
+    pub fn task(&self, task: TaskId, number: Try, clock_ms: u64) -> Attempt {
         let (run_id, events) = (self.run_id.clone(), self.events.clone());
         Attempt { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
     }

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use etl_core::{
     model::{
         error::{Error, Result},
+        ids::ShardId,
         times::Work,
     },
     runtime::{clock::spend, workers::Worker},
@@ -23,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// As [`Source::open`](crate::connector::Source::open).
-pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(u32) -> bool) -> Result<Chunks> {
+pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(ShardId) -> bool) -> Result<Chunks> {
     let slices = shards.iter().filter(|(number, ..)| wanted(*number)).filter_map(|(_, shard, objects)| match shard {
         Shard::Slices(slices) => Some((slices.as_slice(), objects)),
         Shard::Records { .. } => None,

@@ -15,7 +15,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         event::{Counts, Event, Stage, add_counters},
-        ids::AttemptId,
+        ids::{AttemptId, ShardId, TaskId, Try},
         shared::Shared,
     },
     runtime::{clock::measure, fail_point, threads},
@@ -44,7 +44,7 @@ const PROGRESS: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// The error that a plugin returned, or the way it failed; what is wrong with the data; which store failed.
-pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: u32, number: u32) -> Result<Commit> {
+pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: TaskId, number: Try) -> Result<Commit> {
     let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let _stop_when_dropped = guest_task.stop.clone().drop_guard();
@@ -83,7 +83,7 @@ pub enum MapEnd {
 
 /// A failure of a shard's chain.
 pub struct Stumble {
-    shard: u32,
+    shard: ShardId,
     /// The records that the chain was given last; absent when it failed at the end of the shard.
     records: Option<Records>,
     /// The poison records that were known before, which the chain was not given.
@@ -171,7 +171,7 @@ pub fn map_shards(
     let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
-        let task = Attempt { task: number, ..task.clone() };
+        let task = Attempt { task: TaskId::of_shard(number), ..task.clone() };
         let (emit, set_aside) = outlet();
         let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
         let poison = context.poison.of_shard(number);
@@ -198,7 +198,7 @@ fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -
 /// The mapping of one shard by its chain.
 struct Mapping<'a, 'b> {
     chain: Chain,
-    shard: u32,
+    shard: ShardId,
     /// Number of records mapped so far.
     mapped: u64,
     poison: Arc<PoisonRecords>,

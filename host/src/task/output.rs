@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::AttemptId,
+        ids::{AttemptId, TaskId},
         schema::Schema,
         times::Work,
     },
@@ -39,7 +39,7 @@ pub struct OutputWriter {
 
 enum Target {
     ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
-    Part { writer: Box<PartWriter<Hashing<Box<dyn PartSink>>>>, part: u32 },
+    Part { writer: Box<PartWriter<Hashing<Box<dyn PartSink>>>>, part: TaskId },
 }
 
 /// The completed output of an attempt.
@@ -72,7 +72,7 @@ impl OutputWriter {
     ///
     /// # Errors
     /// Fails when the sink cannot be written.
-    pub fn part(context: &RunContext, part: u32, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
+    pub fn part(context: &RunContext, part: TaskId, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
         let part_sink = context.result.writer(part, attempt);
         let writer = PartWriter::new(context.pipeline.sink.format, schema, Hashing::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
-use etl_core::model::{error::Result, reject::Reject, row_text::record_of};
+use etl_core::model::{error::Result, ids::ShardId, reject::Reject, row_text::record_of};
 use etl_format::SourceBatch;
 
 /// A batch of a shard's records. The records of a shard are numbered from 0, in the order in which the first mapper is
@@ -14,7 +14,7 @@ use etl_format::SourceBatch;
 #[derive(Debug)]
 pub struct Records {
     /// The number of the shard.
-    pub shard: u32,
+    pub shard: ShardId,
     /// The number of the first record in the batch.
     pub first: u64,
     /// The records and their origin.

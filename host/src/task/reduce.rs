@@ -10,7 +10,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
         event::{Counts, Events, Stage},
-        ids::AttemptId,
+        ids::{AttemptId, PartitionId, TaskId, Try},
         reject::{Rejected, shown},
         row_text::record_of,
         schema::Schema,
@@ -48,10 +48,10 @@ pub async fn reduce_partition(
     context: Arc<RunContext>,
     mapped: Arc<Ledger>,
     clock_ms: u64,
-    partition: u32,
-    number: u32,
+    partition: PartitionId,
+    number: Try,
 ) -> Result<Commit> {
-    let task = context.task(partition, number, clock_ms);
+    let task = context.task(TaskId::of_partition(partition), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let attempt = context.attempt(number);
     let ended = context.work(move |context| {
@@ -61,7 +61,7 @@ pub async fn reduce_partition(
             &context.run_store,
             &context.layout,
             Stage::Reduce,
-            partition,
+            TaskId::of_partition(partition),
             &context.events,
         ))
     });
@@ -91,7 +91,7 @@ pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &At
     let mut reducer = plugin.reduce(task, schema, emit)?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
-    let runs = shuffle_files.of_partition(task.task).map(|found| {
+    let runs = shuffle_files.of_partition(task.task.partition()).map(|found| {
         let (mapped, key, index) = found?;
         let range = index.range();
         counts.bytes_in += range.end - range.start;
@@ -131,7 +131,7 @@ fn failing_row(
     groups: &SortedGroups,
     failure: &Failure,
 ) -> Option<usize> {
-    let replayed = Attempt { attempt: task.attempt + 1, events: Events::silent(), ..task.clone() };
+    let replayed = Attempt { attempt: task.attempt.next(), events: Events::silent(), ..task.clone() };
     let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(()))).ok()?;
     let mut start = 0;
     for &end in &groups.group_ends {
@@ -163,7 +163,7 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
 /// Begins to read one sorted run of a partition from the shuffle file of the map task `mapped`.
 fn open_run(
     context: &Arc<RunContext>,
-    mapped: u32,
+    mapped: TaskId,
     key: &str,
     index: &PartitionIndex,
     worker: &Shared<Worker>,
@@ -196,7 +196,7 @@ fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: 
 type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
 /// Turns an error about the content of a shuffle file into one that names the map task that has to write it again.
-fn damaged(error: Error, mapped: u32) -> Error {
+fn damaged(error: Error, mapped: TaskId) -> Error {
     if error.kind() == ErrorKind::Input { error.with_kind(ErrorKind::Damaged(mapped)) } else { error }
 }
 

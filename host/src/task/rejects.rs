@@ -7,7 +7,7 @@ use std::{io::Write, sync::Arc};
 use etl_core::model::{
     error::{Error, Result},
     event::Stage,
-    ids::AttemptId,
+    ids::{AttemptId, TaskId},
     reject::{Reject, Rejected, SOURCE},
 };
 use etl_store::upload::Upload;
@@ -24,7 +24,7 @@ pub struct RejectLog {
 
 impl RejectLog {
     /// Creates an empty log for an attempt.
-    pub fn new(context: &Arc<RunContext>, stage: Stage, task: u32, attempt: &AttemptId) -> Self {
+    pub fn new(context: &Arc<RunContext>, stage: Stage, task: TaskId, attempt: &AttemptId) -> Self {
         let key = context.layout.rejects(stage, task, attempt);
         Self { context: Arc::clone(context), key, upload: None, rejected: Rejected::new() }
     }

@@ -9,7 +9,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
         event::{Counts, Event},
-        ids::AttemptId,
+        ids::{AttemptId, ShardId, TaskId, Try},
         object::{Object, Slice, find},
         schema::Schema,
         shared::Shared,
@@ -62,11 +62,11 @@ pub async fn split_source(
     context: Arc<RunContext>,
     objects: Arc<Vec<Object>>,
     clock_ms: u64,
-    number: u32,
+    number: Try,
 ) -> Result<SplitSource> {
     let attempt = context.attempt(number);
     let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
-    let task = context.task(0, number, clock_ms);
+    let task = context.task(TaskId(0), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = threads::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => {
@@ -200,7 +200,7 @@ impl SourceView for SplitterSource {
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
-                let key = self.layout.shard_records(&self.attempt, number);
+                let key = self.layout.shard_records(&self.attempt, ShardId(number));
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 self.run_store.wait(self.run_store.put(&key, file))?;
@@ -297,7 +297,8 @@ mod tests {
         let objects = ["a", "z.gz"].map(object);
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let mut draft = Coverage::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(1, "a")));
+        let mut draft =
+            Coverage::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(Try::FIRST, "a")));
         draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
         draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
         draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");

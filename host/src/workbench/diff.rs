@@ -15,6 +15,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
         event::Events,
+        ids::TaskId,
         object::{Object, Slice},
         reject::Reject,
         schema::Schema,
@@ -151,7 +152,7 @@ async fn sampled_shards(
         }
         Split::Plugin(step) => {
             let plugin = trial::load_step(engine, step.plugin.clone(), Interface::Splitter)?;
-            let (task, format) = (trial::task(0, &Events::silent()), pipeline.source.format.clone());
+            let (task, format) = (trial::task(TaskId(0), &Events::silent()), pipeline.source.format.clone());
             let mut shards = trial::split(Arc::new(plugin), task, format, Arc::clone(source)).await?.shards;
             let (all, wanted) = (shards.len(), spread(shards.len(), count));
             let taken = wanted.into_iter().rev().map(|number| (number, shards.swap_remove(number)));
@@ -207,7 +208,7 @@ impl Versions {
 
     /// Runs both versions on the records of a shard.
     fn compare(&self, number: usize, mut sample: Sample, events: &Events) -> Result<ShardComparison> {
-        let task = trial::task(u32::try_from(number).unwrap_or(u32::MAX), events);
+        let task = trial::task(TaskId(u32::try_from(number).unwrap_or(u32::MAX)), events);
         for plugin in &self.before {
             let mapped = trial::map(plugin, &task, &sample)?;
             sample = Sample::of_rows(mapped.schema, &[mapped.rows])?;

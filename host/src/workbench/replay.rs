@@ -11,6 +11,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorContext, Result},
         event::{Counts, Events, Stage},
+        ids::{PartitionId, ShardId, TaskId, Try},
         reject::{Reject, Rejected},
         shared::Shared,
     },
@@ -118,7 +119,7 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise as
     /// [`map_task`](crate::task::map::map_task) does.
-    pub async fn shard(&self, number: u32, limit: usize) -> Result<Replayed> {
+    pub async fn shard(&self, number: ShardId, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         loop {
             let mut chunks = fetch(&self.context, &shards, |_| true)?;
@@ -132,7 +133,9 @@ impl Replay {
                     Err(MapEnd::Failed(error)) => Err(error),
                 }
             });
-            if let Some(replayed) = ended.await?.context(|| format!("{} failed", Stage::Map.task(number)))? {
+            if let Some(replayed) =
+                ended.await?.context(|| format!("{} failed", Stage::Map.task(TaskId::of_shard(number))))?
+            {
                 return Ok(replayed);
             }
         }
@@ -143,7 +146,7 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard, or the shard no such
     /// record; says otherwise what a step returned or how it failed, or which store failed.
-    pub async fn record(&self, number: u32, only: Only, limit: usize) -> Result<Replayed> {
+    pub async fn record(&self, number: ShardId, only: Only, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         let mut chunks = fetch(&self.context, &shards, |_| true)?;
         chunks.ready().await;
@@ -168,9 +171,9 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such partition, or not all of its map
     /// tasks are committed; fails otherwise as [`reduce_partition`](crate::task::reduce::reduce_partition) does.
-    pub async fn partition(&self, number: u32, limit: usize) -> Result<Replayed> {
+    pub async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
-        check_number("partition", number, context.pipeline.partitions())?;
+        check_number("partition", number.0, context.pipeline.partitions())?;
         let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.scratch));
         mapped.read(&context.run_store, &context.layout, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
@@ -181,19 +184,19 @@ impl Replay {
                 context.run_id, context.run_id
             )));
         }
-        let task = context.task(number, 1, self.planned.plan.planned_at_ms);
+        let task = context.task(TaskId::of_partition(number), Try::FIRST, self.planned.plan.planned_at_ms);
         let replay = move || {
             let collector = Collector::new(&context, limit);
             let counts = reduce(&context, &mapped.shuffle_files, &task, collector.outlet().0)?;
             collector.finish(counts)
         };
-        threads::run(replay).await?.context(|| format!("{} failed", Stage::Reduce.task(number)))
+        threads::run(replay).await?.context(|| format!("{} failed", Stage::Reduce.task(TaskId::of_partition(number))))
     }
 
     /// Returns a shard as a task of its own, and the context that its plugin instances are given.
-    async fn shards(&self, number: u32) -> Result<(Arc<TaskShards>, Attempt)> {
-        check_number("shard", number, self.planned.plan.shards.shards())?;
-        let task = self.context.task(number, 1, self.planned.plan.planned_at_ms);
+    async fn shards(&self, number: ShardId) -> Result<(Arc<TaskShards>, Attempt)> {
+        check_number("shard", number.0, self.planned.plan.shards.shards())?;
+        let task = self.context.task(TaskId::of_shard(number), Try::FIRST, self.planned.plan.planned_at_ms);
         Ok((Arc::new(self.planned.shard(number).await?), task))
     }
 }
@@ -208,7 +211,7 @@ fn check_number(what: &str, number: u32, count: u32) -> Result<()> {
 }
 
 /// Reads a shard up to the given record, and returns the record's batch and its row in that batch.
-fn find(input: &mut Input<'_>, number: u32, shard: &Shard, only: &Only) -> Result<(Records, usize)> {
+fn find(input: &mut Input<'_>, number: ShardId, shard: &Shard, only: &Only) -> Result<(Records, usize)> {
     let (mut first, mut found) = (0, None);
     input.feed(shard, |batch| {
         let records = Records { shard: number, first, batch };

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use etl_core::{model::error::ErrorKind, runtime::threads};
+use etl_core::{
+    model::{error::ErrorKind, ids::TaskId},
+    runtime::threads,
+};
 use etl_host::{
     connector::objects::{ObjectSink, ObjectSource},
     pipeline::Pipeline,
@@ -257,7 +260,7 @@ async fn a_shuffle_file_that_is_damaged_again_ends_the_run_with_its_name() {
     let ((_project, pipeline), memory) = (pipeline(), memory().await);
     let stores = memory.stores(&Faults::new(0, 0), Some("map/000001/1-"));
     let error = run_on(stores, &pipeline, as_r(), &events()).await.expect_err("it cannot be read");
-    assert_eq!(error.kind(), ErrorKind::Damaged(1));
+    assert_eq!(error.kind(), ErrorKind::Damaged(TaskId(1)));
     assert!(error.to_string().contains("shuffle file `test/r/map/000001/1-"), "{error}");
 }
 

@@ -7,6 +7,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         event::Events,
+        ids::{TaskId, Try},
         schema::Schema,
         times::Work,
     },
@@ -39,9 +40,9 @@ pub struct Attempt {
     /// Id of the run.
     pub run_id: String,
     /// Number of the shard or of the partition.
-    pub task: u32,
-    /// Number of the attempt at the task, counted from 1.
-    pub attempt: u32,
+    pub task: TaskId,
+    /// Number of the attempt at the task.
+    pub attempt: Try,
     /// Time that the instance's wall clock shows, in milliseconds since the Unix epoch: the start of the run.
     pub clock_ms: u64,
     /// Receiver of the instance's messages.
@@ -160,8 +161,8 @@ impl Instance {
         let key_fields = u32::try_from(input.key_fields).expect("a schema of at most 1024 fields");
         let context = wit::Context {
             run_id: &task.run_id,
-            task: task.task,
-            attempt: task.attempt,
+            task: task.task.0,
+            attempt: task.attempt.0,
             input: wit::SchemaParam { fields: &fields, key_fields },
             config: &config,
         };

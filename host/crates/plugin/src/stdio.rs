@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use etl_core::model::{
     event::{Event, Events, Level},
+    ids::TaskId,
     shared::Shared,
 };
 use tokio::io::AsyncWrite;
@@ -29,7 +30,7 @@ pub(super) struct Log {
 struct Inner {
     events: Events,
     step: String,
-    task: u32,
+    task: TaskId,
     bytes_left: u64,
     limit_noted: bool,
     /// Text printed since the last line end: to standard output, and to standard error.
@@ -39,7 +40,7 @@ struct Inner {
 }
 
 impl Log {
-    pub(super) fn new(events: Events, step: String, task: u32, bytes_max: u64) -> Self {
+    pub(super) fn new(events: Events, step: String, task: TaskId, bytes_max: u64) -> Self {
         let inner = Inner {
             events,
             step,

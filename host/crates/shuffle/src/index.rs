@@ -12,6 +12,7 @@ use std::{
 use etl_core::{
     model::{
         error::{ErrorKind, Result, ResultExt},
+        ids::{PartitionId, TaskId},
         shared::Shared,
     },
     runtime::scratch::Scratch,
@@ -30,7 +31,7 @@ const NUMBER_BYTES: usize = size_of::<u64>();
 pub struct ShuffleFiles {
     partitions: u32,
     /// The key of each task's shuffle file, and the offset in `index` at which the file's entries start.
-    files: BTreeMap<u32, (String, u64)>,
+    files: BTreeMap<TaskId, (String, u64)>,
     /// For each file: first the end of each partition's entry, counted in numbers from the end of this list; then the
     /// entries. An entry has, for each sorted run, the rows, the offset, the number of blocks, and the length and the
     /// checksum of each block. Every use of the file seeks first, so a use that panicked leaves no state that matters.
@@ -48,7 +49,7 @@ impl ShuffleFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when scratch is missing or full.
-    pub fn add(&mut self, task: u32, key: String, run: &ShuffleIndex) -> Result<()> {
+    pub fn add(&mut self, task: TaskId, key: String, run: &ShuffleIndex) -> Result<()> {
         let (mut ends, mut entries) = (Vec::new(), Vec::new());
         for partition in 0..self.partitions {
             for index in run.of_partition(partition) {
@@ -70,7 +71,7 @@ impl ShuffleFiles {
     }
 
     /// Returns the key of a task's shuffle file.
-    pub fn key(&self, task: u32) -> Option<&str> {
+    pub fn key(&self, task: TaskId) -> Option<&str> {
         self.files.get(&task).map(|(key, _)| key.as_str())
     }
 
@@ -79,9 +80,9 @@ impl ShuffleFiles {
     ///
     /// # Errors
     /// Yields [`ErrorKind::Unavailable`] as an item when scratch cannot be read.
-    pub fn of_partition(&self, partition: u32) -> impl Iterator<Item = Result<(u32, &str, PartitionIndex)>> {
+    pub fn of_partition(&self, partition: PartitionId) -> impl Iterator<Item = Result<(TaskId, &str, PartitionIndex)>> {
         self.files.iter().flat_map(move |(task, (key, start))| {
-            let found = self.read(*start, partition);
+            let found = self.read(*start, partition.0);
             let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the shuffle index from scratch");
             let (runs, failed) = match found {
                 Ok(runs) => (runs, None),
@@ -144,16 +145,19 @@ mod tests {
     fn what_was_added_is_found_by_partition_in_the_order_of_tasks() {
         let mut files = ShuffleFiles::new(3, &scratch(u64::MAX));
         let (one, two) = (index(1, &[1, 0, 3]), index(2, &[0, 0, 2]));
-        files.add(7, "seven".to_owned(), &two).expect("scratch");
-        files.add(0, "zero".to_owned(), &one).expect("scratch");
-        files.add(9, "nine".to_owned(), &index(3, &[0, 0, 0])).expect("scratch");
-        let found = |partition| -> Vec<(u32, &str, PartitionIndex)> {
-            files.of_partition(partition).collect::<Result<_>>().expect("reads")
+        files.add(TaskId(7), "seven".to_owned(), &two).expect("scratch");
+        files.add(TaskId(0), "zero".to_owned(), &one).expect("scratch");
+        files.add(TaskId(9), "nine".to_owned(), &index(3, &[0, 0, 0])).expect("scratch");
+        let found = |partition| -> Vec<(TaskId, &str, PartitionIndex)> {
+            files.of_partition(PartitionId(partition)).collect::<Result<_>>().expect("reads")
         };
-        assert_eq!(found(0), [(0, "zero", one.partitions[0].clone())]);
+        assert_eq!(found(0), [(TaskId(0), "zero", one.partitions[0].clone())]);
         assert_eq!(found(1), []);
-        assert_eq!((files.key(7), files.key(8)), (Some("seven"), None));
-        assert_eq!(found(2), [(0, "zero", one.partitions[1].clone()), (7, "seven", two.partitions[0].clone())]);
+        assert_eq!((files.key(TaskId(7)), files.key(TaskId(8))), (Some("seven"), None));
+        assert_eq!(
+            found(2),
+            [(TaskId(0), "zero", one.partitions[1].clone()), (TaskId(7), "seven", two.partitions[0].clone())]
+        );
     }
 
     #[test]
@@ -161,10 +165,11 @@ mod tests {
         let mut files = ShuffleFiles::new(2, &scratch(u64::MAX));
         let large = index(5, &[200_000, 200_000]);
         for task in 0..2 {
-            files.add(task, task.to_string(), &large).expect("scratch");
+            files.add(TaskId(task), task.to_string(), &large).expect("scratch");
         }
         assert!(files.index.lock().is_rolled(), "the index is still in memory");
-        let found: Vec<PartitionIndex> = files.of_partition(1).map(|found| found.expect("reads").2).collect();
+        let found: Vec<PartitionIndex> =
+            files.of_partition(PartitionId(1)).map(|found| found.expect("reads").2).collect();
         assert_eq!(found, [large.partitions[1].clone(), large.partitions[1].clone()]);
     }
 
@@ -173,8 +178,10 @@ mod tests {
         let mut files = ShuffleFiles::new(2, &scratch(u64::MAX));
         let (mut runs, later) = (index(1, &[2, 1]), index(2, &[3]));
         runs.partitions.insert(1, later.partitions[0].clone());
-        files.add(4, "four".to_owned(), &runs).expect("scratch");
-        let found = |partition| files.of_partition(partition).map(|found| found.expect("reads").2).collect::<Vec<_>>();
+        files.add(TaskId(4), "four".to_owned(), &runs).expect("scratch");
+        let found = |partition| {
+            files.of_partition(PartitionId(partition)).map(|found| found.expect("reads").2).collect::<Vec<_>>()
+        };
         assert_eq!(found(0), runs.partitions[..2]);
         assert_eq!(found(1), runs.partitions[2..]);
     }

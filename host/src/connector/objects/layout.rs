@@ -8,7 +8,7 @@
 //! ```
 //! Numbers are zero-padded, so keys sort as numbers do.
 
-use etl_core::model::ids::{AttemptId, SUCCESS};
+use etl_core::model::ids::{AttemptId, SUCCESS, TaskId};
 
 /// The keys of one run's result, relative to the sink's prefix.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl SinkLayout {
     }
 
     /// Returns the key under which an attempt writes its part, and under which the part lies until it is published.
-    pub fn attempt(&self, part: u32, attempt: &AttemptId) -> String {
+    pub fn attempt(&self, part: TaskId, attempt: &AttemptId) -> String {
         format!("{}/_attempts/part-{part:05}-{attempt}.{}", self.run_id, self.extension)
     }
 
@@ -46,7 +46,7 @@ impl SinkLayout {
     }
 
     /// Returns the key of a part that is committed and published.
-    pub fn part(&self, part: u32) -> String {
+    pub fn part(&self, part: TaskId) -> String {
         format!("{}/part-{part:05}.{}", self.run_id, self.extension)
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
-        ids::AttemptId,
+        ids::{AttemptId, TaskId},
     },
     runtime::fail_point,
 };
@@ -28,7 +28,7 @@ const NAMED_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPart {
     /// Number of the part.
-    pub part: u32,
+    pub part: TaskId,
     /// Attempt whose object becomes the part.
     pub attempt: AttemptId,
 }
@@ -148,6 +148,7 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
+    use etl_core::model::ids::Try;
     use etl_store::Location;
 
     fn stores(directory: &std::path::Path) -> [Store; 2] {
@@ -156,11 +157,11 @@ mod tests {
         [memory, Store::open(&location, &BTreeMap::new()).expect("opens")]
     }
 
-    fn part(part: u32) -> PublishedPart {
-        PublishedPart { part, attempt: AttemptId::new(1, "a") }
+    fn part(part: TaskId) -> PublishedPart {
+        PublishedPart { part, attempt: AttemptId::new(Try::FIRST, "a") }
     }
 
-    async fn write(store: &Store, layout: &SinkLayout, part: u32, attempt: &AttemptId) {
+    async fn write(store: &Store, layout: &SinkLayout, part: TaskId, attempt: &AttemptId) {
         store.put(&layout.attempt(part, attempt), attempt.to_string()).await.expect("writes");
     }
 
@@ -169,12 +170,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "json");
-            for number in 0..40 {
-                write(&store, &layout, number, &AttemptId::new(1, "a")).await;
-                write(&store, &layout, number, &AttemptId::new(2, "lost")).await;
+            for number in (0..40).map(TaskId) {
+                write(&store, &layout, number, &AttemptId::new(Try::FIRST, "a")).await;
+                write(&store, &layout, number, &AttemptId::new(Try(2), "lost")).await;
             }
-            let parts: Vec<_> = (0..40).map(part).collect();
-            let mut expected: Vec<_> = (0..40).map(|number| layout.part(number)).collect();
+            let parts: Vec<_> = (0..40).map(TaskId).map(part).collect();
+            let mut expected: Vec<_> = (0..40).map(|number| layout.part(TaskId(number))).collect();
             for _ in 0..2 {
                 assert_eq!(move_parts(&store, &layout, &parts).await.expect("moves"), expected);
                 publish(&store, &layout, &expected, 2).await.expect("publishes");
@@ -197,12 +198,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
-            for number in 0..3 {
+            for number in (0..3).map(TaskId) {
                 write(&store, &layout, number, &part(number).attempt).await;
             }
-            store.rename(&layout.attempt(1, &part(1).attempt), &layout.part(1)).await.expect("moves");
+            let moved = TaskId(1);
+            store.rename(&layout.attempt(moved, &part(moved).attempt), &layout.part(moved)).await.expect("moves");
             // Move on a task of its own, as the end of a run may do.
-            let keys = tokio::spawn(async move { move_parts(&store, &layout, &[0, 1, 2].map(part)).await });
+            let keys = tokio::spawn(async move { move_parts(&store, &layout, &[0, 1, 2].map(TaskId).map(part)).await });
             let keys = keys.await.expect("no panic").expect("moves");
             assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);
         }
@@ -213,9 +215,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
-            write(&store, &layout, 0, &part(0).attempt).await;
-            let error = move_parts(&store, &layout, &[0, 1].map(part)).await.expect_err("part 1 is nowhere");
-            assert_eq!(error.cause(), Some(&Gone(vec![part(1)])), "{error}");
+            write(&store, &layout, TaskId(0), &part(TaskId(0)).attempt).await;
+            let error =
+                move_parts(&store, &layout, &[0, 1].map(TaskId).map(part)).await.expect_err("part 1 is nowhere");
+            assert_eq!(error.cause(), Some(&Gone(vec![part(TaskId(1))])), "{error}");
         }
     }
 

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
-use etl_core::model::{error::Result, ids::AttemptId, usage::Traffic};
+use etl_core::model::{
+    error::Result,
+    ids::{AttemptId, TaskId},
+    usage::Traffic,
+};
 use etl_store::{Listed, Store, upload::Upload};
 use futures::TryStreamExt;
 
@@ -64,11 +68,11 @@ impl SinkResult for ObjectResult {
         found.ok().flatten().map(|found| self.store.locate(&found.key))
     }
 
-    fn writer(&self, part: u32, attempt: &AttemptId) -> Box<dyn PartSink> {
+    fn writer(&self, part: TaskId, attempt: &AttemptId) -> Box<dyn PartSink> {
         Box::new(Upload::new(&self.store, &self.layout.attempt(part, attempt)))
     }
 
-    async fn take_over(&self, run_id: &str, part: u32, attempt: &AttemptId) -> Result<()> {
+    async fn take_over(&self, run_id: &str, part: TaskId, attempt: &AttemptId) -> Result<()> {
         let theirs = self.layout.of_run(run_id).part(part);
         self.store.copy(&theirs, &self.layout.attempt(part, attempt)).await
     }

@@ -6,6 +6,7 @@ use etl_core::{
     model::{
         error::ErrorKind,
         event::{Counts, Stage},
+        ids::{ShardId, TaskId, Try},
         reject::{Reject, Rejected},
         times::Work,
         usage::Traffic,
@@ -87,8 +88,8 @@ struct StageData<'a> {
 #[derive(Serialize)]
 struct Failure<'a> {
     stage: Stage,
-    task: u32,
-    number: u32,
+    task: TaskId,
+    number: Try,
     kind: ErrorKind,
     error: &'a str,
     then: Then,
@@ -98,7 +99,7 @@ struct Failure<'a> {
 /// Shards that failed and are left out of the result.
 #[derive(Serialize)]
 struct LeftOutData<'a> {
-    shard: u32,
+    shard: ShardId,
     shards: u32,
     kind: ErrorKind,
     error: &'a str,
@@ -187,12 +188,12 @@ fn stage<'a>((stage, of): (&Stage, &'a crate::history::StageAccount)) -> StageDa
 }
 
 fn left_out<'a>(account: &Account, of: &'a LeftOut) -> LeftOutData<'a> {
-    let replay = replay(account, Stage::Map, of.shard, of.failed_shard);
+    let replay = replay(account, Stage::Map, TaskId::of_shard(of.shard), of.failed_shard);
     LeftOutData { shard: of.shard, shards: of.shards, kind: of.kind, error: &of.error, replay }
 }
 
 /// Returns the command that replays a task, to be run in the directory where the run was started.
-fn replay(account: &Account, stage: Stage, task: u32, shard: Option<u32>) -> Option<String> {
+fn replay(account: &Account, stage: Stage, task: TaskId, shard: Option<ShardId>) -> Option<String> {
     command::replay("etl-host", &account.invocation, &account.overview.run_id, stage, task, shard)
 }
 

@@ -1,6 +1,9 @@
 //! Differences between tasks: how long they took, and how much they read.
 
-use etl_core::model::event::Stage;
+use etl_core::model::{
+    event::Stage,
+    ids::{TaskId, Try},
+};
 use serde::Serialize;
 
 use crate::history::{Account, AttemptEnd, PastAttempt};
@@ -31,15 +34,15 @@ pub(super) struct Skew {
     pub mean: u64,
     pub max: u64,
     /// Groups of neighbouring tasks: first task, last task, and the largest amount that a task of the group read.
-    pub buckets: Vec<(u32, u32, u64)>,
+    pub buckets: Vec<(TaskId, TaskId, u64)>,
 }
 
 /// One of the slowest tasks.
 #[derive(Debug, Serialize)]
 pub(super) struct Slow {
     stage: Stage,
-    task: u32,
-    number: u32,
+    task: TaskId,
+    number: Try,
     duration_ms: u64,
     guest_ms: u64,
     records: u64,

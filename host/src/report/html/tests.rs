@@ -1,4 +1,7 @@
-use etl_core::model::event::Stage;
+use etl_core::model::{
+    event::Stage,
+    ids::{TaskId, Try},
+};
 
 use super::{fill, spread, timeline};
 use crate::history::{Account, AttemptEnd, PastAttempt};
@@ -9,7 +12,16 @@ fn attempts(number: u32, of: impl Fn(u32) -> PastAttempt) -> Account {
 
 fn attempt(task: u32, started_at_ms: u64, duration_ms: u64) -> PastAttempt {
     let (read, end) = ((1, u64::from(task), 0), AttemptEnd::Committed);
-    PastAttempt { process: 0, stage: Stage::Map, task, number: 1, started_at_ms, duration_ms, read, end }
+    PastAttempt {
+        process: 0,
+        stage: Stage::Map,
+        task: TaskId(task),
+        number: Try::FIRST,
+        started_at_ms,
+        duration_ms,
+        read,
+        end,
+    }
 }
 
 #[test]
@@ -68,6 +80,9 @@ fn how_much_tasks_had_to_read_is_summed_up_in_few_bars() {
     let account = attempts(1000, |task| attempt(task, 0, 1));
     let [skew] = spread::skew(&account).try_into().expect("one stage");
     assert_eq!((skew.unit, skew.mean, skew.max), ("bytes", 499, 999));
-    assert_eq!((skew.buckets.len(), skew.buckets[0], skew.buckets[111]), (112, (0, 8, 8), (999, 999, 999)));
+    assert_eq!(
+        (skew.buckets.len(), skew.buckets[0], skew.buckets[111]),
+        (112, (TaskId(0), TaskId(8), 8), (TaskId(999), TaskId(999), 999))
+    );
     assert!(spread::skew(&attempts(1, |task| attempt(task, 0, 1))).is_empty(), "one task has nothing to differ from");
 }

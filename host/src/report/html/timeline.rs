@@ -1,5 +1,6 @@
 //! The timeline: attempts as blocks in rows, so that attempts under way at the same time are in different rows.
 
+use etl_core::model::ids::{TaskId, Try};
 use serde::Serialize;
 
 use crate::history::{Account, AttemptEnd, PastAttempt};
@@ -29,7 +30,7 @@ pub(super) struct Timeline {
 /// An attempt, or several that follow each other: row, start after the origin in milliseconds, duration in
 /// milliseconds, stage, how it ended, first task, number of that task's attempt, number of attempts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Block(usize, u64, u64, &'static str, &'static str, u32, u32, u64);
+pub(super) struct Block(usize, u64, u64, &'static str, &'static str, TaskId, Try, u64);
 
 impl Timeline {
     /// Assigns the attempts of a run to rows.

@@ -3,6 +3,7 @@ use std::fs;
 use etl_core::model::{
     error::ErrorKind,
     event::Invocation,
+    ids::{ShardId, TaskId, Try},
     shared::Shared,
     times::{Times, Work},
     usage::Traffic,
@@ -16,11 +17,11 @@ fn started() -> Event {
 }
 
 fn progress(task: u32, records: u64) -> Event {
-    Event::AttemptProgress { stage: Stage::Map, task, records, bytes: records * 10 }
+    Event::AttemptProgress { stage: Stage::Map, task: TaskId(task), records, bytes: records * 10 }
 }
 
 fn attempt(task: u32) -> Event {
-    Event::AttemptStarted { stage: Stage::Map, task, attempt: 1 }
+    Event::AttemptStarted { stage: Stage::Map, task: TaskId(task), attempt: Try::FIRST }
 }
 
 fn finished(task: u32, records_in: u64, counter: &str) -> Event {
@@ -28,18 +29,18 @@ fn finished(task: u32, records_in: u64, counter: &str) -> Event {
     let mut times = Times::default();
     times.spend(Work::Guest, 1_500_000);
     let counts = Counts { records_in, bytes_in: records_in * 10, rejects: 1, counters, times, ..Counts::default() };
-    Event::AttemptFinished { stage: Stage::Map, task, attempt: 1, duration_ms: 2000, counts }
+    Event::AttemptFinished { stage: Stage::Map, task: TaskId(task), attempt: Try::FIRST, duration_ms: 2000, counts }
 }
 
 fn failed(task: u32) -> Event {
     let (kind, error, retry_in_ms) = (ErrorKind::Unavailable, "away".to_owned(), Some(1));
-    let (stage, attempt, shard, another_under_way) = (Stage::Map, 1, None, false);
-    Event::AttemptFailed { stage, task, attempt, shard, kind, error, retry_in_ms, another_under_way }
+    let (stage, attempt, shard, another_under_way) = (Stage::Map, Try::FIRST, None, false);
+    Event::AttemptFailed { stage, task: TaskId(task), attempt, shard, kind, error, retry_in_ms, another_under_way }
 }
 
 fn poison(task: u32) -> Event {
     let (step, reason, object, offset) = ("map".to_owned(), "it panics".to_owned(), None, None);
-    Event::PoisonRecord { step, task, shard: task, record: 7, object, offset, reason }
+    Event::PoisonRecord { step, task: TaskId(task), shard: ShardId(task), record: 7, object, offset, reason }
 }
 
 fn value(figures: &[Figure], name: &str, labels: &[&str]) -> f64 {

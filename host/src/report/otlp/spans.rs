@@ -7,6 +7,7 @@ use std::{
 
 use etl_core::model::{
     event::{Counts, Event, Listener, Stage, Stamped},
+    ids::{TaskId, Try},
     redact::Redact,
 };
 use opentelemetry::{
@@ -21,7 +22,7 @@ pub(super) struct Spans {
     redact: Redact,
     run: Option<Span>,
     stage: Option<Span>,
-    attempts: HashMap<(Stage, u32, u32), Span>,
+    attempts: HashMap<(Stage, TaskId, Try), Span>,
 }
 
 impl Spans {
@@ -44,7 +45,7 @@ impl Spans {
     }
 
     /// Ends the span of an attempt, after `tell` has recorded in the span how the attempt ended.
-    fn end_attempt(&mut self, attempt: (Stage, u32, u32), at: SystemTime, tell: impl FnOnce(&Self, &mut Span)) {
+    fn end_attempt(&mut self, attempt: (Stage, TaskId, Try), at: SystemTime, tell: impl FnOnce(&Self, &mut Span)) {
         if let Some(mut span) = self.attempts.remove(&attempt) {
             tell(self, &mut span);
             span.end_with_timestamp(at);
@@ -85,7 +86,7 @@ impl Listener for Spans {
             }
             Event::AttemptStarted { stage, task, attempt } => {
                 let attributes =
-                    vec![number("etl_host.task", (*task).into()), number("etl_host.attempt", (*attempt).into())];
+                    vec![number("etl_host.task", task.0.into()), number("etl_host.attempt", attempt.0.into())];
                 let span = self.begin(self.stage.as_ref(), format!("{} attempt", stage.name()), at, attributes);
                 self.attempts.insert((*stage, *task, *attempt), span);
             }
@@ -96,7 +97,7 @@ impl Listener for Spans {
                 self.end_attempt((*stage, *task, *attempt), at, |spans, span| spans.failed(span, error));
             }
             Event::AttemptOvertaken { stage, task, attempt, by, .. } => {
-                let by = number("etl_host.overtaken_by", (*by).into());
+                let by = number("etl_host.overtaken_by", by.0.into());
                 self.end_attempt((*stage, *task, *attempt), at, |_, span| span.set_attribute(by));
             }
             Event::StageFinished { counts, .. } => {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::AttemptId,
+        ids::{AttemptId, ShardId, TaskId},
         object::Object,
     },
     runtime::fail_point,
@@ -125,7 +125,7 @@ impl ShardReader {
     ///
     /// # Errors
     /// When the store fails, or a page is gone or damaged.
-    pub async fn of_task(&self, task: u32) -> Result<TaskShards> {
+    pub async fn of_task(&self, task: TaskId) -> Result<TaskShards> {
         self.read(self.table.of_task(task)).await
     }
 
@@ -133,8 +133,8 @@ impl ShardReader {
     ///
     /// # Errors
     /// As [`ShardReader::of_task`].
-    pub async fn shard(&self, shard: u32) -> Result<TaskShards> {
-        self.read(shard..shard + 1).await
+    pub async fn shard(&self, shard: ShardId) -> Result<TaskShards> {
+        self.read(shard.0..shard.0 + 1).await
     }
 
     async fn read(&self, mut shards: Range<u32>) -> Result<TaskShards> {
@@ -189,15 +189,15 @@ pub struct TaskShards {
 
 impl TaskShards {
     /// Returns the shards in order: the number, the shard, and the objects of its page, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Shard, &[Object])> {
+    pub fn iter(&self) -> impl Iterator<Item = (ShardId, &Shard, &[Object])> {
         self.pieces.iter().flat_map(|(first, page, places)| {
             let shards = page.shards[places.clone()].iter();
-            (*first..).zip(shards).map(|(number, shard)| (number, shard, page.objects.as_slice()))
+            (*first..).zip(shards).map(|(number, shard)| (ShardId(number), shard, page.objects.as_slice()))
         })
     }
 
     /// Adds the shard in which an error came up, if the task has several shards.
-    pub fn name(&self, shard: u32, error: Error) -> Error {
+    pub fn name(&self, shard: ShardId, error: Error) -> Error {
         let alone = self.iter().nth(1).is_none();
         if alone { error } else { error.in_shard(shard) }
     }
@@ -209,7 +209,10 @@ mod tests {
 
     use super::*;
     use etl_core::{
-        model::object::{Compression, Slice},
+        model::{
+            ids::Try,
+            object::{Compression, Slice},
+        },
         runtime::threads,
     };
     use etl_store::testing::counting::{Requests, counting};
@@ -217,7 +220,7 @@ mod tests {
     /// Writes a plan of `shards` shards of `objects` objects each, and returns a reader of it.
     async fn written(shards: u32, objects: u32) -> (ShardReader, Arc<Requests>) {
         let (store, requests) = counting();
-        let (layout, attempt) = (RunLayout::new("p", "r"), AttemptId::new(1, "a"));
+        let (layout, attempt) = (RunLayout::new("p", "r"), AttemptId::new(Try::FIRST, "a"));
         let mut writer = ShardWriter::new(&store, &layout, attempt.clone());
         let write = move || {
             for shard in 0..shards {
@@ -239,12 +242,12 @@ mod tests {
     }
 
     /// Reads the tasks in this order, checks their contents, and returns the numbers of their shards.
-    async fn check(reader: &ShardReader, tasks: impl IntoIterator<Item = u32>, objects: u32) -> Vec<u32> {
+    async fn check(reader: &ShardReader, tasks: impl IntoIterator<Item = TaskId>, objects: u32) -> Vec<ShardId> {
         let mut seen = Vec::new();
         for task in tasks {
             let shards = reader.of_task(task).await.expect("reads");
             for (number, shard, of_page) in shards.iter() {
-                let expected: Vec<Object> = (0..objects).map(|index| object(number, index)).collect();
+                let expected: Vec<Object> = (0..objects).map(|index| object(number.0, index)).collect();
                 assert_eq!(shard, &Shard::Slices(expected.iter().map(slice).collect()));
                 assert!(
                     expected.iter().all(|object| etl_core::model::object::find(of_page, &object.name) == Some(object))
@@ -264,7 +267,7 @@ mod tests {
             assert!(pages >= (shards * objects) as usize / (PAGE_SLICES + 9000), "{shards} shards on {pages} pages");
             let mut tasks = reader.table.longest_first();
             tasks.sort_unstable();
-            assert_eq!(check(&reader, tasks, objects).await, (0..shards).collect::<Vec<_>>());
+            assert_eq!(check(&reader, tasks, objects).await, (0..shards).map(ShardId).collect::<Vec<_>>());
             assert_eq!(requests.gets.load(SeqCst), pages);
         }
     }
@@ -274,10 +277,10 @@ mod tests {
         let (reader, _) = written(2000, 1).await;
         let key = reader.layout.shard_page(&reader.attempt, 1);
         reader.store.put(&key, r#"{"objects":[],"shards":[]}"#).await.expect("writes");
-        let other = reader.of_task(1999).await.map(drop).expect_err("another page").to_string();
+        let other = reader.of_task(TaskId(1999)).await.map(drop).expect_err("another page").to_string();
         assert_eq!(other, format!("`{key}` in the run store has 0 shards, not 976"));
         reader.store.delete(&key).await.expect("deletes");
-        let gone = reader.of_task(1999).await.map(drop).expect_err("no page").to_string();
+        let gone = reader.of_task(TaskId(1999)).await.map(drop).expect_err("no page").to_string();
         assert_eq!(gone, format!("`{key}` is gone from the run store"));
     }
 }

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use etl_core::model::ids::TaskId;
+
 use super::Numbers;
 
 /// The most map tasks that a run has. In a run of more shards, a task takes several neighbouring ones, so that what a
@@ -96,16 +98,17 @@ impl ShardTable {
     }
 
     /// Returns the tasks, those with the most to read first, because a long task that is started last would run alone.
-    pub fn longest_first(&self) -> Vec<u32> {
+    pub fn longest_first(&self) -> Vec<TaskId> {
         let mut tasks: Vec<(usize, u64)> = self.task_bytes.iter().copied().enumerate().collect();
         tasks.sort_by_key(|&(_, bytes)| Reverse(size_class(bytes)));
-        let first = |(task, _)| u32::try_from(task).expect("fewer tasks than shards") * self.shards_per_task;
+        let first = |(task, _)| TaskId(u32::try_from(task).expect("fewer tasks than shards") * self.shards_per_task);
         tasks.into_iter().map(first).collect()
     }
 
     /// Returns the shards of a task.
-    pub fn of_task(&self, task: u32) -> Numbers {
-        task..self.shards.min(task.saturating_add(self.shards_per_task))
+    pub fn of_task(&self, task: TaskId) -> Numbers {
+        let first = task.shard().0;
+        first..self.shards.min(first.saturating_add(self.shards_per_task))
     }
 
     /// Returns the page that holds a shard.
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn long_tasks_come_first_and_those_of_a_size_in_order() {
         let table = table([100, 70_000, 101, 1 << 40, 0, 66_000, 1]);
-        assert_eq!(table.longest_first(), [3, 1, 5, 0, 2, 6, 4]);
+        assert_eq!(table.longest_first(), [3, 1, 5, 0, 2, 6, 4].map(TaskId));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use self::search::Search;
-use etl_core::model::error::Result;
+use etl_core::model::{error::Result, ids::ShardId};
 use etl_plugin::Failure;
 
 use crate::task::{chain::Chain, records::Records};
@@ -23,18 +23,18 @@ pub type PoisonRecords = BTreeMap<u64, Failure>;
 /// The poison records that this process has found in a run, by shard.
 #[derive(Default)]
 pub struct Poison {
-    shards: Mutex<BTreeMap<u32, Arc<PoisonRecords>>>,
+    shards: Mutex<BTreeMap<ShardId, Arc<PoisonRecords>>>,
 }
 
 impl Poison {
     /// Returns the poison records found in a shard so far.
-    pub fn of_shard(&self, shard: u32) -> Arc<PoisonRecords> {
+    pub fn of_shard(&self, shard: ShardId) -> Arc<PoisonRecords> {
         self.lock().get(&shard).map(Arc::clone).unwrap_or_default()
     }
 
     /// Adds poison records of a shard, and returns those that were not known before. Another attempt may have added
     /// the rest.
-    pub fn add(&self, shard: u32, mut found: PoisonRecords) -> PoisonRecords {
+    pub fn add(&self, shard: ShardId, mut found: PoisonRecords) -> PoisonRecords {
         let mut shards = self.lock();
         let known = Arc::make_mut(shards.entry(shard).or_default());
         found.retain(|number, _| !known.contains_key(number));
@@ -42,7 +42,7 @@ impl Poison {
         found
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<PoisonRecords>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ShardId, Arc<PoisonRecords>>> {
         // No code panics while it holds this lock, so the map is intact even if the lock says otherwise.
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }

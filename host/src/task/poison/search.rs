@@ -13,6 +13,7 @@ use std::{ops::Range, time::Instant};
 use etl_core::model::{
     error::{Error, Result},
     event::{Event, Events},
+    ids::{ShardId, TaskId},
     reject::Reject,
 };
 use etl_plugin::{Attempt, Failure, PluginSettings};
@@ -26,10 +27,10 @@ use crate::{
 /// The search for the poison records of a shard whose chain of mappers failed.
 pub struct Search<'a> {
     context: &'a RunContext,
-    task: u32,
+    task: TaskId,
     /// The task that replayed instances are opened for.
     replayed: Attempt,
-    shard: u32,
+    shard: ShardId,
     /// The poison records that are set aside already.
     known: &'a PoisonRecords,
     /// The step that failed.
@@ -50,7 +51,7 @@ impl<'a> Search<'a> {
     pub fn new(
         context: &'a RunContext,
         task: &Attempt,
-        shard: u32,
+        shard: ShardId,
         known: &'a PoisonRecords,
         error: Error,
     ) -> Result<Self> {
@@ -60,7 +61,12 @@ impl<'a> Search<'a> {
         };
         // The search asks whether another attempt would fail, too, so instances are given the number of the next
         // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
-        let replayed = Attempt { task: shard, attempt: task.attempt + 1, events: Events::silent(), ..task.clone() };
+        let replayed = Attempt {
+            task: TaskId::of_shard(shard),
+            attempt: task.attempt.next(),
+            events: Events::silent(),
+            ..task.clone()
+        };
         let (task, started) = (task.task, Instant::now());
         let search = Self { context, task, replayed, shard, known, step, error, failure, started };
         let of_nothing = search.open()?.finish();

@@ -17,6 +17,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         event::Events,
+        ids::TaskId,
         schema::Schema,
     },
     text::{nearest::listed, numbers::counted},
@@ -156,7 +157,7 @@ fn not_applicable(subject: &Subject, law: Law, sample: &Sample) -> Result<Option
     if law != Law::Combine {
         return Ok(None);
     }
-    let emitted = trial::reduce(&subject.plugin, &task(0), &sample.schema, &[])?.schema;
+    let emitted = trial::reduce(&subject.plugin, &task(TaskId(0)), &sample.schema, &[])?.schema;
     Ok((emitted != sample.schema)
         .then(|| format!("the reducer is not a combiner: it is given `{}` and emits `{emitted}`", sample.schema)))
 }
@@ -215,7 +216,7 @@ fn map_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample, reduced: boo
 fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result<(Way<'a>, Vec<Way<'a>>)> {
     let (plugin, schema) = (&subject.plugin, &sample.schema);
     let reduce = move |groups: &[SortedGroups]| {
-        trial::reduce(plugin, &task(0), schema, groups).map(|trial| Outcome::of(&[trial]))
+        trial::reduce(plugin, &task(TaskId(0)), schema, groups).map(|trial| Outcome::of(&[trial]))
     };
     let groups = trial::group(schema, std::slice::from_ref(&sample.rows), &subject.scratch, || None)?;
     let whole = groups.clone();
@@ -276,14 +277,15 @@ fn shards(sample: &Sample, count: usize) -> Vec<Sample> {
 /// Maps each shard in an instance of its own. With `reduced`, the emitted rows go through the subject's reducer, if it
 /// has one.
 fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Outcome> {
-    let map = |(number, shard)| trial::map(&subject.plugin, &task(number), shard);
+    let map = |(number, shard)| trial::map(&subject.plugin, &task(TaskId(number)), shard);
     let mapped: Vec<trial::Trial> = (0..).zip(shards).map(map).collect::<Result<_>>()?;
     let (true, Some(reducer), Some(schema)) = (reduced, &subject.reducer, mapped.first().map(|trial| &trial.schema))
     else {
         return Ok(Outcome::of(&mapped));
     };
     let rows: Vec<RecordBatch> = mapped.iter().map(|trial| trial.rows.clone()).collect();
-    let reduced = trial::reduce(reducer, &task(0), schema, &trial::group(schema, &rows, &subject.scratch, || None)?)?;
+    let reduced =
+        trial::reduce(reducer, &task(TaskId(0)), schema, &trial::group(schema, &rows, &subject.scratch, || None)?)?;
     Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
 }
 
@@ -292,7 +294,8 @@ fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Out
 fn combine(subject: &Subject, schema: &Schema, shards: &[Sample], twice: bool) -> Result<Vec<SortedGroups>> {
     let combiner = || {
         let (plugin, schema) = (Arc::clone(&subject.plugin), schema.clone());
-        let open: NewCombiner = Box::new(move || Ok(Box::new(PluginCombiner::open(&plugin, &schema, &task(0))?)));
+        let open: NewCombiner =
+            Box::new(move || Ok(Box::new(PluginCombiner::open(&plugin, &schema, &task(TaskId(0)))?)));
         Some(open)
     };
     let rows: Vec<RecordBatch> = shards.iter().map(|shard| shard.rows.clone()).collect();
@@ -306,7 +309,7 @@ fn combine(subject: &Subject, schema: &Schema, shards: &[Sample], twice: bool) -
 }
 
 /// Returns a task whose events are dropped, because the messages of a step that runs many times are of no use.
-fn task(number: u32) -> Attempt {
+fn task(number: TaskId) -> Attempt {
     trial::task(number, &Events::silent())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use etl_core::model::{
     error::{Error, Result},
     event::Events,
+    ids::TaskId,
 };
 use etl_plugin::{DraftShard, Plugin};
 
@@ -28,7 +29,7 @@ pub async fn check_splitter(
     source: &Arc<dyn Source>,
 ) -> Result<Verdict> {
     let split = || {
-        let task = trial::task(0, &Events::silent());
+        let task = trial::task(TaskId(0), &Events::silent());
         trial::split(Arc::clone(plugin), task, format.clone(), Arc::clone(source))
     };
     match law {

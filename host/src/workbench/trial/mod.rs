@@ -21,6 +21,7 @@ pub use self::{
 use etl_core::model::{
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
+    ids::{TaskId, Try},
     reject::Reject,
     row_text::record_of,
     schema::Schema,
@@ -84,9 +85,9 @@ pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Inter
 }
 
 /// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
-pub fn task(number: u32, events: &Events) -> Attempt {
+pub fn task(number: TaskId, events: &Events) -> Attempt {
     let (events, stop) = (events.clone(), CancellationToken::new());
-    Attempt { run_id: "trial".to_owned(), task: number, attempt: 1, clock_ms: 0, events, stop }
+    Attempt { run_id: "trial".to_owned(), task: number, attempt: Try::FIRST, clock_ms: 0, events, stop }
 }
 
 /// Runs a mapper on a sample as one shard.

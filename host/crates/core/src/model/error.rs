@@ -5,6 +5,8 @@
 
 use std::{fmt, io};
 
+use crate::model::ids::{ShardId, TaskId};
+
 /// What the operator does about an error. The kind decides whether a task is tried again, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,7 +17,7 @@ pub enum ErrorKind {
     Input,
     /// The shuffle file of this map task is missing, or is not the one that its commit names. The task is run again,
     /// once.
-    Damaged(u32),
+    Damaged(TaskId),
     /// A step reported an error that it cannot recover from, or broke the plugin interface. Never tried again.
     Plugin,
     /// A step trapped, hit one of its limits, or returned an error that it could not class. Tried again once.
@@ -50,7 +52,7 @@ pub struct Error {
 
 /// The link of an error's chain that names the shard where the error came up, in a map task that has several.
 #[derive(Debug)]
-struct InShard(u32);
+struct InShard(ShardId);
 
 impl fmt::Display for InShard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,12 +117,12 @@ impl Error {
 
     /// Adds the shard in which the error came up, in a map task that has several.
     #[must_use]
-    pub fn in_shard(self, shard: u32) -> Self {
+    pub fn in_shard(self, shard: ShardId) -> Self {
         self.context(InShard(shard))
     }
 
     /// Returns the shard that [`Error::in_shard`] added, if any.
-    pub fn shard(&self) -> Option<u32> {
+    pub fn shard(&self) -> Option<ShardId> {
         self.chain.downcast_ref::<InShard>().map(|shard| shard.0)
     }
 
@@ -203,8 +205,8 @@ mod tests {
         assert_eq!(error.to_string(), "shard 3: cannot write `a`: disk on fire");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(error.shard(), None);
-        let named = Error::input("bad").in_shard(7).context("map of shard 4");
-        assert_eq!((named.to_string().as_str(), named.shard()), ("map of shard 4: shard 7: bad", Some(7)));
+        let named = Error::input("bad").in_shard(ShardId(7)).context("map of shard 4");
+        assert_eq!((named.to_string().as_str(), named.shard()), ("map of shard 4: shard 7: bad", Some(ShardId(7))));
         assert!(error.cause::<io::Error>().is_some() && error.cause::<fmt::Error>().is_none());
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     error::ErrorKind,
+    ids::{ShardId, TaskId, Try},
     shared::Shared,
     times::{Times, unix_ms},
     usage::Usage,
@@ -44,7 +45,7 @@ impl Stage {
     }
 
     /// Returns the name of a task of this stage in messages, such as `map of shard 7`.
-    pub fn task(self, task: u32) -> String {
+    pub fn task(self, task: TaskId) -> String {
         match self {
             Self::Map => format!("map of shard {task}"),
             Self::Reduce => format!("reduce of partition {task}"),
@@ -185,16 +186,16 @@ pub enum Event {
         /// Stage of the task.
         stage: Stage,
         /// Number of the task, which is that of its first shard or of its partition.
-        task: u32,
-        /// Number of the try, from 1.
-        attempt: u32,
+        task: TaskId,
+        /// Number of the try.
+        attempt: Try,
     },
     /// An attempt is under way; sent at most a few times a second, and not kept in the run store.
     AttemptProgress {
         /// Stage of the task.
         stage: Stage,
         /// Number of the task, which is that of its first shard or of its partition.
-        task: u32,
+        task: TaskId,
         /// Number of records read since the attempt's last progress.
         records: u64,
         /// Number of bytes read since the attempt's last progress.
@@ -205,9 +206,9 @@ pub enum Event {
         /// Stage of the task.
         stage: Stage,
         /// Number of the task, which is that of its first shard or of its partition.
-        task: u32,
-        /// Number of the try, from 1.
-        attempt: u32,
+        task: TaskId,
+        /// Number of the try.
+        attempt: Try,
         /// Milliseconds from the start of the attempt to its commit.
         duration_ms: u64,
         /// Counts and times of the attempt.
@@ -218,12 +219,12 @@ pub enum Event {
         /// Stage of the task.
         stage: Stage,
         /// Number of the task, which is that of its first shard or of its partition.
-        task: u32,
-        /// Number of the try, from 1.
-        attempt: u32,
+        task: TaskId,
+        /// Number of the try.
+        attempt: Try,
         /// The shard at which the attempt failed, if its map task has several; absent when it is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        shard: Option<u32>,
+        shard: Option<ShardId>,
         /// What the operator can do about the error.
         kind: ErrorKind,
         /// What went wrong.
@@ -239,11 +240,11 @@ pub enum Event {
         /// Stage of the task.
         stage: Stage,
         /// Number of the task, which is that of its first shard or of its partition.
-        task: u32,
-        /// Number of the try, from 1.
-        attempt: u32,
+        task: TaskId,
+        /// Number of the try.
+        attempt: Try,
         /// Number of the try that was faster.
-        by: u32,
+        by: Try,
         /// Milliseconds that the attempt was under way.
         duration_ms: u64,
     },
@@ -253,9 +254,9 @@ pub enum Event {
         /// The step that fails on the record.
         step: String,
         /// Number of the map task.
-        task: u32,
+        task: TaskId,
         /// Number of the shard.
-        shard: u32,
+        shard: ShardId,
         /// Number of the record in the shard, from 0.
         record: u64,
         /// The object the record is from; absent when a splitter made it.
@@ -281,7 +282,7 @@ pub enum Event {
         /// The step, as in messages: `map 2`.
         step: String,
         /// Number of the shard or partition.
-        task: u32,
+        task: TaskId,
         /// Severity of the message.
         level: Level,
         /// Text of the message.
@@ -291,7 +292,7 @@ pub enum Event {
     /// when the run is complete.
     LeftOut {
         /// Number of the first shard.
-        shard: u32,
+        shard: ShardId,
         /// Number of shards, from the first one on.
         shards: u32,
         /// What the operator can do about the error.

@@ -2,11 +2,80 @@
 //!
 //! Owns their text forms and which names are allowed. The keys that are made of them belong to the layouts.
 
-use std::fmt;
+use std::{fmt, num::ParseIntError, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::{Error, Result};
+
+/// Defines kinds of numbers, so that a number of one kind is not taken for one of another.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    )+};
+}
+
+numbers! {
+    /// The number of a shard in its run, from 0.
+    ShardId;
+    /// The number of a partition in its run, from 0.
+    PartitionId;
+    /// The number of a task in its stage: that of its first shard in a map, that of its partition in a reduce, and 0 in
+    /// a stage of one task. A part of the result has the number of the task that made it.
+    TaskId;
+    /// The number of an attempt among those that a process makes at a task, from 1.
+    Try;
+}
+
+impl TaskId {
+    /// Returns the map task whose first shard this is.
+    pub fn of_shard(first: ShardId) -> Self {
+        Self(first.0)
+    }
+
+    /// Returns the first shard of a map task.
+    pub fn shard(self) -> ShardId {
+        ShardId(self.0)
+    }
+
+    /// Returns the reduce task of a partition.
+    pub fn of_partition(partition: PartitionId) -> Self {
+        Self(partition.0)
+    }
+
+    /// Returns the partition of a reduce task.
+    pub fn partition(self) -> PartitionId {
+        PartitionId(self.0)
+    }
+}
+
+impl Try {
+    /// The first attempt.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the number of the attempt after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// The id of one attempt, unique among all processes that work on a run: `1-5f3a90c2`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,8 +83,8 @@ use crate::model::error::{Error, Result};
 pub struct AttemptId(String);
 
 impl AttemptId {
-    /// Creates the id of try `number` (from 1) in the process named `process`.
-    pub fn new(number: u32, process: &str) -> Self {
+    /// Creates the id of try `number` in the process named `process`.
+    pub fn new(number: Try, process: &str) -> Self {
         Self(format!("{number}-{process}"))
     }
 }
@@ -47,6 +116,23 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_and_read_as_plain_numbers() {
+        let json = serde_json::to_string(&(ShardId(3), PartitionId(4), TaskId(5), Try::FIRST)).expect("JSON");
+        assert_eq!(json, "[3,4,5,1]");
+        assert_eq!(serde_json::from_str::<Vec<TaskId>>("[7,8]").expect("numbers"), [TaskId(7), TaskId(8)]);
+        assert_eq!(format!("{} {:06}", PartitionId(12), ShardId(12)), "12 000012");
+        assert_eq!("000012".parse(), Ok(ShardId(12)));
+        assert!(["", "-1", "x", "4294967296"].iter().all(|text| text.parse::<ShardId>().is_err()));
+    }
+
+    #[test]
+    fn a_task_has_the_number_of_its_first_shard_or_of_its_partition() {
+        assert_eq!((TaskId::of_shard(ShardId(7)), TaskId(7).shard()), (TaskId(7), ShardId(7)));
+        assert_eq!((TaskId::of_partition(PartitionId(7)), TaskId(7).partition()), (TaskId(7), PartitionId(7)));
+        assert_eq!(AttemptId::new(Try::FIRST.next(), "5f3a90c2").to_string(), "2-5f3a90c2");
+    }
 
     #[test]
     fn names_that_would_leave_the_prefix_are_refused() {

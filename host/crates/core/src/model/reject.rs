@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::hex::hex;
+use crate::model::{hex::hex, ids::ShardId};
 
 /// Name of the step in the rejects of the source.
 pub const SOURCE: &str = "source";
@@ -35,7 +35,7 @@ pub struct Reject {
     pub offset: Option<u64>,
     /// The shard, if the splitter made the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<u32>,
+    pub shard: Option<ShardId>,
     /// The number of the record in its shard, from 0, if the splitter made the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
@@ -87,7 +87,7 @@ impl Reject {
     /// Returns the reject with the shard of its record, and the record's number there. For records that the splitter
     /// made.
     #[must_use]
-    pub fn of_shard(mut self, shard: u32, number: u64) -> Self {
+    pub fn of_shard(mut self, shard: ShardId, number: u64) -> Self {
         self.shard = Some(shard);
         self.number = Some(number);
         self
@@ -187,9 +187,9 @@ mod tests {
         );
         let later = Reject::new("", "").at("a.csv", 59).made_of_batch().by("map 2", "no");
         assert_eq!(later.place().as_deref(), Some("`a.csv`, from byte 59 on"));
-        let later = Reject::new("", "").of_shard(3, 7).made_of_batch().by("map 2", "no");
+        let later = Reject::new("", "").of_shard(ShardId(3), 7).made_of_batch().by("map 2", "no");
         assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
-        let made = Reject::new("map", "no").of_shard(3, 7).with_record(b"");
+        let made = Reject::new("map", "no").of_shard(ShardId(3), 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
         assert_eq!(line.to_string(), "`a.csv` at byte 59: no: record `1099,Bern`");
         assert_eq!(Reject::new("map", "no").with_record(b"a\xff").to_string(), "no: record of bytes `61ff`");

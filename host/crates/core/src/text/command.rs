@@ -1,6 +1,9 @@
 //! Command lines that messages and reports tell their readers to run, quoted for a shell.
 
-use crate::model::event::{Invocation, Stage};
+use crate::model::{
+    event::{Invocation, Stage},
+    ids::{ShardId, TaskId},
+};
 
 /// Default name of a pipeline file.
 pub const PIPELINE_FILE: &str = "pipeline.toml";
@@ -26,15 +29,15 @@ pub fn replay(
     invocation: &Invocation,
     run_id: &str,
     stage: Stage,
-    task: u32,
-    shard: Option<u32>,
+    task: TaskId,
+    shard: Option<ShardId>,
 ) -> Option<String> {
     let (which, number) = match stage {
-        Stage::Map => ("--shard", shard.unwrap_or(task)),
-        Stage::Reduce => ("--partition", task),
+        Stage::Map => ("--shard", shard.unwrap_or(task.shard()).to_string()),
+        Stage::Reduce => ("--partition", task.partition().to_string()),
         Stage::Split | Stage::Finalize => return None,
     };
-    let (file, number) = (invocation.file.as_deref().unwrap_or(PIPELINE_FILE), number.to_string());
+    let file = invocation.file.as_deref().unwrap_or(PIPELINE_FILE);
     let set = invocation.set.iter().flat_map(|set| ["--set", set]);
     Some(shell([program, "replay", file, run_id, which, &number].into_iter().chain(set)))
 }
@@ -45,11 +48,12 @@ mod tests {
 
     #[test]
     fn a_task_is_replayed_by_the_shard_that_failed_where_that_is_known() {
-        let replay = |invocation: &Invocation, stage, shard| replay("etl-host", invocation, "r", stage, 600, shard);
+        let replay =
+            |invocation: &Invocation, stage, shard| replay("etl-host", invocation, "r", stage, TaskId(600), shard);
         let unknown = Invocation::default();
         let command = |words: &str| Some(format!("etl-host replay {words}"));
         assert_eq!(replay(&unknown, Stage::Map, None), command("pipeline.toml r --shard 600"));
-        assert_eq!(replay(&unknown, Stage::Map, Some(601)), command("pipeline.toml r --shard 601"));
+        assert_eq!(replay(&unknown, Stage::Map, Some(ShardId(601))), command("pipeline.toml r --shard 601"));
         assert_eq!(replay(&unknown, Stage::Reduce, None), command("pipeline.toml r --partition 600"));
         assert_eq!(replay(&unknown, Stage::Finalize, None), None);
         let known = Invocation { file: Some("my jobs/p.toml".to_owned()), set: vec!["a='$b'".to_owned()] };

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use crate::{
-    model::event::{Counts, Stage},
+    model::{
+        event::{Counts, Stage},
+        ids::ShardId,
+    },
     text::{
         numbers::{bytes, count, duration, printable},
         table::table,
@@ -40,15 +43,15 @@ pub fn stage_row(stage: Stage, tasks: u64, counts: &Counts, duration_ms: u64) ->
 }
 
 /// Returns the names of failed shards and the first line of their error.
-pub fn left_out(shard: u32, shards: u32, error: &str) -> String {
+pub fn left_out(shard: ShardId, shards: u32, error: &str) -> String {
     format!("{}: {}", shards_name(shard, shards), printable(error.lines().next().unwrap_or_default()))
 }
 
 /// Returns the name of `count` neighbouring shards in messages: `shard 3`, `shards 8 to 11`.
-pub fn shards_name(first: u32, count: u32) -> String {
+pub fn shards_name(first: ShardId, count: u32) -> String {
     match count {
         0 | 1 => format!("shard {first}"),
-        count => format!("shards {first} to {}", u64::from(first) + u64::from(count) - 1),
+        count => format!("shards {first} to {}", u64::from(first.0) + u64::from(count) - 1),
     }
 }
 
