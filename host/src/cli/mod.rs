@@ -91,7 +91,8 @@ where
 }
 
 /// Returns the hint that a word is not a command, if the word looks like one: only lowercase letters, at least one, and
-/// not the name of a command. clap takes such a word for a pipeline file, because `run` may be left out before the file.
+/// not the name of a command. clap takes such a word for a pipeline file, because `run` may be left out before the
+/// file.
 fn no_command(word: &OsStr) -> Option<String> {
     let looks_like_one = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
     let word = word.to_str().filter(looks_like_one)?;

@@ -161,14 +161,15 @@ pub trait SinkResult: Send + Sync {
     /// When the part is gone, or the sink fails.
     async fn take_over(&self, run_id: &str, part: TaskId, attempt: &AttemptId) -> Result<()>;
 
-    /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given. Idempotent.
+    /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
+    /// Idempotent.
     ///
     /// # Errors
     /// When the sink fails. When parts are gone, the error has [`objects::Gone`] in its chain.
     async fn collect(&self, parts: &[objects::PublishedPart]) -> Result<Vec<String>>;
 
-    /// Declares the result complete. `parts` are the keys of its parts in order, `failed_shards` is the number of shards
-    /// that are left out. Idempotent.
+    /// Declares the result complete. `parts` are the keys of its parts in order, `failed_shards` is the number of
+    /// shards that are left out. Idempotent.
     ///
     /// # Errors
     /// When the sink fails.

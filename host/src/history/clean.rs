@@ -87,8 +87,8 @@ impl Cleaner<'_> {
     /// declares the result complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when `results` is set and `latest.json` points to the
-    /// run's result; when a store fails.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when `results` is set and `latest.json` points
+    /// to the run's result; when a store fails.
     pub async fn clean(&self, run: &Overview) -> Result<Cleaned> {
         let layout = RunLayout::new(&self.pipeline.name, &run.run_id);
         let sink_layout = SinkLayout::new(&run.run_id, self.pipeline.sink.format.extension());

@@ -71,7 +71,8 @@ pub async fn run_ids(store: &Store, pipeline: &str) -> Result<Vec<RunId>> {
 /// Returns the id of the run that `run_id` names, or without a `run_id` that of the newest run.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, naming some that there are.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, naming some that there
+/// are.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result<String> {
     let runs = run_ids(store, pipeline).await?;
     let Some(newest) = runs.first() else {

@@ -39,8 +39,8 @@ pub enum Redrivable {
 /// next one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, or the run has not ended; or when
-/// the store fails.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, or the run has not
+/// ended; or when the store fails.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Redrivable> {
     let run_id = match run_id {
         Some(run_id) => run_id.to_owned(),

@@ -48,8 +48,8 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
 /// Returns the id of the newest unfinished run of a pipeline that `recipe` can finish; `None` when all are complete.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there are unfinished runs but none of this recipe,
-/// naming what has changed since the newest of them was planned; or when the store fails.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there are unfinished runs but none of this
+/// recipe, naming what has changed since the newest of them was planned; or when the store fails.
 pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
     let runs = unfinished(store, pipeline, usize::MAX).await?;
     if let Some(run) = runs.iter().find(|run| is_same(&run.plan.recipe, recipe)) {

@@ -1,5 +1,5 @@
-//! What the JSON Schema of `pipeline.toml` says that the types of `file` cannot say by themselves: defaults, ranges, and
-//! how sizes and durations are written.
+//! What the JSON Schema of `pipeline.toml` says that the types of `file` cannot say by themselves: defaults, ranges,
+//! and how sizes and durations are written.
 
 use std::{borrow::Cow, fmt};
 

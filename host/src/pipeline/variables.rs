@@ -1,9 +1,9 @@
 //! The environment variables that decide a result, and the fingerprints of their values that a plan keeps.
 //!
 //! A value may be a secret, and anyone who can read the run store can read its plans. A plan therefore keeps only a
-//! fingerprint of each value: 16 bits of a digest of the variable's name and value, and of nothing else. All plans of all
-//! pipelines together reveal no more of a value than these bits, which are too few to find it by guessing. In return,
-//! one change in 65,536 goes unnoticed.
+//! fingerprint of each value: 16 bits of a digest of the variable's name and value, and of nothing else. All plans of
+//! all pipelines together reveal no more of a value than these bits, which are too few to find it by guessing. In
+//! return, one change in 65,536 goes unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::Pipeline;
 
 impl Pipeline {
-    /// Returns the fingerprints of the variables in [`Pipeline::result_keys`], by name. Other variables, such as credentials of a
-    /// store, may change before a run is resumed.
+    /// Returns the fingerprints of the variables in [`Pipeline::result_keys`], by name. Other variables, such as
+    /// credentials of a store, may change before a run is resumed.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let keys = self.result_keys();
         let names = keys.iter().flat_map(|(key, value)| names(key, value));

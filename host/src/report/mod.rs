@@ -2,8 +2,9 @@
 //! traces and `report.html`.
 //!
 //! Owns every text about a run that is printed or kept. Sees only [`etl_core::model::event`]: everything here is a
-//! [`Listener`](etl_core::model::event::Listener), except the report, which is made from what [`crate::history`] reads. The CLI
-//! chooses the listeners; the run keeps a [`Journal`], and writes the journal and the report to the run store.
+//! [`Listener`](etl_core::model::event::Listener), except the report, which is made from what [`crate::history`] reads.
+//! The CLI chooses the listeners; the run keeps a [`Journal`](crate::run_store::journal::Journal), and writes the
+//! journal and the report to the run store.
 
 mod bars;
 mod flood;

@@ -55,7 +55,8 @@ impl Slots {
     /// store, as far as they fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming what an attempt takes, when not even one fits.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming what an attempt takes, when not even
+    /// one fits.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
         let map = Footprint::map(pipeline).slots(pipeline)?;
         let reduce = Footprint::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;

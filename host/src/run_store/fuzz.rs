@@ -1,7 +1,7 @@
 //! The fuzz targets for commits, plans and pages of shards.
 //!
-//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with bytes
-//! that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
+//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with
+//! bytes that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
 
 use crate::run_store::{
     commit::Commit,

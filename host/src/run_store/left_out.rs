@@ -1,7 +1,7 @@
 //! Shards that a run leaves out of its result because their map task failed for good, and the reason.
 //!
 //! Owns the description of such a failure, which is stored in the commit of the task and in the manifest.
-//! [`crate::run::failures`] decides whether a failure is tolerated.
+//! `run::failures` decides whether a failure is tolerated.
 
 use etl_core::model::{
     error::{Error, ErrorKind},

@@ -1,7 +1,7 @@
 //! The run store: every document of a run, and the key it lies at.
 //!
-//! Owns the layout of a run, its plan, shards, commits, events and manifest: what is written down, and how it is read back.
-//! Does not decide when: that is the run's.
+//! Owns the layout of a run, its plan, shards, commits, events and manifest: what is written down, and how it is read
+//! back. Does not decide when: that is the run's.
 
 pub mod commit;
 pub mod document;

@@ -1,7 +1,7 @@
 //! The plan: what a run will do, frozen before the run starts, so that the run can be resumed.
 //!
 //! Owns `plan.json`. The plan is created once; a process that comes later, or loses the race to create the plan, works
-//! by the existing one. [`crate::run::resume`] decides whether it may. The shards are stored in pages of their own, which
+//! by the existing one. `run::resume` decides whether it may. The shards are stored in pages of their own, which
 //! the plan names.
 
 use std::sync::Arc;

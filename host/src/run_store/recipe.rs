@@ -12,7 +12,7 @@ const VALUE_CHARACTERS_MAX: usize = 60;
 /// The inputs that decide the bytes of a result, besides the source's objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The deciding keys of `pipeline.toml` and their values, by name: [`crate::pipeline::Pipeline::deciding`].
+    /// The deciding keys of `pipeline.toml` and their values, by name: `Pipeline::result_keys`.
     pub keys: BTreeMap<String, Value>,
     /// A mark of the value of each environment variable in these keys, by the variable's name. Equal values have equal
     /// marks; a mark is too short to find the value by it.

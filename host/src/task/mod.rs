@@ -1,7 +1,7 @@
 //! Tasks: what one attempt does, from its input to its commit.
 //!
-//! [`map`] and [`reduce`] are the attempts at a shard and at a partition, [`split`] the one at the split. They share the
-//! [`context`] of the run and its loaded [`steps`]. Does not decide which task runs when, or how often: that is the
+//! [`map`] and [`reduce`] are the attempts at a shard and at a partition, [`split`] the one at the split. They share
+//! the [`context`] of the run and its loaded [`steps`]. Does not decide which task runs when, or how often: that is the
 //! scheduler's.
 
 pub mod chain;

@@ -32,8 +32,8 @@ impl RejectLog {
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the record, when there are more than `max_rejects`;
-    /// or when the store fails.
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the record, when there are more than
+    /// `max_rejects`; or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
         count(&self.context.pipeline, &mut self.rejected, reject)?;
         let upload = match &mut self.upload {

@@ -83,8 +83,8 @@ impl Replay {
     /// `replaced`, which may differ. Compiled plugins are kept in `cache`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed; fails also
-    /// when a plugin cannot be loaded, or a store cannot be opened.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed;
+    /// fails also when a plugin cannot be loaded, or a store cannot be opened.
     pub async fn open(
         pipeline: Pipeline,
         run_id: String,
@@ -117,8 +117,8 @@ impl Replay {
     /// Maps a shard, and keeps the first `limit` rows that are emitted. Sets poison records aside as the run does.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise as
-    /// [`map_task`](crate::task::map::map_task) does.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise
+    /// as [`map_task`](crate::task::map::map_task) does.
     pub async fn shard(&self, number: ShardId, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         loop {
@@ -144,8 +144,8 @@ impl Replay {
     /// Maps one record of a shard as if it were the only one, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard, or the shard no such
-    /// record; says otherwise what a step returned or how it failed, or which store failed.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard, or the shard no
+    /// such record; says otherwise what a step returned or how it failed, or which store failed.
     pub async fn record(&self, number: ShardId, only: Only, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         let mut chunks = fetch(&self.context, &shards, |_| true)?;
@@ -169,8 +169,9 @@ impl Replay {
     /// Reduces a partition, and keeps the first `limit` rows that are emitted.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such partition, or not all of its map
-    /// tasks are committed; fails otherwise as [`reduce_partition`](crate::task::reduce::reduce_partition) does.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such partition, or not all
+    /// of its map tasks are committed; fails otherwise as [`reduce_partition`](crate::task::reduce::reduce_partition)
+    /// does.
     pub async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;

@@ -1,5 +1,5 @@
-//! Floors: a room, which is a crate or a folder of `host/src`, imports only from floors below its own. So no rooms import
-//! each other in a circle.
+//! Floors: a room, which is a crate or a folder of `host/src`, imports only from floors below its own. So no rooms
+//! import each other in a circle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

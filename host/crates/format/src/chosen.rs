@@ -43,12 +43,12 @@ impl SourceFormat {
         Self::new("lines", None).expect("`lines` is in the list and takes no fields")
     }
 
-    /// Chooses a format by its name, with the fields to read. Fields must be given for a format that takes them, and for
-    /// no other.
+    /// Chooses a format by its name, with the fields to read. Fields must be given for a format that takes them, and
+    /// for no other.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what the
-    /// fields are called.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the fields are called.
     pub fn new(name: &str, fields: Option<Schema>) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
         let found = format.and_then(|format| Some((format.name(), format.reads()?)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etl_core::model::object::Compression;
 
-/// An item that [`fetch`] delivers.
+/// An item of the stream from a fetch to a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
     /// The start of a slice, to which the data that follows belongs.

@@ -240,7 +240,8 @@ impl Record {
         (self.filled, self.ended, self.at_end) = (0, 0, false);
     }
 
-    /// Reads more of the record from `data`, which is empty at the end of the object. Returns the number of bytes taken.
+    /// Reads more of the record from `data`, which is empty at the end of the object. Returns the number of bytes
+    /// taken.
     fn read(&mut self, reader: &mut Reader, data: &[u8]) -> (ReadRecordResult, usize) {
         if self.filled == self.fields.len() {
             self.fields.resize((self.filled * 2).max(FIELDS_BYTES_MIN), 0);

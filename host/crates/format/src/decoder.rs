@@ -1,7 +1,7 @@
 //! Decoders of chunks into batches of records.
 //!
-//! Owns the size of batches and what a batch carries besides its columns. A decoder runs on a worker and does no I/O: it
-//! takes chunks from an iterator, which may wait for them.
+//! Owns the size of batches and what a batch carries besides its columns. A decoder runs on a worker and does no I/O:
+//! it takes chunks from an iterator, which may wait for them.
 
 use std::fmt;
 

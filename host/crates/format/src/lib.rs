@@ -65,14 +65,15 @@ pub trait Reads: Sync {
     /// Creates a decoder of the chunks of a shard into records of `schema`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have a field of the schema.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have a field of the
+    /// schema.
     fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
 }
 
 /// A decoder of the chunks of one shard. The same slices give the same batches, no matter how they were fetched.
 pub trait Decode {
-    /// Returns the next batch, or `None` after the last one. Must not be called again after an error. A malformed record
-    /// becomes a reject.
+    /// Returns the next batch, or `None` after the last one. Must not be called again after an error. A malformed
+    /// record becomes a reject.
     ///
     /// # Errors
     /// Any error of the chunks; [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when an object cannot be

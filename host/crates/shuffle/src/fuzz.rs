@@ -1,7 +1,7 @@
 //! The fuzz target for shuffle files and their indexes.
 //!
-//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with bytes
-//! that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
+//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with
+//! bytes that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;

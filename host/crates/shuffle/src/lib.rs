@@ -3,8 +3,8 @@
 //! A map attempt pushes its keyed batches into a [`ShuffleWriter`] and gets one shuffle file: a complete Arrow IPC file
 //! of one or more sorted runs, with a [`ShuffleIndex`] that says where each partition lies in each sorted run. Within a
 //! sorted run, batches are ordered by (partition, key), and rows of one key keep the order in which they were pushed. A
-//! reduce attempt reads its partition of every shuffle file ([`ShuffleReader`]) and merges the sorted runs ([`merge_all`])
-//! into batches with group ends.
+//! reduce attempt reads its partition of every shuffle file ([`ShuffleReader`]) and merges the sorted runs
+//! ([`merge_all`]) into batches with group ends.
 //!
 //! ```text
 //! push ─► SortBuffer ─► Combiner ─► shuffle file                             nothing was spilled

@@ -47,8 +47,8 @@ impl Merge {
     /// Starts a merge and reads the first batch of each run.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the schema has no key; any error from reading the
-    /// runs.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the schema has no key; any error from
+    /// reading the runs.
     pub fn new(runs: Vec<SortedRun>, schema: &Schema) -> Result<Self> {
         let encoder = KeyEncoder::new(schema)?;
         let none = || Chunk::new(RecordBatch::new_empty(schema.fields.clone()), &encoder);

@@ -18,7 +18,8 @@ use super::{Block, PartitionIndex, decode::decode_block};
 /// The batches that one sorted run of a shuffle file has of one partition, in order. Ends after the first error.
 ///
 /// Holds one block at a time. A block that is cut off, changed or from another file is an error of kind
-/// [`etl_core::model::error::ErrorKind::Input`] that names the file and the block. An error among the pieces is passed on.
+/// [`etl_core::model::error::ErrorKind::Input`] that names the file and the block. An error among the pieces is passed
+/// on.
 pub struct ShuffleReader<I> {
     name: String,
     schema: SchemaRef,

@@ -48,7 +48,8 @@ impl ShuffleWriter {
     /// arrive, 4 MiB at a time.
     ///
     /// # Errors
-    /// [`etl_core::model::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not allowed.
+    /// [`etl_core::model::error::ErrorKind::Config`] when the schema has no key, or the number of partitions is not
+    /// allowed.
     pub fn new(settings: ShuffleSettings, schema: Schema, combiner: Option<NewCombiner>) -> Result<Self> {
         if !(1..=PARTITIONS_MAX).contains(&settings.partitions) {
             let partitions = settings.partitions;
@@ -62,8 +63,9 @@ impl ShuffleWriter {
     /// to scratch before returning.
     ///
     /// # Errors
-    /// [`etl_core::model::error::ErrorKind::Unavailable`] when scratch is unavailable; [`etl_core::model::error::ErrorKind::Plugin`] when
-    /// the combiner breaks its rules; any error of the combiner. The writer cannot be used after an error.
+    /// [`etl_core::model::error::ErrorKind::Unavailable`] when scratch is unavailable;
+    /// [`etl_core::model::error::ErrorKind::Plugin`] when the combiner breaks its rules; any error of the combiner. The
+    /// writer cannot be used after an error.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         spend(Work::Sort, || self.buffer.push(batch, &mut self.combiner))?;
         if self.buffer.is_full(self.settings.memory_bytes) { self.spill() } else { Ok(()) }
@@ -86,8 +88,8 @@ impl ShuffleWriter {
     /// own, which the readers merge.
     ///
     /// # Errors
-    /// As [`Self::push`]; [`etl_core::model::error::ErrorKind::Unavailable`] when `out` fails. After an error, the bytes given to
-    /// `out` are of no use.
+    /// As [`Self::push`]; [`etl_core::model::error::ErrorKind::Unavailable`] when `out` fails. After an error, the
+    /// bytes given to `out` are of no use.
     pub fn finish(mut self, out: impl Write) -> Result<ShuffleIndex> {
         if self.spill.is_some() && !self.buffer.is_empty() {
             self.spill()?;

@@ -69,7 +69,8 @@ impl Store {
     /// `AZURE_…`. `memory://NAME/` is the same store everywhere in this process.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an unknown scheme or option, or a value that an option does not take.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an unknown scheme or option, or a value
+    /// that an option does not take.
     pub fn open(location: &Location, options: &BTreeMap<String, String>) -> Result<Self> {
         let opened =
             open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;

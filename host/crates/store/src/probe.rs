@@ -26,8 +26,8 @@ impl Store {
     ///
     /// # Errors
     /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for wrong
-    /// credentials, a missing permission or bucket, [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable)
-    /// when the store cannot be reached.
+    /// credentials, a missing permission or bucket,
+    /// [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable) when the store cannot be reached.
     pub async fn probe_writable(&self, role: &str, prefix: &str, process: &str) -> Result<()> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {

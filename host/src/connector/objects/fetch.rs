@@ -1,8 +1,8 @@
 //! Fetching the bytes of slices, ahead of the worker that decodes them.
 //!
-//! Owns which bytes those are: exactly the records that start in each slice, wherever the format ends them. A record belongs to the slice in which it
-//! starts. A slice that does not start an object therefore begins behind the first line end at or after its
-//! `offset - 1`, and every slice extends to the line end of its last record.
+//! Owns which bytes those are: exactly the records that start in each slice, wherever the format ends them. A record
+//! belongs to the slice in which it starts. A slice that does not start an object therefore begins behind the first
+//! line end at or after its `offset - 1`, and every slice extends to the line end of its last record.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -98,8 +98,8 @@ impl fmt::Debug for Driver {
 /// starts yields nothing. Each object must still be the version that was listed.
 ///
 /// # Errors
-/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies outside its
-/// object, or is a part of an object that cannot be cut. A later error is the last item of the chunks.
+/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a slice is not of one of its objects, lies
+/// outside its object, or is a part of an object that cannot be cut. A later error is the last item of the chunks.
 pub(super) fn fetch<'a>(
     store: &Store,
     cuts: Cuts,

@@ -25,7 +25,7 @@ pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
 /// Returns how many shards [`split_by_size`] makes.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when there are more shards than a run may have.
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there are more shards than a run may have.
 pub fn count_shards(objects: &[Object], cuts: Cuts, target_size: u64) -> Result<u64> {
     let mut shards = 0;
     split_by_size(objects, cuts, target_size, |_, _| {
@@ -42,10 +42,9 @@ pub fn count_shards(objects: &[Object], cuts: Cuts, target_size: u64) -> Result<
 }
 
 /// Cuts each large object into equal slices of at most `target_size` bytes, one per shard, and packs up to 10,000
-/// neighbouring small objects of at most `target_size` bytes in all into one shard. An object that is compressed, or whose format has no
-/// cuts, is not cut. The
-/// shards keep the order of the source; `add` is called with the slices and the objects of each. Empty objects have no
-/// records and get no shard.
+/// neighbouring small objects of at most `target_size` bytes in all into one shard. An object that is compressed, or
+/// whose format has no cuts, is not cut. The shards keep the order of the source; `add` is called with the slices and
+/// the objects of each. Empty objects have no records and get no shard.
 ///
 /// # Errors
 /// Returns the error of `add`.

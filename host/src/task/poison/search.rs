@@ -89,8 +89,8 @@ impl<'a> Search<'a> {
     /// them.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), with the record, when the shard has more poison records
-    /// than `max_rejects` allows; fails also when an instance cannot be made.
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), with the record, when the shard has more poison
+    /// records than `max_rejects` allows; fails also when an instance cannot be made.
     pub fn in_batch(&self, records: &Records) -> Result<bool> {
         let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;
         let allowed = self.step.max_rejects.saturating_sub(known);

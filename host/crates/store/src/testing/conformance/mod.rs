@@ -1,8 +1,8 @@
 //! The promises that every store keeps, tested on any [`Store`].
 //!
 //! Owns a test for each promise, by the name of the promise. The tests of this crate run them on memory, on local disk
-//! and on stores that fail on purpose; the tests of the host run them on an S3 server. A new kind of store is right when
-//! [`keeps_all`] passes on it.
+//! and on stores that fail on purpose; the tests of the host run them on an S3 server. A new kind of store is right
+//! when [`keeps_all`] passes on it.
 
 use std::panic::AssertUnwindSafe;
 
