@@ -62,7 +62,6 @@ pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
 /// with which the plugins are built, so that the project uses their dependencies, and forbids downloads.
 pub(crate) fn with_built_plugins(command: &mut Command) -> &mut Command {
     without_cargo(command)
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
         .env("CARGO_PROFILE_RELEASE_LTO", "true")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
