@@ -16,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{HasCounts, Scheduler, retry_after, stragglers::Peers};
+use super::{HasCounts, Scheduler, stragglers::Peers};
 
 /// The attempts under way in a stage.
 pub(super) struct UnderWay<'a, A, T> {
@@ -154,7 +154,7 @@ where
         of.failed += 1;
         of.attempts.retain(|attempt| attempt.number != number);
         let another_under_way = !of.attempts.is_empty();
-        let wait = retry_after(retry, error.kind(), of.failed).filter(|_| !another_under_way && !cancel.is_cancelled());
+        let wait = retry.wait_after(error.kind(), of.failed).filter(|_| !another_under_way && !cancel.is_cancelled());
         events.emit(Event::AttemptFailed {
             stage: *stage,
             task,
