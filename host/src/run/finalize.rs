@@ -13,9 +13,8 @@ use etl_core::{
 
 use super::Run;
 use crate::{
-    connector::objects::{Gone, PublishedPart},
+    connector::objects::PublishedPart,
     run_store::{
-        commit::Commit,
         document::to_json,
         ledger::Ledger,
         manifest::{Identity, Manifest, parts},
@@ -83,23 +82,6 @@ impl Run {
             return Ok(());
         }
         Err(Error::input(format!("run `{run_id}` was deleted while it was under way: start another run (`--new`)")))
-    }
-
-    /// Takes back the commits whose parts are gone from the sink, so that their tasks are run again.
-    pub(super) async fn take_back_parts(&self, gone: &[PublishedPart]) -> Result<()> {
-        let RunContext { run_store, layout, pipeline, .. } = &*self.context;
-        let (stage, what) = match &pipeline.reduce {
-            Some(_) => (Stage::Reduce, "reduced"),
-            None => (Stage::Map, "mapped"),
-        };
-        let message = format!("{}, so it is {what} again", Gone(gone.to_vec()));
-        self.emit(Event::Warning { message });
-        self.context.attempt_again();
-        for PublishedPart { part, attempt } in gone {
-            let is_gone = |commit: &Commit| commit.attempt == *attempt;
-            Commit::take_back(run_store, layout, stage, *part, is_gone).await?;
-        }
-        Ok(())
     }
 
     /// Handles a run that was complete before. Warns about changes since it was planned, so that its result is not

@@ -10,11 +10,14 @@
 
 pub mod budget;
 pub mod check;
+mod events;
 mod failures;
 mod finalize;
+mod lost;
 mod plan;
 mod redrive;
 mod resume;
+mod stage;
 
 use std::{
     collections::BTreeSet,
@@ -24,16 +27,14 @@ use std::{
 
 use etl_core::{
     model::{
-        error::{Error, ErrorKind, Result},
-        event::{Counts, Event, Events, Invocation, Stage},
-        ids::{PartitionId, TaskId, Try, check_name},
-        times::{millis, unix_ms},
-        usage::Usage,
+        error::{ErrorKind, Result},
+        event::{Event, Events, Invocation, Stage},
+        ids::{PartitionId, TaskId, check_name},
+        times::unix_ms,
     },
-    runtime::{process, threads},
+    runtime::threads,
 };
 use etl_plugin::{Cache, Engine};
-use etl_shuffle::index::ShuffleFiles;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,19 +48,8 @@ use crate::{
         budget::{Slots, stack_bytes},
         failures::Failures,
     },
-    run_store::{
-        commit::{Commit, Output},
-        events::EventLog,
-        ledger::Ledger,
-        left_out::LeftOut,
-        manifest::Manifest,
-        plan::Planned,
-    },
-    scheduler::{HasCounts, Retry, Scheduler, interrupted},
-    task::{
-        context::RunContext, map::map_task, reduce::reduce_partition, rejects::check_limit, steps::Steps,
-        stores::Stores,
-    },
+    run_store::{events::EventLog, ledger::Ledger, manifest::Manifest, plan::Planned},
+    task::{context::RunContext, map::map_task, reduce::reduce_partition, steps::Steps, stores::Stores},
 };
 
 /// The run that a process works on. The id of a new run begins with the time.
@@ -260,16 +250,6 @@ impl Run {
         self.finalize(planned, mapped, &reduced).await
     }
 
-    /// Takes back the commit of a map task whose shuffle file is damaged. Partitions that are already reduced keep
-    /// their commits, because the same plan gives the same rows.
-    async fn take_back_shuffle_file(&self, mapped: &Ledger, task: TaskId, why: &Error) -> Result<()> {
-        let Some(damaged) = mapped.shuffle_files.key(task) else { return Ok(()) };
-        let is_damaged = |commit: &Commit| matches!(&commit.output, Output::ShuffleFile { key, .. } if key == damaged);
-        self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
-        self.context.attempt_again();
-        Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
-    }
-
     /// Runs every map task that is not committed yet. Leaves out shards that fail, as far as that is tolerated.
     async fn map(&self, planned: &Planned) -> Result<Arc<Ledger>> {
         // The mappers of a chain run in one task and are retried together, so the settings of the first one apply.
@@ -297,135 +277,10 @@ impl Run {
         self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
     }
 
-    /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
-    /// commits of all tasks.
-    async fn stage<F, A>(
-        &self,
-        stage: Stage,
-        mut tasks: Vec<TaskId>,
-        mut ledger: Ledger,
-        mut failures: Failures<'_>,
-        retry: Retry,
-        attempt: A,
-    ) -> Result<Ledger>
-    where
-        F: Future<Output = Result<Commit>> + Send + 'static,
-        A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
-    {
-        let context = &self.context;
-        let started = self.start(stage, tasks.len() as u64, ledger.committed());
-        check_rejects(&context.pipeline, &ledger)?;
-        tasks.retain(|task| !ledger.contains(*task));
-        let done = |task, result| match result {
-            Ok(commit) => {
-                ledger.add(task, commit)?;
-                check_rejects(&context.pipeline, &ledger)
-            }
-            Err(error) => failures.add(task, error, &ledger),
-        };
-        self.scheduler(stage, retry).run(tasks, attempt, done).await?;
-        failures.commit(&mut ledger).await?;
-        self.finish(stage, started, &ledger.counts);
-        Ok(ledger)
-    }
-
-    /// Does work that is safe to break off in the middle. When the run is cancelled, the work may continue for
-    /// `run.grace` and is then dropped.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Interrupted`] when the grace is over, and the errors of the work.
-    async fn within_grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let over = async {
-            self.options.cancel.cancelled().await;
-            tokio::time::sleep(self.context.pipeline.run.grace).await;
-        };
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = over => Err(interrupted()),
-        }
-    }
-
-    /// Returns a ledger of all commits that a stage has so far.
-    async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
-        let mut ledger = self.ledger();
-        ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
-        Ok(ledger)
-    }
-
-    fn ledger(&self) -> Ledger {
-        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
-    }
-
-    fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
-        let pipeline = &self.context.pipeline;
-        let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
-        let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
-        let (speculative, grace) = (pipeline.run.speculative, pipeline.run.grace);
-        Scheduler { stage, slots, retry, speculative, cancel, grace, events }
-    }
-
     fn outcome(&self, manifest: &Manifest, already_done: bool) -> Outcome {
         let failed_shards = manifest.failed_shards();
         Outcome { run_id: self.context.run_id.clone(), already_done, failed_shards }
     }
-
-    fn started(&self, resumed: bool) {
-        let context = &self.context;
-        self.emit(Event::RunStarted {
-            invocation: self.options.invocation.clone(),
-            pipeline: context.pipeline.name.clone(),
-            run_id: context.run_id.clone(),
-            run_store: context.run_store.locate(context.layout.root()),
-            resumed,
-        });
-        context.steps.plugins().for_each(|plugin| self.emit(plugin.loaded()));
-    }
-
-    fn finished(&self, started: Instant, manifest: &Manifest) {
-        let parts = manifest.parts.iter().map(|part| self.context.result.locate(&part.key)).collect();
-        let result = manifest.result.clone();
-        for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
-            let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
-            self.emit(Event::LeftOut { shard, shards, kind, error });
-        }
-        self.emit(Event::RunFinished { duration_ms: millis(started.elapsed()), result, parts });
-    }
-
-    fn failed(&self, started: Instant, error: &Error) {
-        let duration_ms = millis(started.elapsed());
-        self.emit(Event::RunFailed { kind: error.kind(), error: error.to_string(), duration_ms });
-    }
-
-    fn usage(&self) -> Usage {
-        let context = &self.context;
-        let (source, sink) = (context.source.traffic(), context.sink.traffic());
-        process::usage([("source", source), ("run store", context.run_store.traffic()), ("sink", sink)])
-    }
-
-    fn start(&self, stage: Stage, tasks: u64, committed: u64) -> Instant {
-        self.emit(Event::StageStarted { stage, tasks, committed });
-        Instant::now()
-    }
-
-    fn finish(&self, stage: Stage, started: Instant, counts: &Counts) {
-        self.emit(Event::StageFinished { stage, duration_ms: millis(started.elapsed()), counts: counts.clone() });
-    }
-
-    fn emit(&self, event: Event) {
-        self.context.events.emit(event);
-    }
-}
-
-impl HasCounts for Commit {
-    fn counts(&self) -> &Counts {
-        &self.counts
-    }
-}
-
-/// Checks the rejects of all commits of a stage so far against `max_rejects`.
-fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
-    ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! A stage of a run: its tasks, run by the scheduler, and the ledger of their commits.
+
+use etl_core::model::{
+    error::Result,
+    event::{Counts, Stage},
+    ids::{TaskId, Try},
+};
+use etl_shuffle::index::ShuffleFiles;
+
+use super::{Run, failures::Failures};
+use crate::{
+    pipeline::Pipeline,
+    run_store::{commit::Commit, ledger::Ledger},
+    scheduler::{HasCounts, Retry, Scheduler, interrupted},
+    task::rejects::check_limit,
+};
+
+impl Run {
+    /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
+    /// commits of all tasks.
+    pub(super) async fn stage<F, A>(
+        &self,
+        stage: Stage,
+        mut tasks: Vec<TaskId>,
+        mut ledger: Ledger,
+        mut failures: Failures<'_>,
+        retry: Retry,
+        attempt: A,
+    ) -> Result<Ledger>
+    where
+        F: Future<Output = Result<Commit>> + Send + 'static,
+        A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
+    {
+        let context = &self.context;
+        let started = self.start(stage, tasks.len() as u64, ledger.committed());
+        check_rejects(&context.pipeline, &ledger)?;
+        tasks.retain(|task| !ledger.contains(*task));
+        let done = |task, result| match result {
+            Ok(commit) => {
+                ledger.add(task, commit)?;
+                check_rejects(&context.pipeline, &ledger)
+            }
+            Err(error) => failures.add(task, error, &ledger),
+        };
+        self.scheduler(stage, retry).run(tasks, attempt, done).await?;
+        failures.commit(&mut ledger).await?;
+        self.finish(stage, started, &ledger.counts);
+        Ok(ledger)
+    }
+
+    /// Does work that is safe to break off in the middle. When the run is cancelled, the work may continue for
+    /// `run.grace` and is then dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`](etl_core::model::error::ErrorKind::Interrupted) when the grace is over; any error of
+    /// the work.
+    pub(super) async fn within_grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let over = async {
+            self.options.cancel.cancelled().await;
+            tokio::time::sleep(self.context.pipeline.run.grace).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => Err(interrupted()),
+        }
+    }
+
+    /// Returns a ledger of all commits that a stage has so far.
+    pub(super) async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
+        let mut ledger = self.ledger();
+        ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
+        Ok(ledger)
+    }
+
+    /// Returns a ledger without commits.
+    pub(super) fn ledger(&self) -> Ledger {
+        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
+    }
+
+    /// Returns the scheduler of a stage.
+    pub(super) fn scheduler(&self, stage: Stage, retry: Retry) -> Scheduler {
+        let pipeline = &self.context.pipeline;
+        let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
+        let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
+        let (speculative, grace) = (pipeline.run.speculative, pipeline.run.grace);
+        Scheduler { stage, slots, retry, speculative, cancel, grace, events }
+    }
+}
+
+impl HasCounts for Commit {
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+/// Checks the rejects of all commits of a stage so far against `max_rejects`.
+fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
+    ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
+}
