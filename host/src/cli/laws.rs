@@ -19,7 +19,7 @@ use super::{
     say, small_runtime,
 };
 use crate::workbench::{
-    laws::{self, Counterexample, Law, Outcome, Subject, Verdict},
+    laws::{self, Counterexample, Law, StepOutcome, Subject, Verdict},
     trial::Sample,
 };
 
@@ -128,11 +128,11 @@ fn records(sample: &Sample) -> String {
 }
 
 /// Returns the rows and rejects of an outcome as text. Those that `other` lacks come first, marked with `>`.
-fn outcome_text(outcome: &Outcome, other: &Outcome) -> String {
+fn outcome_text(outcome: &StepOutcome, other: &StepOutcome) -> String {
     if let Some(failure) = &outcome.failure {
         return format!("it fails: {}\n", printable(failure));
     }
-    let lines = |outcome: &Outcome| -> Vec<String> {
+    let lines = |outcome: &StepOutcome| -> Vec<String> {
         let rows = outcome.rows.iter().map(|row| serde_json::Value::from(row.clone()).to_string());
         rows.chain(outcome.rejects.iter().cloned()).collect()
     };

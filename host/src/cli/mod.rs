@@ -76,7 +76,7 @@ where
     let done = panic::catch_unwind(AssertUnwindSafe(|| dispatch(&program, cli)));
     let kind = match done {
         Ok(Ok(code)) => return code,
-        Ok(Err(Failure { error, hint })) => {
+        Ok(Err(FailedCommand { error, hint })) => {
             say(&format!("error: {}", numbers::printable(&error.to_string())));
             hint.iter().for_each(|hint| say(hint));
             error.kind()
@@ -103,13 +103,13 @@ fn no_command(word: &OsStr) -> Option<String> {
 }
 
 /// The error that ended a command, with a hint for the operator.
-struct Failure {
+struct FailedCommand {
     error: Error,
     /// What to do next; printed after the error.
     hint: Option<String>,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for FailedCommand {
     fn from(error: Error) -> Self {
         Self { error, hint: None }
     }
@@ -118,7 +118,7 @@ impl From<Error> for Failure {
 /// Exit code of a run that is complete except for failed shards, as `run.tolerated_failures` allows.
 const SHARDS_LEFT_OUT: u8 = 3;
 
-fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, Failure> {
+fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
     match (cli.command, cli.run) {
         (Some(Command::Run(args)), _) | (None, Some(args)) => return run::run(program, &args),
         (Some(Command::Build(args)), _) => build::build(&args)?,

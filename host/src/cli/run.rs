@@ -12,7 +12,9 @@ use etl_core::{
     text::{command, numbers::counted},
 };
 
-use super::{Failure, SHARDS_LEFT_OUT, load, no_command, outside, print, redacted, runtime, say, signals::Interrupts};
+use super::{
+    FailedCommand, SHARDS_LEFT_OUT, load, no_command, outside, print, redacted, runtime, say, signals::Interrupts,
+};
 use crate::{
     pipeline::Pipeline,
     report::{self, JsonLines, MetricsFile, Summary, html, otlp::Telemetry},
@@ -68,10 +70,10 @@ pub(super) enum EventFormat {
 
 /// Runs a pipeline to its end, and shows progress and the summary as the arguments ask. `program` is the name this
 /// program was called by, for the commands in hints.
-pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, FailedCommand> {
     let pipeline = load(&args.file, &args.set, args.build).map_err(|error| {
         let hint = if args.file.exists() { None } else { no_command(args.file.as_os_str()) };
-        Failure { error, hint }
+        FailedCommand { error, hint }
     })?;
     let redact = pipeline.secrets.redactor();
     let events = Events::new(outside::now);
@@ -111,7 +113,7 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, Failure> 
         }
         Err(error) => {
             let hint = hint(program, args, &summary.lock(), error.kind());
-            Err(Failure { error: redacted(&error, &pipeline.secrets), hint: hint.map(|hint| redact(&hint)) })
+            Err(FailedCommand { error: redacted(&error, &pipeline.secrets), hint: hint.map(|hint| redact(&hint)) })
         }
     }
 }

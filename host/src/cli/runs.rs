@@ -85,13 +85,13 @@ fn render(pipeline: &str, runs: &[Overview], more: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::State;
+    use crate::history::RunState;
 
     #[test]
     fn runs_are_a_table() {
         let complete = Overview {
             run_id: "20261122T163000Z-5f3a90c2".to_owned(),
-            state: State::Complete,
+            state: RunState::Complete,
             started_at_ms: Some(1_795_365_000_000),
             ended_at_ms: Some(1_795_365_065_000),
             duration_ms: Some(65_000),
@@ -102,7 +102,7 @@ mod tests {
         };
         let failed = Overview {
             run_id: "nightly".to_owned(),
-            state: State::Failed,
+            state: RunState::Failed,
             started_at_ms: None,
             ended_at_ms: None,
             duration_ms: None,

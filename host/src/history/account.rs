@@ -14,7 +14,7 @@ use etl_core::model::{
 use serde::Serialize;
 
 use super::{
-    Overview, RejectSamples, State,
+    Overview, RejectSamples, RunState,
     processes::{Ending, Process},
 };
 use crate::run_store::{left_out::LeftOut, manifest::Manifest, plan::Plan};
@@ -171,7 +171,7 @@ impl Account {
     pub fn error(&self) -> Option<&str> {
         let last = self.processes.iter().max_by_key(|process| process.last_at_ms)?;
         match &last.ending {
-            Some(Ending::Failed { error, .. }) if self.overview.state == State::Failed => Some(error),
+            Some(Ending::Failed { error, .. }) if self.overview.state == RunState::Failed => Some(error),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ use crate::{
         Latest,
         layout::{LATEST, SinkLayout},
     },
-    history::{Overview, State},
+    history::{Overview, RunState},
     pipeline::Pipeline,
     run_store::layout::RunLayout,
 };
@@ -46,7 +46,7 @@ pub struct Cleaned {
     /// The run's id.
     pub run_id: String,
     /// State of the run before its objects were deleted.
-    pub state: State,
+    pub state: RunState,
     /// Objects deleted from the run store.
     pub intermediates: Amount,
     /// Objects deleted from the sink: parts of results, and parts that attempts left there.

@@ -20,7 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 
 pub use self::{
     account::{Account, AttemptEnd, Message, PastAttempt, StageAccount, Then},
-    overview::{Overview, State},
+    overview::{Overview, RunState},
     processes::{Ending, Process},
     rejects::RejectSamples,
 };

@@ -14,7 +14,7 @@ use crate::run_store::{layout::RunLayout, manifest::Manifest};
 /// The state of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum RunState {
     /// The result is complete.
     Complete,
     /// The result is complete except for shards that failed, as `run.tolerated_failures` allows.
@@ -28,7 +28,7 @@ pub enum State {
     Interrupted,
 }
 
-impl State {
+impl RunState {
     /// Returns the name of the state as it is shown.
     pub fn name(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ pub struct Overview {
     /// Id of the run.
     pub run_id: String,
     /// State of the run.
-    pub state: State,
+    pub state: RunState,
     /// Start of the run in milliseconds since the Unix epoch.
     pub started_at_ms: Option<u64>,
     /// Time of the last event in milliseconds since the Unix epoch.
@@ -104,7 +104,7 @@ impl Overview {
     pub(super) fn of(run_id: &str, manifest: Option<&Manifest>, processes: &[Process]) -> Self {
         Self {
             run_id: run_id.to_owned(),
-            state: State::of(manifest, processes),
+            state: RunState::of(manifest, processes),
             started_at_ms: processes.iter().map(|process| process.started_at_ms).min(),
             ended_at_ms: processes.iter().map(|process| process.last_at_ms).max(),
             duration_ms: worked_ms(processes),

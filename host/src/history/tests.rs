@@ -94,19 +94,19 @@ async fn a_run_is_in_the_state_that_the_last_process_left_it_in() {
         let overview = Overview::read(&store, "p", &run).await.expect("read");
         (overview.state, overview.duration_ms)
     };
-    assert_eq!(state("a").await, (State::Unfinished, None));
+    assert_eq!(state("a").await, (RunState::Unfinished, None));
     write_log(&store, "a", 1000, [(1000, stage_started(3)), (1500, finished(0, 1))]).await;
-    assert_eq!(state("a").await, (State::Unfinished, Some(500)));
+    assert_eq!(state("a").await, (RunState::Unfinished, Some(500)));
     write_log(&store, "a", 2000, [(2000, stage_started(3)), (2100, failed(ErrorKind::Interrupted(15)))]).await;
-    assert_eq!(state("a").await, (State::Interrupted, Some(600)));
+    assert_eq!(state("a").await, (RunState::Interrupted, Some(600)));
     write_log(&store, "a", 3000, [(3000, stage_started(3)), (3100, failed(ErrorKind::Input))]).await;
-    assert_eq!(state("a").await, (State::Failed, Some(700)));
+    assert_eq!(state("a").await, (RunState::Failed, Some(700)));
     // A warning about events that were left out of a log follows its end.
     let left_out = Event::Warning { message: "some were left out".to_owned() };
     write_log(&store, "a", 3000, [(3100, failed(ErrorKind::Input)), (3100, left_out)]).await;
-    assert_eq!(state("a").await, (State::Failed, Some(700)));
+    assert_eq!(state("a").await, (RunState::Failed, Some(700)));
     write_log(&store, "a", 3050, [(3050, stage_started(3)), (3200, finished(1, 1))]).await;
-    assert_eq!(state("a").await, (State::Unfinished, Some(800)), "times that overlap count once");
+    assert_eq!(state("a").await, (RunState::Unfinished, Some(800)), "times that overlap count once");
 }
 
 #[tokio::test]

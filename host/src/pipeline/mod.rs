@@ -37,7 +37,7 @@ use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
 use etl_format::{SinkFormat, SourceFormat};
 use etl_plugin::{
     Grants, Limits, PluginSettings,
-    config_schema::{Place, WrongConfig},
+    config_schema::{PathPart, WrongConfig},
 };
 use etl_store::Location;
 
@@ -49,7 +49,7 @@ pub struct Pipeline {
     /// Name of the pipeline, a part of object keys.
     pub name: String,
     /// Where records come from.
-    pub source: Source,
+    pub source: PipelineSource,
     /// How the source is divided into shards.
     pub split: Split,
     /// The map steps, at least one. The rows that one step emits are the input of the next.
@@ -57,7 +57,7 @@ pub struct Pipeline {
     /// The reduce step. Without one, the rows that the last map emits go to the sink.
     pub reduce: Option<Reduce>,
     /// Where results go.
-    pub sink: Sink,
+    pub sink: PipelineSink,
     /// Settings of `[run]`.
     pub run: RunSettings,
     /// Options for every object store of the pipeline, under the names the `object_store` crate gives them.
@@ -133,9 +133,9 @@ impl Pipeline {
             _ if map < self.maps.len() => root.key("map").index(map),
             _ => root.key("reduce"),
         };
-        let key = wrong.place.iter().fold(table.key("config"), |key, place| match place {
-            Place::Field(name) => key.key(name),
-            Place::Item(index) => key.index(*index),
+        let key = wrong.path.iter().fold(table.key("config"), |key, part| match part {
+            PathPart::Field(name) => key.key(name),
+            PathPart::Item(index) => key.index(*index),
         });
         self.written.error(&key, &wrong.what)
     }
@@ -194,7 +194,7 @@ fn directory(file: &Path) -> Result<PathBuf> {
 
 /// The table `[source]`: where records come from.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct PipelineSource {
     /// Prefix below which objects are listed, or one object.
     pub location: Location,
     /// Glob patterns for the names of objects below `location`; empty means all objects that are not hidden.
@@ -239,7 +239,7 @@ pub struct Reduce {
 
 /// The table `[sink]`: where the result goes.
 #[derive(Debug, Clone)]
-pub struct Sink {
+pub struct PipelineSink {
     /// Prefix below which results are written.
     pub location: Location,
     /// Format of the results.

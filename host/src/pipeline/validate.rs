@@ -22,7 +22,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    Pipeline, Reduce, RunSettings, Sandbox, Secrets, Sink, Source, Split, Step,
+    Pipeline, PipelineSink, PipelineSource, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     file::{self, File},
@@ -72,7 +72,7 @@ impl Validator<'_> {
         })
     }
 
-    fn source(&self, at: &KeyPath, table: file::Source) -> Result<Source> {
+    fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
         let fields = at.key("fields");
         let schema = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
         let hint = if schema.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
@@ -84,7 +84,7 @@ impl Validator<'_> {
                 self.wrong(&at.key("include").index(index), what)
             })?;
         }
-        Ok(Source { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
+        Ok(PipelineSource { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
     }
 
     fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
@@ -216,9 +216,9 @@ impl Validator<'_> {
         })
     }
 
-    fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<Sink> {
+    fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<PipelineSink> {
         let location = self.location(&at.key("url"), &table.url)?;
-        Ok(Sink { location, format: SinkFormat::new(table.format.0)? })
+        Ok(PipelineSink { location, format: SinkFormat::new(table.format.0)? })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {

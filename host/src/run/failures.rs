@@ -33,12 +33,12 @@ const NAMED_MAX: usize = 10;
 
 /// The tasks of a stage that failed for good in this process and whose failures are not committed yet.
 pub(super) struct Failures<'a> {
-    tolerance: Option<Tolerance<'a>>,
+    allowance: Option<Allowance<'a>>,
     failed: BTreeMap<TaskId, Error>,
 }
 
 /// The limit up to which failures are tolerated, and the run it applies to.
-struct Tolerance<'a> {
+struct Allowance<'a> {
     context: &'a RunContext,
     planned: &'a Planned,
     /// Number of shards that may fail.
@@ -48,7 +48,7 @@ struct Tolerance<'a> {
 impl<'a> Failures<'a> {
     /// Creates an empty set of failures that tolerates none.
     pub(super) fn none() -> Self {
-        Self { tolerance: None, failed: BTreeMap::new() }
+        Self { allowance: None, failed: BTreeMap::new() }
     }
 
     /// Creates an empty set of failures of map tasks that tolerates as many as `run.tolerated_failures` says. The
@@ -67,7 +67,7 @@ impl<'a> Failures<'a> {
                 named(ledger.failed.keys())
             )));
         }
-        Ok(Self { tolerance: Some(Tolerance { context, planned, limit }), failed: BTreeMap::new() })
+        Ok(Self { allowance: Some(Allowance { context, planned, limit }), failed: BTreeMap::new() })
     }
 
     /// Adds a task that failed for good.
@@ -77,8 +77,8 @@ impl<'a> Failures<'a> {
     /// it.
     pub(super) fn add(&mut self, task: TaskId, error: Error, ledger: &Ledger) -> Result<()> {
         let tolerable = matches!(error.kind(), ErrorKind::Input | ErrorKind::Plugin | ErrorKind::Sandbox);
-        let tolerance = self.tolerance.as_ref().filter(|tolerance| tolerable && tolerance.limit > 0);
-        let Some(Tolerance { context, planned, limit }) = tolerance else { return Err(error) };
+        let allowance = self.allowance.as_ref().filter(|allowance| tolerable && allowance.limit > 0);
+        let Some(Allowance { context, planned, limit }) = allowance else { return Err(error) };
         let text = error.to_string();
         self.failed.insert(task, error);
         let (context, limit) = (*context, *limit);
@@ -111,7 +111,7 @@ impl<'a> Failures<'a> {
     /// When the failures are too many by now, or a store fails. The task's own error, when the task was committed with
     /// an output before and that output proved to be damaged, because partitions may have been reduced from it.
     pub(super) async fn commit(mut self, ledger: &mut Ledger) -> Result<()> {
-        let Some(Tolerance { context, planned, limit }) = self.tolerance.take() else { return Ok(()) };
+        let Some(Allowance { context, planned, limit }) = self.allowance.take() else { return Ok(()) };
         // Other processes may have left out further shards since the last check.
         self.check(planned, limit, ledger)?;
         for (task, error) in self.failed {

@@ -39,7 +39,7 @@ pub struct OutputWriter {
 
 enum Target {
     ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
-    Part { writer: Box<PartWriter<Hashing<Box<dyn PartSink>>>>, part: TaskId },
+    Part { writer: Box<PartWriter<HashedPart<Box<dyn PartSink>>>>, part: TaskId },
 }
 
 /// The completed output of an attempt.
@@ -74,7 +74,7 @@ impl OutputWriter {
     /// Fails when the sink cannot be written.
     pub fn part(context: &RunContext, part: TaskId, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
         let part_sink = context.result.writer(part, attempt);
-        let writer = PartWriter::new(context.pipeline.sink.format, schema, Hashing::new(part_sink))?;
+        let writer = PartWriter::new(context.pipeline.sink.format, schema, HashedPart::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 
@@ -113,12 +113,12 @@ impl OutputWriter {
 }
 
 /// Output that hashes the bytes written to it, for the digest of a part. The shuffle hashes its files itself.
-struct Hashing<W> {
+struct HashedPart<W> {
     out: W,
     hash: Xxh3,
 }
 
-impl<W> Hashing<W> {
+impl<W> HashedPart<W> {
     fn new(out: W) -> Self {
         Self { out, hash: Xxh3::new() }
     }
@@ -129,7 +129,7 @@ impl<W> Hashing<W> {
     }
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for HashedPart<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.out.write(bytes)?;
         self.hash.update(&bytes[..taken]);
@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn the_digest_of_a_part_is_that_of_the_bytes_its_output_took() {
         let mut room = [0; 5];
-        let mut hashing = Hashing::new(&mut room[..]);
-        hashing.write_all(b"abc").expect("there is room");
-        hashing.write_all(b"defg").expect_err("there is room for two bytes");
-        let (_, digest) = hashing.finish();
+        let mut hashed = HashedPart::new(&mut room[..]);
+        hashed.write_all(b"abc").expect("there is room");
+        hashed.write_all(b"defg").expect_err("there is room for two bytes");
+        let (_, digest) = hashed.finish();
         assert_eq!(digest, format!("{:032x}", xxh3_128(b"abcde")));
     }
 }

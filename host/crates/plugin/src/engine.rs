@@ -23,7 +23,7 @@ use super::{
     limits::EPOCH,
     loaded::{Exports, Loading, Plugin},
     settings::PluginSettings,
-    state::State,
+    state::InstanceState,
 };
 
 /// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
@@ -49,7 +49,7 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
-    linker: Arc<Linker<State>>,
+    linker: Arc<Linker<InstanceState>>,
     cache: Cache,
 }
 

@@ -28,7 +28,7 @@ use super::{
     },
     emitted::Emitted,
     source_view::{DraftShard, ReadError, Splitting},
-    state::{Phase, State},
+    state::{InstanceState, Phase},
     world::{ClockView, VirtualClock},
 };
 
@@ -45,21 +45,21 @@ const PAGE_OBJECTS_MAX: usize = 1000;
 const READ_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
 /// Adds all functions that a plugin may import to the linker.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
-    diagnostics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    diagnostics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
     let mut output = linker.instance("etl:plugin/output@0.1.0")?;
     output.func_wrap("emit", |store, (batch,): (Emitted,)| emit(store, &batch))?;
-    output.func_wrap("reject", |mut store: StoreContextMut<'_, State>, (row, reason): (u32, String)| {
+    output.func_wrap("reject", |mut store: StoreContextMut<'_, InstanceState>, (row, reason): (u32, String)| {
         store.data_mut().reject(row, &reason)
     })?;
-    source::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    shards::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+    source::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
+    shards::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
+    types::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
 /// Implements `emit`: copies the batch out of the guest, checks it, and hands it to the receiver of the output.
-fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Result<()> {
+fn emit(mut store: StoreContextMut<'_, InstanceState>, batch: &Emitted) -> wasmtime::Result<()> {
     if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
         return store.data_mut().refuse("called `emit` outside `process` and `finish`");
     }
@@ -71,9 +71,9 @@ fn emit(mut store: StoreContextMut<'_, State>, batch: &Emitted) -> wasmtime::Res
     }
 }
 
-impl types::Host for State {}
+impl types::Host for InstanceState {}
 
-impl diagnostics::Host for State {
+impl diagnostics::Host for InstanceState {
     fn log(&mut self, level: diagnostics::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             diagnostics::Level::Debug => Level::Debug,
@@ -102,7 +102,7 @@ impl diagnostics::Host for State {
     }
 }
 
-impl State {
+impl InstanceState {
     fn splitting(&mut self) -> wasmtime::Result<&mut Splitting> {
         if self.phase != Phase::Split || self.splitting.is_none() {
             return self.refuse("used the source outside `split`");
@@ -111,7 +111,7 @@ impl State {
     }
 }
 
-impl source::Host for State {
+impl source::Host for InstanceState {
     fn list(&mut self, after: Option<String>) -> wasmtime::Result<Vec<Object>> {
         let objects = self.splitting()?.view.list(after.as_deref(), PAGE_OBJECTS_MAX);
         Ok(objects.into_iter().map(|(name, size, splittable)| Object { name, size, splittable }).collect())
@@ -135,7 +135,7 @@ impl source::Host for State {
     }
 }
 
-impl shards::Host for State {
+impl shards::Host for InstanceState {
     fn add(&mut self, shards: Vec<Shard>) -> wasmtime::Result<()> {
         self.splitting()?;
         let added = self.on_host(|state| {
@@ -165,12 +165,12 @@ fn draft(shard: Shard, records: &Schema) -> Result<DraftShard> {
 }
 
 /// Adds WASI 0.2 to the linker.
-fn add_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn add_wasi(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     // The clock of `wasmtime_wasi` sleeps in real time inside the host, where no deadline can end the sleep, so it is
     // replaced.
     linker.allow_shadowing(true);
-    monotonic_clock::add_to_linker::<State, VirtualClock>(linker, |state| {
+    monotonic_clock::add_to_linker::<InstanceState, VirtualClock>(linker, |state| {
         let WasiCtxView { table, .. } = wasmtime_wasi::WasiView::ctx(&mut state.wasi);
         ClockView { clock: &mut state.clock, table }
     })?;

@@ -22,7 +22,7 @@ use super::{
     limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut},
     loaded::{Exports, Plugin},
     source_view::Splitting,
-    state::{Emit, Phase, RejectedRow, State, Wasi},
+    state::{Emit, InstanceState, Phase, RejectedRow, Wasi},
     stdio::{Log, cut},
     trap::{self, Failure},
     world::{self, VirtualClock},
@@ -63,7 +63,7 @@ pub struct InstanceUsage {
 
 /// A wasmtime store with one instance in it.
 pub(super) struct Instance {
-    store: Store<State>,
+    store: Store<InstanceState>,
     pub(super) name: String,
     step: String,
     config: String,
@@ -92,7 +92,7 @@ impl Instance {
         task: &Attempt,
         emit: Option<Emit>,
         splitting: Option<Splitting>,
-        load: impl FnOnce(&Exports, &mut Store<State>, &component::Instance) -> wasmtime::Result<G>,
+        load: impl FnOnce(&Exports, &mut Store<InstanceState>, &component::Instance) -> wasmtime::Result<G>,
     ) -> Result<(Self, G)> {
         let mut store = Store::new(plugin.pre.engine(), state(plugin, task, emit, splitting));
         store.limiter(|state| &mut state.growth);
@@ -124,7 +124,7 @@ impl Instance {
         task: &Attempt,
         input: &Schema,
         call: impl FnOnce(
-            &mut Store<State>,
+            &mut Store<InstanceState>,
             wit::Context<'_>,
         ) -> wasmtime::Result<Result<wit::SchemaResult, wit::StepError>>,
     ) -> Result<Schema> {
@@ -178,7 +178,7 @@ impl Instance {
         &mut self,
         function: &str,
         phase: Phase,
-        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, wit::StepError>>,
+        call: impl FnOnce(&mut Store<InstanceState>) -> wasmtime::Result<Result<T, wit::StepError>>,
     ) -> Result<T> {
         if self.stop.is_cancelled() {
             return Err(self.stopped());
@@ -272,12 +272,12 @@ impl Instance {
     }
 }
 
-fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> State {
+fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> InstanceState {
     let log = Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.limits.log_bytes);
     // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
-    State {
+    InstanceState {
         wasi: Wasi {
             ctx: world::world(seed, task.clock_ms, &log, &plugin.grants),
             table: component::ResourceTable::new(),

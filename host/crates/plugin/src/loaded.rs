@@ -12,7 +12,7 @@ use super::{
     cache::Miss,
     grants::Grants,
     settings::Limits,
-    state::State,
+    state::InstanceState,
 };
 use crate::config_schema::{ConfigSchema, WrongConfig};
 
@@ -27,7 +27,7 @@ pub struct Plugin {
     pub(super) limits: Limits,
     pub(super) config: String,
     pub(super) config_schema: Option<ConfigSchema>,
-    pub(super) pre: InstancePre<State>,
+    pub(super) pre: InstancePre<InstanceState>,
     pub(super) exports: Exports,
 }
 

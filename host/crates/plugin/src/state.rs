@@ -47,7 +47,7 @@ pub(super) enum Phase {
 }
 
 /// The data of an instance's store.
-pub(super) struct State {
+pub(super) struct InstanceState {
     pub(super) wasi: Wasi,
     pub(super) clock: VirtualClock,
     pub(super) growth: Growth,
@@ -82,25 +82,25 @@ impl WasiView for Wasi {
     }
 }
 
-impl WasiView for State {
+impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi.ctx()
     }
 }
 
-impl State {
+impl InstanceState {
     /// Ends the current call: the guest traps, and the caller gets `error`.
     pub(super) fn stop<T>(&mut self, error: Error) -> wasmtime::Result<T> {
         self.failure.get_or_insert(error);
         Err(wasmtime::Error::msg("stopped by the host"))
     }
 
-    /// Ends the current call as [`State::stop`] does, for behaviour that no correct plugin shows.
+    /// Ends the current call as [`InstanceState::stop`] does, for behaviour that no correct plugin shows.
     pub(super) fn refuse<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
         self.stop(Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}")))
     }
 
-    /// Ends the current call as [`State::stop`] does, for a limit that was exceeded.
+    /// Ends the current call as [`InstanceState::stop`] does, for a limit that was exceeded.
     pub(super) fn exceed<T>(&mut self, what: impl std::fmt::Display) -> wasmtime::Result<T> {
         self.stop(Error::new(ErrorKind::Sandbox, anyhow::anyhow!("{what}")))
     }

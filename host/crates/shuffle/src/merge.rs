@@ -29,7 +29,7 @@ use super::{SortedGroups, SortedRun, chunk::Chunk, cut::Cutter, entry::ROWS_MAX,
 pub struct Merge {
     schema: Schema,
     encoder: KeyEncoder,
-    runs: Vec<Run>,
+    runs: Vec<OpenRun>,
     /// Current batch of each run.
     chunks: Vec<Chunk>,
     /// Rows that come next, to be cut into batches.
@@ -38,7 +38,7 @@ pub struct Merge {
 }
 
 /// A run, and the number of rows of its current batch that are taken.
-struct Run {
+struct OpenRun {
     batches: Fuse<SortedRun>,
     taken: usize,
 }
@@ -53,7 +53,7 @@ impl Merge {
         let encoder = KeyEncoder::new(schema)?;
         let none = || Chunk::new(RecordBatch::new_empty(schema.fields.clone()), &encoder);
         let chunks = runs.iter().map(|_| none()).collect::<Result<_>>()?;
-        let runs = runs.into_iter().map(|batches| Run { batches: batches.fuse(), taken: 0 }).collect();
+        let runs = runs.into_iter().map(|batches| OpenRun { batches: batches.fuse(), taken: 0 }).collect();
         let mut merge = Self { schema: schema.clone(), encoder, runs, chunks, block: Cutter::default(), failed: false };
         merge.load()?;
         Ok(merge)
@@ -141,7 +141,7 @@ impl Merge {
     }
 }
 
-impl Run {
+impl OpenRun {
     /// Returns the next batch that has rows, or the next error.
     fn next_batch(&mut self) -> Option<Result<RecordBatch>> {
         self.batches.find(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0))

@@ -209,7 +209,7 @@ impl Fetch {
         let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
         let mut shard_ends = shard_ends.into_iter().peekable();
         let mut started = false;
-        while let Some(Part { number, read, range, bytes }) = parts.next().await {
+        while let Some(SliceBytes { number, read, range, bytes }) = parts.next().await {
             let bytes = bytes?;
             while shard_ends.next_if(|end| *end <= number).is_some() {
                 self.end_shard().await?;
@@ -329,7 +329,7 @@ impl Read {
 }
 
 /// Some bytes of a slice, or the error of reading them.
-struct Part {
+struct SliceBytes {
     /// Number of the read that the bytes belong to.
     number: usize,
     read: Arc<Read>,
@@ -339,7 +339,7 @@ struct Part {
 
 /// Returns the slices' bytes in order. Keeps up to [`GETS_IN_FLIGHT`] requests under way, and at most
 /// [`Pace::ahead_bytes`] bytes that are requested, or delivered and not yet dropped.
-fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
+fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = SliceBytes> {
     let pace = Pace::of(&store);
     let budget = Arc::new(Semaphore::new(pace.ahead_bytes));
     let ranges = reads.into_iter().map(Arc::new).enumerate().flat_map(move |(number, read)| {
@@ -363,7 +363,7 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = Part> {
                 store.advise(&read.object, read.advised(&range));
                 let got = store.get_range(&read.object, range.clone(), Some(read.version())).await;
                 let bytes = got.map(|bytes| Bytes::from_owner(Held { bytes, _permit: permit }));
-                Part { number, read, range, bytes }
+                SliceBytes { number, read, range, bytes }
             }
         })
         .buffered(GETS_IN_FLIGHT)

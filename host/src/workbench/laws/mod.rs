@@ -11,7 +11,7 @@ mod ways;
 
 use std::{path::PathBuf, sync::Arc};
 
-pub use self::{law::Law, outcome::Outcome, split::check_splitter};
+pub use self::{law::Law, outcome::StepOutcome, split::check_splitter};
 use self::{
     shrink::shrink,
     ways::{map_ways, reduce_ways, task},
@@ -69,7 +69,7 @@ pub struct Difference {
     /// The two ways, in words: ``as one shard``, ``as 2 shards``.
     pub ways: [String; 2],
     /// The outcome of each way.
-    pub outcomes: [Outcome; 2],
+    pub outcomes: [StepOutcome; 2],
 }
 
 /// Checks a law on a sample. If the law is broken, looks for the smallest sample that breaks it.
@@ -113,7 +113,7 @@ fn try_out(subject: &Subject, law: Law, sample: &Sample, reduced: bool) -> Resul
     };
     let expected = first.run()?;
     for way in ways {
-        let outcome = way.run().unwrap_or_else(|error| Outcome::failed(&error));
+        let outcome = way.run().unwrap_or_else(|error| StepOutcome::failed(&error));
         if !expected.equals(&outcome, law == Law::Deterministic) {
             return Ok(Some(Difference { ways: [first.name, way.name], outcomes: [expected, outcome] }));
         }

@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 1e-9;
 
 /// The outcome of running a step.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// The emitted rows, each as the list of its values.
     pub rows: Vec<Vec<Value>>,
     /// The rejects, each as a line with the record and the reason.
@@ -20,7 +20,7 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-impl Outcome {
+impl StepOutcome {
     /// Returns the rows and rejects of several trials as one outcome.
     pub(super) fn of(trials: &[Trial]) -> Self {
         let rows = trials.iter().flat_map(|trial| (0..trial.rows.num_rows()).map(|row| values(&trial.rows, row)));
@@ -86,9 +86,9 @@ mod tests {
 
     use super::*;
 
-    fn outcome(rows: &[Value]) -> Outcome {
+    fn outcome(rows: &[Value]) -> StepOutcome {
         let rows = rows.iter().map(|row| row.as_array().expect("a row").clone()).collect();
-        Outcome { rows, rejects: Vec::new(), failure: None }
+        StepOutcome { rows, rejects: Vec::new(), failure: None }
     }
 
     #[test]
@@ -100,8 +100,8 @@ mod tests {
             outcome(&[json!(["a", 1])]),
             outcome(&[json!(["a", 2]), json!(["b", 0.3])]),
             outcome(&[json!(["a", 1]), json!(["b", 0.301])]),
-            Outcome { rejects: vec!["x".to_owned()], ..one.clone() },
-            Outcome { failure: Some("trapped".to_owned()), ..one.clone() },
+            StepOutcome { rejects: vec!["x".to_owned()], ..one.clone() },
+            StepOutcome { failure: Some("trapped".to_owned()), ..one.clone() },
         ] {
             assert!(!one.equals(&different, false), "{different:?}");
         }

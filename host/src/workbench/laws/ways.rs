@@ -10,7 +10,7 @@ use etl_core::{
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, SortedGroups};
 
-use super::{Law, Outcome, Subject};
+use super::{Law, StepOutcome, Subject};
 use crate::{
     task::combine::PluginCombiner,
     workbench::trial::{self, Sample},
@@ -23,16 +23,16 @@ const SHARDS_MAX: usize = 16;
 pub(super) struct Way<'a> {
     /// The way, in words.
     pub(super) name: String,
-    run: Box<dyn Fn() -> Result<Outcome> + 'a>,
+    run: Box<dyn Fn() -> Result<StepOutcome> + 'a>,
 }
 
 impl<'a> Way<'a> {
-    fn new(name: impl Into<String>, run: impl Fn() -> Result<Outcome> + 'a) -> Self {
+    fn new(name: impl Into<String>, run: impl Fn() -> Result<StepOutcome> + 'a) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
 
     /// Runs the step in this way.
-    pub(super) fn run(&self) -> Result<Outcome> {
+    pub(super) fn run(&self) -> Result<StepOutcome> {
         (self.run)()
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn map_ways<'a>(
 pub(super) fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample) -> Result<(Way<'a>, Vec<Way<'a>>)> {
     let (plugin, schema) = (&subject.plugin, &sample.schema);
     let reduce = move |groups: &[SortedGroups]| {
-        trial::reduce(plugin, &task(TaskId(0)), schema, groups).map(|trial| Outcome::of(&[trial]))
+        trial::reduce(plugin, &task(TaskId(0)), schema, groups).map(|trial| StepOutcome::of(&[trial]))
     };
     let groups = trial::group(schema, std::slice::from_ref(&sample.rows), &subject.scratch, || None)?;
     let whole = groups.clone();
@@ -110,7 +110,7 @@ pub(super) fn reduce_ways<'a>(subject: &'a Subject, law: Law, sample: &'a Sample
     })
 }
 
-fn twice<'a>(run: impl Fn() -> Result<Outcome> + Clone + 'a) -> (Way<'a>, Vec<Way<'a>>) {
+fn twice<'a>(run: impl Fn() -> Result<StepOutcome> + Clone + 'a) -> (Way<'a>, Vec<Way<'a>>) {
     (Way::new("the first time", run.clone()), vec![Way::new("the second time", run)])
 }
 
@@ -126,17 +126,17 @@ fn shards(sample: &Sample, count: usize) -> Vec<Sample> {
 
 /// Maps each shard in an instance of its own. With `reduced`, the emitted rows go through the subject's reducer, if it
 /// has one.
-fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<Outcome> {
+fn map_shards(subject: &Subject, shards: &[Sample], reduced: bool) -> Result<StepOutcome> {
     let map = |(number, shard)| trial::map(&subject.plugin, &task(TaskId(number)), shard);
     let mapped: Vec<trial::Trial> = (0..).zip(shards).map(map).collect::<Result<_>>()?;
     let (true, Some(reducer), Some(schema)) = (reduced, &subject.reducer, mapped.first().map(|trial| &trial.schema))
     else {
-        return Ok(Outcome::of(&mapped));
+        return Ok(StepOutcome::of(&mapped));
     };
     let rows: Vec<RecordBatch> = mapped.iter().map(|trial| trial.rows.clone()).collect();
     let reduced =
         trial::reduce(reducer, &task(TaskId(0)), schema, &trial::group(schema, &rows, &subject.scratch, || None)?)?;
-    Ok(Outcome { rejects: Outcome::of(&mapped).rejects, ..Outcome::of(&[reduced]) })
+    Ok(StepOutcome { rejects: StepOutcome::of(&mapped).rejects, ..StepOutcome::of(&[reduced]) })
 }
 
 /// Groups the rows of shards by key. The rows of each shard first go through the subject, a reducer, as a combiner;

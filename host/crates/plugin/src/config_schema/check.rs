@@ -3,23 +3,23 @@
 use serde_json::{Map, Value};
 
 use super::{
-    CHOICES_MAX, Place, WrongConfig, list, properties,
+    CHOICES_MAX, PathPart, WrongConfig, list, properties,
     words::{found, no_choice, takes, unknown},
 };
 
 /// Deepest nesting of a configuration that is checked.
 const DEPTH_MAX: usize = 32;
 
-/// A comparison in progress, at the value to which `place` leads.
+/// A comparison in progress, at the value to which `path` leads.
 #[derive(Default)]
 pub(super) struct Check {
-    place: Vec<Place>,
+    path: Vec<PathPart>,
 }
 
 impl Check {
     /// Compares a value with its schema.
     pub(super) fn value(&mut self, schema: &Map<String, Value>, value: &Value) -> Result<(), WrongConfig> {
-        if self.place.len() > DEPTH_MAX {
+        if self.path.len() > DEPTH_MAX {
             return Err(self.wrong(format!("is nested more than {DEPTH_MAX} levels deep")));
         }
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
@@ -43,7 +43,7 @@ impl Check {
     fn any_of(&mut self, choices: &[Value], value: &Value) -> Result<(), WrongConfig> {
         let mut first = Ok(());
         for choice in choices.iter().filter_map(Value::as_object).take(CHOICES_MAX) {
-            let fits = Self { place: self.place.clone() }.value(choice, value);
+            let fits = Self { path: self.path.clone() }.value(choice, value);
             if fits.is_ok() {
                 return Ok(());
             }
@@ -57,17 +57,17 @@ impl Check {
         let missing = list(schema, "required").filter_map(Value::as_str).find(|name| !fields.contains_key(*name));
         let others = schema.get("additionalProperties");
         for (name, value) in fields {
-            self.place.push(Place::Field(name.clone()));
+            self.path.push(PathPart::Field(name.clone()));
             match (known.and_then(|known| known.get(name)).and_then(Value::as_object), others) {
                 (Some(schema), _) => self.value(schema, value)?,
                 (None, Some(Value::Bool(false))) => return Err(self.wrong(unknown(name, known))),
                 (None, Some(Value::Object(schema))) => self.value(schema, value)?,
                 (None, _) => {}
             }
-            self.place.pop();
+            self.path.pop();
         }
         let Some(missing) = missing else { return Ok(()) };
-        self.place.push(Place::Field(missing.to_owned()));
+        self.path.push(PathPart::Field(missing.to_owned()));
         let takes = known.and_then(|known| known.get(missing)).and_then(Value::as_object).map(takes);
         Err(self.wrong(format!("is missing (it takes {})", takes.unwrap_or_else(|| "anything".to_owned()))))
     }
@@ -75,15 +75,15 @@ impl Check {
     fn array(&mut self, schema: &Map<String, Value>, items: &[Value]) -> Result<(), WrongConfig> {
         let Some(schema) = schema.get("items").and_then(Value::as_object) else { return Ok(()) };
         for (index, item) in items.iter().enumerate() {
-            self.place.push(Place::Item(index));
+            self.path.push(PathPart::Item(index));
             self.value(schema, item)?;
-            self.place.pop();
+            self.path.pop();
         }
         Ok(())
     }
 
     fn wrong(&self, what: String) -> WrongConfig {
-        WrongConfig { place: self.place.clone(), what }
+        WrongConfig { path: self.path.clone(), what }
     }
 }
 

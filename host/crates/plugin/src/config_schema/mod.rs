@@ -45,14 +45,14 @@ pub struct ConfigField {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongConfig {
     /// Path of the wrong value in the configuration.
-    pub place: Vec<Place>,
+    pub path: Vec<PathPart>,
     /// Description of the fault, as the end of a sentence that starts with the path.
     pub what: String,
 }
 
 /// One part of the path to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum PathPart {
     /// Field of an object.
     Field(String),
     /// Item of a list, counted from 0.
@@ -62,10 +62,10 @@ pub enum Place {
 impl fmt::Display for WrongConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`config")?;
-        for place in &self.place {
-            match place {
-                Place::Field(name) => write!(f, ".{name}")?,
-                Place::Item(index) => write!(f, "[{index}]")?,
+        for part in &self.path {
+            match part {
+                PathPart::Field(name) => write!(f, ".{name}")?,
+                PathPart::Item(index) => write!(f, "[{index}]")?,
             }
         }
         write!(f, "` {}", self.what)
