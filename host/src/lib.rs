@@ -14,8 +14,8 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | 7 | [`cli`]: arguments in, text out |
-//! | 6 | [`workbench`]: for authors of plugins |
-//! | 5 | [`run`]: one execution; [`report`]: what an operator sees of it |
+//! | 6 | `workbench`: for authors of plugins |
+//! | 5 | [`run`]: one execution; `report`: what an operator sees of it |
 //! | 4 | [`task`]: one attempt at one task; [`history`]: earlier runs, read back |
 //! | 3 | [`pipeline`]: `pipeline.toml`; [`run_store`]: what a run writes down; [`connector`]: sources and sinks |
 //! | 2 | [`scheduler`]; the crates `etl_format`, `etl_store`, `etl_shuffle`, `etl_plugin` |
@@ -27,9 +27,9 @@ pub mod cli;
 pub mod connector;
 pub mod history;
 pub mod pipeline;
-pub mod report;
+mod report;
 pub mod run;
 pub mod run_store;
 pub mod scheduler;
 pub mod task;
-pub mod workbench;
+mod workbench;

@@ -93,9 +93,6 @@ fn connector_of(location: &Location) -> Result<&'static dyn Connector> {
 /// A source of records.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
-    /// Returns the name of the source in messages.
-    fn name(&self) -> &str;
-
     /// Returns the source's objects, sorted by name. An empty list is not an error here.
     ///
     /// # Errors

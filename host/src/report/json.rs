@@ -10,7 +10,7 @@ use etl_core::model::{
 use crate::run_store::journal::json_line;
 
 /// Writes each event as a line of JSON.
-pub struct JsonLines<W> {
+pub(crate) struct JsonLines<W> {
     out: W,
     redact: Redact,
 }
@@ -18,7 +18,7 @@ pub struct JsonLines<W> {
 impl<W: Write> JsonLines<W> {
     /// Creates a listener that writes to `out`, with texts redacted by `redact`. A line that cannot be written is lost;
     /// the run continues.
-    pub fn new(out: W, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
+    pub(crate) fn new(out: W, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         Self { out, redact: Box::new(redact) }
     }
 }

@@ -8,11 +8,11 @@
 
 mod bars;
 mod flood;
-pub mod html;
+pub(crate) mod html;
 mod json;
 mod lines;
-pub mod metrics;
-pub mod otlp;
+mod metrics;
+pub(crate) mod otlp;
 mod plain;
 mod reading;
 pub(crate) mod summary;
@@ -20,7 +20,7 @@ mod tally;
 
 use std::io::{self, IsTerminal};
 
-pub use self::{json::JsonLines, metrics::MetricsFile, plain::Plain, summary::Summary};
+pub(crate) use self::{json::JsonLines, metrics::MetricsFile, plain::Plain, summary::Summary};
 use etl_core::model::{
     event::{Events, Level},
     redact::Redact,
@@ -28,7 +28,7 @@ use etl_core::model::{
 
 /// Shows events of at least `level` on standard error. Progress has [`Level::Info`]; it is shown as bars on a terminal
 /// and as plain lines elsewhere.
-pub fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> String + Send + 'static) {
+pub(crate) fn show_progress(events: &Events, level: Level, redact: impl Fn(&str) -> String + Send + 'static) {
     let redact: Redact = Box::new(redact);
     if level <= Level::Info && io::stderr().is_terminal() {
         events.listen(bars::Bars::new(level, redact));

@@ -17,7 +17,7 @@ const PROGRESS_INTERVAL_MS: u64 = 5000;
 
 /// Writes a line when a stage starts, one every few seconds, one when the stage ends, and one for each warning and
 /// message.
-pub struct Plain<W> {
+pub(crate) struct Plain<W> {
     out: W,
     level: Level,
     flood: Flood,
@@ -30,7 +30,7 @@ impl<W: Write> Plain<W> {
     /// Creates a listener that writes events of at least `level` to `out`. Lines about stages have [`Level::Info`].
     ///
     /// A line that cannot be written is lost; the run does not fail because of it.
-    pub fn new(out: W, level: Level, redact: Redact) -> Self {
+    pub(crate) fn new(out: W, level: Level, redact: Redact) -> Self {
         Self { out, level, flood: Flood::new(level), redact, tally: None, last_progress_ms: 0 }
     }
 

@@ -22,7 +22,7 @@ const FAILED_MAX: usize = 5;
 /// Totals of a run, collected from its events. Displays as the text of the summary, or as nothing while the run is not
 /// complete.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     pipeline: String,
     run_id: Option<String>,
     run_store: String,
@@ -67,23 +67,23 @@ impl Finished {
 
 impl Summary {
     /// Returns the id of the run whose events this process has written to the run store.
-    pub fn logged_run(&self) -> Option<&str> {
+    pub(crate) fn logged_run(&self) -> Option<&str> {
         self.logged.as_deref()
     }
 
     /// Returns the task that failed and was not tried again, if there is one, with the shard it failed at if it has
     /// several and the shard is known.
-    pub fn failed_task(&self) -> Option<(Stage, TaskId, Option<ShardId>)> {
+    pub(crate) fn failed_task(&self) -> Option<(Stage, TaskId, Option<ShardId>)> {
         self.failed_task
     }
 
     /// Returns the run's id once the run has a plan, with which it can be finished.
-    pub fn planned_run(&self) -> Option<&str> {
+    pub(crate) fn planned_run(&self) -> Option<&str> {
         self.run_id.as_deref().filter(|_| self.plan.is_some())
     }
 
     /// Returns the location of the report once it is written.
-    pub fn report(&self) -> Option<&str> {
+    pub(crate) fn report(&self) -> Option<&str> {
         self.report.as_deref()
     }
 

@@ -102,7 +102,7 @@ impl From<Error> for MapEnd {
 /// without them. Call this only on a thread that may block.
 ///
 /// # Errors
-/// As [`Search::in_batch`]; the error of the chain when no poison record is found.
+/// As `Search::in_batch`; the error of the chain when no poison record is found.
 pub fn find_poison(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: Stumble) -> Result<()> {
     let shard = stumble.shard;
     search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))

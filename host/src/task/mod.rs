@@ -10,7 +10,7 @@ pub mod context;
 pub mod input;
 pub mod map;
 pub mod output;
-pub mod poison;
+mod poison;
 pub mod records;
 pub mod reduce;
 pub mod rejects;

@@ -38,7 +38,7 @@ const KEPT_MAX: usize = 10;
 
 /// A request to compare two versions of a map step.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// Path of the new version's component.
     pub plugin: PathBuf,
     /// Configuration of the new version; absent when it is that of the old one.
@@ -50,7 +50,7 @@ pub struct Request {
 }
 
 /// The differences between two versions of a step.
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Name of the step.
     pub step: String,
     /// Digests of the old and the new version.
@@ -62,7 +62,7 @@ pub struct Comparison {
 }
 
 /// The differences on one shard.
-pub struct ShardComparison {
+pub(crate) struct ShardComparison {
     /// Number of the shard.
     pub number: usize,
     /// Number of records that the step was given.
@@ -72,7 +72,7 @@ pub struct ShardComparison {
 }
 
 /// What one version did with a shard.
-pub struct Side {
+pub(crate) struct Side {
     /// Everything that the version did.
     pub trial: Trial,
     /// Number of rows that the other version did not make.
@@ -85,7 +85,7 @@ pub struct Side {
 
 impl Comparison {
     /// Returns whether nothing differs but time and memory.
-    pub fn is_same(&self) -> bool {
+    pub(crate) fn is_same(&self) -> bool {
         self.shards.iter().all(|shard| match &shard.sides {
             [Ok(old), Ok(new)] => {
                 old.trial.schema == new.trial.schema
@@ -104,7 +104,7 @@ impl Comparison {
 /// # Errors
 /// An error of the pipeline, the new plugin or the source, or the failure of an earlier step. If one of the two
 /// versions fails, that is part of the comparison and not an error.
-pub async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, events: &Events) -> Result<Comparison> {
+pub(crate) async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, events: &Events) -> Result<Comparison> {
     let engine = Engine::new(8, cache)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;

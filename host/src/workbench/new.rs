@@ -34,7 +34,7 @@ const WIT: [(&str, &str); 9] = [
 
 /// A project that is to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Project {
+pub(crate) struct Project {
     /// The name of the project's crate and of its pipeline.
     pub name: String,
     /// The step that the project's plugin implements.
@@ -45,7 +45,7 @@ pub struct Project {
 
 /// Where a project takes the SDK from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sdk {
+pub(crate) enum Sdk {
     /// The directory of the SDK's crate.
     Path(PathBuf),
     /// The crate registry, by the major and minor version of this host.
@@ -54,7 +54,7 @@ pub enum Sdk {
 
 impl Sdk {
     /// Returns the SDK in the checkout that this program was built in, or the published one if the checkout is gone.
-    pub fn of_this_build() -> Self {
+    pub(crate) fn of_this_build() -> Self {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("guest-plugins").join("sdk");
         if sdk.join("Cargo.toml").is_file() { Self::Path(sdk) } else { Self::Version }
     }
@@ -121,7 +121,7 @@ impl Project {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a crate cannot have that name, or another crate that a plugin uses has it.
-    pub fn new(name: &str, step: Interface, sdk: Sdk) -> Result<Self> {
+    pub(crate) fn new(name: &str, step: Interface, sdk: Sdk) -> Result<Self> {
         let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if !begins || !name.chars().all(allowed) || name.len() > NAME_BYTES_MAX {
@@ -144,7 +144,7 @@ impl Project {
     /// # Errors
     /// [`ErrorKind::Config`] when the directory is not empty, before anything is written, or when a file cannot be
     /// written; the files written before that one stay.
-    pub fn write(&self, directory: &Path) -> Result<Vec<String>> {
+    pub(crate) fn write(&self, directory: &Path) -> Result<Vec<String>> {
         check_empty(directory)?;
         let files = self.files();
         for (name, content) in &files {

@@ -46,14 +46,14 @@ use crate::{
 const REJECTS_MAX: usize = 1000;
 
 /// A run whose tasks can be replayed.
-pub struct Replay {
+pub(crate) struct Replay {
     context: Arc<RunContext>,
     planned: Planned,
 }
 
 /// Names one record of a shard.
 #[derive(Debug, Clone)]
-pub enum Only {
+pub(crate) enum Only {
     /// The record's number in the shard, from 0, in the order in which the first mapper is given the records.
     Number(u64),
     /// The place where the record starts.
@@ -67,7 +67,7 @@ pub enum Only {
 
 /// The outcome of a replayed task.
 #[derive(Debug, Default)]
-pub struct Replayed {
+pub(crate) struct Replayed {
     /// The first rows that the task emitted, up to the limit.
     pub rows: Vec<RecordBatch>,
     /// The first 1,000 records that were set aside.
@@ -85,7 +85,7 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed;
     /// fails also when a plugin cannot be loaded, or a store cannot be opened.
-    pub async fn open(
+    pub(crate) async fn open(
         pipeline: Pipeline,
         run_id: String,
         planned: Planned,
@@ -119,7 +119,7 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard; fails otherwise
     /// as [`map_task`](crate::task::map::map_task) does.
-    pub async fn shard(&self, number: ShardId, limit: usize) -> Result<Replayed> {
+    pub(crate) async fn shard(&self, number: ShardId, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         loop {
             let mut chunks = fetch(&self.context, &shards, |_| true)?;
@@ -146,7 +146,7 @@ impl Replay {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such shard, or the shard no
     /// such record; says otherwise what a step returned or how it failed, or which store failed.
-    pub async fn record(&self, number: ShardId, only: Only, limit: usize) -> Result<Replayed> {
+    pub(crate) async fn record(&self, number: ShardId, only: Only, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
         let mut chunks = fetch(&self.context, &shards, |_| true)?;
         chunks.ready().await;
@@ -172,7 +172,7 @@ impl Replay {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the run has no such partition, or not all
     /// of its map tasks are committed; fails otherwise as [`reduce_partition`](crate::task::reduce::reduce_partition)
     /// does.
-    pub async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
+    pub(crate) async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;
         let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.scratch));

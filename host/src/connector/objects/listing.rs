@@ -86,10 +86,6 @@ impl ObjectSource {
 
 #[async_trait]
 impl Source for ObjectSource {
-    fn name(&self) -> &str {
-        self.store.name()
-    }
-
     async fn list(&self) -> Result<Vec<Object>> {
         let mut found = match &self.only {
             Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),

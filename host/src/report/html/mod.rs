@@ -32,7 +32,7 @@ const SCRIPT: &str = include_str!("page.js");
 ///
 /// # Errors
 /// The errors of [`Account::read`], and those of the store.
-pub async fn write(
+pub(crate) async fn write(
     store: &Store,
     pipeline: &str,
     run_id: &str,
@@ -49,7 +49,7 @@ pub async fn write(
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when the data has no JSON form.
-pub fn page(account: &Account, redact: impl Fn(&str) -> String + Send + 'static) -> Result<String> {
+pub(crate) fn page(account: &Account, redact: impl Fn(&str) -> String + Send + 'static) -> Result<String> {
     let data = serde_json::to_value(data::Data::of(account));
     let mut data = data.or_kind(ErrorKind::Internal, || "cannot write a report as JSON")?;
     redact_texts(&mut data, &(Box::new(redact) as etl_core::model::redact::Redact));

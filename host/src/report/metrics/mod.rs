@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use self::prometheus::MetricsFile;
+pub(crate) use self::prometheus::MetricsFile;
 use super::reading::Reading;
 use etl_core::model::{
     event::{Counts, Event, Level, Listener, Stage, Stamped},
@@ -22,7 +22,7 @@ const COUNTERS_MAX: usize = 500;
 
 /// The work of one process on a run so far.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub(super) struct Metrics {
     pipeline: String,
     run_id: String,
     started_ms: u64,
@@ -61,7 +61,7 @@ struct StageMetrics {
 
 /// A metric with its current values.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
+pub(super) struct Figure {
     /// Name, without the prefix `etl_host_`. Ends with the unit, and with `_total` if the value only grows.
     pub name: &'static str,
     /// Description in one sentence.
@@ -71,23 +71,23 @@ pub struct Figure {
 }
 
 /// Labels of a value: pairs of name and value.
-pub type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 impl Figure {
     /// Returns whether the figure is a counter, which only grows until the process ends.
-    pub fn is_counter(&self) -> bool {
+    pub(super) fn is_counter(&self) -> bool {
         self.name.ends_with("_total")
     }
 }
 
 impl Metrics {
     /// Returns the pipeline's name.
-    pub fn pipeline(&self) -> &str {
+    pub(super) fn pipeline(&self) -> &str {
         &self.pipeline
     }
 
     /// Returns all figures with their current values.
-    pub fn figures(&self) -> Vec<Figure> {
+    pub(super) fn figures(&self) -> Vec<Figure> {
         let one = |value: f64| vec![(Labels::new(), value)];
         let (objects, bytes, shards) = self.planned.unwrap_or_default();
         let info = [("run_id", self.run_id.clone()), ("version", env!("CARGO_PKG_VERSION").to_owned())].to_vec();
@@ -291,13 +291,13 @@ impl Listener for Metrics {
 /// The highest value of each counter so far. When an attempt fails, what it had read no longer counts, but a counter
 /// must never fall.
 #[derive(Debug, Default)]
-pub struct Monotonic {
+pub(super) struct Monotonic {
     highest: HashMap<(&'static str, Labels), f64>,
 }
 
 impl Monotonic {
     /// Raises each counter that is lower than before to its highest value so far.
-    pub fn raise(&mut self, figures: &mut [Figure]) {
+    pub(super) fn raise(&mut self, figures: &mut [Figure]) {
         for figure in figures.iter_mut().filter(|figure| figure.is_counter()) {
             for (labels, value) in &mut figure.values {
                 let highest = self.highest.entry((figure.name, labels.clone())).or_default();

@@ -20,7 +20,7 @@ const INTERVAL_MS: u64 = 5000;
 
 /// A file that holds the metrics of a run, replaced every few seconds and at the end. The file is replaced atomically:
 /// a reader sees all metrics of one moment, never a part of them.
-pub struct MetricsFile {
+pub(crate) struct MetricsFile {
     path: PathBuf,
     metrics: Metrics,
     monotonic: Monotonic,
@@ -33,7 +33,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the file cannot be written.
-    pub fn create(path: &Path, redact: impl Fn(&str) -> String + Send + 'static) -> Result<Self> {
+    pub(crate) fn create(path: &Path, redact: impl Fn(&str) -> String + Send + 'static) -> Result<Self> {
         let file = Self {
             path: path.to_owned(),
             metrics: Metrics::default(),

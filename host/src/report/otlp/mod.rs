@@ -45,7 +45,7 @@ const SPANS_WAITING_MAX: usize = 16_384;
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// The traces and metrics that are sent to a collector during a run.
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
     client: Client,
@@ -59,7 +59,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a variable has an invalid value.
-    pub fn start(
+    pub(crate) fn start(
         events: &Events,
         runtime: &Handle,
         env: impl Fn(&str) -> Option<String>,
@@ -92,7 +92,7 @@ impl Telemetry {
     }
 
     /// Sends what is left, within 3 seconds. Returns a message with the reason if not everything was sent.
-    pub fn finish(self) -> Option<String> {
+    pub(crate) fn finish(self) -> Option<String> {
         let Self { traces, metrics, client } = self;
         let (ended, end) = mpsc::channel();
         thread::spawn(move || {

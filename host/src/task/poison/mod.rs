@@ -11,14 +11,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub use self::search::Search;
+pub(super) use self::search::Search;
 use etl_core::model::{error::Result, ids::ShardId};
 use etl_plugin::Failure;
 
 use crate::task::{chain::Chain, records::Records};
 
 /// The poison records of a shard: how a step fails on each, by the record's number.
-pub type PoisonRecords = BTreeMap<u64, Failure>;
+pub(super) type PoisonRecords = BTreeMap<u64, Failure>;
 
 /// The poison records that this process has found in a run, by shard.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Poison {
 ///
 /// # Errors
 /// Fails as [`Chain::process`] does.
-pub fn process(chain: &mut Chain, records: &Records, rows: Range<usize>, poison: &PoisonRecords) -> Result<()> {
+pub(super) fn process(chain: &mut Chain, records: &Records, rows: Range<usize>, poison: &PoisonRecords) -> Result<()> {
     let mut next = rows.start;
     for (number, failure) in poison.range(records.number(rows.start)..records.number(rows.end)) {
         let row = records.row(*number);

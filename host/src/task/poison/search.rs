@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The search for the poison records of a shard whose chain of mappers failed.
-pub struct Search<'a> {
+pub(crate) struct Search<'a> {
     context: &'a RunContext,
     task: TaskId,
     /// The task that replayed instances are opened for.
@@ -48,7 +48,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Returns `error` when it is not a failure of a mapper, or when that mapper fails without any record, too. Fails
     /// also when an instance cannot be made.
-    pub fn new(
+    pub(crate) fn new(
         context: &'a RunContext,
         task: &Attempt,
         shard: ShardId,
@@ -80,7 +80,7 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// Fails when an instance cannot be made.
-    pub fn fails(&self, records: &Records) -> Result<bool> {
+    pub(crate) fn fails(&self, records: &Records) -> Result<bool> {
         let rows = records.rows().num_rows();
         Ok(self.replay(records, 0..rows, rows)?.is_some_and(|(_, error)| self.like(&error).is_some()))
     }
@@ -91,7 +91,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), with the record, when the shard has more poison
     /// records than `max_rejects` allows; fails also when an instance cannot be made.
-    pub fn in_batch(&self, records: &Records) -> Result<bool> {
+    pub(crate) fn in_batch(&self, records: &Records) -> Result<bool> {
         let known = self.known.values().filter(|known| known.step == self.step.plugin.name).count() as u64;
         let allowed = self.step.max_rejects.saturating_sub(known);
         let found = self.find(records, usize::try_from(allowed).unwrap_or(usize::MAX).saturating_add(1))?;
@@ -111,12 +111,12 @@ impl<'a> Search<'a> {
     }
 
     /// Returns whether the search has used up its time.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.started.elapsed() >= self.step.plugin.limits.timeout
     }
 
     /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found.
-    pub fn no_culprit(self) -> Error {
+    pub(crate) fn no_culprit(self) -> Error {
         self.error.context("no single record makes the mapper fail")
     }
 

@@ -4,7 +4,7 @@ use etl_plugin::Interface;
 
 /// A law that steps of a kind should obey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Law {
+pub(crate) enum Law {
     /// The same input gives the same output.
     Deterministic,
     /// How rows are cut into batches makes no difference.
@@ -21,7 +21,7 @@ pub enum Law {
 
 impl Law {
     /// Returns the name of the law.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Deterministic => "deterministic",
             Self::Batches => "batches",
@@ -33,7 +33,7 @@ impl Law {
     }
 
     /// Returns what the law says, as a clause.
-    pub fn says(self) -> &'static str {
+    pub(crate) fn says(self) -> &'static str {
         match self {
             Self::Deterministic => "the same input gives the same output",
             Self::Batches => "how rows are cut into batches makes no difference",
@@ -45,7 +45,7 @@ impl Law {
     }
 
     /// Returns the laws that apply to a kind of step.
-    pub fn of(interface: Interface) -> &'static [Self] {
+    pub(crate) fn of(interface: Interface) -> &'static [Self] {
         match interface {
             Interface::Mapper => &[Self::Deterministic, Self::Batches, Self::Shards],
             Interface::Reducer => &[Self::Deterministic, Self::Batches, Self::Order, Self::Combine],

@@ -11,7 +11,7 @@ mod ways;
 
 use std::{path::PathBuf, sync::Arc};
 
-pub use self::{law::Law, outcome::StepOutcome, split::check_splitter};
+pub(crate) use self::{law::Law, outcome::StepOutcome, split::check_splitter};
 use self::{
     shrink::shrink,
     ways::{map_ways, reduce_ways, task},
@@ -28,7 +28,7 @@ use etl_plugin::{Interface, Plugin};
 use crate::workbench::trial::{self, Sample};
 
 /// A step whose laws are checked.
-pub struct Subject {
+pub(crate) struct Subject {
     /// The step's plugin.
     pub plugin: Arc<Plugin>,
     /// The kind of step that the plugin implements.
@@ -41,7 +41,7 @@ pub struct Subject {
 
 /// The result of checking a law.
 #[derive(Debug, Clone)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Every way of running the step gave the same outcome.
     Holds,
     /// The rows that the mapper emits differ, but the reducer's output does not.
@@ -56,7 +56,7 @@ pub enum Verdict {
 
 /// The smallest sample found that breaks a law.
 #[derive(Debug, Clone)]
-pub struct Counterexample {
+pub(crate) struct Counterexample {
     /// The records of the sample.
     pub sample: Sample,
     /// The two ways of running the step that differ on it.
@@ -65,7 +65,7 @@ pub struct Counterexample {
 
 /// Two ways to run a step on one sample that give different outcomes.
 #[derive(Debug, Clone)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The two ways, in words: ``as one shard``, ``as 2 shards``.
     pub ways: [String; 2],
     /// The outcome of each way.
@@ -76,7 +76,7 @@ pub struct Difference {
 ///
 /// # Errors
 /// Returns the error of the step when it fails on the sample as it is.
-pub fn check(subject: &Subject, law: Law, sample: &Sample) -> Result<Verdict> {
+pub(crate) fn check(subject: &Subject, law: Law, sample: &Sample) -> Result<Verdict> {
     if let Some(why) = not_applicable(subject, law, sample)? {
         return Ok(Verdict::NotApplicable(why));
     }
@@ -125,7 +125,7 @@ fn try_out(subject: &Subject, law: Law, sample: &Sample, reduced: bool) -> Resul
 ///
 /// # Errors
 /// [`ErrorKind::Plugin`], naming the broken laws, when there are some.
-pub fn sum_up(broken: &[Law], tried: usize) -> Result<()> {
+pub(crate) fn sum_up(broken: &[Law], tried: usize) -> Result<()> {
     if broken.is_empty() {
         return Ok(());
     }

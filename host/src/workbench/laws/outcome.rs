@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 1e-9;
 
 /// The outcome of running a step.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StepOutcome {
+pub(crate) struct StepOutcome {
     /// The emitted rows, each as the list of its values.
     pub rows: Vec<Vec<Value>>,
     /// The rejects, each as a line with the record and the reason.
@@ -53,7 +53,7 @@ impl StepOutcome {
     }
 
     /// Returns the outcome with rows and rejects sorted by their content.
-    pub fn sorted(&self) -> Self {
+    pub(crate) fn sorted(&self) -> Self {
         let mut sorted = self.clone();
         sorted.rejects.sort();
         sorted.rows.sort_by_cached_key(|row| row.iter().map(rough).collect::<Vec<_>>());

@@ -22,7 +22,7 @@ use etl_format::SourceFormat;
 /// # Errors
 /// Returns the error of the source or the splitter, such as a slice that lies outside of its object or overlaps
 /// another.
-pub async fn check_splitter(
+pub(crate) async fn check_splitter(
     plugin: &Arc<Plugin>,
     law: Law,
     format: &SourceFormat,

@@ -13,8 +13,8 @@ use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    sample::{Place, Sample},
+pub(crate) use self::{
+    sample::Sample,
     shuffle::{group, recut},
     split::{SplitTrial, split},
 };
@@ -37,7 +37,7 @@ const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 
 /// Everything that a step did with its input.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// The schema of the emitted rows.
     pub schema: Schema,
     /// The emitted rows, in order.
@@ -57,7 +57,7 @@ pub struct Trial {
 /// # Errors
 /// [`ErrorKind::Config`] when the file is not a plugin, or `config` is not a JSON object; fails otherwise as
 /// [`load_step`] does.
-pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
+pub(crate) fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
     let interface = etl_plugin::inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
@@ -77,7 +77,7 @@ pub fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Re
 /// # Errors
 /// Fails as [`Engine::load`] does; [`ErrorKind::Config`] when the configuration is not one that the plugin says it
 /// takes.
-pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Interface) -> Result<Plugin> {
+pub(crate) fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Interface) -> Result<Plugin> {
     settings.limits.output_bytes = settings.limits.output_bytes.min(OUTPUT_BYTES_MAX);
     let plugin = engine.load(&settings, interface)?;
     plugin.check_config().map_err(|wrong| Error::config(format!("{}: {wrong}", plugin.name())))?;
@@ -85,7 +85,7 @@ pub fn load_step(engine: &Engine, mut settings: PluginSettings, interface: Inter
 }
 
 /// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
-pub fn task(number: TaskId, events: &Events) -> Attempt {
+pub(crate) fn task(number: TaskId, events: &Events) -> Attempt {
     let (events, stop) = (events.clone(), CancellationToken::new());
     Attempt { run_id: "trial".to_owned(), task: number, attempt: Try::FIRST, clock_ms: 0, events, stop }
 }
@@ -95,7 +95,7 @@ pub fn task(number: TaskId, events: &Events) -> Attempt {
 /// # Errors
 /// Says what the plugin returned or how it failed. If it fails with the same kind of error when it is given the records
 /// one by one, names the record at which it does.
-pub fn map(plugin: &Plugin, task: &Attempt, sample: &Sample) -> Result<Trial> {
+pub(crate) fn map(plugin: &Plugin, task: &Attempt, sample: &Sample) -> Result<Trial> {
     let mut under_way = None;
     map_telling(plugin, task, sample, &mut under_way).map_err(|error| {
         if under_way.is_none() {
@@ -138,7 +138,7 @@ fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut
 ///
 /// # Errors
 /// Says what the plugin returned or how it failed, and at which rows.
-pub fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
+pub(crate) fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
     let (emitted, emit) = collector();
     let mut reducer = plugin.reduce(task, input, emit)?;
     let mut records_in = 0;

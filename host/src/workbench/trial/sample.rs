@@ -20,7 +20,7 @@ const READ_BYTES: usize = 512 << 10;
 
 /// Some records, cut into batches.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The schema of the records.
     pub schema: Schema,
     /// The records.
@@ -37,7 +37,7 @@ pub struct Sample {
 
 /// Where a record came from. Displays in the words of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A record of the source.
     Object {
         /// The object's name.
@@ -74,7 +74,7 @@ impl Sample {
     ///
     /// # Errors
     /// [`ErrorKind::Input`] when the file cannot be read or decompressed, or a record is too long.
-    pub fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
+    pub(crate) fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
         let start = Chunk::Start { object: name.into(), offset: 0, compression: Compression::of(name) };
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
@@ -83,7 +83,7 @@ impl Sample {
     ///
     /// # Errors
     /// Returns an error among the chunks; fails otherwise as [`Sample::read`] does.
-    pub fn decode(
+    pub(crate) fn decode(
         chunks: impl Iterator<Item = Result<Chunk>>,
         format: &SourceFormat,
         records_max: usize,
@@ -110,7 +110,7 @@ impl Sample {
     ///
     /// # Errors
     /// [`ErrorKind::Input`] when the rows do not fit into one batch of less than 2 GiB.
-    pub fn of_rows(schema: Schema, batches: &[RecordBatch]) -> Result<Self> {
+    pub(crate) fn of_rows(schema: Schema, batches: &[RecordBatch]) -> Result<Self> {
         let ends = batches.iter().scan(0, |end, batch| {
             *end += batch.num_rows();
             Some(*end)
@@ -125,7 +125,7 @@ impl Sample {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when there are fewer than `key_fields` fields.
-    pub fn keyed(mut self, key_fields: usize) -> Result<Self> {
+    pub(crate) fn keyed(mut self, key_fields: usize) -> Result<Self> {
         let fields = self.schema.fields.fields().iter().zip(self.rows.columns());
         let declared = fields.map(|(field, column)| field.as_ref().clone().with_nullable(column.null_count() > 0));
         self.schema = Schema::new(declared.collect(), key_fields)?;
@@ -135,36 +135,31 @@ impl Sample {
     }
 
     /// Returns the number of records.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.num_rows()
     }
 
-    /// Returns whether the sample has no records.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Returns where the record of a row came from.
-    pub fn place(&self, row: usize) -> Place {
+    pub(crate) fn place(&self, row: usize) -> Place {
         self.places.get(row).cloned().unwrap_or(Place::Row(row))
     }
 
     /// Returns the records, batch by batch.
-    pub fn batches(&self) -> impl Iterator<Item = RecordBatch> {
+    pub(crate) fn batches(&self) -> impl Iterator<Item = RecordBatch> {
         let starts = [0].into_iter().chain(self.batch_ends.iter().copied());
         starts.zip(&self.batch_ends).map(|(start, end)| self.rows.slice(start, end - start))
     }
 
     /// Returns the same records in batches of at most `batch_rows` rows.
     #[must_use]
-    pub fn cut(&self, batch_rows: usize) -> Self {
+    pub(crate) fn cut(&self, batch_rows: usize) -> Self {
         let batch_ends = (1..=self.len()).filter(|end| end.is_multiple_of(batch_rows) || *end == self.len()).collect();
         Self { batch_ends, ..self.clone() }
     }
 
     /// Returns the records of a range of rows, in one batch.
     #[must_use]
-    pub fn slice(&self, rows: Range<usize>) -> Self {
+    pub(crate) fn slice(&self, rows: Range<usize>) -> Self {
         Self {
             schema: self.schema.clone(),
             rows: self.rows.slice(rows.start, rows.len()),
@@ -179,7 +174,7 @@ impl Sample {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when a row does not exist.
-    pub fn take(&self, rows: &[usize]) -> Result<Self> {
+    pub(crate) fn take(&self, rows: &[usize]) -> Result<Self> {
         let indices: UInt64Array = rows.iter().map(|row| *row as u64).collect::<Vec<_>>().into();
         let taken = take_record_batch(&self.rows, &indices).or_kind(ErrorKind::Internal, || "cannot take rows")?;
         let places = rows.iter().filter_map(|row| self.places.get(*row).cloned()).collect();

@@ -23,7 +23,7 @@ const SCRATCH_BYTES: u64 = 16 << 30;
 ///
 /// # Errors
 /// [`etl_core::model::error::ErrorKind::Config`] when the rows have no key; fails also as the combiner does.
-pub fn group(
+pub(crate) fn group(
     schema: &Schema,
     shards: &[RecordBatch],
     scratch: &Path,
@@ -50,7 +50,7 @@ pub fn group(
 }
 
 /// Cuts grouped rows into batches of at most `batch_rows` rows. A group may continue in the next batch.
-pub fn recut(groups: &[SortedGroups], batch_rows: usize) -> Vec<SortedGroups> {
+pub(crate) fn recut(groups: &[SortedGroups], batch_rows: usize) -> Vec<SortedGroups> {
     groups.iter().flat_map(|groups| recut_one(groups, batch_rows)).collect()
 }
 

@@ -25,7 +25,7 @@ use etl_format::SourceFormat;
 
 /// The result of a splitter's trial.
 #[derive(Debug, Clone)]
-pub struct SplitTrial {
+pub(crate) struct SplitTrial {
     /// The source's objects, sorted by name.
     pub objects: Arc<Vec<Object>>,
     /// The shards that the splitter made, in order.
@@ -41,7 +41,7 @@ pub struct SplitTrial {
 ///
 /// # Errors
 /// Returns the error of the source or the splitter, or says which of its shards is not valid.
-pub async fn split(
+pub(crate) async fn split(
     plugin: Arc<Plugin>,
     task: Attempt,
     format: SourceFormat,
