@@ -2,7 +2,7 @@
 //! import each other in a circle.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -36,15 +36,40 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     entries.flat_map(of).filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// Returns the paths that the `use` declarations of a file name, each as its segments; tests are left out.
+/// Returns the paths of a file that start at a crate, each as its segments, whether imported, exported again or written
+/// where they are used; comments and tests are left out.
 fn imports(text: &str) -> Vec<Vec<String>> {
     let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let starts = ["crate::", "etl_"].into_iter().flat_map(|start| code.match_indices(start));
     let mut paths = Vec::new();
-    for declaration in code.split("\nuse ").skip(1).chain(code.split("\npub use ").skip(1)) {
-        let tree: String = declaration.split(';').next().unwrap_or_default().split_whitespace().collect();
-        flatten(&tree, &[], &mut paths);
+    for (at, _) in starts.filter(|(at, _)| !code[..*at].ends_with(is_part_of_name)) {
+        let tree = tree(&code[at..]);
+        // A name alone, such as that of a metric, leads nowhere.
+        if tree.contains("::") {
+            flatten(&tree, &[], &mut paths);
+        }
     }
     paths
+}
+
+fn is_part_of_name(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// Returns the path or use tree at the start of code, without white space.
+fn tree(code: &str) -> String {
+    let (mut depth, mut tree) = (0_usize, String::new());
+    for letter in code.chars() {
+        match letter {
+            '{' if depth > 0 || tree.ends_with("::") => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            _ if depth > 0 || letter == ':' || is_part_of_name(letter) => {}
+            _ => break,
+        }
+        tree.extend(Some(letter).filter(|letter| !letter.is_whitespace()));
+    }
+    tree
 }
 
 /// Adds the paths of a use tree such as `a::{b::C,d}` to `paths`.
@@ -132,11 +157,10 @@ fn nothing_lies_loose_at_the_top_of_the_source() {
 }
 
 #[test]
-fn use_trees_are_read_to_their_leaves() {
-    let text = "//! x\n\nuse std::fmt;\nuse crate::{\n    a::{B, c::D},\n    e,\n};\npub use self::f::G;\n\n#[cfg(test)]\nmod tests {\n    use h;\n}\n";
-    let found: BTreeMap<String, ()> = imports(text).into_iter().map(|path| (path.join("::"), ())).collect();
-    assert_eq!(
-        found.into_keys().collect::<Vec<_>>(),
-        ["crate::a::B", "crate::a::c::D", "crate::e", "self::f::G", "std::fmt"]
-    );
+fn paths_are_read_to_their_leaves() {
+    let text = "//! crate::x\n\nuse std::fmt;\nuse crate::{\n    a::{B, c::D},\n    e,\n};\npub(super) use crate::f::G;\n\n\
+                fn h() -> crate::i::J {\n    use etl_k::l;\n    my_crate::m()\n}\n\n#[cfg(test)]\nmod tests {\n    use crate::n;\n}\n";
+    let found: BTreeSet<String> = imports(text).into_iter().map(|path| path.join("::")).collect();
+    let expected = ["crate::a::B", "crate::a::c::D", "crate::e", "crate::f::G", "crate::i::J", "etl_k::l"];
+    assert_eq!(found, expected.map(str::to_owned).into());
 }
