@@ -156,7 +156,7 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
 /// one thread at a time.
 fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.enable_all().thread_stack_size(stack_bytes(pipeline));
+    builder.enable_all().thread_stack_size(stack_bytes(pipeline.maps.len()));
     builder.build().or_kind(ErrorKind::Internal, || "cannot start the runtime")
 }
 

@@ -12,7 +12,7 @@ use etl_store::UPLOAD_BYTES;
 
 use crate::{
     connector::objects::READ_AHEAD_BYTES,
-    pipeline::{Pipeline, Step},
+    pipeline::{Pipeline, RunSettings, Step},
     task::{output::FAN_IN, reduce::PIECE_BYTES},
 };
 
@@ -35,9 +35,10 @@ const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES a
 /// Bytes of a thread's stack for the host's own code, besides its plugin instances; only what is used takes memory.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
-/// Returns the size in bytes of the stack of a thread that runs a pipeline's plugins, one inside the other.
-pub fn stack_bytes(pipeline: &Pipeline) -> usize {
-    let nested = pipeline.maps.len() + 1;
+/// Returns the size in bytes of the stack of a thread that runs the plugins of a pipeline with this many
+/// mappers, one inside the other.
+pub fn stack_bytes(mappers: usize) -> usize {
+    let nested = mappers + 1;
     HOST_STACK_BYTES + nested * (STACK_BYTES_MAX + HOST_STACK_BYTES / 4)
 }
 
@@ -58,16 +59,16 @@ impl Slots {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming what an attempt takes, when not even
     /// one fits.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
-        let map = Footprint::map(pipeline).slots(pipeline)?;
-        let reduce = Footprint::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(pipeline))?;
+        let map = Footprint::map(pipeline).slots(&pipeline.run)?;
+        let reduce = Footprint::reduce(pipeline).map_or(Ok(map), |attempt| attempt.slots(&pipeline.run))?;
         Ok(Self { map, reduce })
     }
 
-    /// Returns a warning when fewer attempts fit than the pipeline's `concurrency` asks for.
-    pub fn shortage(self, pipeline: &Pipeline) -> Option<String> {
-        let (slots, concurrency) = (self.map.min(self.reduce), pipeline.run.concurrency);
+    /// Returns a warning when fewer attempts fit than `run.concurrency` asks for.
+    pub fn shortage(self, run: &RunSettings) -> Option<String> {
+        let (slots, concurrency) = (self.map.min(self.reduce), run.concurrency);
         (slots < concurrency).then(|| {
-            let memory = size(pipeline.run.memory_bytes);
+            let memory = size(run.memory_bytes);
             format!(
                 "`run.memory` of {memory} lets {slots} tasks run at a time, not {concurrency}: raise it to use them all"
             )
@@ -104,13 +105,13 @@ impl<'a> Footprint<'a> {
     }
 
     /// Returns the number of attempts that fit, up to twice the number that compute at a time.
-    fn slots(&self, pipeline: &Pipeline) -> Result<usize> {
-        let memory = pipeline.run.memory_bytes;
+    fn slots(&self, run: &RunSettings) -> Result<usize> {
+        let memory = run.memory_bytes;
         if BASE_BYTES + self.bytes_max() > memory {
             return Err(self.too_large(memory));
         }
         let fit = (memory - BASE_BYTES) / self.bytes();
-        Ok((pipeline.run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
+        Ok((run.concurrency * 2).min(usize::try_from(fit).unwrap_or(usize::MAX)))
     }
 
     /// Returns the number of bytes that the attempt is counted with.
@@ -175,7 +176,7 @@ mod tests {
         let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
         let pipeline = Pipeline::load(&file, &set, |_| None).expect("valid");
         let slots = Slots::new(&pipeline)?;
-        Ok((slots, slots.shortage(&pipeline)))
+        Ok((slots, slots.shortage(&pipeline.run)))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use etl_plugin::{Cache, Engine, Plugin};
 
 use crate::{
     connector::{Source, objects::split::count_shards},
-    pipeline::{Pipeline, Split, Step},
+    pipeline::{Pipeline, PipelineSource, Split, Step},
     run::budget::Slots,
     task::{split::check_splitter, steps::Steps, stores::Stores},
 };
@@ -58,7 +58,7 @@ pub async fn check(pipeline: &Pipeline, cache: Cache) -> Result<Checked> {
         check_splitter(splitter, &steps.source)?;
     }
     let Stores { source, .. } = Stores::open(pipeline).await?;
-    let objects = list_source(pipeline, &*source).await?;
+    let objects = list_source(&pipeline.source, &*source).await?;
     let shards = match &pipeline.split {
         Split::BuiltIn { target_size } => Some(count_shards(&objects, pipeline.source.format.cuts(), *target_size)?),
         Split::Plugin(_) => None,
@@ -76,11 +76,11 @@ pub async fn check(pipeline: &Pipeline, cache: Cache) -> Result<Checked> {
 ///
 /// # Errors
 /// When the source does not exist, cannot be reached, or has no objects.
-pub async fn list_source(pipeline: &Pipeline, source: &dyn Source) -> Result<Vec<Object>> {
+pub async fn list_source(settings: &PipelineSource, source: &dyn Source) -> Result<Vec<Object>> {
     let objects = source.list().await?;
     if objects.is_empty() {
-        let location = &pipeline.source.location.written;
-        let include = match pipeline.source.include.as_slice() {
+        let location = &settings.location.written;
+        let include = match settings.include.as_slice() {
             [] => String::new(),
             patterns => format!(" that match `include` {patterns:?}"),
         };

@@ -22,8 +22,8 @@ impl Run {
         self.emit(Event::RunStarted {
             invocation: self.options.invocation.clone(),
             pipeline: context.pipeline.name.clone(),
-            run_id: context.run_id.clone(),
-            run_store: context.run_store.locate(context.layout.root()),
+            run_id: context.id.run_id.clone(),
+            run_store: context.stores.run_store.locate(context.layouts.run.root()),
             resumed,
         });
         context.steps.plugins().for_each(|plugin| self.emit(plugin.loaded()));
@@ -31,7 +31,7 @@ impl Run {
 
     /// Says that the run is complete, and names the shards that are left out.
     pub(super) fn finished(&self, started: Instant, manifest: &Manifest) {
-        let parts = manifest.parts.iter().map(|part| self.context.result.locate(&part.key)).collect();
+        let parts = manifest.parts.iter().map(|part| self.context.layouts.result.locate(&part.key)).collect();
         let result = manifest.result.clone();
         for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
             let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
@@ -49,8 +49,8 @@ impl Run {
     /// Returns what this process has used so far.
     pub(super) fn usage(&self) -> Usage {
         let context = &self.context;
-        let (source, sink) = (context.source.traffic(), context.sink.traffic());
-        process::usage([("source", source), ("run store", context.run_store.traffic()), ("sink", sink)])
+        let (source, sink) = (context.stores.source.traffic(), context.stores.sink.traffic());
+        process::usage([("source", source), ("run store", context.stores.run_store.traffic()), ("sink", sink)])
     }
 
     /// Says that a stage starts, and returns the time.

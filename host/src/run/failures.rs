@@ -115,7 +115,7 @@ impl<'a> Failures<'a> {
         // Other processes may have left out further shards since the last check.
         self.check(planned, limit, ledger)?;
         for (task, error) in self.failed {
-            if context.run_store.exists(&context.layout.taken_back(task)).await? {
+            if context.stores.run_store.exists(&context.layouts.run.taken_back(task)).await? {
                 return Err(error.context("the shard was mapped before, so it cannot be left out now"));
             }
             let shards = planned.shards_of(task).await?;
@@ -123,13 +123,13 @@ impl<'a> Failures<'a> {
             fail_point::reach("failure.commit");
             let commit = Commit {
                 // No attempt has this number, because none made this commit.
-                attempt: context.attempt(Try(0)),
+                attempt: context.id.attempt(Try(0)),
                 counts: Counts::default(),
                 output: Output::LeftOut(left_out),
                 rejected: Rejected::new(),
                 rejects: None,
             };
-            let (store, layout) = (&context.run_store, &context.layout);
+            let (store, layout) = (&context.stores.run_store, &context.layouts.run);
             let written = commit.write(Times::default(), store, layout, Stage::Map, task, &context.events).await?;
             ledger.add(task, written)?;
         }

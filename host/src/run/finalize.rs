@@ -21,7 +21,7 @@ use crate::{
         plan::Planned,
         recipe,
     },
-    task::context::RunContext,
+    task::context::{Layouts, RunContext},
 };
 
 impl Run {
@@ -33,39 +33,39 @@ impl Run {
             .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
             .collect();
         let failed_shards = mapped.failed_shards();
-        let keys = self.within_grace(context.result.collect(&parts)).await?;
+        let keys = self.within_grace(context.layouts.result.collect(&parts)).await?;
         self.check_not_deleted().await?;
-        context.result.publish(&keys, failed_shards).await?;
+        context.layouts.result.publish(&keys, failed_shards).await?;
         let manifest = Manifest::new(self.identity(), &planned.plan, mapped, reduced, keys);
-        context.run_store.put(&context.layout.manifest(), to_json(&manifest)?).await?;
+        context.stores.run_store.put(&context.layouts.run.manifest(), to_json(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
         self.wait_for_overtaken().await;
         // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
         self.sweep().await;
-        context.run_store.put(&context.layout.success(), Vec::new()).await?;
+        context.stores.run_store.put(&context.layouts.run.success(), Vec::new()).await?;
         fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
     }
 
     fn identity(&self) -> Identity {
-        let RunContext { result, pipeline, run_id, .. } = &*self.context;
-        let result = result.location();
-        Identity { pipeline: pipeline.name.clone(), run_id: run_id.clone(), result, partitions: pipeline.partitions() }
+        let RunContext { layouts, pipeline, id, .. } = &*self.context;
+        let (run_id, result) = (id.run_id.clone(), layouts.result.location());
+        Identity { pipeline: pipeline.name.clone(), run_id, result, partitions: pipeline.partitions() }
     }
 
     /// Waits for overtaken attempts that are past their last call of a plugin and continue to their commit. What they
     /// find out at their commit belongs in the events, and what they write has to be swept. The result is already
     /// published, so the wait ends after `run.grace` at the latest, or when the run is cancelled.
     async fn wait_for_overtaken(&self) {
-        let at_rest = self.options.cancel.run_until_cancelled(self.context.at_rest());
+        let at_rest = self.options.cancel.run_until_cancelled(self.context.resources.at_rest());
         _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
     }
 
     /// Deletes what losing attempts left in the sink, and what killed processes left on local disk. Every task is
     /// committed by now, so all leftovers of attempts go; of other leftovers, only those older than this process.
     async fn sweep(&self) {
-        let RunContext { run_store, result, layout, .. } = &*self.context;
+        let (run_store, Layouts { run: layout, result }) = (&self.context.stores.run_store, &self.context.layouts);
         for key in layout.intermediates() {
             run_store.sweep(&key, None).await;
         }
@@ -77,18 +77,22 @@ impl Run {
     /// Checks that the run has not been deleted meanwhile, and with it parts that already had their final names.
     /// Deleting a run begins with its plan, so the plan tells.
     async fn check_not_deleted(&self) -> Result<()> {
-        let RunContext { run_store, layout, run_id, .. } = &*self.context;
-        if run_store.exists(&layout.plan()).await? {
+        let RunContext { stores, layouts, id, .. } = &*self.context;
+        if stores.run_store.exists(&layouts.run.plan()).await? {
             return Ok(());
         }
-        Err(Error::input(format!("run `{run_id}` was deleted while it was under way: start another run (`--new`)")))
+        Err(Error::input(format!(
+            "run `{}` was deleted while it was under way: start another run (`--new`)",
+            id.run_id
+        )))
     }
 
     /// Handles a run that was complete before. Warns about changes since it was planned, so that its result is not
     /// mistaken for a result of the present pipeline, and deletes the leftovers of a process that was killed just
     /// before its end.
     pub(super) async fn warn_if_changed(&self) {
-        let RunContext { run_store, layout, pipeline, steps, .. } = &*self.context;
+        let RunContext { pipeline, steps, stores, layouts, .. } = &*self.context;
+        let (run_store, layout) = (&stores.run_store, &layouts.run);
         run_store.sweep(layout.root(), Some(self.options.started_at)).await;
         // A plan of another version cannot be read, so there is nothing to compare with.
         let Ok(Some(planned)) = Planned::load(run_store, layout).await else { return };

@@ -23,23 +23,23 @@ impl Run {
         let Some(damaged) = mapped.shuffle_files.key(task) else { return Ok(()) };
         let is_damaged = |commit: &Commit| matches!(&commit.output, Output::ShuffleFile { key, .. } if key == damaged);
         self.emit(Event::Warning { message: format!("map task {task} is run again: {why}") });
-        self.context.attempt_again();
-        Commit::take_back(&self.context.run_store, &self.context.layout, Stage::Map, task, is_damaged).await
+        self.context.id.attempt_again();
+        Commit::take_back(&self.context.stores.run_store, &self.context.layouts.run, Stage::Map, task, is_damaged).await
     }
 
     /// Takes back the commits whose parts are gone from the sink, so that their tasks are run again.
     pub(super) async fn take_back_parts(&self, gone: &[PublishedPart]) -> Result<()> {
-        let RunContext { run_store, layout, pipeline, .. } = &*self.context;
+        let RunContext { pipeline, stores, layouts, id, .. } = &*self.context;
         let (stage, what) = match &pipeline.reduce {
             Some(_) => (Stage::Reduce, "reduced"),
             None => (Stage::Map, "mapped"),
         };
         let message = format!("{}, so it is {what} again", Gone(gone.to_vec()));
         self.emit(Event::Warning { message });
-        self.context.attempt_again();
+        id.attempt_again();
         for PublishedPart { part, attempt } in gone {
             let is_gone = |commit: &Commit| commit.attempt == *attempt;
-            Commit::take_back(run_store, layout, stage, *part, is_gone).await?;
+            Commit::take_back(&stores.run_store, &layouts.run, stage, *part, is_gone).await?;
         }
         Ok(())
     }

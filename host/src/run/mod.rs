@@ -14,29 +14,26 @@ mod events;
 mod failures;
 mod finalize;
 mod lost;
+mod options;
 mod plan;
 mod redrive;
 mod resume;
 mod stage;
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use etl_core::{
     model::{
         error::{ErrorKind, Result},
-        event::{Event, Events, Invocation, Stage},
+        event::{Event, Events, Stage},
         ids::{PartitionId, TaskId, check_name},
         times::unix_ms,
     },
     runtime::threads,
 };
-use etl_plugin::{Cache, Engine};
-use tokio_util::sync::CancellationToken;
+use etl_plugin::Engine;
 
+pub use self::options::{RunOptions, Start};
 use crate::{
     connector::objects::Gone,
     history::{
@@ -49,70 +46,14 @@ use crate::{
         failures::Failures,
     },
     run_store::{events::EventLog, ledger::Ledger, manifest::Manifest, plan::Planned},
-    task::{context::RunContext, map::map_task, reduce::reduce_partition, steps::Steps, stores::Stores},
+    task::{
+        context::{RunContext, RunId},
+        map::map_task,
+        reduce::reduce_partition,
+        steps::Steps,
+        stores::Stores,
+    },
 };
-
-/// The run that a process works on. The id of a new run begins with the time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Start {
-    /// A new run. A warning names an unfinished run with the same plan, if there is one.
-    #[default]
-    Default,
-    /// A new run, without that warning.
-    New,
-    /// The newest unfinished run of the same keys and plugins, or a new run if all are complete.
-    Resume,
-    /// The run with this id, whether it exists or not.
-    Id(String),
-    /// A run that completes the run with this id, or the newest that has ended if no id is given. If that run left out
-    /// no shards, there is nothing to complete, and the process works on that run.
-    Redrive(Option<String>),
-}
-
-/// How a run is started, and what it is given of the world outside: the library reads no clock, random numbers or
-/// environment of its own.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// The run to work on.
-    pub start: Start,
-    /// Ends the run early when cancelled; it can be resumed afterwards.
-    pub cancel: CancellationToken,
-    /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
-    pub invocation: Invocation,
-    /// Where compiled plugins are kept from one run to the next.
-    pub cache: Cache,
-    /// The present time. A new run is named after it, and the wall clock of its plugins stands at it.
-    pub started_at: SystemTime,
-    /// A number that no other process has. It tells apart runs that start in the same second, and processes that work
-    /// on the same run.
-    pub random: u64,
-}
-
-impl RunOptions {
-    /// Returns the options of a process that starts at `started_at`, keeps compiled plugins in `cache`, and has the
-    /// number `random`. It starts a new run that nothing cancels.
-    pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
-        Self {
-            start: Start::Default,
-            cancel: CancellationToken::new(),
-            invocation: Invocation::default(),
-            cache,
-            started_at,
-            random,
-        }
-    }
-
-    /// Returns the id of a new run. Ids sort by time: `20261122T163000Z-5f3a90c2`.
-    fn new_run_id(&self) -> String {
-        let time = humantime::format_rfc3339_seconds(self.started_at).to_string().replace(['-', ':'], "");
-        format!("{time}-{:08x}", self.random >> 32)
-    }
-
-    /// Returns the name of this process, such as `5f3a90c2`.
-    fn process(&self) -> String {
-        format!("{:08x}", self.random & 0xffff_ffff)
-    }
-}
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,14 +82,14 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
 pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     let started = Instant::now();
     let run = Run::open(stores, pipeline, options, events).await?;
-    if let Some(manifest) = Manifest::read(&run.context.run_store, &run.context.layout).await? {
+    if let Some(manifest) = Manifest::read(&run.context.stores.run_store, &run.context.layouts.run).await? {
         run.started(true);
         run.warn_if_changed().await;
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
     }
-    let key = run.context.layout.events(unix_ms(run.options.started_at), &run.context.process);
-    let log = EventLog::open(&run.context.run_store, key, events, pipeline.secrets.redactor());
+    let key = run.context.layouts.run.events(unix_ms(run.options.started_at), &run.context.id.process);
+    let log = EventLog::open(&run.context.stores.run_store, key, events, pipeline.secrets.redactor());
     let execute = async {
         let ended = run.execute().await;
         log.close();
@@ -162,7 +103,7 @@ pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, ev
     }
     let logged = log.write().await;
     if logged.is_ok() {
-        run.emit(Event::Logged { run_id: run.context.run_id.clone() });
+        run.emit(Event::Logged { run_id: run.context.id.run_id.clone() });
     }
     // If both the run and its log failed, report the run's error: it matters more.
     let manifest = ended.and_then(|manifest| logged.map(|()| manifest))?;
@@ -180,9 +121,8 @@ struct Run {
 impl Run {
     /// Loads the plugins, and determines the run's id.
     async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
-        let Stores { source, run_store, sink } = stores;
         let slots = Slots::new(pipeline)?;
-        threads::need_stack(stack_bytes(pipeline));
+        threads::need_stack(stack_bytes(pipeline.maps.len()));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
         let engine = Engine::new(instances, options.cache.clone())?;
         let steps = Steps::load(pipeline, &engine)?;
@@ -191,12 +131,12 @@ impl Run {
             Start::Default | Start::New => options.new_run_id(),
             Start::Id(run_id) => run_id.clone(),
             Start::Resume => {
-                let newest = unfinished::newest(&run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
+                let newest = unfinished::newest(&stores.run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
                 newest.unwrap_or_else(|| options.new_run_id())
             }
             Start::Redrive(run_id) => {
                 let recipe = steps.recipe(pipeline);
-                match redrives::find(&run_store, &pipeline.name, run_id.as_deref(), &recipe).await? {
+                match redrives::find(&stores.run_store, &pipeline.name, run_id.as_deref(), &recipe).await? {
                     Redrivable::Nothing(run_id) => {
                         let message = format!("run {run_id} left out no shards, so there is nothing to redrive");
                         events.emit(Event::Warning { message });
@@ -210,8 +150,8 @@ impl Run {
             }
         };
         check_name("run id", &run_id)?;
-        let stores = Stores { source, run_store, sink };
-        let context = RunContext::new(pipeline.clone(), steps, stores, run_id, options.process(), events.clone());
+        let id = RunId::new(run_id, options.process());
+        let context = RunContext::new(pipeline.clone(), steps, stores, id, events.clone());
         Ok(Self { context: Arc::new(context), options, slots, redrives })
     }
 
@@ -220,7 +160,8 @@ impl Run {
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
         if let Some(redrives) = &planned.plan.redrives {
-            self.within_grace(redrive::take_over(&self.context, redrives)).await?;
+            let (run_store, layouts) = (&self.context.stores.run_store, &self.context.layouts);
+            self.within_grace(redrive::take_over(run_store, layouts, redrives)).await?;
         }
         let mut mapped = self.map(&planned).await?;
         let (mut mapped_again, mut made_again) = (BTreeSet::new(), false);
@@ -279,23 +220,6 @@ impl Run {
 
     fn outcome(&self, manifest: &Manifest, already_done: bool) -> Outcome {
         let failed_shards = manifest.failed_shards();
-        Outcome { run_id: self.context.run_id.clone(), already_done, failed_shards }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-
-    #[test]
-    fn a_run_is_named_after_its_start_and_told_apart_by_its_number() {
-        let started_at = UNIX_EPOCH + Duration::from_millis(1_795_365_000_999);
-        let options = |random| RunOptions::new(Cache::of_environment(|_| None), started_at, random);
-        let (one, small) = (options(0x5f3a_90c2_0bad_cafe), options(7));
-        assert_eq!((one.new_run_id().as_str(), one.process().as_str()), ("20261122T163000Z-5f3a90c2", "0badcafe"));
-        assert_eq!((small.new_run_id().as_str(), small.process().as_str()), ("20261122T163000Z-00000000", "00000007"));
-        check_name("run id", &one.new_run_id()).expect("it is a name");
+        Outcome { run_id: self.context.id.run_id.clone(), already_done, failed_shards }
     }
 }

@@ -40,10 +40,10 @@ impl Run {
     /// the plan fits the pipeline and the source as they are now.
     pub(super) async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
-        let listed = list_source(&context.pipeline, &*context.source);
+        let listed = list_source(&context.pipeline.source, &*context.stores.source);
         let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
         fail_point::reach("plan.listed");
-        let existing = Planned::load(&context.run_store, &context.layout).await?;
+        let existing = Planned::load(&context.stores.run_store, &context.layouts.run).await?;
         self.started(existing.is_some());
         self.probe().await?;
         let (recipe, objects) = (context.steps.recipe(&context.pipeline), Arc::new(objects));
@@ -59,7 +59,7 @@ impl Run {
             shards: planned.plan.shards.shards().into(),
             partitions: context.pipeline.partitions().into(),
         });
-        if let Some(message) = self.slots.shortage(&context.pipeline) {
+        if let Some(message) = self.slots.shortage(&context.pipeline.run) {
             self.emit(Event::Warning { message });
         }
         Ok(planned)
@@ -78,10 +78,11 @@ impl Run {
     /// Checks that the sink has no result of this run id, given that the run has no plan yet. Such a result was made by
     /// another plan whose run store was deleted; its parts would lie among the parts of this run.
     async fn check_no_result(&self) -> Result<()> {
-        let RunContext { result, run_store, layout, run_id, .. } = &*self.context;
+        let RunContext { stores, layouts, id, .. } = &*self.context;
+        let (run_id, result) = (&id.run_id, &layouts.result);
         let Some(existing) = result.existing().await else { return Ok(()) };
         // Another process may have planned and published the run meanwhile; then the result belongs to this run.
-        if run_store.exists(&layout.plan()).await? {
+        if stores.run_store.exists(&layouts.run.plan()).await? {
             return Ok(());
         }
         Err(Error::config(format!(
@@ -95,9 +96,9 @@ impl Run {
     /// that work on the run. If it cannot, that is a warning, or an error if `run.shared` is set.
     async fn probe(&self) -> Result<()> {
         let context = &self.context;
-        let (run_store, process) = (&context.run_store, &context.process);
-        context.result.probe(process).await?;
-        let lost = match run_store.probe_creates("run store", context.layout.root(), process).await? {
+        let (run_store, process) = (&context.stores.run_store, &context.id.process);
+        context.layouts.result.probe(process).await?;
+        let lost = match run_store.probe_creates("run store", context.layouts.run.root(), process).await? {
             Creates::Once => return Ok(()),
             Creates::Again => "ignores the condition that an object must be new",
             Creates::NotOffered => "does not offer to create an object only if it is new",
@@ -124,7 +125,8 @@ impl Run {
             return Ok(());
         }
         let context = &self.context;
-        let unfinished = unfinished::unfinished(&context.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
+        let unfinished =
+            unfinished::unfinished(&context.stores.run_store, &context.pipeline.name, HINT_RUNS_MAX).await?;
         let same =
             unfinished.iter().find(|run| recipe::is_same(&run.plan.recipe, recipe) && run.plan.listing == listing);
         if let Some(Unfinished { run_id, .. }) = same {
@@ -146,7 +148,7 @@ impl Run {
         let emits = context.steps.shuffled().to_string();
         let planned_at_ms = unix_ms(self.options.started_at);
         let draft = NewPlan { planned_at_ms, pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
-        let planned = Planned::freeze(&context.run_store, &context.layout, draft.into()).await?;
+        let planned = Planned::freeze(&context.stores.run_store, &context.layouts.run, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
     }
@@ -164,7 +166,7 @@ impl Run {
             self.emit(Event::Warning { message });
         }
         let plan = base.plan.redrive(run_id, context.pipeline.document.clone(), recipe);
-        Planned::freeze(&context.run_store, &context.layout, plan).await
+        Planned::freeze(&context.stores.run_store, &context.layouts.run, plan).await
     }
 
     /// Splits the source into shards, as the only task of the split stage.

@@ -11,6 +11,7 @@ use etl_core::{
     model::{error::Result, event::Stage, ids::TaskId},
     runtime::fail_point,
 };
+use etl_store::Store;
 use futures::TryStreamExt;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         document::to_json,
         plan::Redrives,
     },
-    task::context::RunContext,
+    task::context::Layouts,
 };
 
 /// The most runs that are looked at, or commits that are taken over, at the same time.
@@ -31,27 +32,26 @@ const REQUESTS_IN_FLIGHT: usize = 32;
 ///
 /// # Errors
 /// Fails when a store fails, or a part of the other run's result is gone.
-pub(super) async fn take_over(context: &RunContext, of: &Redrives) -> Result<()> {
-    let theirs = context.layout.of_run(&of.run_id);
-    let ours = context.run_store.list_keys(&context.layout.commits(Stage::Map)).await?;
+pub(super) async fn take_over(run_store: &Store, layouts: &Layouts, of: &Redrives) -> Result<()> {
+    let theirs = layouts.run.of_run(&of.run_id);
+    let ours = run_store.list_keys(&layouts.run.commits(Stage::Map)).await?;
     let ours: BTreeSet<String> = ours.into_iter().collect();
     // A shuffle file that proved to be damaged is not taken over again.
-    let is_new = |task| {
-        !ours.contains(&context.layout.commit(Stage::Map, task)) && !ours.contains(&context.layout.taken_back(task))
-    };
-    let commits = Commit::read_all(&context.run_store, &theirs, Stage::Map);
-    let take = |(task, commit): (TaskId, Commit)| take_one(context, of, task, commit);
+    let is_new =
+        |task| !ours.contains(&layouts.run.commit(Stage::Map, task)) && !ours.contains(&layouts.run.taken_back(task));
+    let commits = Commit::read_all(run_store, &theirs, Stage::Map);
+    let take = |(task, commit): (TaskId, Commit)| take_one(run_store, layouts, of, task, commit);
     commits
         .try_filter(|(task, commit)| std::future::ready(is_new(*task) && !matches!(commit.output, Output::LeftOut(_))))
         .try_for_each_concurrent(REQUESTS_IN_FLIGHT, take)
         .await
 }
 
-async fn take_one(context: &RunContext, of: &Redrives, task: TaskId, commit: Commit) -> Result<()> {
+async fn take_one(run_store: &Store, layouts: &Layouts, of: &Redrives, task: TaskId, commit: Commit) -> Result<()> {
     if let Output::Part(part) = &commit.output {
-        context.result.take_over(&of.run_id, part.part, &commit.attempt).await?;
+        layouts.result.take_over(&of.run_id, part.part, &commit.attempt).await?;
     }
     fail_point::reach("redrive.take");
     // If another process created it first, it copied the same commit.
-    context.run_store.create(&context.layout.commit(Stage::Map, task), to_json(&commit)?).await.map(drop)
+    run_store.create(&layouts.run.commit(Stage::Map, task), to_json(&commit)?).await.map(drop)
 }

@@ -9,10 +9,9 @@ use etl_shuffle::index::ShuffleFiles;
 
 use super::{Run, failures::Failures};
 use crate::{
-    pipeline::Pipeline,
     run_store::{commit::Commit, ledger::Ledger},
     scheduler::{HasCounts, Retry, Scheduler, interrupted},
-    task::rejects::check_limit,
+    task::rejects::RejectLimits,
 };
 
 impl Run {
@@ -31,14 +30,14 @@ impl Run {
         F: Future<Output = Result<Commit>> + Send + 'static,
         A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
     {
-        let context = &self.context;
         let started = self.start(stage, tasks.len() as u64, ledger.committed());
-        check_rejects(&context.pipeline, &ledger)?;
+        let limits = RejectLimits::of(&self.context.pipeline);
+        check_rejects(&limits, &ledger)?;
         tasks.retain(|task| !ledger.contains(*task));
         let done = |task, result| match result {
             Ok(commit) => {
                 ledger.add(task, commit)?;
-                check_rejects(&context.pipeline, &ledger)
+                check_rejects(&limits, &ledger)
             }
             Err(error) => failures.add(task, error, &ledger),
         };
@@ -69,13 +68,13 @@ impl Run {
     /// Returns a ledger of all commits that a stage has so far.
     pub(super) async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
         let mut ledger = self.ledger();
-        ledger.read(&self.context.run_store, &self.context.layout, stage).await?;
+        ledger.read(&self.context.stores.run_store, &self.context.layouts.run, stage).await?;
         Ok(ledger)
     }
 
     /// Returns a ledger without commits.
     pub(super) fn ledger(&self) -> Ledger {
-        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.scratch))
+        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.resources.scratch))
     }
 
     /// Returns the scheduler of a stage.
@@ -95,6 +94,6 @@ impl HasCounts for Commit {
 }
 
 /// Checks the rejects of all commits of a stage so far against `max_rejects`.
-fn check_rejects(pipeline: &Pipeline, ledger: &Ledger) -> Result<()> {
-    ledger.rejected.iter().try_for_each(|(step, count)| check_limit(pipeline, step, *count))
+fn check_rejects(limits: &RejectLimits, ledger: &Ledger) -> Result<()> {
+    ledger.rejected.iter().try_for_each(|(step, count)| limits.check(step, *count))
 }

@@ -14,82 +14,82 @@ use etl_core::{
     runtime::{scratch::Scratch, threads, workers::Workers},
 };
 use etl_plugin::Attempt;
-use etl_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connector::{Sink, SinkResult, Source},
-    pipeline::Pipeline,
+    connector::SinkResult,
+    pipeline::{Pipeline, RunSettings},
     run_store::layout::RunLayout,
     task::{poison::Poison, steps::Steps, stores::Stores},
 };
 
-/// The pipeline, its stores and plugins, and the run's place in them.
+/// What the tasks of a run share. A function that needs only some of it takes those parts.
 pub struct RunContext {
     /// The pipeline of the run.
     pub pipeline: Pipeline,
     /// The pipeline's steps, with their plugins loaded.
     pub steps: Steps,
-    /// The source, from which the run reads its records.
-    pub source: Arc<dyn Source>,
-    /// The run store, where the run keeps its plan, intermediates and log.
-    pub run_store: Store,
-    /// The sink, to which the run writes its result.
-    pub sink: Arc<dyn Sink>,
-    /// The run's id.
-    pub run_id: String,
+    /// The source, the run store and the sink.
+    pub stores: Stores,
+    /// Where the run writes in these stores.
+    pub layouts: Layouts,
+    /// What the attempts in this process share of the machine.
+    pub resources: Resources,
+    /// The run, and this process among those that work on it.
+    pub id: RunId,
+    /// The poison records found so far: records that make a mapper fail.
+    pub poison: Poison,
+    /// The handle through which events are reported.
+    pub events: Events,
+}
+
+/// Where a run writes in its stores.
+pub struct Layouts {
     /// The run's keys in the run store.
-    pub layout: RunLayout,
+    pub run: RunLayout,
     /// The run's result in the sink.
     pub result: Arc<dyn SinkResult>,
+}
+
+/// What the attempts in a process share of the machine.
+pub struct Resources {
     /// The workers, which limit how many threads compute at the same time.
     pub workers: Workers,
     /// Local scratch space.
     pub scratch: Scratch,
-    /// The poison records found so far: records that make a mapper fail.
-    pub poison: Poison,
     /// Tracks the work of attempts, including attempts that were given up.
     at_work: TaskTracker,
-    /// The handle through which events are reported.
-    pub events: Events,
+}
+
+impl Resources {
+    fn new(settings: &RunSettings) -> Self {
+        let at_work = TaskTracker::new();
+        // A closed tracker still hands out tokens; an open one would make `at_rest` wait for `close`.
+        at_work.close();
+        let scratch = Scratch::new(&settings.scratch, settings.scratch_space_bytes);
+        Self { workers: Workers::new(settings.concurrency), scratch, at_work }
+    }
+
+    /// Waits until no attempt is at work any more, including those that were given up.
+    pub async fn at_rest(&self) {
+        self.at_work.wait().await;
+    }
+}
+
+/// The id of a run, and the name of a process that works on it. Makes the ids of the attempts of that process.
+pub struct RunId {
+    /// The run's id.
+    pub run_id: String,
     /// Name of this process, unique among all processes that work on the run.
     pub process: String,
     /// Number of times that this process has taken back commits.
     rounds: AtomicU32,
 }
 
-impl RunContext {
-    /// Creates the context of a run whose plugins are loaded, for the process named `process`.
-    pub fn new(
-        pipeline: Pipeline,
-        steps: Steps,
-        stores: Stores,
-        run_id: String,
-        process: String,
-        events: Events,
-    ) -> Self {
-        let Stores { source, run_store, sink } = stores;
-        let result = sink.result(&run_id, pipeline.sink.format.extension());
-        let at_work = TaskTracker::new();
-        // A closed tracker still hands out tokens; an open one would make `at_rest` wait for `close`.
-        at_work.close();
-        Self {
-            steps,
-            source,
-            run_store,
-            sink,
-            layout: RunLayout::new(&pipeline.name, &run_id),
-            result,
-            workers: Workers::new(pipeline.run.concurrency),
-            scratch: Scratch::new(&pipeline.run.scratch, pipeline.run.scratch_space_bytes),
-            poison: Poison::default(),
-            at_work,
-            events,
-            process,
-            rounds: AtomicU32::new(0),
-            pipeline,
-            run_id,
-        }
+impl RunId {
+    /// Creates the id of a run for the process named `process`.
+    pub fn new(run_id: String, process: String) -> Self {
+        Self { run_id, process, rounds: AtomicU32::new(0) }
     }
 
     /// Returns the id of try `number` in this process.
@@ -105,6 +105,18 @@ impl RunContext {
     pub fn attempt_again(&self) {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+impl RunContext {
+    /// Creates the context of a run whose plugins are loaded.
+    pub fn new(pipeline: Pipeline, steps: Steps, stores: Stores, id: RunId, events: Events) -> Self {
+        let layouts = Layouts {
+            run: RunLayout::new(&pipeline.name, &id.run_id),
+            result: stores.sink.result(&id.run_id, pipeline.sink.format.extension()),
+        };
+        let resources = Resources::new(&pipeline.run);
+        Self { pipeline, steps, stores, layouts, resources, id, poison: Poison::default(), events }
+    }
 
     /// Runs the work of an attempt on a thread that may block, and returns its result. If the attempt is given up, its
     /// work continues on that thread until a call of a plugin, which is stopped, or else through its commit.
@@ -115,7 +127,7 @@ impl RunContext {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
     ) -> Result<T> {
-        let (context, at_work) = (Arc::clone(self), self.at_work.token());
+        let (context, at_work) = (Arc::clone(self), self.resources.at_work.token());
         threads::run(move || {
             let _at_work = at_work;
             work(&context)
@@ -123,15 +135,10 @@ impl RunContext {
         .await
     }
 
-    /// Waits until no attempt is at work any more, including those that were given up.
-    pub async fn at_rest(&self) {
-        self.at_work.wait().await;
-    }
-
     /// Returns the description of an attempt that its plugins are given. `clock_ms` is the time the plan was made, in
     /// milliseconds since the Unix epoch. The caller must cancel `stop` when it no longer waits for the attempt.
     pub fn task(&self, task: TaskId, number: Try, clock_ms: u64) -> Attempt {
-        let (run_id, events) = (self.run_id.clone(), self.events.clone());
+        let (run_id, events) = (self.id.run_id.clone(), self.events.clone());
         Attempt { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
     }
 }

@@ -29,7 +29,7 @@ pub fn fetch(context: &RunContext, shards: &TaskShards, wanted: impl Fn(ShardId)
         Shard::Slices(slices) => Some((slices.as_slice(), objects)),
         Shard::Records { .. } => None,
     });
-    context.source.open(context.pipeline.source.format.cuts(), &slices.collect::<Vec<_>>())
+    context.stores.source.open(context.pipeline.source.format.cuts(), &slices.collect::<Vec<_>>())
 }
 
 /// A reader of shards, one after the other, with the worker it reads them on.
@@ -42,7 +42,7 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// Takes a worker on this thread, which must be one that may block, to read the shards of these chunks.
     pub fn new(context: &'a RunContext, chunks: Chunks) -> Self {
-        Self { context, worker: context.workers.take(), chunks }
+        Self { context, worker: context.resources.workers.take(), chunks }
     }
 
     /// Hands the records of the next shard to `take`, until the shard ends or `take` breaks off.
@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
         mut take: impl FnMut(Batch) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let Self { context, worker, .. } = self;
-        let file = worker.wait(|| context.run_store.wait(context.run_store.get(key)))?;
+        let file = worker.wait(|| context.stores.run_store.wait(context.stores.run_store.get(key)))?;
         let file = file.ok_or_else(|| Error::input(format!("`{key}` is gone from the run store")))?;
         for batch in read_records(key, file, &context.steps.source)? {
             if take(Batch::Splitter(batch?))?.is_break() {

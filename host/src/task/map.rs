@@ -14,7 +14,7 @@ use std::{
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
-        event::{Counts, Event, Stage, add_counters},
+        event::{Counts, Event, Events, Stage, add_counters},
         ids::{AttemptId, ShardId, TaskId, Try},
         shared::Shared,
     },
@@ -29,10 +29,10 @@ use crate::{
         chain::{Chain, SetAside},
         context::RunContext,
         input::{Input, fetch},
-        output::OutputWriter,
+        output::{OutputWriter, shuffle},
         poison::{self, PoisonRecords, Search},
         records::{Batch, Records},
-        rejects::RejectLog,
+        rejects::{RejectLimits, RejectLog},
     },
 };
 
@@ -48,7 +48,7 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: TaskId, 
     let shards = Arc::new(planned.shards_of(task).await?);
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let _stop_when_dropped = guest_task.stop.clone().drop_guard();
-    let attempt = context.attempt(number);
+    let attempt = context.id.attempt(number);
     loop {
         let mut chunks = fetch(&context, &shards, |_| true)?;
         // Wait for the first chunk here, on the runtime, so that no worker thread is held while it is fetched.
@@ -59,9 +59,15 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: TaskId, 
             let (commit, times) = measure(|| run(context, &guest_task, attempt, &shards, chunks));
             match commit {
                 Ok(commit) => {
-                    let written =
-                        commit.write(times, &context.run_store, &context.layout, Stage::Map, task, &context.events);
-                    context.run_store.wait(written).map(Some)
+                    let written = commit.write(
+                        times,
+                        &context.stores.run_store,
+                        &context.layouts.run,
+                        Stage::Map,
+                        task,
+                        &context.events,
+                    );
+                    context.stores.run_store.wait(written).map(Some)
                 }
                 Err(MapEnd::Failed(error)) => Err(error),
                 Err(MapEnd::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
@@ -115,7 +121,7 @@ fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: St
         return Ok(());
     }
     let Some((_, shard, _)) = shards.iter().find(|(other, ..)| *other == number) else { return Err(error) };
-    let worker = context.workers.take();
+    let worker = context.resources.workers.take();
     let search = Search::new(context, task, number, &known, error)?;
     let mut found = records.map_or(Ok(false), |records| search.in_batch(&records))?;
     if found {
@@ -145,14 +151,14 @@ fn run(
     chunks: Chunks,
 ) -> Result<Commit, MapEnd> {
     let output = Shared::new(open_output(context, task, &attempt)?);
-    let rejects = Shared::new(RejectLog::new(context, Stage::Map, task.task, &attempt));
+    let rejects = Shared::new(open_reject_log(context, task, &attempt));
     let outlet = || -> (Emit, SetAside) {
         let (output, rejects) = (output.clone(), rejects.clone());
         (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
     };
     let mut counts = map_shards(context, task, shards, chunks, outlet)?;
     fail_point::reach("map.mapped");
-    let written = output.take()?.finish(context)?;
+    let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     let (rejected, rejects) = rejects.take()?.finish()?;
     counts.rejects = rejected.values().sum();
@@ -168,7 +174,7 @@ pub fn map_shards(
     chunks: Chunks,
     outlet: impl Fn() -> (Emit, SetAside),
 ) -> Result<Counts, MapEnd> {
-    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(context, task));
+    let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(&context.events, task));
     let mut counts = Counts::default();
     for (number, shard, _) in shards.iter() {
         let task = Attempt { task: TaskId::of_shard(number), ..task.clone() };
@@ -190,9 +196,20 @@ pub fn map_shards(
 
 fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -> Result<OutputWriter> {
     match &context.pipeline.reduce {
-        Some(reduce) => OutputWriter::shuffle_file(context, task, attempt, reduce.partitions),
-        None => OutputWriter::part(context, task.task, attempt, &context.steps.output),
+        Some(reduce) => {
+            let key = context.layouts.run.shuffle_file(task.task, attempt);
+            Ok(OutputWriter::shuffle_file(shuffle(context, task, reduce.partitions)?, key))
+        }
+        None => {
+            let part_sink = context.layouts.result.writer(task.task, attempt);
+            OutputWriter::part(task.task, part_sink, context.pipeline.sink.format, &context.steps.output)
+        }
     }
+}
+
+fn open_reject_log(context: &RunContext, task: &Attempt, attempt: &AttemptId) -> RejectLog {
+    let key = context.layouts.run.rejects(Stage::Map, task.task, attempt);
+    RejectLog::new(&context.stores.run_store, key, RejectLimits::of(&context.pipeline))
 }
 
 /// The mapping of one shard by its chain.
@@ -234,7 +251,7 @@ impl Mapping<'_, '_> {
 
 /// The amounts that an attempt has read, which it reports now and then.
 struct Progress<'a> {
-    context: &'a RunContext,
+    events: &'a Events,
     task: &'a Attempt,
     records: u64,
     bytes: u64,
@@ -242,8 +259,8 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(context: &'a RunContext, task: &'a Attempt) -> Self {
-        Self { context, task, records: 0, bytes: 0, last_told: (Instant::now(), 0, 0) }
+    fn new(events: &'a Events, task: &'a Attempt) -> Self {
+        Self { events, task, records: 0, bytes: 0, last_told: (Instant::now(), 0, 0) }
     }
 
     fn add(&mut self, (records, bytes): (u64, u64)) {
@@ -253,12 +270,7 @@ impl<'a> Progress<'a> {
         if when.elapsed() >= PROGRESS && !self.task.stop.is_cancelled() {
             self.last_told = (Instant::now(), self.records, self.bytes);
             let (records, bytes) = (self.records - records, self.bytes - bytes);
-            self.context.events.emit(Event::AttemptProgress {
-                stage: Stage::Map,
-                task: self.task.task,
-                records,
-                bytes,
-            });
+            self.events.emit(Event::AttemptProgress { stage: Stage::Map, task: self.task.task, records, bytes });
         }
     }
 }

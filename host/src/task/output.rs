@@ -9,16 +9,16 @@ use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::{AttemptId, TaskId},
+        ids::TaskId,
         schema::Schema,
         times::Work,
     },
     runtime::clock::spend,
 };
-use etl_format::PartWriter;
+use etl_format::{PartWriter, SinkFormat};
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
-use etl_store::upload::Upload;
+use etl_store::{Store, upload::Upload};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -53,28 +53,17 @@ pub struct Written {
 }
 
 impl OutputWriter {
-    /// Begins a shuffle file for what the map task emits. Its rows are combined if the pipeline asks for that.
-    ///
-    /// # Errors
-    /// Fails when the schema of the map output has no key.
-    pub fn shuffle_file(
-        context: &Arc<RunContext>,
-        task: &Attempt,
-        attempt: &AttemptId,
-        partitions: u32,
-    ) -> Result<Self> {
-        let shuffle = shuffle(context, task, partitions)?;
-        let key = context.layout.shuffle_file(task.task, attempt);
-        Ok(Self { target: Target::ShuffleFile { shuffle: Box::new(shuffle), key }, rows: 0 })
+    /// Begins a shuffle file, which will be written to the run store under `key`.
+    pub fn shuffle_file(shuffle: ShuffleWriter, key: String) -> Self {
+        Self { target: Target::ShuffleFile { shuffle: Box::new(shuffle), key }, rows: 0 }
     }
 
-    /// Begins part number `part` of the result.
+    /// Begins part number `part` of the result, which goes to `part_sink`.
     ///
     /// # Errors
     /// Fails when the sink cannot be written.
-    pub fn part(context: &RunContext, part: TaskId, attempt: &AttemptId, schema: &Schema) -> Result<Self> {
-        let part_sink = context.result.writer(part, attempt);
-        let writer = PartWriter::new(context.pipeline.sink.format, schema, HashedPart::new(part_sink))?;
+    pub fn part(part: TaskId, part_sink: Box<dyn PartSink>, format: SinkFormat, schema: &Schema) -> Result<Self> {
+        let writer = PartWriter::new(format, schema, HashedPart::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 
@@ -94,10 +83,10 @@ impl OutputWriter {
     ///
     /// # Errors
     /// Fails as [`OutputWriter::write`] does, and when the store fails.
-    pub fn finish(self, context: &RunContext) -> Result<Written> {
+    pub fn finish(self, run_store: &Store) -> Result<Written> {
         match self.target {
             Target::ShuffleFile { shuffle, key } => {
-                let mut upload = Upload::new(&context.run_store, &key);
+                let mut upload = Upload::new(run_store, &key);
                 let index = shuffle.finish(&mut upload)?;
                 spend(Work::Write, || upload.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
@@ -150,7 +139,7 @@ pub fn shuffle(context: &Arc<RunContext>, task: &Attempt, partitions: u32) -> Re
         partitions,
         memory_bytes: context.pipeline.run.shuffle_memory_bytes,
         fan_in: FAN_IN,
-        scratch: context.scratch.clone(),
+        scratch: context.resources.scratch.clone(),
     };
     let combines = context.pipeline.reduce.as_ref().is_some_and(|reduce| reduce.combine);
     ShuffleWriter::new(settings, context.steps.shuffled().clone(), combines.then(|| combiner(context, task)))

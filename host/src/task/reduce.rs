@@ -53,13 +53,13 @@ pub async fn reduce_partition(
 ) -> Result<Commit> {
     let task = context.task(TaskId::of_partition(partition), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
-    let attempt = context.attempt(number);
+    let attempt = context.id.attempt(number);
     let ended = context.work(move |context| {
         let (commit, times) = measure(|| run(context, &mapped.shuffle_files, &task, attempt));
-        context.run_store.wait(commit?.write(
+        context.stores.run_store.wait(commit?.write(
             times,
-            &context.run_store,
-            &context.layout,
+            &context.stores.run_store,
+            &context.layouts.run,
             Stage::Reduce,
             TaskId::of_partition(partition),
             &context.events,
@@ -71,10 +71,11 @@ pub async fn reduce_partition(
 /// Reduces a partition on a worker thread, up to its commit.
 fn run(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, attempt: AttemptId) -> Result<Commit> {
     fail_point::reach("reduce.begin");
-    let output = OutputWriter::part(context, task.task, &attempt, &context.steps.output)?;
+    let part_sink = context.layouts.result.writer(task.task, &attempt);
+    let output = OutputWriter::part(task.task, part_sink, context.pipeline.sink.format, &context.steps.output)?;
     let output = Shared::new(output);
     let mut counts = reduce(context, shuffle_files, task, emit_to(&output))?;
-    let written = output.take()?.finish(context)?;
+    let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
 }
@@ -87,7 +88,7 @@ fn run(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, 
 pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, emit: Emit) -> Result<Counts> {
     let plugin = context.steps.reduce.as_ref().ok_or_else(|| Error::internal("there is no reducer"))?;
     let schema = context.steps.shuffled();
-    let worker = Shared::new(context.workers.take());
+    let worker = Shared::new(context.resources.workers.take());
     let mut reducer = plugin.reduce(task, schema, emit)?;
     check_planned(plugin, reducer.schema(), &context.steps.output)?;
     let mut counts = Counts::default();
@@ -97,7 +98,7 @@ pub fn reduce(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &At
         counts.bytes_in += range.end - range.start;
         Ok(open_run(context, mapped, key, &index, &worker))
     });
-    for groups in merge_all(runs, schema, FAN_IN, &context.scratch)? {
+    for groups in merge_all(runs, schema, FAN_IN, &context.resources.scratch)? {
         let groups = groups?;
         counts.records_in += groups.batch.num_rows() as u64;
         if let Err(error) = reducer.process(&groups.batch, &groups.group_ends, groups.last_group_continues) {
@@ -162,21 +163,21 @@ fn emit_to(output: &Shared<OutputWriter>) -> Emit {
 
 /// Begins to read one sorted run of a partition from the shuffle file of the map task `mapped`.
 fn open_run(
-    context: &Arc<RunContext>,
+    context: &RunContext,
     mapped: TaskId,
     key: &str,
     index: &PartitionIndex,
     worker: &Shared<Worker>,
 ) -> SortedRun {
-    let pieces = open_pieces(context, key, index.range(), worker);
+    let pieces = open_pieces(&context.stores.run_store, key, index.range(), worker);
     let batches = ShuffleReader::new(key, context.steps.shuffled(), index, pieces);
     Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
 }
 
 /// Reads a range of a shuffle file in pieces. From a remote store the pieces are fetched a little ahead of the merge;
 /// from a local disk each is read when it is taken, which is faster than handing it from thread to thread.
-fn open_pieces(context: &Arc<RunContext>, key: &str, range: Range<u64>, worker: &Shared<Worker>) -> Pieces {
-    let (store, key) = (context.run_store.clone(), key.to_owned());
+fn open_pieces(run_store: &Store, key: &str, range: Range<u64>, worker: &Shared<Worker>) -> Pieces {
+    let (store, key) = (run_store.clone(), key.to_owned());
     if store.is_local() {
         return Box::new(ranges(range.clone()).map(move |piece| {
             store.advise(&key, piece.end..range.end.min(piece.end + PIECE_BYTES));

@@ -2,31 +2,73 @@
 //!
 //! Owns the check of the count against `max_rejects`. [`etl_core::model::reject`] owns the shape of a reject.
 
-use std::{io::Write, sync::Arc};
+use std::{collections::BTreeMap, io::Write};
 
 use etl_core::model::{
     error::{Error, Result},
-    event::Stage,
-    ids::{AttemptId, TaskId},
     reject::{Reject, Rejected, SOURCE},
 };
-use etl_store::upload::Upload;
+use etl_store::{Store, upload::Upload};
 
-use crate::{pipeline::Pipeline, run_store::document::to_json, task::context::RunContext};
+use crate::{pipeline::Pipeline, run_store::document::to_json};
+
+/// The numbers of records that may be rejected before a run fails.
+#[derive(Debug, Clone)]
+pub struct RejectLimits {
+    /// `max_rejects` of `[run]`.
+    run: u64,
+    /// `max_rejects` of each mapper, by its name.
+    mappers: BTreeMap<String, u64>,
+}
+
+impl RejectLimits {
+    /// Returns the limits that a pipeline sets.
+    pub fn of(pipeline: &Pipeline) -> Self {
+        let mappers = pipeline.maps.iter().map(|map| (map.plugin.name.clone(), map.max_rejects)).collect();
+        Self { run: pipeline.run.max_rejects, mappers }
+    }
+
+    /// Adds a reject to the counts of an attempt, and checks the count of its step against the limit.
+    ///
+    /// # Errors
+    /// Fails as [`RejectLimits::check`] does, and names the record.
+    pub fn count(&self, rejected: &mut Rejected, reject: &Reject) -> Result<()> {
+        let count = rejected.entry(reject.step.clone()).or_default();
+        *count += 1;
+        self.check(&reject.step, *count).map_err(|error| error.context(named(reject)))
+    }
+
+    /// Checks a count of rejects by `step` against its `max_rejects`. Rejects by any step but a mapper, such as the
+    /// source, count against `[run] max_rejects`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the limit.
+    pub fn check(&self, step: &str, count: u64) -> Result<()> {
+        let (max, setting) = match self.mappers.get(step) {
+            Some(max) => (*max, format!("`max_rejects` of `{step}`")),
+            None => (self.run, "`[run] max_rejects`".to_owned()),
+        };
+        if count <= max {
+            return Ok(());
+        }
+        let what = if step == SOURCE { "the source has more malformed" } else { "the step rejected more" };
+        Err(Error::input(format!("{what} records than {setting} allows (limit {max})")))
+    }
+}
 
 /// Collects the rejects of one attempt. An attempt without rejects writes nothing.
 pub struct RejectLog {
-    context: Arc<RunContext>,
+    run_store: Store,
     key: String,
+    limits: RejectLimits,
     upload: Option<Upload>,
     rejected: Rejected,
 }
 
 impl RejectLog {
-    /// Creates an empty log for an attempt.
-    pub fn new(context: &Arc<RunContext>, stage: Stage, task: TaskId, attempt: &AttemptId) -> Self {
-        let key = context.layout.rejects(stage, task, attempt);
-        Self { context: Arc::clone(context), key, upload: None, rejected: Rejected::new() }
+    /// Creates an empty log, to be written under `key`.
+    pub fn new(run_store: &Store, key: String, limits: RejectLimits) -> Self {
+        Self { run_store: run_store.clone(), key, limits, upload: None, rejected: Rejected::new() }
     }
 
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
@@ -35,10 +77,10 @@ impl RejectLog {
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the record, when there are more than
     /// `max_rejects`; or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
-        count(&self.context.pipeline, &mut self.rejected, reject)?;
+        self.limits.count(&mut self.rejected, reject)?;
         let upload = match &mut self.upload {
             Some(upload) => upload,
-            none => none.insert(Upload::new(&self.context.run_store, &self.key)),
+            none => none.insert(Upload::new(&self.run_store, &self.key)),
         };
         let mut line = to_json(reject)?;
         line.push(b'\n');
@@ -54,33 +96,6 @@ impl RejectLog {
         upload.finish()?;
         Ok((self.rejected, Some(self.key)))
     }
-}
-
-/// Adds a reject to the counts of an attempt, and checks the count of its step against the limit.
-///
-/// # Errors
-/// Fails as [`check_limit`] does, and names the record.
-pub fn count(pipeline: &Pipeline, rejected: &mut Rejected, reject: &Reject) -> Result<()> {
-    let count = rejected.entry(reject.step.clone()).or_default();
-    *count += 1;
-    check_limit(pipeline, &reject.step, *count).map_err(|error| error.context(named(reject)))
-}
-
-/// Checks a count of rejects by `step` against its `max_rejects`. Rejects by any step but a mapper, such as the source,
-/// count against `[run] max_rejects`.
-///
-/// # Errors
-/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), naming the limit.
-pub fn check_limit(pipeline: &Pipeline, step: &str, count: u64) -> Result<()> {
-    let (max, setting) = match pipeline.maps.iter().find(|map| map.plugin.name == step) {
-        Some(map) => (map.max_rejects, format!("`max_rejects` of `{step}`")),
-        None => (pipeline.run.max_rejects, "`[run] max_rejects`".to_owned()),
-    };
-    if count <= max {
-        return Ok(());
-    }
-    let what = if step == SOURCE { "the source has more malformed" } else { "the step rejected more" };
-    Err(Error::input(format!("{what} records than {setting} allows (limit {max})")))
 }
 
 fn named(reject: &Reject) -> String {

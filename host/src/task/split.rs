@@ -64,8 +64,8 @@ pub async fn split_source(
     clock_ms: u64,
     number: Try,
 ) -> Result<SplitSource> {
-    let attempt = context.attempt(number);
-    let writer = ShardWriter::new(&context.run_store, &context.layout, attempt.clone());
+    let attempt = context.id.attempt(number);
+    let writer = ShardWriter::new(&context.stores.run_store, &context.layouts.run, attempt.clone());
     let task = context.task(TaskId(0), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = threads::run(move || match &context.pipeline.split {
@@ -93,13 +93,13 @@ fn split_by_plugin(
     writer: ShardWriter,
 ) -> Result<ShardTable> {
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
-    let _worker = context.workers.take();
+    let _worker = context.resources.workers.take();
     let draft = Shared::new(Coverage::new(writer));
     let view = SplitterSource {
-        source: Arc::clone(&context.source),
-        run_store: context.run_store.clone(),
-        layout: context.layout.clone(),
-        attempt: context.attempt(task.attempt),
+        source: Arc::clone(&context.stores.source),
+        run_store: context.stores.run_store.clone(),
+        layout: context.layouts.run.clone(),
+        attempt: context.id.attempt(task.attempt),
         objects: Arc::clone(objects),
         cuts: context.pipeline.source.format.cuts(),
         draft: draft.clone(),

@@ -108,7 +108,7 @@ pub(crate) async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, e
     let engine = Engine::new(8, cache)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
-    let objects = list_source(pipeline, &*source).await?;
+    let objects = list_source(&pipeline.source, &*source).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();
     for (number, shard) in shards {

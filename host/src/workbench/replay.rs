@@ -30,13 +30,13 @@ use crate::{
     },
     task::{
         chain::{Chain, SetAside},
-        context::RunContext,
+        context::{RunContext, RunId},
         input::{Input, fetch},
         map::{MapEnd, find_poison, map_shards},
         output::shuffle,
         records::Records,
         reduce::reduce,
-        rejects::count,
+        rejects::RejectLimits,
         steps::Steps,
         stores::Stores,
     },
@@ -94,7 +94,7 @@ impl Replay {
         events: Events,
     ) -> Result<Self> {
         let stores = Stores::open(&pipeline).await?;
-        threads::need_stack(stack_bytes(&pipeline));
+        threads::need_stack(stack_bytes(pipeline.maps.len()));
         // Two instances for each mapper and one further step: those of the attempt, with its reducer or combiner, and
         // those of a search for poison records.
         let instances = 2 * (pipeline.maps.len() + 1);
@@ -110,7 +110,7 @@ impl Replay {
                 )));
             }
         }
-        let context = RunContext::new(pipeline, steps, stores, run_id, "replay".to_owned(), events);
+        let context = RunContext::new(pipeline, steps, stores, RunId::new(run_id, "replay".to_owned()), events);
         Ok(Self { context: Arc::new(context), planned })
     }
 
@@ -175,14 +175,14 @@ impl Replay {
     pub(crate) async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;
-        let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.scratch));
-        mapped.read(&context.run_store, &context.layout, Stage::Map).await?;
+        let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch));
+        mapped.read(&context.stores.run_store, &context.layouts.run, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
         if committed < tasks {
             return Err(Error::config(format!(
                 "run `{}` has committed {committed} of {tasks} map tasks, and a partition has rows of all: finish them \
                  first, with `--run-id {}`",
-                context.run_id, context.run_id
+                context.id.run_id, context.id.run_id
             )));
         }
         let task = context.task(TaskId::of_partition(number), Try::FIRST, self.planned.plan.planned_at_ms);
@@ -243,8 +243,8 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(context: &Arc<RunContext>, limit: usize) -> Self {
-        let kept = Kept { context: Arc::clone(context), limit, replayed: Replayed::default() };
+    fn new(context: &RunContext, limit: usize) -> Self {
+        let kept = Kept { reject_limits: RejectLimits::of(&context.pipeline), limit, replayed: Replayed::default() };
         Self { kept: Shared::new(kept), shuffle: None }
     }
 
@@ -278,7 +278,7 @@ impl Collector {
 }
 
 struct Kept {
-    context: Arc<RunContext>,
+    reject_limits: RejectLimits,
     limit: usize,
     replayed: Replayed,
 }
@@ -298,6 +298,6 @@ impl Kept {
         if rejects.len() < REJECTS_MAX {
             rejects.push(reject.clone());
         }
-        count(&self.context.pipeline, rejected, reject)
+        self.reject_limits.count(rejected, reject)
     }
 }

@@ -1,0 +1,90 @@
+//! How a run is started: which run a process works on, and what the process is given of the world outside.
+//!
+//! Owns the ids of new runs and the names of processes. Reads no clock and no random numbers: the caller hands them in.
+
+use std::time::SystemTime;
+
+use etl_core::model::event::Invocation;
+use etl_plugin::Cache;
+use tokio_util::sync::CancellationToken;
+
+/// The run that a process works on. The id of a new run begins with the time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A new run. A warning names an unfinished run with the same plan, if there is one.
+    #[default]
+    Default,
+    /// A new run, without that warning.
+    New,
+    /// The newest unfinished run of the same keys and plugins, or a new run if all are complete.
+    Resume,
+    /// The run with this id, whether it exists or not.
+    Id(String),
+    /// A run that completes the run with this id, or the newest that has ended if no id is given. If that run left out
+    /// no shards, there is nothing to complete, and the process works on that run.
+    Redrive(Option<String>),
+}
+
+/// How a run is started, and what it is given of the world outside: the library reads no clock, random numbers or
+/// environment of its own.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The run to work on.
+    pub start: Start,
+    /// Ends the run early when cancelled; it can be resumed afterwards.
+    pub cancel: CancellationToken,
+    /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
+    pub invocation: Invocation,
+    /// Where compiled plugins are kept from one run to the next.
+    pub cache: Cache,
+    /// The present time. A new run is named after it, and the wall clock of its plugins stands at it.
+    pub started_at: SystemTime,
+    /// A number that no other process has. It tells apart runs that start in the same second, and processes that work
+    /// on the same run.
+    pub random: u64,
+}
+
+impl RunOptions {
+    /// Returns the options of a process that starts at `started_at`, keeps compiled plugins in `cache`, and has the
+    /// number `random`. It starts a new run that nothing cancels.
+    pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
+        Self {
+            start: Start::Default,
+            cancel: CancellationToken::new(),
+            invocation: Invocation::default(),
+            cache,
+            started_at,
+            random,
+        }
+    }
+
+    /// Returns the id of a new run. Ids sort by time: `20261122T163000Z-5f3a90c2`.
+    pub(super) fn new_run_id(&self) -> String {
+        let time = humantime::format_rfc3339_seconds(self.started_at).to_string().replace(['-', ':'], "");
+        format!("{time}-{:08x}", self.random >> 32)
+    }
+
+    /// Returns the name of this process, such as `5f3a90c2`.
+    pub(super) fn process(&self) -> String {
+        format!("{:08x}", self.random & 0xffff_ffff)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use etl_core::model::ids::check_name;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_start_and_told_apart_by_its_number() {
+        let started_at = UNIX_EPOCH + Duration::from_millis(1_795_365_000_999);
+        let options = |random| RunOptions::new(Cache::of_environment(|_| None), started_at, random);
+        let (one, small) = (options(0x5f3a_90c2_0bad_cafe), options(7));
+        assert_eq!((one.new_run_id().as_str(), one.process().as_str()), ("20261122T163000Z-5f3a90c2", "0badcafe"));
+        assert_eq!((small.new_run_id().as_str(), small.process().as_str()), ("20261122T163000Z-00000000", "00000007"));
+        check_name("run id", &one.new_run_id()).expect("it is a name");
+    }
+}
