@@ -200,10 +200,7 @@ fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -
             let key = context.layouts.run.shuffle_file(task.task, attempt);
             Ok(OutputWriter::shuffle_file(shuffle(context, task, reduce.partitions)?, key))
         }
-        None => {
-            let part_sink = context.layouts.result.writer(task.task, attempt);
-            OutputWriter::part(task.task, part_sink, context.pipeline.sink.format, &context.steps.output)
-        }
+        None => OutputWriter::part(context, task.task, attempt),
     }
 }
 

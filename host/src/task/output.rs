@@ -9,13 +9,12 @@ use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::TaskId,
-        schema::Schema,
+        ids::{AttemptId, TaskId},
         times::Work,
     },
     runtime::clock::spend,
 };
-use etl_format::{PartWriter, SinkFormat};
+use etl_format::PartWriter;
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
 use etl_store::{Store, upload::Upload};
@@ -58,12 +57,13 @@ impl OutputWriter {
         Self { target: Target::ShuffleFile { shuffle: Box::new(shuffle), key }, rows: 0 }
     }
 
-    /// Begins part number `part` of the result, which goes to `part_sink`.
+    /// Begins part number `part` of the result, with rows of the schema that the last step emits.
     ///
     /// # Errors
     /// Fails when the sink cannot be written.
-    pub fn part(part: TaskId, part_sink: Box<dyn PartSink>, format: SinkFormat, schema: &Schema) -> Result<Self> {
-        let writer = PartWriter::new(format, schema, HashedPart::new(part_sink))?;
+    pub fn part(context: &RunContext, part: TaskId, attempt: &AttemptId) -> Result<Self> {
+        let (format, part_sink) = (context.pipeline.sink.format, context.layouts.result.writer(part, attempt));
+        let writer = PartWriter::new(format, &context.steps.output, HashedPart::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
 

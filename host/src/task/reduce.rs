@@ -71,9 +71,7 @@ pub async fn reduce_partition(
 /// Reduces a partition on a worker thread, up to its commit.
 fn run(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, attempt: AttemptId) -> Result<Commit> {
     fail_point::reach("reduce.begin");
-    let part_sink = context.layouts.result.writer(task.task, &attempt);
-    let output = OutputWriter::part(task.task, part_sink, context.pipeline.sink.format, &context.steps.output)?;
-    let output = Shared::new(output);
+    let output = Shared::new(OutputWriter::part(context, task.task, &attempt)?);
     let mut counts = reduce(context, shuffle_files, task, emit_to(&output))?;
     let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
