@@ -55,8 +55,7 @@ impl Stores {
     /// # Errors
     /// Fails as [`Store::open`] does.
     pub fn run_store(pipeline: &Pipeline) -> Result<Store> {
-        let store = Store::open(&pipeline.run.store, &pipeline.store_options)?;
-        Ok(if pipeline.run.fsync { store.synced() } else { store })
+        Store::open_to_write(&pipeline.run.store, &pipeline.store_options, pipeline.run.fsync)
     }
 
     /// Opens the sink that a pipeline names.
@@ -73,8 +72,7 @@ impl Stores {
     /// # Errors
     /// Fails as [`Store::open`] does.
     pub fn sink_store(pipeline: &Pipeline) -> Result<Store> {
-        let store = Store::open(&pipeline.sink.location, &pipeline.store_options)?;
-        Ok(if pipeline.run.fsync { store.synced() } else { store })
+        Store::open_to_write(&pipeline.sink.location, &pipeline.store_options, pipeline.run.fsync)
     }
 }
 

@@ -78,6 +78,15 @@ impl Store {
         Ok(Self { directory: opened.directory.map(Into::into), ..store })
     }
 
+    /// Opens the store at `location` to write to it. With `fsync`, its writes are synced as [`Store::synced`] says.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_to_write(location: &Location, options: &BTreeMap<String, String>, fsync: bool) -> Result<Self> {
+        let store = Self::open(location, options)?;
+        Ok(if fsync { store.synced() } else { store })
+    }
+
     /// Creates a store on top of any implementation. Messages call it `name`.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
         let (creates_once, meter) = (Arc::new(AtomicBool::new(true)), Arc::default());

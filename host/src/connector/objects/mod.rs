@@ -48,7 +48,7 @@ impl Connector for Objects {
     }
 
     fn sink(&self, settings: &SinkSettings<'_>) -> Result<Arc<dyn Sink>> {
-        let store = Store::open(settings.location, settings.options)?;
-        Ok(Arc::new(ObjectSink::new(if settings.fsync { store.synced() } else { store })))
+        let SinkSettings { location, options, fsync } = *settings;
+        Ok(Arc::new(ObjectSink::new(Store::open_to_write(location, options, fsync)?)))
     }
 }
