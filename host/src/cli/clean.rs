@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     history::{
-        self, Overview,
+        self, Overview, RunState,
         clean::{Amount, Cleaned, Cleaner},
         redrives,
     },
@@ -96,6 +96,8 @@ struct Kept {
     newest: u64,
     /// Runs that an incomplete redrive still reads.
     read: u64,
+    /// Runs that left out shards and that no redrive has completed.
+    redrivable: u64,
 }
 
 async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
@@ -108,6 +110,7 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
         runs.retain(|run| run.id == run_id);
     }
     let read = redrives::still_read(&run_store, &pipeline.name).await?;
+    let redriven = redrives::redriven(&run_store, &pipeline.name).await?;
     let newest = if args.results { cleaner.newest_result().await? } else { None };
     let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
     for run in history::overviews(&run_store, &pipeline.name, &runs).await? {
@@ -126,6 +129,8 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
             kept.read += 1;
         } else if !named && !run.state.is_complete() {
             kept.incomplete += 1;
+        } else if !named && run.state == RunState::CompleteWithFailures && !redriven.contains(&run.run_id) {
+            kept.redrivable += 1;
         } else if !named && newest.as_ref() == Some(&run.run_id) {
             kept.newest += 1;
         } else {
@@ -166,6 +171,12 @@ fn render(args: &CleanArgs, cleaned: &[Cleaned], kept: &Kept) -> String {
     }
     if kept.read > 0 {
         text.push_str(&format!("kept {} that incomplete redrives still read\n", counted(kept.read, "run")));
+    }
+    if kept.redrivable > 0 {
+        let runs = counted(kept.redrivable, "run");
+        text.push_str(&format!(
+            "kept {runs} that left out shards, which `--redrive` can complete: name it to delete\n"
+        ));
     }
     if kept.newest > 0 {
         text.push_str("kept the newest result, which `latest.json` points to\n");

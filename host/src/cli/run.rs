@@ -48,6 +48,9 @@ pub(super) struct RunArgs {
     /// run
     #[arg(long, conflicts_with_all = ["resume", "new"])]
     pub redrive: bool,
+    /// Make parts of the result again that are gone or were changed since the run was complete
+    #[arg(long, requires = "run_id")]
+    pub repair: bool,
     /// Write events to standard output, one per line, instead of the summary
     #[arg(long, value_name = "FORMAT")]
     pub events: Option<EventFormat>,
@@ -171,6 +174,7 @@ async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Eve
     let interrupts = Interrupts::watch()?;
     let options = RunOptions {
         start: start(args),
+        repair: args.repair,
         cancel: interrupts.cancel.clone(),
         invocation: invocation(args),
         ..RunOptions::new(outside::cache(), outside::now(), outside::random())
@@ -205,7 +209,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
             "what is committed is kept; if other `limits`, `retry` or `max_rejects` help, set them and this finishes \
              the run (another plugin, configuration or source needs a new run)",
         ),
-        ErrorKind::Damaged(_) | ErrorKind::Internal => None,
+        ErrorKind::Changed | ErrorKind::Damaged(_) | ErrorKind::Internal => None,
     }
 }
 
@@ -214,6 +218,7 @@ fn go_on(program: &OsStr, args: &RunArgs, which: &[&str]) -> String {
     let mut words = vec![program.to_string_lossy().into_owned(), "run".to_owned(), args.file.display().to_string()];
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
     words.extend(which.iter().map(|word| (*word).to_owned()));
+    words.extend(args.repair.then(|| "--repair".to_owned()));
     words.extend(args.events.iter().flat_map(|_| ["--events".to_owned(), "json".to_owned()]));
     words.extend(args.metrics.iter().flat_map(|file| ["--metrics".to_owned(), file.display().to_string()]));
     words.extend(args.quiet.then(|| "--quiet".to_owned()));
@@ -235,6 +240,7 @@ mod tests {
             resume: true,
             new: false,
             redrive: false,
+            repair: false,
             events: Some(EventFormat::Json),
             metrics: Some(PathBuf::from("a b.prom")),
             quiet: true,

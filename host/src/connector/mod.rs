@@ -11,12 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use etl_core::model::{
     error::{Error, Result},
-    ids::{AttemptId, TaskId},
+    ids::{AttemptId, PlanId, TaskId},
     object::{Object, Slice},
     usage::Traffic,
 };
 use etl_format::Cuts;
-use etl_store::Location;
+use etl_store::{Location, Note, Pending};
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use self::objects::Chunks;
 
@@ -120,6 +122,12 @@ pub trait Source: fmt::Debug + Send + Sync {
 
 /// A place that the results of a pipeline's runs go to.
 pub trait Sink: fmt::Debug + Send + Sync {
+    /// Returns the name of the sink in messages.
+    fn name(&self) -> &str;
+
+    /// Returns the URL of the place that the sink is. It may hold secrets, so it is for comparing only.
+    fn place(&self) -> &str;
+
     /// Returns the result of a run, whose parts have this file extension.
     fn result(&self, run_id: &str, extension: &'static str) -> Arc<dyn SinkResult>;
 
@@ -129,8 +137,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
 
 /// The result of one run in a sink.
 ///
-/// Attempts write parts that no reader sees; [`SinkResult::collect`] gives the committed ones their names, and
-/// [`SinkResult::publish`] declares the result complete.
+/// A plan claims the result before anything is written. Attempts write parts that no reader sees;
+/// [`SinkResult::collect`] makes the committed ones visible, and [`SinkResult::publish`] declares the result complete.
 #[async_trait]
 pub trait SinkResult: Send + Sync {
     /// Returns the location of the result, for messages and the manifest.
@@ -146,41 +154,147 @@ pub trait SinkResult: Send + Sync {
     async fn probe(&self, process: &str) -> Result<()>;
 
     /// Returns the location of something that already belongs to the result, if that can be found out. Parts that were
-    /// not collected do not count.
+    /// not collected and the claim do not count.
     async fn existing(&self) -> Option<String>;
 
-    /// Begins to write a part for an attempt. Only for threads that may wait.
-    fn writer(&self, part: TaskId, attempt: &AttemptId) -> Box<dyn PartSink>;
-
-    /// Makes the part that an attempt of another run wrote one of this result, for the attempt of the same id.
+    /// Returns who has claimed the result, if anybody has.
     ///
     /// # Errors
-    /// When the part is gone, or the sink fails.
-    async fn take_over(&self, run_id: &str, part: TaskId, attempt: &AttemptId) -> Result<()>;
+    /// When the sink fails, or the claim is damaged.
+    async fn claimed(&self) -> Result<Option<Claim>>;
 
-    /// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
-    /// Idempotent.
+    /// Claims the result. Of several claims, in any process, one holds; it is returned. Idempotent.
     ///
     /// # Errors
-    /// When the sink fails. When parts are gone, the error has [`objects::Gone`] in its chain.
-    async fn collect(&self, parts: &[objects::PublishedPart]) -> Result<Vec<String>>;
+    /// As [`SinkResult::claimed`].
+    async fn claim(&self, claim: &Claim) -> Result<Claim>;
 
-    /// Declares the result complete. `parts` are the keys of its parts in order, `failed_shards` is the number of
-    /// shards that are left out. Idempotent.
+    /// Begins to write a part for an attempt. `note` makes the note of an upload, given the key of its object. Only for
+    /// threads that may wait.
+    fn writer(&self, part: TaskId, attempt: &AttemptId, note: &dyn Fn(&str) -> Note) -> Box<dyn PartSink>;
+
+    /// Reads a part of a result by its key, in pieces.
+    fn read(&self, key: &str, bytes: u64) -> BoxStream<'static, Result<Bytes>>;
+
+    /// Makes each committed part visible. Returns the parts as they were published, in the order given. Idempotent.
+    ///
+    /// # Errors
+    /// When the sink fails. When parts are gone or damaged, the error has [`Gone`] in its chain.
+    async fn collect(&self, parts: &[CommittedPart]) -> Result<Vec<PublishedPart>>;
+
+    /// Drops a part that was not committed, as far as possible.
+    async fn discard(&self, part: TaskId, pending: &Pending);
+
+    /// Aborts the upload of an object, as far as possible.
+    async fn abort(&self, key: &str, id: &str);
+
+    /// Declares the result complete. Idempotent.
     ///
     /// # Errors
     /// When the sink fails.
-    async fn publish(&self, parts: &[String], failed_shards: u64) -> Result<()>;
+    async fn publish(&self, published: &Published<'_>) -> Result<()>;
+
+    /// Takes back that the result is complete, because some of its parts are to be made again, and deletes these parts.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    async fn withdraw(&self, parts: &[PublishedPart]) -> Result<()>;
+
+    /// Returns the parts of a complete result that are gone or damaged.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    async fn damaged(&self, parts: &[PublishedPart]) -> Result<Vec<TaskId>>;
 
     /// Deletes what losing attempts left, and what killed processes left before `before`, as far as possible.
     async fn sweep(&self, before: Option<SystemTime>);
 }
 
+/// A claim on a result: to which pipeline and plan it belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Id of the plan.
+    pub plan: PlanId,
+}
+
+/// A part that was committed, and how it waits to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedPart {
+    /// Number of the part.
+    pub part: TaskId,
+    /// Attempt that wrote it.
+    pub attempt: AttemptId,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// XXH3-128 digest of its bytes, in hexadecimal.
+    pub digest: String,
+    /// How it waits.
+    pub pending: Pending,
+}
+
+/// A part of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPart {
+    /// Number of the part.
+    pub part: TaskId,
+    /// Key of the part, below the sink.
+    pub key: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// XXH3-128 digest of its bytes, in hexadecimal.
+    pub digest: String,
+    /// ETag when it was published; `None` if the sink has no such thing.
+    pub e_tag: Option<String>,
+}
+
+/// A result that is declared complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Published<'a> {
+    /// Id of the plan.
+    pub plan: &'a PlanId,
+    /// When the plan was made, in milliseconds since the Unix epoch. Of two results, the one of the later plan is the
+    /// newer one.
+    pub made_at_ms: u64,
+    /// The parts, in order.
+    pub parts: &'a [PublishedPart],
+    /// Number of failed shards that are left out.
+    pub failed_shards: u64,
+}
+
+/// Parts of a result that were committed but are gone from the sink, or are not what was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone(pub Vec<CommittedPart>);
+
+impl std::error::Error for Gone {}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "committed parts are gone from the sink or damaged: {}",
+            parts_named(self.0.iter().map(|gone| gone.part))
+        )
+    }
+}
+
+/// Returns the numbers of the first parts, and how many there are beside these, as text.
+pub fn parts_named(parts: impl ExactSizeIterator<Item = TaskId>) -> String {
+    let more = parts.len().saturating_sub(PARTS_NAMED_MAX);
+    let named: Vec<String> = parts.take(PARTS_NAMED_MAX).map(|part| part.to_string()).collect();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", named.join(", "))
+}
+
+/// The most parts that a message names.
+const PARTS_NAMED_MAX: usize = 10;
+
 /// A part being written. It belongs to no result before it is collected.
 pub trait PartSink: Write + Send {
-    /// Completes the part, and returns its size in bytes.
+    /// Ends the part. Returns its size in bytes, and how it waits to be published.
     ///
     /// # Errors
-    /// When the sink fails. There may be a part then.
-    fn finish(self: Box<Self>) -> Result<u64>;
+    /// When the sink fails.
+    fn finish(self: Box<Self>) -> Result<(u64, Pending)>;
 }

@@ -4,10 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use etl_core::model::{
-    error::{Error, Result},
-    event::Stage,
-};
+use etl_core::model::error::{Error, Result};
 use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -19,7 +16,10 @@ use crate::{
     },
     history::{Overview, RunState},
     pipeline::Pipeline,
-    run_store::layout::RunLayout,
+    run_store::{
+        layout::RunLayout,
+        uploads::{self, UploadNote, Uploaded},
+    },
 };
 
 /// Number of objects that are deleted at the same time.
@@ -84,7 +84,7 @@ impl Cleaner<'_> {
     /// Cleaning can be repeated after an interruption. An incomplete run that is resumed after its cleaning, or after a
     /// part of it, starts over, with its plan if that is still there, or else with a new one. It is refused if its plan
     /// is gone but parts are still in the sink. A process that is working on the run notices the cleaning before it
-    /// declares the result complete.
+    /// declares the result complete, and publishes nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when `results` is set and `latest.json` points
@@ -103,10 +103,11 @@ impl Cleaner<'_> {
         let is_complete = run.state.is_complete();
         let keeps_result = !self.results && (is_complete || self.sink.exists(&sink_layout.success()).await?);
         let in_sink = if keeps_result { sink_layout.attempts() } else { sink_layout.root().to_owned() };
-        let in_run_store =
-            if is_complete && !self.results { layout.intermediates().to_vec() } else { vec![layout.root().to_owned()] };
-        let results = list(self.sink, &[in_sink]).await?;
-        let intermediates = list(self.run_store, &in_run_store).await?;
+        let results: Vec<Listed> = self.sink.list(&in_sink).try_collect().await?;
+        let mut intermediates: Vec<Listed> = self.run_store.list(layout.root()).try_collect().await?;
+        if is_complete && !self.results {
+            intermediates.retain(|object| layout.is_intermediate(&object.key));
+        }
         let cleaned = Cleaned {
             run_id: run.run_id.clone(),
             state: run.state,
@@ -122,10 +123,10 @@ impl Cleaner<'_> {
     }
 
     /// Deletes the given objects of a run from the run store, and those of its result from the sink. The order protects
-    /// readers that look meanwhile, and a process that resumes the run after an interruption. A result stops being
-    /// complete before one of its parts is missing. No commit outlives the plan it belongs to, and no plan outlives its
-    /// shards and parts. The commits of partitions are deleted before those of the map tasks whose rows they have or
-    /// lack. The run's `_SUCCESS` is deleted last.
+    /// readers that look meanwhile, and processes that work on the run or plan it again. A result stops being complete
+    /// before one of its parts is missing. The plan goes before all that belongs to it, and a process that still
+    /// follows it publishes nothing from then on. The claim on the result goes after the parts, so a new plan writes
+    /// nothing while parts are deleted. The run's `_SUCCESS` is deleted last.
     async fn delete(
         &self,
         layout: &RunLayout,
@@ -133,27 +134,38 @@ impl Cleaner<'_> {
         intermediates: &[Listed],
         results: &[Listed],
     ) -> Result<()> {
-        let is_commit = |stage| move |key: &str| layout.parse_commit(stage, key).is_some();
         let mut others = keys(intermediates);
-        let partitions = take(&mut others, is_commit(Stage::Reduce));
-        let mapped = take(&mut others, is_commit(Stage::Map));
         let plan = take(&mut others, |key| key == layout.plan());
         let success = take(&mut others, |key| key == layout.success());
+        let uploads: Vec<String> = others.iter().filter(|key| layout.is_upload(key)).cloned().collect();
         let mut parts = keys(results);
         let published = take(&mut parts, |key| key == sink_layout.success());
+        let mut claim = take(&mut parts, |key| key == sink_layout.claim());
         let (run_store, sink) = (self.run_store, self.sink);
-        for (store, keys) in [(sink, published), (run_store, partitions), (run_store, mapped), (run_store, plan)] {
-            delete(store, keys).await?;
-        }
+        delete(sink, published).await?;
+        delete(run_store, plan).await?;
+        self.abort(uploads).await?;
         if !self.results && sink.exists(&sink_layout.success()).await? {
-            // A process that was working on the run has published its result meanwhile, so the result's parts stay.
+            // A process that was working on the run has published its result meanwhile, so the result stays.
             parts.retain(|key| key.starts_with(&sink_layout.attempts()));
+            claim.clear();
         }
-        for (store, keys) in [(sink, parts), (run_store, others), (run_store, success)] {
+        for (store, keys) in [(sink, parts), (sink, claim), (run_store, others), (run_store, success)] {
             delete(store, keys).await?;
         }
         remove_empty_directories(run_store, intermediates).await;
         remove_empty_directories(sink, results).await;
+        Ok(())
+    }
+
+    /// Aborts the uploads of these notes. An upload that was completed is not touched.
+    async fn abort(&self, notes: Vec<String>) -> Result<()> {
+        for (_, UploadNote { what, key, id }) in uploads::read(self.run_store, notes).await? {
+            match what {
+                Uploaded::Part => self.sink.abort_upload(&key, &id).await?,
+                Uploaded::ShuffleFile | Uploaded::Rejects => self.run_store.abort_upload(&key, &id).await?,
+            }
+        }
         Ok(())
     }
 
@@ -164,14 +176,6 @@ impl Cleaner<'_> {
     pub async fn newest_result(&self) -> Result<Option<String>> {
         Ok(Latest::read(self.sink).await?.map(|latest| latest.run_id))
     }
-}
-
-async fn list(store: &Store, prefixes: &[String]) -> Result<Vec<Listed>> {
-    let mut objects = Vec::new();
-    for prefix in prefixes {
-        objects.extend(store.list(prefix).try_collect::<Vec<_>>().await?);
-    }
-    Ok(objects)
 }
 
 fn keys(objects: &[Listed]) -> Vec<String> {

@@ -33,7 +33,7 @@ use etl_core::{
 };
 use etl_store::Store;
 
-use crate::run_store::{document::from_json, layout::RunLayout, plan::Plan};
+use crate::run_store::{document::unseal, layout::RunLayout, plan::Plan};
 
 /// Number of runs, or commits of one run, that are read at the same time.
 const READS_IN_FLIGHT: usize = 16;
@@ -102,7 +102,7 @@ pub async fn overviews(store: &Store, pipeline: &str, runs: &[RunId]) -> Result<
 /// Reads the plan of a run. Returns `None` if the run has no plan, or one that this version cannot read.
 async fn read_plan(store: &Store, layout: &RunLayout) -> Result<Option<Plan>> {
     let plan = store.get(&layout.plan()).await?;
-    Ok(plan.and_then(|plan| from_json(&layout.plan(), &plan).ok()))
+    Ok(plan.and_then(|plan| unseal(&layout.plan(), &plan).ok()))
 }
 
 /// Returns the time that a run's id begins with, in milliseconds since the Unix epoch: `20261122T163000Z-5f3a90c2`.

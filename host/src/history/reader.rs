@@ -20,7 +20,12 @@ use super::{
     processes::{Ending, Log, Process, logs},
     read_plan, rejects,
 };
-use crate::run_store::{commit::Commit, document::from_json, layout::RunLayout, manifest::Manifest};
+use crate::run_store::{
+    commit::Commit,
+    document::unseal,
+    layout::{PlanLayout, RunLayout},
+    manifest::Manifest,
+};
 
 /// The most attempts that are kept.
 const ATTEMPTS_MAX: usize = 100_000;
@@ -48,8 +53,8 @@ impl Account {
         if plan.is_none() && reader.account.processes.is_empty() {
             return Err(Error::config(format!("run `{run_id}` of `{pipeline}` has neither a plan nor events")));
         }
-        if manifest.is_none() {
-            reader.fill_in(store, &layout).await?;
+        if let (Some(plan), None) = (&plan, &manifest) {
+            reader.fill_in(store, &layout.of_plan(&plan.id)).await?;
         }
         let mut overview = Overview::of(run_id, manifest.as_ref(), &reader.account.processes);
         if let Some(plan) = &plan {
@@ -65,7 +70,8 @@ impl Account {
             ..reader.account
         };
         account.take_manifest();
-        account.reject_samples = rejects::samples(store, &layout, account.manifest.as_ref()).await?;
+        account.reject_samples =
+            rejects::samples(store, &layout, account.plan.as_ref(), account.manifest.as_ref()).await?;
         Ok(account)
     }
 
@@ -232,7 +238,7 @@ impl Reader {
     }
 
     /// Reads the commits that no event reports, and marks the attempts that made them as committed.
-    async fn fill_in(&mut self, store: &Store, layout: &RunLayout) -> Result<()> {
+    async fn fill_in(&mut self, store: &Store, layout: &PlanLayout) -> Result<()> {
         let open = self.account.attempts.iter().enumerate().filter(|(_, attempt)| attempt.end == AttemptEnd::Open);
         let open: HashMap<(Stage, TaskId, AttemptId), usize> = open
             .map(|(place, attempt)| {
@@ -247,7 +253,8 @@ impl Reader {
             let read = |task| async move {
                 let key = layout.commit(stage, task);
                 let commit = store.get(&key).await?;
-                commit.map(|commit| Ok((task, from_json::<Commit>(&key, &commit)?))).transpose()
+                // A damaged commit is none: the next process makes it again.
+                Ok::<_, Error>(commit.and_then(|commit| Some((task, unseal::<Commit>(&key, &commit).ok()?))))
             };
             let mut reads = futures::stream::iter(unknown).map(read).buffered(READS_IN_FLIGHT);
             while let Some(read) = reads.try_next().await? {

@@ -1,6 +1,6 @@
 //! Runs to redrive: which run left out shards, and under which id another one completes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use etl_core::model::error::{Error, Result};
 use etl_store::Store;
@@ -94,6 +94,31 @@ async fn newest_ended(store: &Store, pipeline: &str) -> Result<Option<String>> {
     Ok(ended.into_iter().max().map(|(_, run_id)| run_id))
 }
 
+/// Returns the runs that redrives have completed, so that nothing of them is left out any more.
+///
+/// # Errors
+/// Fails when the store fails.
+pub async fn redriven(store: &Store, pipeline: &str) -> Result<BTreeSet<String>> {
+    let ids = store.list_prefixes(RunLayout::runs(pipeline)).await?;
+    let look = |run_id: String| async move {
+        let manifest = Manifest::read(store, &RunLayout::new(pipeline, &run_id)).await.ok().flatten();
+        Ok::<_, Error>(manifest.map(|manifest| (run_id, manifest)))
+    };
+    let redrives = ids.into_iter().filter(|run_id| run_id.contains("-redrive-"));
+    let looks = futures::stream::iter(redrives).map(look).buffer_unordered(REQUESTS_IN_FLIGHT);
+    let redrives: BTreeMap<String, Manifest> =
+        looks.try_filter_map(|run| std::future::ready(Ok(run))).try_collect().await?;
+    let mut redriven = BTreeSet::new();
+    for whole in redrives.values().filter(|manifest| manifest.failed.is_empty()) {
+        let mut next = whole.redrives.as_ref();
+        while let Some(run_id) = next {
+            redriven.insert(run_id.clone());
+            next = redrives.get(run_id).and_then(|manifest| manifest.redrives.as_ref());
+        }
+    }
+    Ok(redriven)
+}
+
 /// Returns the runs whose shards, commits, shuffle files or parts are still read by unfinished redrives. The keys are
 /// the ids of these runs; each value is the id of one redrive that reads the run.
 ///
@@ -104,7 +129,7 @@ pub async fn still_read(store: &Store, pipeline: &str) -> Result<BTreeMap<String
     for Unfinished { run_id, plan } in unfinished(store, pipeline, usize::MAX).await? {
         let mut next = plan.redrives;
         // The files that a redrive took over may lie in any run of the chain before it.
-        while let Some(Redrives { run_id: theirs, shards_of }) = next {
+        while let Some(Redrives { run_id: theirs, shards_of, .. }) = next {
             let before = Planned::load(store, &RunLayout::new(pipeline, &theirs)).await?;
             next = before.and_then(|before| before.plan.redrives.clone());
             read.extend([theirs, shards_of].map(|theirs| (theirs, run_id.clone())));

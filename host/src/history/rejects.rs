@@ -6,7 +6,7 @@ use etl_core::model::{error::Result, reject::Reject};
 use etl_store::{Listed, Store};
 use futures::TryStreamExt;
 
-use crate::run_store::{layout::RunLayout, manifest::Manifest};
+use crate::run_store::{layout::RunLayout, manifest::Manifest, plan::Plan};
 
 /// The most samples in all, and the most of one step and reason.
 const SAMPLES_MAX: (usize, usize) = (40, 5);
@@ -26,12 +26,17 @@ pub type RejectSamples = Vec<Reject>;
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn samples(store: &Store, layout: &RunLayout, manifest: Option<&Manifest>) -> Result<RejectSamples> {
-    if manifest.is_some_and(|manifest| manifest.rejects.is_empty()) {
+pub(super) async fn samples(
+    store: &Store,
+    layout: &RunLayout,
+    plan: Option<&Plan>,
+    manifest: Option<&Manifest>,
+) -> Result<RejectSamples> {
+    let Some(plan) = plan.filter(|_| manifest.is_none_or(|manifest| !manifest.rejects.is_empty())) else {
         return Ok(Vec::new());
-    }
+    };
     let counts = |key: &String| manifest.is_none_or(|manifest| manifest.rejects.contains(key));
-    let mut files: Vec<Listed> = store.list(&layout.all_rejects()).try_collect().await?;
+    let mut files: Vec<Listed> = store.list(&layout.of_plan(&plan.id).all_rejects()).try_collect().await?;
     files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     let (mut samples, mut of_kind) = (Vec::new(), HashMap::new());
     for file in files.into_iter().filter(|file| file.size > 0 && counts(&file.key)).take(FILES_MAX) {

@@ -3,15 +3,15 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 use etl_core::model::{
     error::ErrorKind,
     event::{Counts, Event, Events, Level, Stage, Stamped},
-    ids::{AttemptId, TaskId, Try},
+    ids::{AttemptId, PlanId, TaskId, Try},
     times::Times,
 };
-use etl_store::testing::counting::counting;
+use etl_store::{Pending, testing::counting::counting};
 
 use super::*;
 use crate::run_store::{
     commit::{Commit, Output, Part},
-    plan::{NewPlan, Planned},
+    plan::{NewPlan, Planned, SinkMark},
     recipe::Recipe,
     shards::ShardTable,
 };
@@ -25,6 +25,10 @@ async fn write_log(store: &Store, run_id: &str, at_ms: u64, events: impl IntoIte
     store.put(&RunLayout::new("p", run_id).events(at_ms, "aa"), text).await.expect("written");
 }
 
+fn plan_id() -> PlanId {
+    PlanId::of(AttemptId::new(Try::FIRST, "aa"))
+}
+
 async fn write_plan(store: &Store, run_id: &str) {
     let draft = NewPlan {
         planned_at_ms: PLANNED_AT_MS,
@@ -34,7 +38,8 @@ async fn write_plan(store: &Store, run_id: &str) {
         objects: 1,
         bytes: 2,
         shards: ShardTable::default(),
-        attempt: AttemptId::new(Try::FIRST, "aa"),
+        id: plan_id(),
+        sink: SinkMark { name: "result/".to_owned(), mark: String::new() },
         emits: String::new(),
     };
     Planned::freeze(store, &RunLayout::new("p", run_id), draft.into()).await.expect("written");
@@ -122,7 +127,7 @@ async fn the_end_of_a_log_is_found_behind_a_long_last_event() {
 #[tokio::test]
 async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed() {
     let (store, requests) = counting();
-    let layout = RunLayout::new("p", "a");
+    let layout = RunLayout::new("p", "a").of_plan(&plan_id());
     write_plan(&store, "a").await;
     write_log(&store, "a", 1000, [(1000, stage_started(3)), (1010, finished(0, 7))]).await;
     let retry = Event::AttemptFailed {
@@ -147,10 +152,11 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
         (2060, finished(9, 1)),
     ];
     write_log(&store, "a", 2000, events).await;
-    let part = Part { part: TaskId(2), rows: 1, bytes: 2, digest: String::new() };
+    let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
+    let part = Part { part: TaskId(2), rows: 1, bytes: 2, digest: String::new(), pending };
     let counts = Counts { records_in: 100, ..Counts::default() };
     let (attempt, rejected) = (AttemptId::new(Try::FIRST, "aa"), BTreeMap::new());
-    let commit = Commit { attempt, counts, output: Output::Part(part), rejected, rejects: None };
+    let commit = Commit { plan: plan_id(), attempt, counts, output: Output::Part(part), rejected, rejects: None };
     commit.write(Times::default(), &store, &layout, Stage::Map, TaskId(2), &Events::silent()).await.expect("committed");
 
     let gets = requests.gets.load(SeqCst);

@@ -5,10 +5,10 @@ use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::run_store::{
-    document::from_json,
+    document::unseal,
     layout::RunLayout,
     plan::Plan,
-    recipe::{Recipe, cannot_go_on, changed, is_same},
+    recipe::{Recipe, changed},
 };
 
 /// The most runs that are looked at at the same time.
@@ -37,7 +37,7 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
             return Ok(None);
         }
         let Some(plan) = store.get(&layout.plan()).await? else { return Ok(None) };
-        Ok::<_, Error>(from_json(&layout.plan(), &plan).ok().map(|plan| Unfinished { run_id, plan }))
+        Ok::<_, Error>(unseal(&layout.plan(), &plan).ok().map(|plan| Unfinished { run_id, plan }))
     };
     let looks = futures::stream::iter(ids.into_iter().rev().take(max)).map(look).buffer_unordered(READS_IN_FLIGHT);
     let mut found: Vec<Unfinished> = looks.try_filter_map(|run| std::future::ready(Ok(run))).try_collect().await?;
@@ -45,18 +45,33 @@ pub async fn unfinished(store: &Store, pipeline: &str, max: usize) -> Result<Vec
     Ok(found)
 }
 
-/// Returns the id of the newest unfinished run of a pipeline that `recipe` can finish; `None` when all are complete.
+/// The most runs that cannot be resumed that are named.
+const OTHERS_NAMED_MAX: usize = 3;
+
+/// Returns the id of the newest unfinished run of a pipeline that can be finished with `recipe` and the source of
+/// digest `listing`; `None` when there is none. Also returns, in words, newer runs that cannot be finished so, and why.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there are unfinished runs but none of this
-/// recipe, naming what has changed since the newest of them was planned; or when the store fails.
-pub async fn newest(store: &Store, pipeline: &str, recipe: &Recipe) -> Result<Option<String>> {
-    let runs = unfinished(store, pipeline, usize::MAX).await?;
-    if let Some(run) = runs.iter().find(|run| is_same(&run.plan.recipe, recipe)) {
-        return Ok(Some(run.run_id.clone()));
+/// When the store fails.
+pub async fn newest(
+    store: &Store,
+    pipeline: &str,
+    (recipe, listing): (&Recipe, &str),
+) -> Result<(Option<String>, Vec<String>)> {
+    let mut others = Vec::new();
+    for run in unfinished(store, pipeline, usize::MAX).await? {
+        let mut changed = changed(&run.plan.recipe, recipe);
+        changed.extend((run.plan.listing != listing).then(|| "the source's objects".to_owned()));
+        if changed.is_empty() {
+            return Ok((Some(run.run_id), others));
+        }
+        if others.len() < OTHERS_NAMED_MAX {
+            others.push(format!(
+                "run `{}` is not complete and is not resumed, because what it was planned with has changed: {}",
+                run.run_id,
+                changed.join(", ")
+            ));
+        }
     }
-    match runs.first() {
-        None => Ok(None),
-        Some(run) => Err(cannot_go_on(&changed(&run.plan.recipe, recipe)).context(format!("run `{}`", run.run_id))),
-    }
+    Ok((None, others))
 }

@@ -115,13 +115,14 @@ impl<'a> Failures<'a> {
         // Other processes may have left out further shards since the last check.
         self.check(planned, limit, ledger)?;
         for (task, error) in self.failed {
-            if context.stores.run_store.exists(&context.layouts.run.taken_back(task)).await? {
+            if context.stores.run_store.exists(&planned.layout.taken_back(task)).await? {
                 return Err(error.context("the shard was mapped before, so it cannot be left out now"));
             }
             let shards = planned.shards_of(task).await?;
             let left_out = LeftOut::new(task, &shards, &error, context.pipeline.secrets.redactor());
             fail_point::reach("failure.commit");
             let commit = Commit {
+                plan: planned.plan.id.clone(),
                 // No attempt has this number, because none made this commit.
                 attempt: context.id.attempt(Try(0)),
                 counts: Counts::default(),
@@ -129,7 +130,7 @@ impl<'a> Failures<'a> {
                 rejected: Rejected::new(),
                 rejects: None,
             };
-            let (store, layout) = (&context.stores.run_store, &context.layouts.run);
+            let (store, layout) = (&context.stores.run_store, &planned.layout);
             let written = commit.write(Times::default(), store, layout, Stage::Map, task, &context.events).await?;
             ledger.add(task, written)?;
         }

@@ -1,7 +1,7 @@
 //! The end of a run: its result is published, and the run is marked complete.
 //!
-//! Owns what happens after the last task: publishing the result, writing the manifest, and deleting leftovers. Called
-//! by the run as its last stage, and when a complete run is started again.
+//! Owns what happens after the last task: publishing the result and writing the manifest, and what happens when a
+//! complete run is started again.
 
 use etl_core::{
     model::{
@@ -13,39 +13,53 @@ use etl_core::{
 
 use super::Run;
 use crate::{
-    connector::objects::PublishedPart,
+    connector::{CommittedPart, Published, PublishedPart, parts_named},
     run_store::{
-        document::to_json,
+        document::seal,
         ledger::Ledger,
-        manifest::{Identity, Manifest, parts},
+        manifest::{Identity, Manifest, ManifestPart, parts},
         plan::Planned,
         recipe,
     },
-    task::context::{Layouts, RunContext},
+    task::context::RunContext,
 };
 
 impl Run {
-    /// Publishes the parts that the commits name, then marks the run complete.
+    /// Publishes the parts that the commits name, then marks the run complete. Publishes nothing if another process has
+    /// done so meanwhile.
     pub(super) async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
-        let context = &self.context;
+        let RunContext { stores, layouts, .. } = &*self.context;
         let started = self.start(Stage::Finalize, 1, 0);
-        let parts: Vec<PublishedPart> = parts(mapped, reduced)
-            .map(|(attempt, part)| PublishedPart { part: part.part, attempt: attempt.clone() })
-            .collect();
-        let failed_shards = mapped.failed_shards();
-        let keys = self.within_grace(context.layouts.result.collect(&parts)).await?;
-        self.check_not_deleted().await?;
-        context.layouts.result.publish(&keys, failed_shards).await?;
-        let manifest = Manifest::new(self.identity(), &planned.plan, mapped, reduced, keys);
-        context.stores.run_store.put(&context.layouts.run.manifest(), to_json(&manifest)?).await?;
+        if let Some(manifest) = self.finished_by_another(planned).await? {
+            self.finish(Stage::Finalize, started, &Counts::default());
+            return Ok(manifest);
+        }
+        self.check_ours(planned).await?;
+        let committed = committed_parts(mapped, reduced);
+        let published = self.within_grace(layouts.result.collect(&committed)).await?;
+        self.check_ours(planned).await?;
+        let (plan, failed_shards) = (&planned.plan, mapped.failed_shards());
+        let result = Published { plan: &plan.id, made_at_ms: plan.made_at_ms, parts: &published, failed_shards };
+        layouts.result.publish(&result).await?;
+        self.check_ours(planned).await?;
+        let manifest =
+            Manifest::new(self.identity(), plan, mapped, reduced, manifest_parts(published, mapped, reduced));
+        stores.run_store.put(&layouts.run.manifest(), seal(&manifest)?).await?;
         fail_point::reach("finalize.manifest");
         self.wait_for_overtaken().await;
         // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
-        self.sweep().await;
-        context.stores.run_store.put(&context.layouts.run.success(), Vec::new()).await?;
+        self.sweep(planned, mapped, &committed).await;
+        stores.run_store.put(&layouts.run.success(), Vec::new()).await?;
         fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
+    }
+
+    /// Returns the manifest of the run if another process has completed it by the same plan.
+    async fn finished_by_another(&self, planned: &Planned) -> Result<Option<Manifest>> {
+        let RunContext { stores, layouts, .. } = &*self.context;
+        let manifest = Manifest::read(&stores.run_store, &layouts.run).await?;
+        Ok(manifest.filter(|manifest| manifest.plan == planned.plan.id))
     }
 
     fn identity(&self) -> Identity {
@@ -62,40 +76,28 @@ impl Run {
         _ = tokio::time::timeout(self.context.pipeline.run.grace, at_rest).await;
     }
 
-    /// Deletes what losing attempts left in the sink, and what killed processes left on local disk. Every task is
-    /// committed by now, so all leftovers of attempts go; of other leftovers, only those older than this process.
-    async fn sweep(&self) {
-        let (run_store, Layouts { run: layout, result }) = (&self.context.stores.run_store, &self.context.layouts);
-        for key in layout.intermediates() {
-            run_store.sweep(&key, None).await;
-        }
-        let before_this = Some(self.options.started_at);
-        run_store.sweep(layout.root(), before_this).await;
-        result.sweep(before_this).await;
-    }
-
-    /// Checks that the run has not been deleted meanwhile, and with it parts that already had their final names.
-    /// Deleting a run begins with its plan, so the plan tells.
-    async fn check_not_deleted(&self) -> Result<()> {
-        let RunContext { stores, layouts, id, .. } = &*self.context;
-        if stores.run_store.exists(&layouts.run.plan()).await? {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "run `{}` was deleted while it was under way: start another run (`--new`)",
-            id.run_id
-        )))
-    }
-
-    /// Handles a run that was complete before. Warns about changes since it was planned, so that its result is not
-    /// mistaken for a result of the present pipeline, and deletes the leftovers of a process that was killed just
-    /// before its end.
-    pub(super) async fn warn_if_changed(&self) {
+    /// Handles a run that was complete before: checks that its result is still there. Warns about changes since it was
+    /// planned, so that its result is not mistaken for a result of the present pipeline, and deletes the leftovers of a
+    /// process that was killed just before its end. Returns whether the run has to be executed, because parts of its
+    /// result are to be made again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Changed`](etl_core::model::error::ErrorKind::Changed) when parts of the result are gone or damaged
+    /// and are not to be made again, or cannot be.
+    pub(super) async fn again(&self, manifest: &Manifest) -> Result<bool> {
         let RunContext { pipeline, steps, stores, layouts, .. } = &*self.context;
         let (run_store, layout) = (&stores.run_store, &layouts.run);
         run_store.sweep(layout.root(), Some(self.options.started_at)).await;
+        let planned = Planned::load(run_store, layout).await.ok().flatten();
+        if let Some(planned) = &planned {
+            self.check_sink(planned).await?;
+        }
+        if self.repair(planned.as_ref(), manifest).await? {
+            return Ok(true);
+        }
+        self.started(true);
         // A plan of another version cannot be read, so there is nothing to compare with.
-        let Ok(Some(planned)) = Planned::load(run_store, layout).await else { return };
+        let Some(planned) = planned else { return Ok(false) };
         let changed = recipe::changed(&planned.plan.recipe, &steps.recipe(pipeline));
         if !changed.is_empty() {
             let message = format!(
@@ -105,5 +107,64 @@ impl Run {
             );
             self.emit(Event::Warning { message });
         }
+        Ok(false)
     }
+
+    /// Withdraws a complete result that lacks parts, if that is asked for, so that they are made again. Returns whether
+    /// it did.
+    async fn repair(&self, planned: Option<&Planned>, manifest: &Manifest) -> Result<bool> {
+        let RunContext { stores, layouts, id, .. } = &*self.context;
+        let parts: Vec<PublishedPart> = manifest.parts.iter().map(published_part).collect();
+        let damaged = layouts.result.damaged(&parts).await?;
+        if damaged.is_empty() {
+            return Ok(false);
+        }
+        let what = format!(
+            "the result of run `{}` is not whole any more: parts that are gone or were changed since: {}",
+            id.run_id,
+            parts_named(damaged.iter().copied())
+        );
+        if !self.options.repair {
+            return Err(Error::changed(format!("{what}; `--repair` makes them again")));
+        }
+        let Some(planned) = planned else { return Err(Error::changed(format!("{what}, and so is its plan"))) };
+        if planned.plan.shards.pages() > 0 && planned.objects_of(0).await.is_err() {
+            return Err(Error::changed(format!(
+                "{what}; what they were made from was cleaned up, so start another run (`--new`)"
+            )));
+        }
+        self.emit(Event::Warning { message: format!("{what}; they are made again") });
+        stores.run_store.delete(&layouts.run.success()).await?;
+        let damaged: Vec<PublishedPart> = parts.into_iter().filter(|part| damaged.contains(&part.part)).collect();
+        layouts.result.withdraw(&damaged).await?;
+        Ok(true)
+    }
+}
+
+fn committed_parts(mapped: &Ledger, reduced: &Ledger) -> Vec<CommittedPart> {
+    let part = |(attempt, part): (&_, &crate::run_store::commit::Part)| CommittedPart {
+        part: part.part,
+        attempt: Clone::clone(attempt),
+        bytes: part.bytes,
+        digest: part.digest.clone(),
+        pending: part.pending.clone(),
+    };
+    parts(mapped, reduced).map(part).collect()
+}
+
+fn manifest_parts(published: Vec<PublishedPart>, mapped: &Ledger, reduced: &Ledger) -> Vec<ManifestPart> {
+    let rows = parts(mapped, reduced).map(|(_, part)| part.rows);
+    let part = |(PublishedPart { part, key, bytes, digest, e_tag }, rows)| ManifestPart {
+        key,
+        part,
+        rows,
+        bytes,
+        digest,
+        e_tag,
+    };
+    published.into_iter().zip(rows).map(part).collect()
+}
+
+fn published_part(ManifestPart { key, part, bytes, digest, e_tag, .. }: &ManifestPart) -> PublishedPart {
+    PublishedPart { part: *part, key: key.clone(), bytes: *bytes, digest: digest.clone(), e_tag: e_tag.clone() }
 }

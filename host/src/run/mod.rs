@@ -15,10 +15,12 @@ mod failures;
 mod finalize;
 mod lost;
 mod options;
+mod ours;
 mod plan;
 mod redrive;
 mod resume;
 mod stage;
+mod sweep;
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -27,6 +29,7 @@ use etl_core::{
         error::{ErrorKind, Result},
         event::{Event, Events, Stage},
         ids::{PartitionId, TaskId, check_name},
+        object::digest,
         times::unix_ms,
     },
     runtime::threads,
@@ -35,7 +38,7 @@ use etl_plugin::Engine;
 
 pub use self::options::{RunOptions, Start};
 use crate::{
-    connector::objects::Gone,
+    connector::Gone,
     history::{
         redrives::{self, Redrivable},
         unfinished,
@@ -43,6 +46,7 @@ use crate::{
     pipeline::Pipeline,
     run::{
         budget::{Slots, stack_bytes},
+        check::list_source,
         failures::Failures,
     },
     run_store::{events::EventLog, ledger::Ledger, manifest::Manifest, plan::Planned},
@@ -82,9 +86,9 @@ pub async fn run(pipeline: &Pipeline, options: RunOptions, events: &Events) -> R
 pub async fn run_on(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Outcome> {
     let started = Instant::now();
     let run = Run::open(stores, pipeline, options, events).await?;
-    if let Some(manifest) = Manifest::read(&run.context.stores.run_store, &run.context.layouts.run).await? {
-        run.started(true);
-        run.warn_if_changed().await;
+    if let Some(manifest) = Manifest::read(&run.context.stores.run_store, &run.context.layouts.run).await?
+        && !run.again(&manifest).await?
+    {
         run.finished(started, &manifest);
         return Ok(run.outcome(&manifest, true));
     }
@@ -131,7 +135,11 @@ impl Run {
             Start::Default | Start::New => options.new_run_id(),
             Start::Id(run_id) => run_id.clone(),
             Start::Resume => {
-                let newest = unfinished::newest(&stores.run_store, &pipeline.name, &steps.recipe(pipeline)).await?;
+                let (recipe, objects) = (steps.recipe(pipeline), list_source(&pipeline.source, &*stores.source).await?);
+                let listing = digest(&objects);
+                let (newest, others) =
+                    unfinished::newest(&stores.run_store, &pipeline.name, (&recipe, &listing)).await?;
+                others.into_iter().for_each(|message| events.emit(Event::Warning { message }));
                 newest.unwrap_or_else(|| options.new_run_id())
             }
             Start::Redrive(run_id) => {
@@ -160,8 +168,7 @@ impl Run {
     async fn execute(&self) -> Result<Manifest> {
         let planned = self.plan().await?;
         if let Some(redrives) = &planned.plan.redrives {
-            let (run_store, layouts) = (&self.context.stores.run_store, &self.context.layouts);
-            self.within_grace(redrive::take_over(run_store, layouts, redrives)).await?;
+            self.within_grace(redrive::take_over(&self.context, &planned, redrives)).await?;
         }
         let mut mapped = self.map(&planned).await?;
         let (mut mapped_again, mut made_again) = (BTreeSet::new(), false);
@@ -173,12 +180,12 @@ impl Run {
             // Make each shuffle file again only once, and lost parts only once: output that is lost a second time would
             // be lost again.
             match (error.kind(), error.cause::<Gone>()) {
-                (ErrorKind::Damaged(task), _) if mapped_again.insert(task) => {
-                    self.take_back_shuffle_file(&mapped, task, &error).await?;
+                (ErrorKind::Damaged(task), _) if !mapped_again.contains(&task) => {
+                    mapped_again.append(&mut self.take_back_shuffle_files(&planned, &mapped, task, &error).await?);
                 }
                 (_, Some(Gone(parts))) if !made_again => {
                     made_again = true;
-                    self.take_back_parts(parts).await?;
+                    self.take_back_parts(&planned, parts).await?;
                 }
                 _ => return Err(error),
             }
@@ -197,7 +204,7 @@ impl Run {
         let retry = self.context.pipeline.maps[0].retry.clone();
         let (context, planned_again) = (Arc::clone(&self.context), planned.clone());
         let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
-        let ledger = self.read_ledger(Stage::Map).await?;
+        let ledger = self.read_ledger(planned, Stage::Map).await?;
         let failures = Failures::tolerated(&self.context, planned, &ledger)?;
         let tasks = planned.plan.shards.longest_first();
         self.stage(Stage::Map, tasks, ledger, failures, retry, attempt).await.map(Arc::new)
@@ -206,14 +213,14 @@ impl Run {
     /// Reduces every partition that is not committed yet.
     async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Ledger> {
         let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger()) };
-        let (context, mapped) = (Arc::clone(&self.context), Arc::clone(mapped));
-        let clock_ms = planned.plan.planned_at_ms;
+        let (context, planned_again, mapped) = (Arc::clone(&self.context), planned.clone(), Arc::clone(mapped));
         let attempt = move |task: TaskId, number| {
-            reduce_partition(Arc::clone(&context), Arc::clone(&mapped), clock_ms, task.partition(), number)
+            let (context, planned, mapped) = (Arc::clone(&context), planned_again.clone(), Arc::clone(&mapped));
+            reduce_partition(context, planned, mapped, task.partition(), number)
         };
         let tasks = (0..reduce.partitions).map(PartitionId).map(TaskId::of_partition).collect();
         let retry = reduce.step.retry.clone();
-        let ledger = self.read_ledger(Stage::Reduce).await?;
+        let ledger = self.read_ledger(planned, Stage::Reduce).await?;
         // No failure is tolerated here: leaving out a partition would lose all rows of its keys, from every shard.
         self.stage(Stage::Reduce, tasks, ledger, Failures::none(), retry, attempt).await
     }

@@ -31,6 +31,8 @@ pub enum Start {
 pub struct RunOptions {
     /// The run to work on.
     pub start: Start,
+    /// Whether parts of a complete result that are gone or damaged are made again.
+    pub repair: bool,
     /// Ends the run early when cancelled; it can be resumed afterwards.
     pub cancel: CancellationToken,
     /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
@@ -50,6 +52,7 @@ impl RunOptions {
     pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
         Self {
             start: Start::Default,
+            repair: false,
             cancel: CancellationToken::new(),
             invocation: Invocation::default(),
             cache,

@@ -8,7 +8,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::{Counts, Event, Stage},
-        ids::TaskId,
+        ids::{PlanId, TaskId, Try},
         object::{Object, digest},
         times::unix_ms,
     },
@@ -22,7 +22,7 @@ use crate::{
     pipeline::Split,
     run::{check::list_source, resume},
     run_store::{
-        plan::{NewPlan, Planned},
+        plan::{NewPlan, NewRedrive, Planned},
         recipe::{self, Recipe},
     },
     scheduler::{Retry, interrupted},
@@ -53,6 +53,7 @@ impl Run {
         };
         // Check a plan that was just made as well: it may be that of another process, which was faster.
         resume::check_unchanged(&planned, &recipe, &objects).await?;
+        self.claim(&planned).await?;
         self.emit(Event::Planned {
             objects: planned.plan.objects,
             bytes: planned.plan.bytes,
@@ -80,7 +81,7 @@ impl Run {
     async fn check_no_result(&self) -> Result<()> {
         let RunContext { stores, layouts, id, .. } = &*self.context;
         let (run_id, result) = (&id.run_id, &layouts.result);
-        let Some(existing) = result.existing().await else { return Ok(()) };
+        let Some(existing) = result.existing().await else { return self.check_unclaimed_unless_planned().await };
         // Another process may have planned and published the run meanwhile; then the result belongs to this run.
         if stores.run_store.exists(&layouts.run.plan()).await? {
             return Ok(());
@@ -90,6 +91,13 @@ impl Run {
              or delete `{}`",
             result.location()
         )))
+    }
+
+    async fn check_unclaimed_unless_planned(&self) -> Result<()> {
+        let RunContext { stores, layouts, .. } = &*self.context;
+        let unclaimed = self.check_unclaimed().await;
+        // Another process may have planned the run meanwhile, and claimed its result.
+        if unclaimed.is_err() && stores.run_store.exists(&layouts.run.plan()).await? { Ok(()) } else { unclaimed }
     }
 
     /// Checks at the start that the sink can be written, and whether the run store can keep apart several processes
@@ -144,10 +152,12 @@ impl Run {
         let started = self.start(Stage::Split, 1, 0);
         let pipeline = context.pipeline.document.clone();
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
-        let SplitSource { attempt, shards, .. } = self.split(objects).await?;
+        let SplitSource { plan: id, shards, .. } = self.split(objects).await?;
         let emits = context.steps.shuffled().to_string();
         let planned_at_ms = unix_ms(self.options.started_at);
-        let draft = NewPlan { planned_at_ms, pipeline, recipe, listing, objects: count, bytes, shards, attempt, emits };
+        let sink = self.sink_mark();
+        let draft =
+            NewPlan { id, planned_at_ms, pipeline, recipe, listing, objects: count, bytes, shards, sink, emits };
         let planned = Planned::freeze(&context.stores.run_store, &context.layouts.run, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)
@@ -165,7 +175,11 @@ impl Run {
             );
             self.emit(Event::Warning { message });
         }
-        let plan = base.plan.redrive(run_id, context.pipeline.document.clone(), recipe);
+        // The shards are those of another plan, so no attempt at the split makes this one.
+        let id = PlanId::of(context.id.attempt(Try::FIRST));
+        let (pipeline, made_at_ms) = (context.pipeline.document.clone(), unix_ms(self.options.started_at));
+        let new = NewRedrive { id, made_at_ms, pipeline, recipe, sink: self.sink_mark() };
+        let plan = base.plan.redrive(run_id, new);
         Planned::freeze(&context.stores.run_store, &context.layouts.run, plan).await
     }
 

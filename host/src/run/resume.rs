@@ -45,10 +45,7 @@ pub(super) async fn check_redrivable(
 ) -> Result<Vec<String>> {
     let (mended, mut others): (Vec<Change>, Vec<Change>) =
         changes(&base.plan.recipe, recipe).into_iter().partition(|change| change.of_mapper);
-    if base.plan.emits.is_empty() && !mended.is_empty() {
-        let what = "what the mappers emit is not in the plan, which is of an older version";
-        others.push(Change::other(what.to_owned()));
-    } else if !base.plan.emits.is_empty() && base.plan.emits != emits {
+    if base.plan.emits != emits {
         others.push(Change::other(format!("what the mappers emit (was `{}`, is `{emits}`)", base.plan.emits)));
     }
     if base.plan.listing != digest(objects) {

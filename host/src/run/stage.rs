@@ -9,7 +9,7 @@ use etl_shuffle::index::ShuffleFiles;
 
 use super::{Run, failures::Failures};
 use crate::{
-    run_store::{commit::Commit, ledger::Ledger},
+    run_store::{commit::Commit, ledger::Ledger, plan::Planned},
     scheduler::{HasCounts, Retry, Scheduler, interrupted},
     task::rejects::RejectLimits,
 };
@@ -65,10 +65,11 @@ impl Run {
         }
     }
 
-    /// Returns a ledger of all commits that a stage has so far.
-    pub(super) async fn read_ledger(&self, stage: Stage) -> Result<Ledger> {
+    /// Returns a ledger of all commits that a stage has so far. Takes back those that are damaged.
+    pub(super) async fn read_ledger(&self, planned: &Planned, stage: Stage) -> Result<Ledger> {
         let mut ledger = self.ledger();
-        ledger.read(&self.context.stores.run_store, &self.context.layouts.run, stage).await?;
+        ledger.read(&self.context.stores.run_store, &planned.layout, stage).await?;
+        self.take_back_damaged(planned, stage, &ledger).await?;
         Ok(ledger)
     }
 

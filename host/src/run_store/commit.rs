@@ -5,24 +5,25 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use bytes::Bytes;
 use etl_core::{
     model::{
-        error::{Error, Result},
+        error::Result,
         event::{Counts, Event, Events, Stage},
-        ids::{AttemptId, TaskId},
+        ids::{AttemptId, PlanId, TaskId},
         reject::Rejected,
         times::{Times, Work, micros},
     },
     runtime::fail_point,
 };
 use etl_shuffle::ShuffleIndex;
-use etl_store::{Created, Store};
+use etl_store::{Created, Pending, Store};
 use futures::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::{
-    document::{from_json, to_json},
-    layout::RunLayout,
+    document::{seal, unseal},
+    layout::PlanLayout,
     left_out::LeftOut,
 };
 
@@ -32,6 +33,8 @@ const READS_MAX: usize = 32;
 /// The commit of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
+    /// The plan that the commit belongs to.
+    pub plan: PlanId,
     /// The winning attempt.
     pub attempt: AttemptId,
     /// Counts and times of the winning attempt.
@@ -51,8 +54,6 @@ pub struct Commit {
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// A shuffle file.
-    // The name that commits of earlier versions use.
-    #[serde(alias = "run_file")]
     ShuffleFile {
         /// Key of the file, below the run store.
         key: String,
@@ -88,6 +89,17 @@ pub struct Part {
     pub bytes: u64,
     /// XXH3-128 digest of the part's bytes, in hexadecimal.
     pub digest: String,
+    /// How the part waits in the sink until it is published.
+    pub pending: Pending,
+}
+
+/// A commit as it lies in the run store, which may be damaged.
+#[derive(Debug)]
+pub enum Stored {
+    /// A commit.
+    Whole(Box<Commit>),
+    /// Bytes that are no commit of this plan, or not any more.
+    Damaged(Bytes),
 }
 
 impl Commit {
@@ -102,26 +114,49 @@ impl Commit {
         mut self,
         times: Times,
         store: &Store,
-        layout: &RunLayout,
+        layout: &PlanLayout,
         stage: Stage,
         task: TaskId,
         events: &Events,
     ) -> Result<Self> {
         self.counts.times = times;
-        let (key, started) = (layout.commit(stage, task), Instant::now());
+        let started = Instant::now();
         fail_point::reach("commit.begin");
-        let created = store.create(&key, to_json(&self)?).await?;
+        let winner = self.create(store, layout, stage, task).await?;
         fail_point::reach("commit.end");
-        let mut commit = match created {
-            Created::Won => self,
-            Created::Lost(winner) => {
-                let winner = from_json(&key, &winner)?;
+        let mut commit = match winner {
+            None => self,
+            Some(winner) => {
                 self.compare(&winner, stage, task, events);
                 winner
             }
         };
         commit.counts.times.spend(Work::Commit, micros(started.elapsed()));
         Ok(commit)
+    }
+
+    /// Creates the commit. Returns the commit of another attempt, if that one was first. A damaged commit in its place
+    /// is replaced.
+    async fn create(&self, store: &Store, layout: &PlanLayout, stage: Stage, task: TaskId) -> Result<Option<Self>> {
+        let (key, bytes) = (layout.commit(stage, task), seal(self)?);
+        let Created::Lost(first) = store.create(&key, bytes.clone()).await? else { return Ok(None) };
+        match Self::read(layout, &key, first) {
+            Stored::Whole(winner) => Ok(Some(*winner)),
+            Stored::Damaged(damaged) => {
+                Self::take_back_damaged(store, layout, stage, task, &damaged).await?;
+                match store.create(&key, bytes).await? {
+                    Created::Won => Ok(None),
+                    Created::Lost(winner) => Ok(Some(unseal(&key, &winner)?)),
+                }
+            }
+        }
+    }
+
+    fn read(layout: &PlanLayout, key: &str, bytes: Bytes) -> Stored {
+        match unseal::<Self>(key, &bytes) {
+            Ok(commit) if commit.plan == *layout.plan() => Stored::Whole(Box::new(commit)),
+            Ok(_) | Err(_) => Stored::Damaged(bytes),
+        }
     }
 
     /// Warns when this attempt's output differs from that of the attempt that won.
@@ -145,42 +180,65 @@ impl Commit {
     /// cannot be left out any more.
     ///
     /// # Errors
-    /// When the store fails, or the stored commit is damaged.
+    /// When the store fails.
     pub async fn take_back(
         store: &Store,
-        layout: &RunLayout,
+        layout: &PlanLayout,
         stage: Stage,
         task: TaskId,
         is_it: impl Fn(&Self) -> bool,
     ) -> Result<()> {
         let key = layout.commit(stage, task);
         let Some(commit) = store.get(&key).await? else { return Ok(()) };
-        if !is_it(&from_json(&key, &commit)?) {
-            return Ok(());
+        match Self::read(layout, &key, commit) {
+            Stored::Whole(commit) if !is_it(&commit) => Ok(()),
+            _ => Self::delete(store, layout, stage, task).await,
         }
+    }
+
+    /// Takes back a commit that was read as damaged, so that its task is run again. Does nothing if the commit is
+    /// another by now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take_back_damaged(
+        store: &Store,
+        layout: &PlanLayout,
+        stage: Stage,
+        task: TaskId,
+        damaged: &Bytes,
+    ) -> Result<()> {
+        match store.get(&layout.commit(stage, task)).await? {
+            Some(found) if found == *damaged => Self::delete(store, layout, stage, task).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn delete(store: &Store, layout: &PlanLayout, stage: Stage, task: TaskId) -> Result<()> {
         if stage == Stage::Map {
             store.put(&layout.taken_back(task), "").await?;
         }
-        store.delete(&key).await
+        store.delete(&layout.commit(stage, task)).await
     }
 
-    /// Reads all commits of a stage, with their tasks, in no particular order.
+    /// Reads all commits of a stage, with their tasks, in no particular order. A commit that is taken back meanwhile is
+    /// left out.
     ///
     /// # Errors
-    /// When the store fails, or a commit is damaged; the error is the last item.
+    /// When the store fails; the error is the last item.
     pub fn read_all<'a>(
         store: &'a Store,
-        layout: &'a RunLayout,
+        layout: &'a PlanLayout,
         stage: Stage,
-    ) -> impl Stream<Item = Result<(TaskId, Self)>> + 'a {
+    ) -> impl Stream<Item = Result<(TaskId, Stored)>> + 'a {
         let keys = store.list(&layout.commits(stage)).try_filter_map(move |object| async move {
             Ok(layout.parse_commit(stage, &object.key).map(|task| (task, object.key)))
         });
         let reads = keys.map_ok(move |(task, key)| async move {
-            let bytes = store.get(&key).await?.ok_or_else(|| Error::input(format!("`{key}` is gone")))?;
-            Ok((task, from_json(&key, &bytes)?))
+            let bytes = store.get(&key).await?;
+            Ok(bytes.map(|bytes| (task, Self::read(layout, &key, bytes))))
         });
-        reads.try_buffer_unordered(READS_MAX)
+        reads.try_buffer_unordered(READS_MAX).try_filter_map(|read| std::future::ready(Ok(read)))
     }
 }
 
@@ -191,6 +249,7 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
+    use crate::run_store::layout::RunLayout;
     use etl_core::model::{
         event::{Listener, Stamped},
         ids::Try,
@@ -208,16 +267,28 @@ mod tests {
         }
     }
 
+    fn layout() -> PlanLayout {
+        RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "planner")))
+    }
+
     fn commit(number: u32, digest: &str) -> Commit {
-        let part = Part { part: TaskId(3), rows: 1, bytes: 2, digest: digest.to_owned() };
+        let pending = Pending::Upload { id: number.to_string(), parts: Vec::new() };
+        let part = Part { part: TaskId(3), rows: 1, bytes: 2, digest: digest.to_owned(), pending };
         let (attempt, output) = (AttemptId::new(Try(number), "a"), Output::Part(part));
-        Commit { attempt, counts: Counts::default(), output, rejected: Rejected::new(), rejects: None }
+        Commit {
+            plan: layout().plan().clone(),
+            attempt,
+            counts: Counts::default(),
+            output,
+            rejected: Rejected::new(),
+            rejects: None,
+        }
     }
 
     #[tokio::test]
     async fn an_attempt_that_comes_second_yields_and_is_told_apart_if_its_output_is_another() {
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let (layout, events) = (RunLayout::new("p", "r"), Events::silent());
+        let (layout, events) = (layout(), Events::silent());
         let warnings = Shared::new(Warnings::default());
         events.listen(warnings.clone());
         for (number, digest, warned) in [(1, "one", 0), (2, "one", 0), (3, "other", 1)] {
@@ -228,5 +299,34 @@ mod tests {
         }
         let expected = "map of shard 3: attempt 3-a made a different output from attempt 1-a, which counts: ";
         assert!(warnings.lock().0[0].starts_with(expected), "{:?}", warnings.lock().0);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_damaged_or_of_another_plan_gives_way_to_the_next() {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let (layout, events) = (layout(), Events::silent());
+        let key = layout.commit(Stage::Map, TaskId(3));
+        let foreign = Commit { plan: PlanId::of(AttemptId::new(Try::FIRST, "other")), ..commit(1, "one") };
+        for in_the_way in [Bytes::from("{"), Bytes::new(), seal(&foreign).expect("is JSON").into()] {
+            store.put(&key, in_the_way).await.expect("writes");
+            let found: Vec<_> = Commit::read_all(&store, &layout, Stage::Map).try_collect().await.expect("reads");
+            assert!(matches!(found[..], [(TaskId(3), Stored::Damaged(_))]), "{found:?}");
+            let ours = commit(2, "one");
+            let written = ours.clone().write(Times::default(), &store, &layout, Stage::Map, TaskId(3), &events).await;
+            assert_eq!(written.expect("writes").attempt, ours.attempt);
+            assert!(store.exists(&layout.taken_back(TaskId(3))).await.expect("looks"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_commit_is_not_taken_back_once_it_is_another() {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let (layout, task) = (layout(), TaskId(3));
+        commit(1, "one")
+            .write(Times::default(), &store, &layout, Stage::Map, task, &Events::silent())
+            .await
+            .expect("writes");
+        Commit::take_back_damaged(&store, &layout, Stage::Map, task, &"{".into()).await.expect("looks");
+        assert!(store.exists(&layout.commit(Stage::Map, task)).await.expect("looks"));
     }
 }

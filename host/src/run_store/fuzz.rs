@@ -5,7 +5,7 @@
 
 use crate::run_store::{
     commit::Commit,
-    document::{from_json, to_json},
+    document::{seal, unseal},
     layout::RunLayout,
     plan,
     shards::ShardPage,
@@ -13,18 +13,19 @@ use crate::run_store::{
 
 /// Checks commits: a commit that can be read is still the same after it is written and read again.
 pub fn commit(data: &[u8]) {
-    let Ok(commit) = from_json::<Commit>("commit.json", data) else { return };
-    let written = to_json(&commit).expect("a commit is JSON");
-    assert_eq!(from_json::<Commit>("commit.json", &written).expect("as written"), commit);
+    let Ok(commit) = serde_json::from_slice::<Commit>(data) else { return };
+    let written = seal(&commit).expect("a commit is JSON");
+    assert_eq!(unseal::<Commit>("commit.json", &written).expect("as written"), commit);
 }
 
 /// Checks plans and pages of shards: the tasks of a plan that can be read cover all of its shards, each once.
 pub fn plan(data: &[u8]) {
-    if let Ok(page) = from_json::<ShardPage>("page", data) {
-        let written = to_json(&page).expect("a page is JSON");
-        assert_eq!(from_json::<ShardPage>("page", &written).expect("as written"), page);
+    if let Ok(page) = serde_json::from_slice::<ShardPage>(data) {
+        let written = seal(&page).expect("a page is JSON");
+        assert_eq!(unseal::<ShardPage>("page", &written).expect("as written"), page);
     }
-    let Ok(plan) = plan::read(&RunLayout::new("p", "r"), data) else { return };
+    let Ok(plan) = serde_json::from_slice(data) else { return };
+    let Ok(plan) = plan::check(&RunLayout::new("p", "r"), plan) else { return };
     let mut tasks = plan.shards.longest_first();
     tasks.sort_unstable();
     let covered = tasks.iter().fold(0, |end, task| {

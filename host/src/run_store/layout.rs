@@ -1,33 +1,34 @@
-//! The keys of the run store and the sink: the only place that builds or parses them.
+//! The keys of the run store: the only place that builds or parses them.
 //!
 //! ```text
 //! <run store>/<pipeline>/<run-id>/
-//!   plan.json                        put-if-absent; names the attempt whose shard pages count
-//!   shards/<attempt>/00000.json …    the shards, in pages
-//!   shards/<attempt>/<shard>.arrow   records made by the splitter
-//!   map/<shard>/<attempt>.arrow      one shuffle file per attempt
-//!   map/<shard>/commit.json          put-if-absent: names the winning attempt
-//!   map/<shard>/taken-back           a commit of the task was taken back, because its output was damaged or gone
-//!   reduce/<partition>/commit.json
-//!   rejects/<stage>/<task>/<attempt>.jsonl
-//!   events/<time>-<process>.jsonl    what each process that worked on the run saw happen
-//!   report.html                      the same, as a page to look at
+//!   plan.json                                  put-if-absent; names the plan's id
+//!   <plan-id>/shards/00000.json …              the shards, in pages
+//!   <plan-id>/shards/<shard>.arrow             records made by the splitter
+//!   <plan-id>/map/<shard>/<attempt>.arrow      one shuffle file per attempt
+//!   <plan-id>/map/<shard>/commit.json          put-if-absent: names the winning attempt
+//!   <plan-id>/map/<shard>/taken-back           a commit of the task was taken back: its output was damaged or gone
+//!   <plan-id>/reduce/<partition>/commit.json
+//!   <plan-id>/uploads/<stage>-<task>-<attempt>-<what>.json   an upload that an attempt has begun
+//!   <plan-id>/rejects/<stage>/<task>/<attempt>.jsonl  the records that an attempt set aside
+//!   events/<time>-<process>.jsonl              what each process that worked on the run saw happen
+//!   report.html                                the same, as a page to look at
 //!   manifest.json, _SUCCESS
-//! <sink>/<run-id>/_attempts/…        parts until they are published
-//! <sink>/<run-id>/part-00000.json …  the result
-//! <sink>/<run-id>/_SUCCESS
-//! <sink>/latest.json                 points to the newest complete result
 //! ```
-//! Below `map/`, `<shard>` is the number of a task's first shard. Numbers are zero-padded, so keys sort in the order of
+//! Everything that is committed belongs to one plan, whose id is in its key and in the commit. So a run that is deleted
+//! and planned again takes nothing from the plan before. Below `map/`, `<shard>` is the number of a task's first shard. Numbers are zero-padded, so keys sort in the order of
 //! numbers.
 
 use etl_core::model::{
     event::Stage,
-    ids::{AttemptId, SUCCESS, ShardId, TaskId},
+    ids::{AttemptId, PlanId, SUCCESS, ShardId, TaskId},
 };
 
+/// The prefixes, below a plan's, of the objects that a run needs only until it is complete.
+const INTERMEDIATES: [&str; 4] = ["shards", "map", "reduce", "uploads"];
+
 /// The keys of one run, relative to the run store's prefix.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunLayout {
     root: String,
 }
@@ -45,6 +46,11 @@ impl RunLayout {
         Self::new(pipeline, run_id)
     }
 
+    /// Returns the layout of what belongs to one plan of the run.
+    pub fn of_plan(&self, plan: &PlanId) -> PlanLayout {
+        PlanLayout { root: format!("{}/{plan}", self.root), plan: plan.clone() }
+    }
+
     /// Returns the prefix below which all runs of `pipeline` lie, each under its id.
     pub fn runs(pipeline: &str) -> &str {
         pipeline
@@ -60,57 +66,22 @@ impl RunLayout {
         format!("{}/plan.json", self.root)
     }
 
-    /// Returns the key of a page of the shards that an attempt at the plan made.
-    pub fn shard_page(&self, attempt: &AttemptId, page: usize) -> String {
-        format!("{}/shards/{attempt}/{page:05}.json", self.root)
+    /// Returns whether this is the key of something that a run, by whichever plan, needs only until it is complete:
+    /// shards, shuffle files, commits, notes of uploads.
+    pub fn is_intermediate(&self, key: &str) -> bool {
+        self.below_plan(key).is_some_and(|(_, below)| INTERMEDIATES.contains(&below))
     }
 
-    /// Returns the key of the records that the splitter made for a shard.
-    pub fn shard_records(&self, attempt: &AttemptId, shard: ShardId) -> String {
-        format!("{}/shards/{attempt}/{shard:06}.arrow", self.root)
+    /// Returns whether this is the key of a note of an upload, by whichever plan.
+    pub fn is_upload(&self, key: &str) -> bool {
+        self.below_plan(key).is_some_and(|(_, below)| below == UPLOADS)
     }
 
-    /// Returns the key of the shuffle file that an attempt at a map task writes.
-    pub fn shuffle_file(&self, task: TaskId, attempt: &AttemptId) -> String {
-        format!("{}/map/{task:06}/{attempt}.arrow", self.root)
-    }
-
-    /// Returns the key of the note that a commit of a map task was taken back.
-    pub fn taken_back(&self, task: TaskId) -> String {
-        format!("{}/map/{task:06}/taken-back", self.root)
-    }
-
-    /// Returns the prefix below which all commits of a stage lie.
-    pub fn commits(&self, stage: Stage) -> String {
-        format!("{}/{}", self.root, stage.name())
-    }
-
-    /// Returns the key of a task's commit.
-    pub fn commit(&self, stage: Stage, task: TaskId) -> String {
-        let width = width(stage);
-        format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
-    }
-
-    /// Returns the task whose commit has this key, if it is the key of a commit of this run and stage.
-    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<TaskId> {
-        let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
-        (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
-    }
-
-    /// Returns the key of the records that an attempt set aside.
-    pub fn rejects(&self, stage: Stage, task: TaskId, attempt: &AttemptId) -> String {
-        let width = width(stage);
-        format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
-    }
-
-    /// Returns the prefix below which all records lie that were set aside.
-    pub fn all_rejects(&self) -> String {
-        format!("{}/rejects", self.root)
-    }
-
-    /// Returns the prefixes of the objects that a run needs only until it is complete: shards, shuffle files, commits.
-    pub fn intermediates(&self) -> [String; 3] {
-        ["shards", "map", "reduce"].map(|name| format!("{}/{name}", self.root))
+    /// Returns the name of the plan that a key belongs to, and the next part of the key.
+    fn below_plan<'k>(&self, key: &'k str) -> Option<(&'k str, &'k str)> {
+        let mut parts = key.strip_prefix(&self.root)?.strip_prefix('/')?.split('/');
+        let (plan, below) = (parts.next()?, parts.next()?);
+        parts.next().map(|_| (plan, below))
     }
 
     /// Returns the key of the events of one process, which started `at_ms` milliseconds after the Unix epoch. Keys sort
@@ -148,6 +119,91 @@ impl RunLayout {
     }
 }
 
+/// The prefix, below a plan's, of the notes of its uploads.
+const UPLOADS: &str = "uploads";
+
+/// The keys of what belongs to one plan of a run, relative to the run store's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanLayout {
+    root: String,
+    plan: PlanId,
+}
+
+impl PlanLayout {
+    /// Returns the plan.
+    pub fn plan(&self) -> &PlanId {
+        &self.plan
+    }
+
+    /// Returns the plan's prefix.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Returns the key of a page of the plan's shards.
+    pub fn shard_page(&self, page: usize) -> String {
+        format!("{}/shards/{page:05}.json", self.root)
+    }
+
+    /// Returns the key of the records that the splitter made for a shard.
+    pub fn shard_records(&self, shard: ShardId) -> String {
+        format!("{}/shards/{shard:06}.arrow", self.root)
+    }
+
+    /// Returns the key of the shuffle file that an attempt at a map task writes.
+    pub fn shuffle_file(&self, task: TaskId, attempt: &AttemptId) -> String {
+        format!("{}/map/{task:06}/{attempt}.arrow", self.root)
+    }
+
+    /// Returns the prefix below which the shuffle files of all attempts lie.
+    pub fn shuffle_files(&self) -> String {
+        format!("{}/map", self.root)
+    }
+
+    /// Returns the key of the note that a commit of a map task was taken back.
+    pub fn taken_back(&self, task: TaskId) -> String {
+        format!("{}/map/{task:06}/taken-back", self.root)
+    }
+
+    /// Returns the prefix below which all commits of a stage lie.
+    pub fn commits(&self, stage: Stage) -> String {
+        format!("{}/{}", self.root, stage.name())
+    }
+
+    /// Returns the key of a task's commit.
+    pub fn commit(&self, stage: Stage, task: TaskId) -> String {
+        let width = width(stage);
+        format!("{}/{}/{task:0width$}/commit.json", self.root, stage.name())
+    }
+
+    /// Returns the task whose commit has this key, if it is the key of a commit of this plan and stage.
+    pub fn parse_commit(&self, stage: Stage, key: &str) -> Option<TaskId> {
+        let task = key.strip_prefix(&self.commits(stage))?.strip_prefix('/')?.strip_suffix("/commit.json")?;
+        (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
+    }
+
+    /// Returns the key of the records that an attempt set aside.
+    pub fn rejects(&self, stage: Stage, task: TaskId, attempt: &AttemptId) -> String {
+        let width = width(stage);
+        format!("{}/{}/{task:0width$}/{attempt}.jsonl", self.all_rejects(), stage.name())
+    }
+
+    /// Returns the prefix below which all records lie that were set aside.
+    pub fn all_rejects(&self) -> String {
+        format!("{}/rejects", self.root)
+    }
+
+    /// Returns the key of the note that an attempt at a task has begun to upload `what`.
+    pub fn upload(&self, stage: Stage, task: TaskId, attempt: &AttemptId, what: &str) -> String {
+        format!("{}/{}-{task:06}-{attempt}-{what}.json", self.all_uploads(), stage.name())
+    }
+
+    /// Returns the prefix below which the notes of all uploads lie.
+    pub fn all_uploads(&self) -> String {
+        format!("{}/{UPLOADS}", self.root)
+    }
+}
+
 fn width(stage: Stage) -> usize {
     if stage == Stage::Map { 6 } else { 5 }
 }
@@ -159,7 +215,9 @@ mod tests {
 
     #[test]
     fn commits_parse_back_and_sort_by_number() {
-        let layout = RunLayout::new("p", "r");
+        let run = RunLayout::new("p", "r");
+        let layout = run.of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "planner")));
+        let other = run.of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "other")));
         for stage in [Stage::Map, Stage::Reduce] {
             for task in [0, 9, 10, 99_999, 1_000_000].map(TaskId) {
                 assert_eq!(layout.parse_commit(stage, &layout.commit(stage, task)), Some(task));
@@ -170,7 +228,17 @@ mod tests {
         assert_eq!(layout.parse_commit(Stage::Map, &layout.shuffle_file(TaskId(3), &attempt)), None);
         assert_eq!(layout.parse_commit(Stage::Map, &layout.taken_back(TaskId(3))), None);
         assert_eq!(layout.parse_commit(Stage::Reduce, &layout.commit(Stage::Map, TaskId(3))), None);
-        assert_eq!(layout.parse_events(&layout.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
-        assert_eq!(layout.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);
+        assert_eq!(layout.parse_commit(Stage::Map, &other.commit(Stage::Map, TaskId(3))), None);
+        let (commit, upload) =
+            (other.commit(Stage::Map, TaskId(3)), layout.upload(Stage::Reduce, TaskId(0), &attempt, "part"));
+        assert_eq!(
+            [&commit, &upload].map(|key| (run.is_intermediate(key), run.is_upload(key))),
+            [(true, false), (true, true)]
+        );
+        for kept in [run.plan(), run.events(1, "a"), layout.rejects(Stage::Map, TaskId(3), &attempt)] {
+            assert!(!run.is_intermediate(&kept), "{kept}");
+        }
+        assert_eq!(run.parse_events(&run.events(1_795_000_000_000, "5f3a")), Some((1_795_000_000_000, "5f3a")));
+        assert_eq!(run.parse_events("p/other/events/1795000000000-5f3a.jsonl"), None);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use etl_core::model::{
     error::Result,
     event::{Counts, Stage},
@@ -17,8 +18,8 @@ use etl_store::Store;
 use futures::{TryStreamExt, future};
 
 use crate::run_store::{
-    commit::{Commit, Output, Part},
-    layout::RunLayout,
+    commit::{Commit, Output, Part, Stored},
+    layout::PlanLayout,
     left_out::LeftOut,
 };
 
@@ -38,6 +39,8 @@ pub struct Ledger {
     pub shuffle_files: ShuffleFiles,
     /// The tasks that failed for good and are left out, by number.
     pub failed: BTreeMap<TaskId, LeftOut>,
+    /// The damaged commits that were read, by task. Their tasks are not committed.
+    pub damaged: BTreeMap<TaskId, Bytes>,
 }
 
 impl Ledger {
@@ -51,16 +54,26 @@ impl Ledger {
             parts: BTreeMap::new(),
             shuffle_files,
             failed: BTreeMap::new(),
+            damaged: BTreeMap::new(),
         }
     }
 
     /// Adds all commits of a stage. Lists them once, and reads each of them once.
     ///
     /// # Errors
-    /// When the store fails, a commit is damaged, or scratch is not available.
-    pub async fn read(&mut self, store: &Store, layout: &RunLayout, stage: Stage) -> Result<()> {
+    /// When the store fails, or scratch is not available.
+    pub async fn read(&mut self, store: &Store, layout: &PlanLayout, stage: Stage) -> Result<()> {
         let commits = Commit::read_all(store, layout, stage);
-        commits.try_for_each(|(task, commit)| future::ready(self.add(task, commit))).await
+        let add = |(task, stored)| {
+            future::ready(match stored {
+                Stored::Whole(commit) => self.add(task, *commit),
+                Stored::Damaged(bytes) => {
+                    self.damaged.insert(task, bytes);
+                    Ok(())
+                }
+            })
+        };
+        commits.try_for_each(add).await
     }
 
     /// Adds the commit of a task.
@@ -68,7 +81,7 @@ impl Ledger {
     /// # Errors
     /// When scratch is not available.
     pub fn add(&mut self, task: TaskId, commit: Commit) -> Result<()> {
-        let Commit { attempt, counts, output, rejected, rejects } = commit;
+        let Commit { attempt, counts, output, rejected, rejects, plan: _ } = commit;
         self.done.insert(task);
         self.counts.add(&counts);
         for (step, count) in rejected {
@@ -105,15 +118,27 @@ mod tests {
 
     use super::*;
     use etl_core::{
-        model::{event::Events, ids::Try, times::Times},
+        model::{
+            event::Events,
+            ids::{PlanId, Try},
+            times::Times,
+        },
         testing::scratch,
     };
-    use etl_store::testing::counting::counting;
+    use etl_store::{Pending, testing::counting::counting};
+
+    use crate::run_store::layout::RunLayout;
+
+    fn layout() -> PlanLayout {
+        RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "planner")))
+    }
 
     fn commit(task: TaskId) -> Commit {
         let counts = Counts { records_in: 1, bytes_in: task.0.into(), ..Counts::default() };
-        let part = Part { part: task, rows: 1, bytes: 2, digest: String::new() };
+        let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
+        let part = Part { part: task, rows: 1, bytes: 2, digest: String::new(), pending };
         Commit {
+            plan: layout().plan().clone(),
             attempt: AttemptId::new(Try::FIRST, "a"),
             counts,
             output: Output::Part(part),
@@ -125,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn commits_are_listed_once_and_each_is_read_once() {
         let (store, requests) = counting();
-        let layout = RunLayout::new("p", "r");
+        let layout = layout();
         for task in (0..1000).rev().map(TaskId) {
             commit(task)
                 .write(Times::default(), &store, &layout, Stage::Map, task, &Events::silent())

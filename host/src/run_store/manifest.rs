@@ -1,11 +1,16 @@
 //! The manifest: the list of what a complete run made. Written once, as the last object before `_SUCCESS`.
 
-use etl_core::model::{error::Result, event::Counts, ids::AttemptId, reject::Rejected};
+use etl_core::model::{
+    error::Result,
+    event::Counts,
+    ids::{AttemptId, PlanId, TaskId},
+    reject::Rejected,
+};
 use etl_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::{
-    commit::Part, document::from_json, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan,
+    commit::Part, document::unseal, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan,
 };
 
 /// The document `manifest.json`.
@@ -18,6 +23,8 @@ pub struct Manifest {
     /// Id of the run that this one completes, if this one is a redrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrives: Option<String>,
+    /// The run's plan.
+    pub plan: PlanId,
     /// Location of the result.
     pub result: String,
     /// Number of source objects.
@@ -46,9 +53,17 @@ pub struct Manifest {
 pub struct ManifestPart {
     /// Key of the part, below the sink.
     pub key: String,
-    /// The part as its commit describes it.
-    #[serde(flatten)]
-    pub part: Part,
+    /// Number of the part, which is the number of its map task or partition.
+    pub part: TaskId,
+    /// Number of rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// XXH3-128 digest of the part's bytes, in hexadecimal.
+    pub digest: String,
+    /// ETag of the part when it was published; absent if the sink has no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e_tag: Option<String>,
 }
 
 /// The run that a manifest is of.
@@ -73,16 +88,16 @@ impl Manifest {
             return Ok(None);
         }
         let manifest = store.get(&layout.manifest()).await?;
-        manifest.map(|manifest| from_json(&layout.manifest(), &manifest)).transpose()
+        manifest.map(|manifest| unseal(&layout.manifest(), &manifest)).transpose()
     }
 
-    /// Creates the manifest of a run. `keys` are the keys under which its parts were published, in order.
-    pub fn new(run: Identity, plan: &Plan, mapped: &Ledger, reduced: &Ledger, keys: Vec<String>) -> Self {
+    /// Creates the manifest of a run. `parts` are the parts of its result, in order.
+    pub fn new(run: Identity, plan: &Plan, mapped: &Ledger, reduced: &Ledger, parts: Vec<ManifestPart>) -> Self {
         let Identity { pipeline, run_id, result, partitions } = run;
-        let part = |(key, (_, part)): (String, (_, &Part))| ManifestPart { key, part: part.clone() };
         Self {
             pipeline,
             run_id,
+            plan: plan.id.clone(),
             redrives: plan.redrives.as_ref().map(|redrives| redrives.run_id.clone()),
             result,
             objects: plan.objects,
@@ -92,7 +107,7 @@ impl Manifest {
             reduced: reduced.counts.clone(),
             rejected: mapped.rejected.clone(),
             rejects: mapped.rejects.values().cloned().collect(),
-            parts: keys.into_iter().zip(parts(mapped, reduced)).map(part).collect(),
+            parts,
             failed: mapped.failed.values().cloned().collect(),
         }
     }

@@ -17,3 +17,4 @@ pub mod manifest;
 pub mod plan;
 pub mod recipe;
 pub mod shards;
+pub mod uploads;

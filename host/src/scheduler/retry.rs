@@ -34,6 +34,7 @@ impl Retry {
             ErrorKind::Sandbox => self.attempts.min(2),
             ErrorKind::Config
             | ErrorKind::Input
+            | ErrorKind::Changed
             | ErrorKind::Damaged(_)
             | ErrorKind::Plugin
             | ErrorKind::Interrupted(_)
@@ -52,7 +53,7 @@ mod tests {
     #[test]
     fn what_will_not_pass_is_not_tried_again_and_traps_once() {
         let retry = Retry { attempts: 5, interval: Duration::from_secs(1), multiplier: 3.0 };
-        for kind in [ErrorKind::Config, ErrorKind::Input, ErrorKind::Plugin, ErrorKind::Internal] {
+        for kind in [ErrorKind::Config, ErrorKind::Input, ErrorKind::Changed, ErrorKind::Plugin, ErrorKind::Internal] {
             assert_eq!(retry.wait_after(kind, 1), None);
         }
         assert_eq!(retry.wait_after(ErrorKind::Sandbox, 1), Some(Duration::from_secs(1)));

@@ -24,12 +24,19 @@ use etl_plugin::{Attempt, Emit};
 
 use crate::{
     connector::objects::Chunks,
-    run_store::{commit::Commit, plan::Planned, shards::TaskShards},
+    run_store::{
+        commit::Commit,
+        layout::PlanLayout,
+        plan::Planned,
+        shards::TaskShards,
+        uploads::{Uploaded, note},
+    },
     task::{
         chain::{Chain, SetAside},
+        commit::commit,
         context::RunContext,
         input::{Input, fetch},
-        output::{OutputWriter, shuffle},
+        output::OutputWriter,
         poison::{self, PoisonRecords, Search},
         records::{Batch, Records},
         rejects::{RejectLimits, RejectLog},
@@ -54,20 +61,14 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: TaskId, 
         // Wait for the first chunk here, on the runtime, so that no worker thread is held while it is fetched.
         chunks.ready().await;
         fail_point::reach("map.begin");
-        let (guest_task, attempt, shards) = (guest_task.clone(), attempt.clone(), Arc::clone(&shards));
+        let (planned, guest_task) = (planned.clone(), guest_task.clone());
+        let (attempt, shards) = (attempt.clone(), Arc::clone(&shards));
         let ended = context.work(move |context| {
-            let (commit, times) = measure(|| run(context, &guest_task, attempt, &shards, chunks));
-            match commit {
-                Ok(commit) => {
-                    let written = commit.write(
-                        times,
-                        &context.stores.run_store,
-                        &context.layouts.run,
-                        Stage::Map,
-                        task,
-                        &context.events,
-                    );
-                    context.stores.run_store.wait(written).map(Some)
+            let (mapped, times) = measure(|| run(context, &planned.layout, &guest_task, attempt, &shards, chunks));
+            match mapped {
+                Ok(ours) => {
+                    let committed = commit(context, &planned, Stage::Map, task, ours, times);
+                    context.stores.run_store.wait(committed).map(Some)
                 }
                 Err(MapEnd::Failed(error)) => Err(error),
                 Err(MapEnd::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
@@ -145,13 +146,14 @@ fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: St
 /// Maps the shards of a task on a worker thread, one after the other, and returns the commit to be written.
 fn run(
     context: &Arc<RunContext>,
+    layout: &PlanLayout,
     task: &Attempt,
     attempt: AttemptId,
     shards: &TaskShards,
     chunks: Chunks,
 ) -> Result<Commit, MapEnd> {
-    let output = Shared::new(open_output(context, task, &attempt)?);
-    let rejects = Shared::new(open_reject_log(context, task, &attempt));
+    let output = Shared::new(open_output(context, layout, task, &attempt)?);
+    let rejects = Shared::new(open_reject_log(context, layout, task, &attempt));
     let outlet = || -> (Emit, SetAside) {
         let (output, rejects) = (output.clone(), rejects.clone());
         (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
@@ -162,7 +164,7 @@ fn run(
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     let (rejected, rejects) = rejects.take()?.finish()?;
     counts.rejects = rejected.values().sum();
-    Ok(Commit { attempt, counts, output: written.output, rejected, rejects })
+    Ok(Commit { plan: layout.plan().clone(), attempt, counts, output: written.output, rejected, rejects })
 }
 
 /// Maps shards, whose chunks are `chunks`, on a thread that may block. Returns counts of what was read and of what the
@@ -194,19 +196,22 @@ pub fn map_shards(
     Ok(counts)
 }
 
-fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -> Result<OutputWriter> {
+fn open_output(
+    context: &Arc<RunContext>,
+    layout: &PlanLayout,
+    task: &Attempt,
+    attempt: &AttemptId,
+) -> Result<OutputWriter> {
     match &context.pipeline.reduce {
-        Some(reduce) => {
-            let key = context.layouts.run.shuffle_file(task.task, attempt);
-            Ok(OutputWriter::shuffle_file(shuffle(context, task, reduce.partitions)?, key))
-        }
-        None => OutputWriter::part(context, task.task, attempt),
+        Some(reduce) => OutputWriter::shuffle_file(context, layout, task, attempt, reduce.partitions),
+        None => OutputWriter::part(context, layout, Stage::Map, task.task, attempt),
     }
 }
 
-fn open_reject_log(context: &RunContext, task: &Attempt, attempt: &AttemptId) -> RejectLog {
-    let key = context.layouts.run.rejects(Stage::Map, task.task, attempt);
-    RejectLog::new(&context.stores.run_store, key, RejectLimits::of(&context.pipeline))
+fn open_reject_log(context: &RunContext, layout: &PlanLayout, task: &Attempt, attempt: &AttemptId) -> RejectLog {
+    let key = layout.rejects(Stage::Map, task.task, attempt);
+    let note = note(&context.stores.run_store, layout, (Stage::Map, task.task, attempt), Uploaded::Rejects, &key);
+    RejectLog::new(&context.stores.run_store, key, note, RejectLimits::of(&context.pipeline))
 }
 
 /// The mapping of one shard by its chain.

@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod combine;
+pub mod commit;
 pub mod context;
 pub mod input;
 pub mod map;

@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, Result},
+        event::Stage,
         ids::{AttemptId, TaskId},
         times::Work,
     },
@@ -17,12 +18,16 @@ use etl_core::{
 use etl_format::PartWriter;
 use etl_plugin::Attempt;
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
-use etl_store::{Store, upload::Upload};
+use etl_store::{Note, Store, upload::Upload};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     connector::PartSink,
-    run_store::commit::{Output, Part},
+    run_store::{
+        commit::{Output, Part},
+        layout::PlanLayout,
+        uploads::{Uploaded, note},
+    },
     task::{combine::PluginCombiner, context::RunContext},
 };
 
@@ -37,7 +42,7 @@ pub struct OutputWriter {
 }
 
 enum Target {
-    ShuffleFile { shuffle: Box<ShuffleWriter>, key: String },
+    ShuffleFile { shuffle: Box<ShuffleWriter>, key: String, note: Note },
     Part { writer: Box<PartWriter<HashedPart<Box<dyn PartSink>>>>, part: TaskId },
 }
 
@@ -52,17 +57,39 @@ pub struct Written {
 }
 
 impl OutputWriter {
-    /// Begins a shuffle file, which will be written to the run store under `key`.
-    pub fn shuffle_file(shuffle: ShuffleWriter, key: String) -> Self {
-        Self { target: Target::ShuffleFile { shuffle: Box::new(shuffle), key }, rows: 0 }
+    /// Begins the shuffle file of an attempt at a map task.
+    ///
+    /// # Errors
+    /// Fails as [`shuffle`] does.
+    pub fn shuffle_file(
+        context: &Arc<RunContext>,
+        layout: &PlanLayout,
+        task: &Attempt,
+        attempt: &AttemptId,
+        partitions: u32,
+    ) -> Result<Self> {
+        let key = layout.shuffle_file(task.task, attempt);
+        let of = (Stage::Map, task.task, attempt);
+        let note = note(&context.stores.run_store, layout, of, Uploaded::ShuffleFile, &key);
+        let shuffle = Box::new(shuffle(context, task, partitions)?);
+        Ok(Self { target: Target::ShuffleFile { shuffle, key, note }, rows: 0 })
     }
 
-    /// Begins part number `part` of the result, with rows of the schema that the last step emits.
+    /// Begins the part of the result that an attempt at a task of this stage writes, with rows of the schema that the
+    /// last step emits.
     ///
     /// # Errors
     /// Fails when the sink cannot be written.
-    pub fn part(context: &RunContext, part: TaskId, attempt: &AttemptId) -> Result<Self> {
-        let (format, part_sink) = (context.pipeline.sink.format, context.layouts.result.writer(part, attempt));
+    pub fn part(
+        context: &RunContext,
+        layout: &PlanLayout,
+        stage: Stage,
+        part: TaskId,
+        attempt: &AttemptId,
+    ) -> Result<Self> {
+        let noted = |key: &str| note(&context.stores.run_store, layout, (stage, part, attempt), Uploaded::Part, key);
+        let part_sink = context.layouts.result.writer(part, attempt, &noted);
+        let format = context.pipeline.sink.format;
         let writer = PartWriter::new(format, &context.steps.output, HashedPart::new(part_sink))?;
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
     }
@@ -85,16 +112,16 @@ impl OutputWriter {
     /// Fails as [`OutputWriter::write`] does, and when the store fails.
     pub fn finish(self, run_store: &Store) -> Result<Written> {
         match self.target {
-            Target::ShuffleFile { shuffle, key } => {
-                let mut upload = Upload::new(run_store, &key);
+            Target::ShuffleFile { shuffle, key, note } => {
+                let mut upload = Upload::noted(run_store, &key, note);
                 let index = shuffle.finish(&mut upload)?;
                 spend(Work::Write, || upload.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
             Target::Part { writer, part } => {
                 let (part_sink, digest) = writer.finish()?.finish();
-                let bytes = spend(Work::Write, || part_sink.finish())?;
-                let part = Part { part, rows: self.rows, bytes, digest };
+                let (bytes, pending) = spend(Work::Write, || part_sink.finish())?;
+                let part = Part { part, rows: self.rows, bytes, digest, pending };
                 Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
             }
         }
@@ -102,18 +129,19 @@ impl OutputWriter {
 }
 
 /// Output that hashes the bytes written to it, for the digest of a part. The shuffle hashes its files itself.
-struct HashedPart<W> {
+pub struct HashedPart<W> {
     out: W,
     hash: Xxh3,
 }
 
 impl<W> HashedPart<W> {
-    fn new(out: W) -> Self {
+    /// Creates an output of no bytes so far.
+    pub fn new(out: W) -> Self {
         Self { out, hash: Xxh3::new() }
     }
 
     /// Returns the output, and the XXH3-128 digest of its bytes, in hexadecimal.
-    fn finish(self) -> (W, String) {
+    pub fn finish(self) -> (W, String) {
         (self.out, format!("{:032x}", self.hash.digest128()))
     }
 }

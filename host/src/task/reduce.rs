@@ -29,9 +29,10 @@ use etl_store::Store;
 use tokio::sync::mpsc;
 
 use crate::{
-    run_store::{commit::Commit, ledger::Ledger},
+    run_store::{commit::Commit, layout::PlanLayout, ledger::Ledger, plan::Planned},
     task::{
         chain::check_planned,
+        commit::commit,
         context::RunContext,
         output::{FAN_IN, OutputWriter},
     },
@@ -46,36 +47,37 @@ pub const PIECE_BYTES: u64 = 512 * 1024;
 /// Says what the plugin returned or how it failed, what is wrong with the shuffle files, or which store failed.
 pub async fn reduce_partition(
     context: Arc<RunContext>,
+    planned: Planned,
     mapped: Arc<Ledger>,
-    clock_ms: u64,
     partition: PartitionId,
     number: Try,
 ) -> Result<Commit> {
-    let task = context.task(TaskId::of_partition(partition), number, clock_ms);
+    let task = context.task(TaskId::of_partition(partition), number, planned.plan.planned_at_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let attempt = context.id.attempt(number);
     let ended = context.work(move |context| {
-        let (commit, times) = measure(|| run(context, &mapped.shuffle_files, &task, attempt));
-        context.stores.run_store.wait(commit?.write(
-            times,
-            &context.stores.run_store,
-            &context.layouts.run,
-            Stage::Reduce,
-            TaskId::of_partition(partition),
-            &context.events,
-        ))
+        let (reduced, times) = measure(|| run(context, &planned.layout, &mapped.shuffle_files, &task, attempt));
+        let committed = commit(context, &planned, Stage::Reduce, TaskId::of_partition(partition), reduced?, times);
+        context.stores.run_store.wait(committed)
     });
     ended.await?
 }
 
 /// Reduces a partition on a worker thread, up to its commit.
-fn run(context: &Arc<RunContext>, shuffle_files: &ShuffleFiles, task: &Attempt, attempt: AttemptId) -> Result<Commit> {
+fn run(
+    context: &Arc<RunContext>,
+    layout: &PlanLayout,
+    shuffle_files: &ShuffleFiles,
+    task: &Attempt,
+    attempt: AttemptId,
+) -> Result<Commit> {
     fail_point::reach("reduce.begin");
-    let output = Shared::new(OutputWriter::part(context, task.task, &attempt)?);
+    let output = Shared::new(OutputWriter::part(context, layout, Stage::Reduce, task.task, &attempt)?);
     let mut counts = reduce(context, shuffle_files, task, emit_to(&output))?;
     let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
-    Ok(Commit { attempt, counts, output: written.output, rejected: Rejected::new(), rejects: None })
+    let (plan, output) = (layout.plan().clone(), written.output);
+    Ok(Commit { plan, attempt, counts, output, rejected: Rejected::new(), rejects: None })
 }
 
 /// Reduces a partition, hands what the reducer emits to `emit`, and returns how much was read and what was counted.
@@ -196,7 +198,11 @@ type Pieces = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
 /// Turns an error about the content of a shuffle file into one that names the map task that has to write it again.
 fn damaged(error: Error, mapped: TaskId) -> Error {
-    if error.kind() == ErrorKind::Input { error.with_kind(ErrorKind::Damaged(mapped)) } else { error }
+    if matches!(error.kind(), ErrorKind::Input | ErrorKind::Changed) {
+        error.with_kind(ErrorKind::Damaged(mapped))
+    } else {
+        error
+    }
 }
 
 /// Sends a range of a shuffle file in pieces, until it is sent, a read fails, or the receiver is gone.

@@ -8,7 +8,7 @@ use etl_core::model::{
     error::{Error, Result},
     reject::{Reject, Rejected, SOURCE},
 };
-use etl_store::{Store, upload::Upload};
+use etl_store::{Note, Store, upload::Upload};
 
 use crate::{pipeline::Pipeline, run_store::document::to_json};
 
@@ -60,15 +60,16 @@ impl RejectLimits {
 pub struct RejectLog {
     run_store: Store,
     key: String,
+    note: Option<Note>,
     limits: RejectLimits,
     upload: Option<Upload>,
     rejected: Rejected,
 }
 
 impl RejectLog {
-    /// Creates an empty log, to be written under `key`.
-    pub fn new(run_store: &Store, key: String, limits: RejectLimits) -> Self {
-        Self { run_store: run_store.clone(), key, limits, upload: None, rejected: Rejected::new() }
+    /// Creates an empty log, to be written under `key`. `note` is told of its upload.
+    pub fn new(run_store: &Store, key: String, note: Note, limits: RejectLimits) -> Self {
+        Self { run_store: run_store.clone(), key, note: Some(note), limits, upload: None, rejected: Rejected::new() }
     }
 
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
@@ -78,9 +79,10 @@ impl RejectLog {
     /// `max_rejects`; or when the store fails.
     pub fn push(&mut self, reject: &Reject) -> Result<()> {
         self.limits.count(&mut self.rejected, reject)?;
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            none => none.insert(Upload::new(&self.run_store, &self.key)),
+        let upload = match (&mut self.upload, self.note.take()) {
+            (Some(upload), _) => upload,
+            (none, Some(note)) => none.insert(Upload::noted(&self.run_store, &self.key, note)),
+            (none, None) => none.insert(Upload::new(&self.run_store, &self.key)),
         };
         let mut line = to_json(reject)?;
         line.push(b'\n');

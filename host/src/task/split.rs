@@ -9,7 +9,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
         event::{Counts, Event},
-        ids::{AttemptId, ShardId, TaskId, Try},
+        ids::{PlanId, ShardId, TaskId, Try},
         object::{Object, Slice, find},
         schema::Schema,
         shared::Shared,
@@ -26,7 +26,7 @@ use crate::{
     },
     pipeline::Split,
     run_store::{
-        layout::RunLayout,
+        layout::PlanLayout,
         shards::{Shard, ShardTable, ShardWriter, records::records_file},
     },
     scheduler::HasCounts,
@@ -39,8 +39,9 @@ use etl_format::Cuts;
 const SHOWN_NAME_BYTES_MAX: usize = 1024;
 /// The shards that an attempt at the split made.
 pub struct SplitSource {
-    /// The attempt. The pages of shards, and records that a splitter made, lie under its keys.
-    pub attempt: AttemptId,
+    /// The id of the plan that the attempt makes. The pages of shards, and records that a splitter made, lie under its
+    /// keys.
+    pub plan: PlanId,
     /// The shards, whose pages are already written.
     pub shards: ShardTable,
     counts: Counts,
@@ -64,18 +65,19 @@ pub async fn split_source(
     clock_ms: u64,
     number: Try,
 ) -> Result<SplitSource> {
-    let attempt = context.id.attempt(number);
-    let writer = ShardWriter::new(&context.stores.run_store, &context.layouts.run, attempt.clone());
+    let plan = PlanId::of(context.id.attempt(number));
+    let layout = context.layouts.run.of_plan(&plan);
     let task = context.task(TaskId(0), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
     let split = threads::run(move || match &context.pipeline.split {
         Split::BuiltIn { target_size } => {
+            let writer = ShardWriter::new(&context.stores.run_store, layout);
             split_built_in(&objects, context.pipeline.source.format.cuts(), *target_size, writer)
         }
-        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, writer),
+        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, layout),
     });
     let shards = split.await??;
-    Ok(SplitSource { attempt, shards, counts: Counts::default() })
+    Ok(SplitSource { plan, shards, counts: Counts::default() })
 }
 
 fn split_built_in(objects: &[Object], cuts: Cuts, target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
@@ -90,16 +92,16 @@ fn split_by_plugin(
     context: &Arc<RunContext>,
     task: &Attempt,
     objects: &Arc<Vec<Object>>,
-    writer: ShardWriter,
+    layout: PlanLayout,
 ) -> Result<ShardTable> {
+    let writer = ShardWriter::new(&context.stores.run_store, layout.clone());
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.resources.workers.take();
     let draft = Shared::new(Coverage::new(writer));
     let view = SplitterSource {
         source: Arc::clone(&context.stores.source),
         run_store: context.stores.run_store.clone(),
-        layout: context.layouts.run.clone(),
-        attempt: context.id.attempt(task.attempt),
+        layout,
         objects: Arc::clone(objects),
         cuts: context.pipeline.source.format.cuts(),
         draft: draft.clone(),
@@ -154,9 +156,7 @@ pub(crate) struct SplitterSource {
     /// The store for records that the splitter makes.
     pub(crate) run_store: Store,
     /// The keys of these records in the run store.
-    pub(crate) layout: RunLayout,
-    /// The attempt under whose keys these records lie.
-    pub(crate) attempt: AttemptId,
+    pub(crate) layout: PlanLayout,
     /// The source's objects, sorted by name.
     pub(crate) objects: Arc<Vec<Object>>,
     /// Where the objects may be cut.
@@ -200,7 +200,7 @@ impl SourceView for SplitterSource {
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
-                let key = self.layout.shard_records(&self.attempt, ShardId(number));
+                let key = self.layout.shard_records(ShardId(number));
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 self.run_store.wait(self.run_store.put(&key, file))?;
@@ -287,6 +287,8 @@ mod tests {
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
+    use crate::run_store::layout::RunLayout;
+    use etl_core::model::ids::AttemptId;
 
     fn object(name: &str) -> Object {
         Object { name: name.to_owned(), size: 10, e_tag: None, compression: Compression::of(name) }
@@ -297,8 +299,8 @@ mod tests {
         let objects = ["a", "z.gz"].map(object);
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let mut draft =
-            Coverage::new(ShardWriter::new(&store, &RunLayout::new("p", "r"), AttemptId::new(Try::FIRST, "a")));
+        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
+        let mut draft = Coverage::new(ShardWriter::new(&store, layout));
         draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
         draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
         draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");

@@ -176,7 +176,7 @@ impl Replay {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;
         let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch));
-        mapped.read(&context.stores.run_store, &context.layouts.run, Stage::Map).await?;
+        mapped.read(&context.stores.run_store, &self.planned.layout, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
         if committed < tasks {
             return Err(Error::config(format!(

@@ -3,10 +3,10 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use etl_store::{Store, testing::conformance};
-use object_store::{Error, Result, path::Path};
+use object_store::{Error, Result};
 
 use crate::{
-    faulty::{Faults, Faulty, TROUBLE},
+    faulty::{Faults, Faulty, TROUBLE, from_faulty},
     hooked::{Hook, Hooked, Write},
 };
 
@@ -19,7 +19,7 @@ const TRIES: u32 = 500;
 /// Returns an empty store with these faults in front of it.
 fn faulty(faults: &Arc<Faults>, stale: bool, rotten: Option<&'static str>) -> Store {
     let faulty = Faulty { inner: Arc::default(), faults: Arc::clone(faults), stale, rotten };
-    Store::from_object_store(Arc::new(faulty), Path::default(), "faulty")
+    from_faulty(faulty)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,9 +44,10 @@ fn commits(project: &Project) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Returns the files of the result, without the files that lost attempts left behind.
+/// Returns the files of the result, without its claim and the files that lost attempts left behind.
 fn published(project: &Project) -> Vec<String> {
-    project.files("result").into_iter().filter(|file| !file.contains("/_attempts/")).collect()
+    let is_left_behind = |file: &String| file.contains("/_attempts/") || file.ends_with("/_claim.json");
+    project.files("result").into_iter().filter(|file| !is_left_behind(file)).collect()
 }
 
 /// Finishes a run that was killed, and checks its result, its commits and the files that are left.
@@ -68,9 +69,7 @@ fn finish(project: &Project, expected: &[(String, String)], whence: &str) {
 /// Checks that no file is left on the disk that an attempt was writing when it was killed.
 #[track_caller]
 fn swept(project: &Project, whence: &str) {
-    let files =
-        ["shards", "map", "reduce", "rejects"].map(|directory| project.files(&format!("runs/test/r/{directory}")));
-    let files = [files.concat(), project.files("result")].concat();
+    let files = [project.files(&project.of_plan("r")), project.files("result")].concat();
     assert!(!files.iter().any(|file| file.contains('#')), "{files:?}: {whence}");
 }
 
@@ -156,8 +155,10 @@ fn killed_while_uploading() -> Project {
     let project = project.file("input/a.txt", lines(1_000_000));
     assert_eq!(run_to(&project, "upload.finish").signal(), Some(SIGKILL));
     let left = project.files("result");
-    assert!(matches!(&left[..], [file] if file.starts_with("r/_attempts/") && file.ends_with("#1")), "{left:?}");
-    project.file("runs/test/r/map/000000/1-0badcafe.arrow#1", "").file("runs/test/r/events/1-0badcafe.jsonl#1", "")
+    let [file, claim] = &left[..] else { panic!("{left:?}") };
+    assert!(file.starts_with("r/_attempts/") && file.ends_with("#1") && claim == "r/_claim.json", "{left:?}");
+    let shuffle_file = format!("{}/map/000000/1-0badcafe.arrow#1", project.of_plan("r"));
+    project.file(&shuffle_file, "").file("runs/test/r/events/1-0badcafe.jsonl#1", "")
 }
 
 #[test]

@@ -188,8 +188,16 @@ fn a_run_that_left_out_failed_shards_says_which_and_can_be_cleaned_up_after() {
     assert!(shown.contains("\nleft out   shard 1: ") && shown.contains(&replay), "{shown}");
     let page = std::fs::read_to_string(project.path("runs/test/r/report.html")).expect("a report");
     assert!(page.contains(r#""left_out":[{"error":""#), "the report has them too");
-    on(&project, "clean", &["--older-than", "0s"]).expect_success();
-    assert!(!project.path("runs/test/r/map").exists() && project.path("runs/test/r/manifest.json").exists());
+    let of_plan = project.of_plan("r");
+    let map = project.path(&format!("{of_plan}/map"));
+    let kept = on(&project, "clean", &["--older-than", "0s"]).expect_success().stdout.clone();
+    assert!(
+        kept.contains("kept 1 run that left out shards, which `--redrive` can complete: name it to delete"),
+        "{kept}"
+    );
+    assert!(map.exists());
+    on(&project, "clean", &["r"]).expect_success();
+    assert!(!map.exists() && project.path("runs/test/r/manifest.json").exists());
 }
 
 #[test]
@@ -207,7 +215,7 @@ fn what_a_complete_run_left_is_deleted_and_its_result_and_story_stay() {
     let left = project.files("runs/test/one");
     let kept = ["_SUCCESS", "events/", "manifest.json", "plan.json", "report.html"];
     assert!(left.iter().all(|file| kept.iter().any(|kept| file.starts_with(kept))), "{left:?}");
-    assert!(!project.path("runs/test/one/map").exists(), "an empty directory is left");
+    assert!(!project.path(&format!("{}/map", project.of_plan("one"))).exists(), "an empty directory is left");
     assert!(on(&project, "show", &["one"]).expect_success().stdout.starts_with("run        one, complete\n"));
     project.run(["--run-id", "one"]).expect_success();
 }
@@ -235,7 +243,7 @@ fn results_go_only_if_asked_for_and_never_the_newest() {
     assert_eq!(json(&on(&project, "clean", &["--older-than", "1h", "--results", "--json"])), Value::Array(Vec::new()));
     let cleaned = json(&on(&project, "clean", &["--older-than", "0s", "--results", "--json"]));
     assert_eq!((cleaned.as_array().expect("an array").len(), &cleaned[0]["run_id"]), (1, &"one".into()));
-    assert_eq!(cleaned[0]["results"]["objects"], 3);
+    assert_eq!(cleaned[0]["results"]["objects"], 4, "two parts, `_SUCCESS` and the claim");
     assert_eq!(project.latest(), newest);
     assert!(!project.path("runs/test/one").exists() && !project.path("result/one").exists());
 }

@@ -8,14 +8,19 @@ use std::{
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    memory::InMemory,
+    multipart::{MultipartStore, PartId},
+    path::Path,
 };
 
 /// A write of the object with this key.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Write {
     Put(String),
+    /// The begin of an upload.
+    Begin(String),
     /// A part of an upload.
     Part(String),
     /// The end of an upload.
@@ -29,7 +34,12 @@ impl Write {
     /// Returns the object's key.
     pub(crate) fn key(&self) -> &str {
         match self {
-            Self::Put(key) | Self::Part(key) | Self::Complete(key) | Self::Copy(key) | Self::Delete(key) => key,
+            Self::Put(key)
+            | Self::Begin(key)
+            | Self::Part(key)
+            | Self::Complete(key)
+            | Self::Copy(key)
+            | Self::Delete(key) => key,
         }
     }
 }
@@ -62,7 +72,8 @@ impl<H: Hook> Hooked<H> {
 
     /// Returns a store of the host for the objects below `prefix`.
     pub(crate) fn below(self: &Arc<Self>, prefix: &str) -> Store {
-        Store::from_object_store(Arc::clone(self) as Arc<dyn ObjectStore>, Path::from(prefix), prefix)
+        let store = Store::from_object_store(Arc::clone(self) as Arc<dyn ObjectStore>, Path::from(prefix), prefix);
+        store.with_multipart(Arc::clone(self) as Arc<dyn MultipartStore>)
     }
 
     /// Reads an object, which must exist.
@@ -119,6 +130,26 @@ impl<H: Hook> ObjectStore for Hooked<H> {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         around(&*self.hook, Write::Copy(to.to_string()), self.inner.copy_opts(from, to, options)).await
+    }
+}
+
+#[async_trait::async_trait]
+impl<H: Hook> MultipartStore for Hooked<H> {
+    async fn create_multipart(&self, at: &Path) -> Result<MultipartId> {
+        around(&*self.hook, Write::Begin(at.to_string()), self.inner.create_multipart(at)).await
+    }
+
+    async fn put_part(&self, at: &Path, id: &MultipartId, number: usize, part: PutPayload) -> Result<PartId> {
+        around(&*self.hook, Write::Part(at.to_string()), self.inner.put_part(at, id, number, part)).await
+    }
+
+    async fn complete_multipart(&self, at: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        let complete = self.inner.complete_multipart(at, id, parts);
+        around(&*self.hook, Write::Complete(at.to_string()), complete).await
+    }
+
+    async fn abort_multipart(&self, at: &Path, id: &MultipartId) -> Result<()> {
+        self.inner.abort_multipart(at, id).await
     }
 }
 

@@ -85,7 +85,7 @@ fn the_first_signal_ends_the_run_after_its_grace_and_says_how_to_finish_it() {
         assert_eq!(ended, Some(code), "{lines:#?}");
         let told = ["stopping: ", "error: interrupted", "this finishes the run:", " --run-id r "];
         assert!(told.iter().all(|text| lines.iter().any(|line| line.contains(text))), "{lines:#?}");
-        assert!(project.path("runs/test/r/map/000000/commit.json").exists());
+        assert!(project.path(&format!("{}/map/000000/commit.json", project.of_plan("r"))).exists());
         assert!(!project.path("result/r/_SUCCESS").exists());
     }
 }

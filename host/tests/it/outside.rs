@@ -50,8 +50,11 @@ async fn a_run_takes_its_name_its_times_and_the_name_of_its_process_from_its_opt
 
     let found = keys(&memory).await;
     let log = format!("runs/test/{run_id}/events/1700000000000-0badcafe.jsonl");
-    for key in [&log, &format!("runs/test/{run_id}/map/000000/1-0badcafe.arrow"), &format!("result/{run_id}/_SUCCESS")]
-    {
+    for key in [
+        &log,
+        &format!("runs/test/{run_id}/1-0badcafe/map/000000/1-0badcafe.arrow"),
+        &format!("result/{run_id}/_SUCCESS"),
+    ] {
         assert!(found.contains(key), "no `{key}` in {found:#?}");
     }
     let plan: Plan =

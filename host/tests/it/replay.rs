@@ -172,7 +172,7 @@ fn a_partition_is_replayed_when_all_its_rows_are_there() {
         42,
         &["error: reduce of partition 0 failed: key `b`: reduce plugin `bad_combiner.wasm` panicked"],
     );
-    let commit = project.path("runs/test/s/map/000000/commit.json");
+    let commit = project.path(&format!("{}/map/000000/commit.json", project.of_plan("s")));
     fs::remove_file(commit).expect("it was there");
     replay(&project, &["s", "--partition", "0"]).expect_error(2, &["has committed 0 of 1 map tasks", "`--run-id s`"]);
 }

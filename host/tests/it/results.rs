@@ -132,15 +132,16 @@ fn a_run_goes_on_with_what_is_not_committed() {
     let arguments = ["--run-id", "nightly", "--set", "split.target_size=4KiB"];
     let expected = project.result(arguments);
     let run = project.path("runs/test/nightly");
-    let kept = fs::read(run.join("map/000001/commit.json")).expect("shard 1 is committed");
-    for lost in ["_SUCCESS", "manifest.json", "map/000002/commit.json", "reduce/00001/commit.json"] {
-        fs::remove_file(run.join(lost)).expect("it was there");
+    let of_plan = project.path(&project.of_plan("nightly"));
+    let kept = fs::read(of_plan.join("map/000001/commit.json")).expect("shard 1 is committed");
+    for lost in [run.join("_SUCCESS"), run.join("manifest.json"), of_plan.join("map/000002/commit.json")] {
+        fs::remove_file(lost).expect("it was there");
     }
     fs::remove_dir_all(project.path("result")).expect("the result was there");
     // The parts were deleted with the result, so the reduce tasks must make them again.
-    fs::remove_dir_all(run.join("reduce")).expect("the partitions were committed");
+    fs::remove_dir_all(of_plan.join("reduce")).expect("the partitions were committed");
     assert_eq!(project.result(arguments), expected);
-    assert_eq!(fs::read(run.join("map/000001/commit.json")).expect("it is still there"), kept);
+    assert_eq!(fs::read(of_plan.join("map/000001/commit.json")).expect("it is still there"), kept);
 }
 
 #[test]

@@ -67,20 +67,29 @@ fn an_unfinished_run_of_the_same_plan_is_pointed_out_and_resume_takes_the_newest
     let (third, pointed_out) = start(&["--new"]);
     assert!(!pointed_out && third != second, "{second} {third}");
     assert!(!start(&["--set", "map.0.config.task=2"]).1, "another plan");
-    assert_eq!(start(&[&["--resume"], &PATIENCE[..]].concat()).0, third);
+    let resumed = project.run([&["--resume"], &PATIENCE[..]].concat());
+    assert!(resumed.stdout.contains(&format!("run        {third} (resumed)")), "{resumed:#?}");
+    let passed_over =
+        "is not complete and is not resumed, because what it was planned with has changed: `map[0].config.task`";
+    assert!(resumed.stderr.contains(passed_over), "{resumed:#?}");
     assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\n", 4));
 }
 
 #[test]
-fn resume_starts_a_run_when_all_are_complete_and_none_when_no_plan_fits() {
+fn resume_starts_a_run_when_all_are_complete_or_none_can_go_on_and_names_those() {
     let project = project();
     project.run([&["--resume"], &PATIENCE[..]].concat()).expect_success();
     project.run([&["--resume"], &PATIENCE[..]].concat()).expect_success();
     assert_eq!(runs(&project).len(), 2);
     project.run(NONE).expect_error(75, &[]);
-    let ended = project.run(["--resume", "--set", "map.0.config.task=2"]);
-    ended.expect_error(2, &["`map[0].config.task` (was 1, is 2)", "`--new`"]);
-    assert_eq!(runs(&project).len(), 3);
+    // A new object in the source, as there is one every night.
+    let project = project.file("input/b.txt", "ten\n");
+    let ended = project.run([&["--resume"], &PATIENCE[..]].concat());
+    ended.expect_success();
+    let named =
+        "is not complete and is not resumed, because what it was planned with has changed: the source's objects";
+    assert!(ended.stderr.contains(named), "{ended:#?}");
+    assert_eq!((text(&project.latest()).as_str(), runs(&project).len()), ("one\ntwo\nsix\nten\n", 4));
 }
 
 #[test]
@@ -123,17 +132,21 @@ fn another_value_of_a_variable_that_decides_is_refused_and_no_value_is_shown() {
     let ended = start("second words", "old token", &[]);
     ended.expect_error(2, &["the environment variable `WORDING` in `map[0].config.text` (has another value)"]);
     assert!(!ended.stderr.contains("words"), "{ended:#?}");
-    // A plan of an older version has no marks of its variables, and is accepted.
     let plan = project.path("runs/test/r/plan.json");
     let text = fs::read_to_string(&plan).expect("a plan");
     assert!(!text.contains("words") && !text.contains("old token"), "{text}");
-    let mut unmarked: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(unmarked["recipe"]["variables"].as_object().expect("marks").len(), 1, "{text}");
-    unmarked["recipe"].as_object_mut().expect("a recipe").remove("variables");
-    fs::write(&plan, unmarked.to_string()).expect("written");
-    start("second words", "old token", &[]).expect_error(75, &[]);
-    fs::write(&plan, text).expect("written");
+    let marks: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(marks["recipe"]["variables"].as_object().expect("marks").len(), 1, "{text}");
     start("first words", "new token", &PATIENCE).expect_success();
+}
+
+#[test]
+fn a_run_that_another_version_planned_is_refused_by_the_version() {
+    let project = project();
+    project.run(["--run-id", "r"]).expect_error(75, &[]);
+    fs::write(project.path("runs/test/r/plan.json"), r#"{"format":1,"host":"0.0.9","shards":3}"#).expect("written");
+    let ended = project.run(["--run-id", "r"]);
+    ended.expect_error(2, &["planned by etl-host 0.0.9 in format 1", "resume it with that version, or start another"]);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::{
     ffi::OsString,
     fs, iter,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
@@ -127,12 +130,15 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
 struct Gate {
     open: watch::Sender<bool>,
     opens_at_the_end: bool,
+    /// Whether the first attempt has begun to write.
+    begun: AtomicBool,
 }
 
 #[async_trait::async_trait]
 impl Hook for Gate {
     async fn before(&self, write: &Write) -> Result<()> {
-        if write.key().contains("_attempts/part-00004-1-") {
+        let is_of_task = matches!(write, Write::Begin(key) if key.ends_with("/part-00004.txt"));
+        if is_of_task && !self.begun.swap(true, SeqCst) {
             self.open.subscribe().wait_for(|open| *open).await.expect("the gate is there");
         }
         Ok(())
@@ -169,7 +175,7 @@ async fn overtaken(opens_at_the_end: bool, grace: &str) -> (Vec<String>, Arc<Hoo
     ));
     let project = project.file("input/a.txt", "one\ntwo\nsix\nten\nlie\n");
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let gate = Hooked::new(Gate { open: watch::Sender::default(), opens_at_the_end });
+    let gate = Hooked::new(Gate { open: watch::Sender::default(), opens_at_the_end, begun: AtomicBool::new(false) });
     let Stores { source, .. } = Stores::open(&pipeline).await.expect("they open");
     let stores =
         Stores { source, run_store: gate.below("runs"), sink: Arc::new(ObjectSink::new(gate.below("result"))) };

@@ -36,7 +36,7 @@ pub(crate) fn python() -> PathBuf {
 }
 
 /// The program of the server. It looks for an object and creates it in two steps, which S3 does in one, so it must not
-/// put two objects at the same time.
+/// put two objects at the same time. It ends an upload that is gone with an error of its own, not with that of S3.
 const SERVER: &str = r#"
 import threading
 from moto.s3.responses import S3Response
@@ -46,6 +46,14 @@ def put_object(self):
     with one_at_a_time:
         return put(self)
 S3Response.put_object = put_object
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
+complete = S3Backend.complete_multipart_upload
+def complete_multipart_upload(self, bucket_name, multipart_id, body):
+    if multipart_id not in self.get_bucket(bucket_name).multiparts:
+        raise NoSuchUpload(upload_id=multipart_id)
+    return complete(self, bucket_name, multipart_id, body)
+S3Backend.complete_multipart_upload = complete_multipart_upload
 main()
 "#;
 
@@ -185,7 +193,8 @@ fn s3_gives_the_same_bytes_as_local_disk() {
             assert_eq!(&s3.get(&format!("result/r/{name}")), text, "{name}");
         }
     }
-    let published = ["result/latest.json", "result/r/_SUCCESS", "result/r/part-00000.json", "result/r/part-00001.json"];
+    let published = ["latest.json", "r/_SUCCESS", "r/_claim.json", "r/part-00000.json", "r/part-00001.json"];
+    let published = published.map(|key| format!("result/{key}"));
     assert_eq!(s3.keys("result"), published);
 }
 
@@ -217,12 +226,13 @@ fn a_bucket_that_does_not_exist_is_named() {
 fn shuffle_files_open_in_another_arrow_reader() {
     let project = Project::of(&word_count()).file("input/a.txt", "b a\na c a\n");
     project.result(["--run-id", "r", "--set", "reduce.partitions=1"]);
-    let map = project.files("runs/test/r/map");
-    let file = map.iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
+    let map = format!("{}/map", project.of_plan("r"));
+    let files = project.files(&map);
+    let file = files.iter().find(|file| file.ends_with(".arrow")).expect("a shuffle file");
     let script = "import sys, json, pyarrow as pa\n\
                   table = pa.ipc.open_file(sys.argv[1]).read_all()\n\
                   print(json.dumps([table.schema.names, table.to_pylist()]))";
-    let path = project.path("runs/test/r/map").join(file);
+    let path = project.path(&map).join(file);
     let shown = succeed(Command::new(python()).args(["-c", script]).arg(path));
     let rows =
         r#"[["word", "count"], [{"word": "a", "count": 3}, {"word": "b", "count": 1}, {"word": "c", "count": 1}]]"#;

@@ -197,6 +197,13 @@ impl Project {
         latest["parts"].as_array().expect("parts").iter().map(part).collect()
     }
 
+    /// Returns the directory of what belongs to the plan of a run of pipeline `test`, relative to the project.
+    #[track_caller]
+    pub(crate) fn of_plan(&self, run_id: &str) -> String {
+        let plan = self.json(&format!("runs/test/{run_id}/plan.json"));
+        format!("runs/test/{run_id}/{}", plan["id"].as_str().expect("a plan has an id"))
+    }
+
     /// Returns the names of all files below a directory, sorted; empty if there is none.
     pub(crate) fn files(&self, directory: &str) -> Vec<String> {
         let root = self.path(directory);

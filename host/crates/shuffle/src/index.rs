@@ -30,12 +30,20 @@ const NUMBER_BYTES: usize = size_of::<u64>();
 /// The shuffle files of all map tasks, with an index by partition.
 pub struct ShuffleFiles {
     partitions: u32,
-    /// The key of each task's shuffle file, and the offset in `index` at which the file's entries start.
-    files: BTreeMap<TaskId, (String, u64)>,
+    files: BTreeMap<TaskId, FileEntry>,
     /// For each file: first the end of each partition's entry, counted in numbers from the end of this list; then the
     /// entries. An entry has, for each sorted run, the rows, the offset, the number of blocks, and the length and the
     /// checksum of each block. Every use of the file seeks first, so a use that panicked leaves no state that matters.
     index: Shared<SpooledTempFile>,
+}
+
+/// A shuffle file in the index.
+struct FileEntry {
+    key: String,
+    /// Size in bytes.
+    bytes: u64,
+    /// The offset in the index at which the file's entries start.
+    start: u64,
 }
 
 impl ShuffleFiles {
@@ -66,13 +74,18 @@ impl ShuffleFiles {
             Ok::<_, io::Error>(start)
         };
         let start = append().or_kind(ErrorKind::Unavailable, || "cannot write the shuffle index to scratch")?;
-        self.files.insert(task, (key, start));
+        self.files.insert(task, FileEntry { key, bytes: run.size_bytes, start });
         Ok(())
     }
 
     /// Returns the key of a task's shuffle file.
     pub fn key(&self, task: TaskId) -> Option<&str> {
-        self.files.get(&task).map(|(key, _)| key.as_str())
+        self.files.get(&task).map(|file| file.key.as_str())
+    }
+
+    /// Returns all shuffle files in the order of their tasks: the task, the key, and the size in bytes.
+    pub fn files(&self) -> impl Iterator<Item = (TaskId, &str, u64)> {
+        self.files.iter().map(|(task, file)| (*task, file.key.as_str(), file.bytes))
     }
 
     /// Returns the sorted runs that hold rows of a partition, in the order of their tasks: the task, the key of its
@@ -81,7 +94,7 @@ impl ShuffleFiles {
     /// # Errors
     /// Yields [`ErrorKind::Unavailable`] as an item when scratch cannot be read.
     pub fn of_partition(&self, partition: PartitionId) -> impl Iterator<Item = Result<(TaskId, &str, PartitionIndex)>> {
-        self.files.iter().flat_map(move |(task, (key, start))| {
+        self.files.iter().flat_map(move |(task, FileEntry { key, start, .. })| {
             let found = self.read(*start, partition.0);
             let found = found.or_kind(ErrorKind::Unavailable, || "cannot read the shuffle index from scratch");
             let (runs, failed) = match found {

@@ -60,6 +60,15 @@ pub(super) fn is_absent(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound { .. }) && !bucket_is_missing(error)
 }
 
+/// Answers of the stores when an upload is asked for that was completed or aborted before.
+const GONE_UPLOADS: [&str; 3] = ["NoSuchUpload", "InvalidBlockList", "MultipartUpload not found"];
+
+/// Returns whether an error says that an upload does not exist, or not any more.
+pub(super) fn is_gone_upload(error: &StoreError) -> bool {
+    let text = error.to_string();
+    is_absent(error) || GONE_UPLOADS.iter().any(|answer| text.contains(answer))
+}
+
 /// Returns whether an error says that the store does not have the operation, and never will.
 pub(super) fn is_unsupported(error: &StoreError) -> bool {
     matches!(error, StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })

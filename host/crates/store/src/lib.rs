@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::Path as LocalPath,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -17,7 +18,7 @@ use etl_core::{
     },
     runtime::threads,
 };
-use object_store::{Error as StoreError, ObjectStore, path::Path};
+use object_store::{Error as StoreError, ObjectStore, multipart::MultipartStore, path::Path};
 
 mod directory;
 mod failure;
@@ -25,6 +26,8 @@ mod listing;
 mod location;
 mod metered;
 mod open;
+mod parts;
+pub mod pending;
 mod probe;
 mod reading;
 mod sweep;
@@ -39,6 +42,8 @@ use self::metered::{Meter, metered};
 pub use failure::classify_io;
 pub use listing::Listed;
 pub use location::Location;
+pub use parts::Note;
+pub use pending::Pending;
 pub use probe::Creates;
 pub use writing::{Created, UPLOAD_BYTES, UPLOAD_PART_BYTES};
 
@@ -46,17 +51,27 @@ pub use writing::{Created, UPLOAD_BYTES, UPLOAD_PART_BYTES};
 pub const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
 
 /// An object store and the prefix in it that keys are relative to. Clones share the connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
+    /// The same store, if it has multipart uploads that one process begins and another completes.
+    multipart: Option<Arc<dyn MultipartStore>>,
     prefix: Path,
     name: Arc<str>,
+    /// The URL of the place that the store is.
+    place: Arc<str>,
     /// Directory of the prefix, in a local store.
     directory: Option<Arc<LocalPath>>,
     /// Whether the store refuses to create an object that exists. Assumed until [`Store::probe_creates`] finds out.
     creates_once: Arc<AtomicBool>,
     /// Counts the requests to the store.
     meter: Arc<Meter>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("inner", &self.inner).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -75,7 +90,12 @@ impl Store {
         let opened =
             open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;
         let store = Self::from_object_store(opened.store, opened.prefix, &location.written);
-        Ok(Self { directory: opened.directory.map(Into::into), ..store })
+        Ok(Self {
+            directory: opened.directory.map(Into::into),
+            multipart: opened.multipart,
+            place: location.url.as_str().into(),
+            ..store
+        })
     }
 
     /// Opens the store at `location` to write to it. With `fsync`, its writes are synced as [`Store::synced`] says.
@@ -91,7 +111,14 @@ impl Store {
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, prefix: Path, name: &str) -> Self {
         let (creates_once, meter) = (Arc::new(AtomicBool::new(true)), Arc::default());
         let inner = metered(inner, &meter);
-        Self { inner, prefix, name: name.into(), directory: None, creates_once, meter }
+        let place = format!("{name}/{prefix}").into();
+        Self { inner, multipart: None, prefix, name: name.into(), place, directory: None, creates_once, meter }
+    }
+
+    /// Returns the store with the multipart uploads of the implementation that it stands on.
+    #[must_use]
+    pub fn with_multipart(self, multipart: Arc<dyn MultipartStore>) -> Self {
+        Self { multipart: Some(multipart), ..self }
     }
 
     /// Returns the traffic on this store through all of its handles.
@@ -102,6 +129,11 @@ impl Store {
     /// Returns the store's URL as the operator wrote it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the URL of the place that the store is. It may hold secrets, so it is for comparing only.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Returns where a key lies, for messages: the store's name and the key.

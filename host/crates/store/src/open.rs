@@ -18,6 +18,7 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
     local::LocalFileSystem,
     memory::InMemory,
+    multipart::MultipartStore,
     path::Path,
 };
 use url::Url;
@@ -53,6 +54,8 @@ const KNOWN_OPTIONS: [&str; 12] = [
 /// A store, with the prefix and the directory that a URL names.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same store, if it has multipart uploads.
+    pub(super) multipart: Option<Arc<dyn MultipartStore>>,
     /// Prefix in the store.
     pub(super) prefix: Path,
     /// Directory of the prefix, in a local store.
@@ -66,11 +69,13 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Open
     if url.scheme() == "memory" {
         let store = memory(url.host_str().unwrap_or_default());
         let prefix = Path::from_url_path(url.path()).or_kind(ErrorKind::Config, || "not a valid prefix")?;
-        return Ok(Opened { store, prefix, directory: None });
+        let multipart = Some(Arc::clone(&store) as Arc<dyn MultipartStore>);
+        return Ok(Opened { store, multipart, prefix, directory: None });
     }
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
     let directory = (scheme == ObjectStoreScheme::Local).then(|| url.to_file_path().ok()).flatten();
-    Ok(Opened { store: client(&scheme, &url, options)?, prefix, directory })
+    let (store, multipart) = client(&scheme, &url, options)?;
+    Ok(Opened { store, multipart, prefix, directory })
 }
 
 /// Builds a cloud client, with settings from `AWS_…`, `AZURE_…` or `GOOGLE_…` and from the options, which count more.
@@ -86,13 +91,19 @@ macro_rules! build {
                 builder = builder.with_config(key, value);
             }
         }
-        builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        builder.build().map(|store| {
+            let store = Arc::new(store);
+            (Arc::clone(&store) as Arc<dyn ObjectStore>, Some(store as Arc<dyn MultipartStore>))
+        })
     }};
 }
 
-fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>> {
+/// A store, and the same store if it has multipart uploads.
+type Client = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>);
+
+fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, String>) -> Result<Client> {
     let built = match scheme {
-        ObjectStoreScheme::Local => Ok(local(false)),
+        ObjectStoreScheme::Local => Ok((local(false), None)),
         ObjectStoreScheme::AmazonS3 => build!(AmazonS3Builder, AmazonS3ConfigKey, url, options),
         ObjectStoreScheme::GoogleCloudStorage => build!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options),
         ObjectStoreScheme::MicrosoftAzure => build!(MicrosoftAzureBuilder, AzureConfigKey, url, options),
@@ -110,11 +121,10 @@ pub(super) fn local(fsync: bool) -> Arc<dyn ObjectStore> {
 
 /// Returns the memory store called `name`. Memory stores live as long as the process, so that the stages of a run, and
 /// the tests that look at their work, find the same store by its name alone.
-fn memory(name: &str) -> Arc<dyn ObjectStore> {
+fn memory(name: &str) -> Arc<InMemory> {
     static STORES: LazyLock<Mutex<HashMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
-    let store = stores.entry(name.to_owned()).or_default();
-    Arc::clone(store) as Arc<dyn ObjectStore>
+    Arc::clone(stores.entry(name.to_owned()).or_default())
 }
 
 fn retries() -> RetryConfig {

@@ -30,9 +30,10 @@ impl Store {
     /// version.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when the object is gone, shorter or another version by now; otherwise as [`Store::get`].
+    /// [`ErrorKind::Changed`] when the object is gone, shorter or another version by now; otherwise as [`Store::get`].
     pub async fn get_range(&self, key: &str, range: Range<u64>, version: Option<Version<'_>>) -> Result<Bytes> {
-        let changed = |how| Error::input(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
+        let changed =
+            |how| Error::changed(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
         let if_match = version.and_then(|version| version.e_tag).map(str::to_owned);
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), if_match, ..GetOptions::default() };
         let read = self.read(key, options).await;

@@ -10,7 +10,11 @@ use etl_core::{
 use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
 
-use crate::{Store, UPLOAD_PART_BYTES, classify_io};
+use crate::{
+    Store, UPLOAD_PART_BYTES, classify_io,
+    parts::{Note, Parts},
+    pending::Pending,
+};
 
 /// An object that is being written. The object becomes visible with [`Upload::finish`]; an upload that is dropped
 /// before leaves no object.
@@ -20,16 +24,27 @@ pub struct Upload {
     /// The bytes written so far, as long as they fit into one put.
     buffer: Vec<u8>,
     /// The writer that is used once the bytes do not fit into one put.
-    writer: Option<BufWriter>,
+    writer: Option<Writer>,
+    note: Option<Note>,
     bytes: u64,
 }
 
 impl Upload {
     /// Begins to write the object `key`. An upload blocks, so it must not be used on a thread of the async runtime.
     pub fn new(store: &Store, key: &str) -> Self {
+        Self::of(store, key, None)
+    }
+
+    /// Begins to write the object `key` as [`Upload::new`] does. If the object is uploaded in parts, `note` is told of
+    /// that before the first part, so that an upload that a killed process left can be found and aborted.
+    pub fn noted(store: &Store, key: &str, note: Note) -> Self {
+        Self::of(store, key, Some(note))
+    }
+
+    fn of(store: &Store, key: &str, note: Option<Note>) -> Self {
         fail_point::reach("upload.begin");
         let (store, key) = (store.clone(), key.to_owned());
-        Self { store, key, buffer: Vec::new(), writer: None, bytes: 0 }
+        Self { store, key, buffer: Vec::new(), writer: None, note, bytes: 0 }
     }
 
     /// Completes the object, and returns its size in bytes. If the store's answer to that is lost, checks whether the
@@ -51,10 +66,23 @@ impl Upload {
         Ok(self.bytes)
     }
 
-    fn shut_down(&self, mut writer: BufWriter) -> Result<()> {
+    fn shut_down(&self, writer: Writer) -> Result<()> {
+        let mut writer = match writer {
+            Writer::Alone(writer) => writer,
+            Writer::Noted(parts) => return self.complete(*parts),
+        };
         let Err(error) = wait_on_runtime(writer.shutdown()) else { return Ok(()) };
         let error = classify_io(error).context(format!("cannot write `{}`", self.store.locate(&self.key)));
         if error.kind() == ErrorKind::Unavailable && self.is_there() { Ok(()) } else { Err(error) }
+    }
+
+    fn complete(&self, parts: Parts) -> Result<()> {
+        let begun = parts.finish()?;
+        let pending = Pending::Upload { id: begun.id, parts: begun.parts };
+        let completed = wait_on_runtime(self.store.complete(&self.key, &pending, self.bytes))?;
+        let lost =
+            || Error::new(ErrorKind::Unavailable, anyhow::anyhow!("`{}` was lost", self.store.locate(&self.key)));
+        completed.map(drop).ok_or_else(lost)
     }
 
     fn is_there(&self) -> bool {
@@ -63,13 +91,39 @@ impl Upload {
     }
 
     /// Returns the writer of an object that is too large for one put.
-    fn writer(&mut self) -> io::Result<&mut BufWriter> {
+    fn writer(&mut self) -> io::Result<&mut Writer> {
         if self.writer.is_none() {
-            let mut writer = self.store.upload(&self.key).map_err(Error::into_io)?;
-            wait_on_runtime(writer.write_all(&std::mem::take(&mut self.buffer))).map_err(classed)?;
+            let mut writer = self.open().map_err(Error::into_io)?;
+            writer.push(&std::mem::take(&mut self.buffer))?;
             self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn open(&mut self) -> Result<Writer> {
+        if let Some(note) = self.note.take()
+            && let Some(parts) = Parts::begin(&self.store, &self.key, note)?
+        {
+            return Ok(Writer::Noted(Box::new(parts)));
+        }
+        Ok(Writer::Alone(self.store.upload(&self.key)?))
+    }
+}
+
+/// The writer of an object that is too large for one put.
+enum Writer {
+    /// A writer that only this process knows of.
+    Alone(BufWriter),
+    /// An upload that was noted.
+    Noted(Box<Parts>),
+}
+
+impl Writer {
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Alone(writer) => wait_on_runtime(writer.write_all(bytes)).map_err(classed),
+            Self::Noted(parts) => parts.push(bytes).map_err(Error::into_io),
+        }
     }
 }
 
@@ -78,7 +132,7 @@ impl Write for Upload {
         if self.writer.is_none() && self.buffer.len() + bytes.len() <= UPLOAD_PART_BYTES {
             self.buffer.extend_from_slice(bytes);
         } else {
-            wait_on_runtime(self.writer()?.write_all(bytes)).map_err(classed)?;
+            self.writer()?.push(bytes)?;
         }
         self.bytes += bytes.len() as u64;
         Ok(bytes.len())
@@ -96,7 +150,7 @@ fn classed(error: io::Error) -> io::Error {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(mut writer) = self.writer.take() {
+        if let Some(Writer::Alone(mut writer)) = self.writer.take() {
             // Best effort: the parts that a failed upload leaves behind are no object, and stores expire them.
             let _ = wait_on_runtime(writer.abort());
         }

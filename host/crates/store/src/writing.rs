@@ -1,10 +1,10 @@
-//! Writing objects: in one piece or in parts, only if there is none, as copies; and deleting them.
+//! Writing objects: in one piece or in parts, only if there is none; and deleting them.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use etl_core::model::error::{Error, ErrorKind, Result};
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, buffered::BufWriter};
+use etl_core::model::error::{ErrorKind, Result};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, buffered::BufWriter};
 
 use super::{
     Store,
@@ -16,7 +16,7 @@ use super::{
 pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 
 /// Number of parts of one upload that may be under way.
-const UPLOAD_PARTS_IN_FLIGHT: usize = 2;
+pub(crate) const UPLOAD_PARTS_IN_FLIGHT: usize = 2;
 
 /// Memory in bytes that an upload holds: the parts under way and the part being filled.
 pub const UPLOAD_BYTES: usize = (UPLOAD_PARTS_IN_FLIGHT + 1) * UPLOAD_PART_BYTES;
@@ -119,35 +119,6 @@ impl Store {
             Ok(()) => Ok(()),
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(self.failed("delete", key, &error)),
-        }
-    }
-
-    /// Copies an object, replacing one that may exist. On local disk, both keys then name the same file. Readers see
-    /// `to` whole or not at all.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`] when there is no object `from`; otherwise as [`Store::put`].
-    pub async fn copy(&self, from: &str, to: &str) -> Result<()> {
-        let copy = async { self.inner.copy(&self.path(from)?, &self.path(to)?).await };
-        match copy.await {
-            Ok(()) => Ok(()),
-            Err(error) if is_absent(&error) => Err(Error::input(format!("`{from}` is gone from `{}`", self.name))),
-            Err(error) => Err(self.failed("copy", from, &error)),
-        }
-    }
-
-    /// Gives an object another key, replacing one that may exist: by a rename on local disk, elsewhere by a copy in the
-    /// store and a delete. Idempotent: if `from` is gone and `to` exists, the rename was done before. Readers see `to`
-    /// whole or not at all.
-    ///
-    /// # Errors
-    /// As [`Store::put`]; [`ErrorKind::Unavailable`] when neither object exists.
-    pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let rename = async { self.inner.rename(&self.path(from)?, &self.path(to)?).await };
-        match rename.await {
-            Ok(()) => Ok(()),
-            Err(StoreError::NotFound { .. }) if self.exists(to).await? => Ok(()),
-            Err(error) => Err(self.failed("rename", from, &error)),
         }
     }
 }

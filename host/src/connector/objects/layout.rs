@@ -1,7 +1,8 @@
 //! The keys of a result in a sink: the only place that builds them.
 //!
 //! ```text
-//! <sink>/<run-id>/_attempts/…        parts until they are published
+//! <sink>/<run-id>/_claim.json        put-if-absent: the pipeline and the plan that the result belongs to
+//! <sink>/<run-id>/_attempts/…        parts until they are published, on stores without multipart uploads
 //! <sink>/<run-id>/part-00000.json …  the result
 //! <sink>/<run-id>/_SUCCESS
 //! <sink>/latest.json                 points to the newest complete result
@@ -23,18 +24,17 @@ impl SinkLayout {
         Self { run_id: run_id.to_owned(), extension }
     }
 
-    /// Returns the layout of another run's result.
-    #[must_use]
-    pub fn of_run(&self, run_id: &str) -> Self {
-        Self::new(run_id, self.extension)
-    }
-
     /// Returns the result's prefix.
     pub fn root(&self) -> &str {
         &self.run_id
     }
 
-    /// Returns the key under which an attempt writes its part, and under which the part lies until it is published.
+    /// Returns the key of the claim on the result.
+    pub fn claim(&self) -> String {
+        format!("{}/_claim.json", self.run_id)
+    }
+
+    /// Returns the key under which the part of an attempt waits in a store without multipart uploads.
     pub fn attempt(&self, part: TaskId, attempt: &AttemptId) -> String {
         format!("{}/_attempts/part-{part:05}-{attempt}.{}", self.run_id, self.extension)
     }

@@ -28,7 +28,7 @@ use etl_store::Store;
 pub use self::{
     fetch::{Chunks, READ_AHEAD_BYTES},
     listing::ObjectSource,
-    publish::{Gone, Latest, PublishedPart},
+    publish::Latest,
     sink::ObjectSink,
 };
 use super::{Connector, Sink, SinkSettings, Source, SourceSettings};

@@ -1,43 +1,44 @@
-//! Publishing: committed parts get their final names, then the result is declared complete.
+//! Publishing: committed parts become visible, then the result is declared complete.
 //!
-//! Owns the order of these writes, which keeps half a result from being taken for a whole one. Called once all tasks
-//! are committed, by each process that finalises the run; several may do so at the same time or after a crash.
+//! Owns the order of these writes, which keeps half a result from being taken for a whole one, and the checks that a
+//! part is the one that was committed. Called once all tasks are committed, by each process that finalises the run;
+//! several may do so at the same time or after a crash.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
-        ids::{AttemptId, TaskId},
+        ids::{PlanId, TaskId},
     },
     runtime::fail_point,
 };
-use etl_store::Store;
-use futures::{StreamExt, TryStreamExt};
+use etl_store::{Listed, Pending, Store};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
-use crate::connector::objects::layout::{LATEST, SinkLayout};
+use crate::connector::{
+    CommittedPart, Gone, Published, PublishedPart,
+    objects::layout::{LATEST, SinkLayout},
+};
 
-/// Number of parts that are moved, or leftovers that are deleted, at the same time.
-const MOVES_IN_FLIGHT: usize = 16;
+/// Number of parts that are published, or leftovers that are deleted, at the same time.
+const IN_FLIGHT: usize = 16;
 
-/// Maximum number of missing parts that an error names.
-const NAMED_MAX: usize = 10;
-
-/// A part and the attempt that was committed for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedPart {
-    /// Number of the part.
-    pub part: TaskId,
-    /// Attempt whose object becomes the part.
-    pub attempt: AttemptId,
-}
+/// Size in bytes of the pieces in which a part is read.
+const PIECE_BYTES: u64 = 4 << 20;
 
 /// Content of `latest.json`: where the newest complete result lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
     /// Id of the run that made the result.
     pub run_id: String,
+    /// Id of the run's plan.
+    pub plan: PlanId,
+    /// When the plan was made, in milliseconds since the Unix epoch.
+    pub made_at_ms: u64,
     /// Keys of the result's parts below the sink, in order.
     pub parts: Vec<String>,
     /// Number of failed shards that are left out of the result, as `run.tolerated_failures` allows. 0 when the result
@@ -57,73 +58,146 @@ impl Latest {
     }
 }
 
-/// Gives each committed part its final name. Returns the parts' keys below the sink, in the order given.
+/// Makes each committed part visible under its final name. Returns the parts as they were published, in the order
+/// given.
 ///
-/// Idempotent: a part that was moved before is not moved again, and the outcome is the same. A part is visible whole or
-/// not at all. The result is not complete until [`publish`] says so.
+/// Idempotent: a part that was published before stays, and the outcome is the same. A part is visible whole or not at
+/// all. The result is not complete until [`publish`] says so.
 ///
 /// # Errors
-/// Any error of the store. When parts are neither under their attempts' names nor under their final names, the error is
-/// of kind [`ErrorKind::Unavailable`] with [`Gone`] in its chain.
-pub(super) async fn move_parts(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<String>> {
-    let moves: Vec<(String, String)> = parts
-        .iter()
-        .map(|PublishedPart { part, attempt }| (layout.attempt(*part, attempt), layout.part(*part)))
-        .collect();
+/// Any error of the store. When parts are neither pending nor published, or not as they were committed, the error is of
+/// kind [`ErrorKind::Unavailable`] with [`Gone`] in its chain.
+pub(super) async fn collect(store: &Store, layout: &SinkLayout, parts: &[CommittedPart]) -> Result<Vec<PublishedPart>> {
     fail_point::reach("publish.begin");
-    let moved = futures::stream::iter(moves).map(async |(from, to)| {
-        store.rename(&from, &to).await?;
+    let there = listed(store, layout).await;
+    let publish = futures::stream::iter(parts.to_vec()).map(async |part| {
+        let published = publish_part(store, layout, &there, &part).await?;
         fail_point::reach("publish.moved");
-        Ok::<_, Error>(to)
+        Ok::<_, Error>(published.ok_or(part))
     });
-    match moved.buffered(MOVES_IN_FLIGHT).try_collect().await {
-        Ok(keys) => Ok(keys),
-        Err(error) => Err(name_gone(store, layout, parts, error).await?),
+    let outcomes: Vec<Result<PublishedPart, CommittedPart>> = publish.buffered(IN_FLIGHT).try_collect().await?;
+    let (mut published, mut gone) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(part) => published.push(part),
+            Err(part) => gone.push(part),
+        }
+    }
+    if gone.is_empty() { Ok(published) } else { Err(Error::new(ErrorKind::Unavailable, Gone(gone))) }
+}
+
+/// Returns what is visible of a result, by key. A sink that can be written but not listed seems empty.
+async fn listed(store: &Store, layout: &SinkLayout) -> BTreeMap<String, Listed> {
+    let listed: Result<Vec<Listed>> = store.list(layout.root()).try_collect().await;
+    listed.unwrap_or_default().into_iter().map(|found| (found.key.clone(), found)).collect()
+}
+
+/// Publishes one part; returns `None` if the part is gone or is not the one that was committed.
+async fn publish_part(
+    store: &Store,
+    layout: &SinkLayout,
+    there: &BTreeMap<String, Listed>,
+    part: &CommittedPart,
+) -> Result<Option<PublishedPart>> {
+    let key = layout.part(part.part);
+    let found = match there.get(&key) {
+        Some(found) if found.size == part.bytes => Some(found.clone()),
+        _ if !is_as_committed(store, part).await? => None,
+        _ => store.complete(&key, &part.pending, part.bytes).await?,
+    };
+    let CommittedPart { part, bytes, digest, .. } = part.clone();
+    Ok(found.map(|Listed { e_tag, .. }| PublishedPart { part, key, bytes, digest, e_tag }))
+}
+
+/// Returns whether a part that waits under another name has the bytes that its commit names. The bytes are read only
+/// if the object was written since the commit. A part that is gone from there may have been published, so it counts.
+async fn is_as_committed(store: &Store, part: &CommittedPart) -> Result<bool> {
+    let Pending::Staged { key, e_tag } = &part.pending else { return Ok(true) };
+    match store.stat(key).await? {
+        Some(found) if found.size != part.bytes => Ok(false),
+        Some(found) if found.e_tag != *e_tag => Ok(digest(store, key, part.bytes).await? == part.digest),
+        _ => Ok(true),
     }
 }
 
-/// Marks a result as complete: writes `_SUCCESS`, then `latest.json`. `parts` are the keys of the result's parts, in
-/// order. `failed_shards` is the number of shards left out of the result. Idempotent.
+/// Returns the parts of a complete result that are gone, or have other bytes. A part that was written since it was
+/// published is read as a whole; of the others only the size and the ETag are looked at.
+pub(super) async fn damaged(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<TaskId>> {
+    let there = listed(store, layout).await;
+    let looks = futures::stream::iter(parts.to_vec()).map(async |part| {
+        let found = match there.get(&part.key) {
+            Some(found) => Some(found.clone()),
+            None => store.stat(&part.key).await?,
+        };
+        let is_whole = match found {
+            Some(found) if found.size == part.bytes => {
+                is_same_tag(found.e_tag.as_deref(), part.e_tag.as_deref())
+                    || digest(store, &part.key, part.bytes).await? == part.digest
+            }
+            _ => false,
+        };
+        Ok::<_, Error>((!is_whole).then_some(part.part))
+    });
+    let looks: Vec<Option<TaskId>> = looks.buffered(IN_FLIGHT).try_collect().await?;
+    Ok(looks.into_iter().flatten().collect())
+}
+
+/// Returns whether two ETags are the same. Some stores quote them in some answers and not in others.
+fn is_same_tag(one: Option<&str>, other: Option<&str>) -> bool {
+    let bare = |tag: &str| tag.trim_matches('"').to_owned();
+    one.map(bare) == other.map(bare)
+}
+
+/// Returns the XXH3-128 digest of an object of this size, in hexadecimal; an empty text if it changes meanwhile.
+async fn digest(store: &Store, key: &str, bytes: u64) -> Result<String> {
+    let (mut pieces, mut hash) = (read(store, key, bytes), Xxh3::new());
+    loop {
+        match pieces.try_next().await {
+            Ok(Some(piece)) => hash.update(&piece),
+            Ok(None) => return Ok(format!("{:032x}", hash.digest128())),
+            Err(error) if error.kind() == ErrorKind::Changed => return Ok(String::new()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads an object of this size in pieces.
+pub(super) fn read(store: &Store, key: &str, bytes: u64) -> BoxStream<'static, Result<Bytes>> {
+    let (store, key) = (store.clone(), key.to_owned());
+    let starts = (0..bytes).step_by(PIECE_BYTES as usize);
+    let pieces = futures::stream::iter(starts).then(move |start| {
+        let (store, key) = (store.clone(), key.clone());
+        async move { store.get_range(&key, start..bytes.min(start + PIECE_BYTES), None).await }
+    });
+    pieces.boxed()
+}
+
+/// Marks a result as complete: writes `_SUCCESS`, then `latest.json`, unless that points to the result of a later plan.
+/// Idempotent.
 ///
 /// # Errors
 /// Any error of the store.
-pub(super) async fn publish(store: &Store, layout: &SinkLayout, parts: &[String], failed_shards: u64) -> Result<()> {
+pub(super) async fn publish(store: &Store, layout: &SinkLayout, published: &Published<'_>) -> Result<()> {
     store.put(&layout.success(), "").await?;
     fail_point::reach("publish.success");
-    let latest = Latest { run_id: layout.root().to_owned(), parts: parts.to_vec(), failed_shards };
+    let Published { plan, made_at_ms, parts, failed_shards } = *published;
+    let parts = parts.iter().map(|part| part.key.clone()).collect();
+    let latest = Latest { run_id: layout.root().to_owned(), plan: plan.clone(), made_at_ms, parts, failed_shards };
     let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
-    store.put(LATEST, text).await?;
+    // A pointer that cannot be read is replaced, because it points nowhere.
+    let newer = Latest::read(store).await.ok().flatten().filter(|found| found.made_at_ms > made_at_ms);
+    if newer.is_none() {
+        store.put(LATEST, text).await?;
+    }
     fail_point::reach("publish.latest");
     Ok(())
 }
 
-/// Parts of a result that were committed but are no longer in the sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gone(pub Vec<PublishedPart>);
-
-impl std::error::Error for Gone {}
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named: Vec<String> = self.0.iter().take(NAMED_MAX).map(|gone| gone.part.to_string()).collect();
-        let more = match self.0.len().saturating_sub(NAMED_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        write!(f, "committed parts are gone from the sink: {}{more}", named.join(", "))
-    }
-}
-
-/// Returns the error that names the parts that are gone, or `error` if no part is gone.
-async fn name_gone(store: &Store, layout: &SinkLayout, parts: &[PublishedPart], error: Error) -> Result<Error> {
-    let looks = futures::stream::iter(parts.to_vec()).map(async |published| {
-        let PublishedPart { part, attempt } = &published;
-        let there = store.exists(&layout.part(*part)).await? || store.exists(&layout.attempt(*part, attempt)).await?;
-        Ok::<_, Error>((!there).then_some(published))
-    });
-    let gone: Vec<Option<PublishedPart>> = looks.buffered(MOVES_IN_FLIGHT).try_collect().await?;
-    let gone: Vec<PublishedPart> = gone.into_iter().flatten().collect();
-    Ok(if gone.is_empty() { error } else { Error::new(ErrorKind::Unavailable, Gone(gone)) })
+/// Takes back that a result is complete, and deletes these parts of it.
+pub(super) async fn withdraw(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<()> {
+    store.delete(&layout.success()).await?;
+    let deletes = futures::stream::iter(parts.to_vec()).map(|part| async move { store.delete(&part.key).await });
+    deletes.buffer_unordered(IN_FLIGHT).try_collect().await
 }
 
 /// Deletes what losing attempts left in the sink, as far as possible. Errors are ignored, because a published result is
@@ -132,7 +206,7 @@ pub(super) async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
     let prefix = layout.attempts();
     store
         .list(&prefix)
-        .for_each_concurrent(MOVES_IN_FLIGHT, async |found| {
+        .for_each_concurrent(IN_FLIGHT, async |found| {
             if let Ok(found) = found {
                 drop(store.delete(&found.key).await);
             }
@@ -143,26 +217,57 @@ pub(super) async fn delete_leftovers(store: &Store, layout: &SinkLayout) {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::{collections::BTreeMap, io::Write, sync::Arc};
 
-    use object_store::{memory::InMemory, path::Path};
+    use object_store::{ObjectStore, memory::InMemory, path::Path};
+    use xxhash_rust::xxh3::xxh3_128;
 
     use super::*;
-    use etl_core::model::ids::Try;
-    use etl_store::Location;
+    use etl_core::{
+        model::ids::{AttemptId, Try},
+        runtime::threads,
+    };
+    use etl_store::{Location, pending::PendingWriter};
 
+    /// A store with multipart uploads, and one without.
     fn stores(directory: &std::path::Path) -> [Store; 2] {
-        let memory = Store::from_object_store(Arc::new(InMemory::new()), Path::from("sink"), "memory");
+        let memory = Arc::new(InMemory::new());
+        let uploads =
+            Store::from_object_store(Arc::clone(&memory) as Arc<dyn ObjectStore>, Path::from("sink"), "memory");
         let location = Location { written: "result/".into(), url: format!("file://{}/", directory.display()) };
-        [memory, Store::open(&location, &BTreeMap::new()).expect("opens")]
+        [uploads.with_multipart(memory), Store::open(&location, &BTreeMap::new()).expect("opens")]
     }
 
-    fn part(part: TaskId) -> PublishedPart {
-        PublishedPart { part, attempt: AttemptId::new(Try::FIRST, "a") }
+    fn plan(process: &str) -> PlanId {
+        PlanId::of(AttemptId::new(Try::FIRST, process))
     }
 
-    async fn write(store: &Store, layout: &SinkLayout, part: TaskId, attempt: &AttemptId) {
-        store.put(&layout.attempt(part, attempt), attempt.to_string()).await.expect("writes");
+    /// Writes a part as the attempt of this process, and returns its commit.
+    async fn write(store: &Store, layout: &SinkLayout, number: u32, process: &str) -> CommittedPart {
+        let (part, attempt) = (TaskId(number), AttemptId::new(Try::FIRST, process));
+        let text = format!("part {part} by {process}");
+        let (store, key, staged, bytes) =
+            (store.clone(), layout.part(part), layout.attempt(part, &attempt), text.clone());
+        let work = move || {
+            let mut writer = PendingWriter::new(&store, &key, &staged, Box::new(|_| Ok(())));
+            writer.write_all(bytes.as_bytes()).map_err(Error::from_io)?;
+            writer.finish()
+        };
+        let (bytes, pending) = threads::run(work).await.expect("no panic").expect("writes");
+        CommittedPart { part, attempt, bytes, digest: format!("{:032x}", xxh3_128(text.as_bytes())), pending }
+    }
+
+    async fn write_all(store: &Store, layout: &SinkLayout, count: u32) -> Vec<CommittedPart> {
+        let mut parts = Vec::new();
+        for number in 0..count {
+            parts.push(write(store, layout, number, "a").await);
+        }
+        parts
+    }
+
+    async fn publish_as(store: &Store, run_id: &str, plan: &PlanId, made_at_ms: u64) {
+        let published = Published { plan, made_at_ms, parts: &[], failed_shards: 2 };
+        publish(store, &SinkLayout::new(run_id, "json"), &published).await.expect("publishes");
     }
 
     #[tokio::test]
@@ -170,21 +275,26 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "json");
-            for number in (0..40).map(TaskId) {
-                write(&store, &layout, number, &AttemptId::new(Try::FIRST, "a")).await;
-                write(&store, &layout, number, &AttemptId::new(Try(2), "lost")).await;
+            let parts = write_all(&store, &layout, 40).await;
+            for number in 0..40 {
+                write(&store, &layout, number, "lost").await;
             }
-            let parts: Vec<_> = (0..40).map(TaskId).map(part).collect();
             let mut expected: Vec<_> = (0..40).map(|number| layout.part(TaskId(number))).collect();
             for _ in 0..2 {
-                assert_eq!(move_parts(&store, &layout, &parts).await.expect("moves"), expected);
-                publish(&store, &layout, &expected, 2).await.expect("publishes");
+                let published = collect(&store, &layout, &parts).await.expect("publishes");
+                assert!(published.iter().map(|part| &part.key).eq(&expected));
+                let plan = plan("a");
+                let of_result = Published { plan: &plan, made_at_ms: 7, parts: &published, failed_shards: 2 };
+                publish(&store, &layout, &of_result).await.expect("publishes");
                 delete_leftovers(&store, &layout).await;
+                assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), []);
             }
             let latest = Latest::read(&store).await.expect("reads").expect("is there");
-            assert_eq!(latest, Latest { run_id: "r".into(), parts: expected.clone(), failed_shards: 2 });
-            for key in &expected {
-                assert_eq!(store.get(key).await.expect("reads").as_deref(), Some(&b"1-a"[..]));
+            let parts = expected.clone();
+            assert_eq!(latest, Latest { run_id: "r".into(), plan: plan("a"), made_at_ms: 7, parts, failed_shards: 2 });
+            for (number, key) in expected.iter().enumerate() {
+                let text = format!("part {number} by a");
+                assert_eq!(store.get(key).await.expect("reads").as_deref(), Some(text.as_bytes()));
             }
             expected.extend([layout.success(), LATEST.to_owned()]);
             expected.sort();
@@ -194,31 +304,61 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_crash_between_the_moves_is_made_up_for() {
+    async fn a_crash_between_the_parts_is_made_up_for() {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
-            for number in (0..3).map(TaskId) {
-                write(&store, &layout, number, &part(number).attempt).await;
-            }
-            let moved = TaskId(1);
-            store.rename(&layout.attempt(moved, &part(moved).attempt), &layout.part(moved)).await.expect("moves");
-            // Move on a task of its own, as the end of a run may do.
-            let keys = tokio::spawn(async move { move_parts(&store, &layout, &[0, 1, 2].map(TaskId).map(part)).await });
-            let keys = keys.await.expect("no panic").expect("moves");
+            let parts = write_all(&store, &layout, 3).await;
+            collect(&store, &layout, &parts[1..2]).await.expect("publishes");
+            let published = collect(&store, &layout, &parts).await.expect("publishes");
+            let keys: Vec<_> = published.iter().map(|part| part.key.as_str()).collect();
             assert_eq!(keys, ["r/part-00000.csv", "r/part-00001.csv", "r/part-00002.csv"]);
         }
     }
 
     #[tokio::test]
-    async fn a_missing_part_is_named() {
+    async fn parts_that_are_missing_or_not_as_they_were_committed_are_named() {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
-            write(&store, &layout, TaskId(0), &part(TaskId(0)).attempt).await;
-            let error =
-                move_parts(&store, &layout, &[0, 1].map(TaskId).map(part)).await.expect_err("part 1 is nowhere");
-            assert_eq!(error.cause(), Some(&Gone(vec![part(TaskId(1))])), "{error}");
+            let mut parts = write_all(&store, &layout, 4).await;
+            store.discard(&layout.part(TaskId(1)), &parts[1].pending).await.expect("discards");
+            parts[2].bytes -= 1;
+            let mut gone = vec![parts[1].clone(), parts[2].clone()];
+            if let Pending::Staged { key, .. } = &parts[3].pending {
+                store.put(key, "PART 3 by a").await.expect("writes");
+                gone.push(parts[3].clone());
+            }
+            let error = collect(&store, &layout, &parts).await.expect_err("three parts are wrong");
+            assert_eq!(error.cause(), Some(&Gone(gone)), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_to_a_complete_result_is_found_and_the_same_bytes_written_again_are_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            let parts = write_all(&store, &layout, 5).await;
+            let published = collect(&store, &layout, &parts).await.expect("publishes");
+            store.put(&published[0].key, "part 0 by a").await.expect("writes");
+            store.put(&published[1].key, "part 1 by b").await.expect("writes");
+            store.put(&published[2].key, "part").await.expect("writes");
+            store.delete(&published[3].key).await.expect("deletes");
+            assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [1, 2, 3].map(TaskId));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_pointer_to_the_latest_result_never_goes_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            for (run_id, made_at_ms, newest) in
+                [("b", 2, "b"), ("a", 1, "b"), ("c", 3, "c"), ("b", 2, "c"), ("c", 3, "c")]
+            {
+                publish_as(&store, run_id, &plan("a"), made_at_ms).await;
+                assert_eq!(Latest::read(&store).await.expect("reads").expect("is there").run_id, newest);
+            }
         }
     }
 
@@ -232,15 +372,8 @@ mod tests {
             let expected = format!("`{}` is damaged: ", store.locate(LATEST));
             assert!(error.to_string().starts_with(&expected), "{error}");
             assert_eq!(error.kind(), ErrorKind::Input);
+            publish_as(&store, "r", &plan("a"), 1).await;
+            assert!(Latest::read(&store).await.expect("was replaced").is_some());
         }
-    }
-
-    #[tokio::test]
-    async fn a_result_without_parts_is_complete() {
-        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let layout = SinkLayout::new("r", "csv");
-        assert!(move_parts(&store, &layout, &[]).await.expect("moves").is_empty());
-        publish(&store, &layout, &[], 0).await.expect("publishes");
-        assert!(store.exists(&layout.success()).await.expect("looks"));
     }
 }

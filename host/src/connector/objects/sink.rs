@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use etl_core::model::{
-    error::Result,
+    error::{ErrorKind, Result, ResultExt},
     ids::{AttemptId, TaskId},
     usage::Traffic,
 };
-use etl_store::{Listed, Store, upload::Upload};
-use futures::TryStreamExt;
+use etl_store::{Created, Listed, Note, Pending, Store, pending::PendingWriter};
+use futures::{TryStreamExt, stream::BoxStream};
 
 use super::{
     layout::{LATEST, SinkLayout},
-    publish::{self, PublishedPart},
+    publish,
 };
-use crate::connector::{PartSink, Sink, SinkResult};
+use crate::connector::{Claim, CommittedPart, PartSink, Published, PublishedPart, Sink, SinkResult};
 
 /// A prefix of a store as a sink.
 #[derive(Debug, Clone)]
@@ -31,6 +32,14 @@ impl ObjectSink {
 }
 
 impl Sink for ObjectSink {
+    fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    fn place(&self) -> &str {
+        self.store.place()
+    }
+
     fn result(&self, run_id: &str, extension: &'static str) -> Arc<dyn SinkResult> {
         Arc::new(ObjectResult { store: self.store.clone(), layout: SinkLayout::new(run_id, extension) })
     }
@@ -46,6 +55,13 @@ struct ObjectResult {
     layout: SinkLayout,
 }
 
+impl ObjectResult {
+    fn read_claim(&self, bytes: &Bytes) -> Result<Claim> {
+        let damaged = || format!("`{}` is damaged", self.store.locate(&self.layout.claim()));
+        serde_json::from_slice(bytes).or_kind(ErrorKind::Changed, damaged)
+    }
+}
+
 #[async_trait]
 impl SinkResult for ObjectResult {
     fn location(&self) -> String {
@@ -57,32 +73,65 @@ impl SinkResult for ObjectResult {
     }
 
     async fn probe(&self, process: &str) -> Result<()> {
-        self.store.probe_writable("sink", &self.layout.attempts(), process).await
+        // A sink that cannot create an object only if it is new is good enough: results are claimed by a look before
+        // the write then.
+        self.store.probe_creates("sink", &self.layout.attempts(), process).await.map(drop)
     }
 
     async fn existing(&self) -> Option<String> {
-        let attempts = format!("{}/", self.layout.attempts());
-        let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts));
+        let (attempts, claim) = (format!("{}/", self.layout.attempts()), self.layout.claim());
+        let is_result = |found: &Listed| std::future::ready(!found.key.starts_with(&attempts) && found.key != claim);
         let found = std::pin::pin!(self.store.list(self.layout.root()).try_filter(is_result)).try_next().await;
         // A sink that can be written but not listed is good enough: the manifest names the parts.
         found.ok().flatten().map(|found| self.store.locate(&found.key))
     }
 
-    fn writer(&self, part: TaskId, attempt: &AttemptId) -> Box<dyn PartSink> {
-        Box::new(Upload::new(&self.store, &self.layout.attempt(part, attempt)))
+    async fn claimed(&self) -> Result<Option<Claim>> {
+        let claim = self.store.get(&self.layout.claim()).await?;
+        claim.map(|claim| self.read_claim(&claim)).transpose()
     }
 
-    async fn take_over(&self, run_id: &str, part: TaskId, attempt: &AttemptId) -> Result<()> {
-        let theirs = self.layout.of_run(run_id).part(part);
-        self.store.copy(&theirs, &self.layout.attempt(part, attempt)).await
+    async fn claim(&self, claim: &Claim) -> Result<Claim> {
+        let bytes = serde_json::to_vec(claim).or_kind(ErrorKind::Internal, || "cannot write a claim as JSON")?;
+        match self.store.create(&self.layout.claim(), bytes).await? {
+            Created::Won => Ok(claim.clone()),
+            Created::Lost(other) => self.read_claim(&other),
+        }
     }
 
-    async fn collect(&self, parts: &[PublishedPart]) -> Result<Vec<String>> {
-        publish::move_parts(&self.store, &self.layout, parts).await
+    fn writer(&self, part: TaskId, attempt: &AttemptId, note: &dyn Fn(&str) -> Note) -> Box<dyn PartSink> {
+        let (key, staged) = (self.layout.part(part), self.layout.attempt(part, attempt));
+        Box::new(PendingWriter::new(&self.store, &key, &staged, note(&key)))
     }
 
-    async fn publish(&self, parts: &[String], failed_shards: u64) -> Result<()> {
-        publish::publish(&self.store, &self.layout, parts, failed_shards).await
+    fn read(&self, key: &str, bytes: u64) -> BoxStream<'static, Result<Bytes>> {
+        publish::read(&self.store, key, bytes)
+    }
+
+    async fn collect(&self, parts: &[CommittedPart]) -> Result<Vec<PublishedPart>> {
+        publish::collect(&self.store, &self.layout, parts).await
+    }
+
+    async fn discard(&self, part: TaskId, pending: &Pending) {
+        // Best effort by contract: what is left is swept at the end of the run.
+        drop(self.store.discard(&self.layout.part(part), pending).await);
+    }
+
+    async fn abort(&self, key: &str, id: &str) {
+        // Best effort by contract: the store expires what is left.
+        drop(self.store.abort_upload(key, id).await);
+    }
+
+    async fn publish(&self, published: &Published<'_>) -> Result<()> {
+        publish::publish(&self.store, &self.layout, published).await
+    }
+
+    async fn withdraw(&self, parts: &[PublishedPart]) -> Result<()> {
+        publish::withdraw(&self.store, &self.layout, parts).await
+    }
+
+    async fn damaged(&self, parts: &[PublishedPart]) -> Result<Vec<TaskId>> {
+        publish::damaged(&self.store, &self.layout, parts).await
     }
 
     async fn sweep(&self, before: Option<SystemTime>) {
@@ -93,8 +142,8 @@ impl SinkResult for ObjectResult {
     }
 }
 
-impl PartSink for Upload {
-    fn finish(self: Box<Self>) -> Result<u64> {
+impl PartSink for PendingWriter {
+    fn finish(self: Box<Self>) -> Result<(u64, Pending)> {
         Self::finish(*self)
     }
 }

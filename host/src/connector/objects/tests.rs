@@ -253,7 +253,7 @@ fn an_object_that_changed_since_it_was_listed_is_an_error() {
     let (store, objects) = store_of(&[("a", b"one\n"), ("b", b"one\n")]);
     RUNTIME.block_on(store.put("b", "two\n")).expect("writes");
     let error = read(&store, &[slice("a", 0, 4), slice("b", 0, 4)], &objects).expect_err("changed");
-    assert_eq!(error.kind(), ErrorKind::Input);
+    assert_eq!(error.kind(), ErrorKind::Changed);
     assert!(error.to_string().starts_with("object `b` of `memory` changed"), "{error}");
 }
 

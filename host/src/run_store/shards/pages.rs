@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::{AttemptId, ShardId, TaskId},
+        ids::{ShardId, TaskId},
         object::Object,
     },
     runtime::fail_point,
@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 
 use super::{Shard, ShardPage, ShardTable, table::LITTLE_BYTES};
 use crate::run_store::{
-    document::{from_json, to_json},
-    layout::RunLayout,
+    document::{seal, unseal},
+    layout::PlanLayout,
 };
 
 /// The most shards that a page holds.
@@ -28,21 +28,20 @@ const PAGE_SLICES: usize = 8192;
 /// Number of pages that are kept in memory for the tasks that follow.
 const PAGES_KEPT: usize = 16;
 
-/// Writes the shards of one attempt at the plan, in order.
+/// Writes the shards of a plan, in order.
 pub struct ShardWriter {
     store: Store,
-    layout: RunLayout,
-    attempt: AttemptId,
+    layout: PlanLayout,
     table: ShardTable,
     page: ShardPage,
     slices: usize,
 }
 
 impl ShardWriter {
-    /// Creates a writer whose pages lie below `attempt`.
-    pub fn new(store: &Store, layout: &RunLayout, attempt: AttemptId) -> Self {
+    /// Creates a writer of the pages of a plan.
+    pub fn new(store: &Store, layout: PlanLayout) -> Self {
         let (table, page) = (ShardTable::default(), ShardPage::default());
-        Self { store: store.clone(), layout: layout.clone(), attempt, table, page, slices: 0 }
+        Self { store: store.clone(), layout, table, page, slices: 0 }
     }
 
     /// Returns the number of shards so far, which is the number of the next one.
@@ -89,8 +88,8 @@ impl ShardWriter {
         self.slices = 0;
         page.objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         page.objects.dedup();
-        let key = self.layout.shard_page(&self.attempt, self.table.pages() - 1);
-        self.store.wait(self.store.put(&key, to_json(&page)?))?;
+        let key = self.layout.shard_page(self.table.pages() - 1);
+        self.store.wait(self.store.put(&key, seal(&page)?))?;
         fail_point::reach("plan.page");
         Ok(())
     }
@@ -108,17 +107,16 @@ fn work(shard: &Shard) -> u64 {
 /// Reads the shards of a plan.
 pub struct ShardReader {
     store: Store,
-    layout: RunLayout,
-    attempt: AttemptId,
+    layout: PlanLayout,
     table: ShardTable,
     /// The pages read last. Locked while a page is read, because the tasks that wait mostly want the same page.
     kept: Mutex<VecDeque<(usize, Arc<ShardPage>)>>,
 }
 
 impl ShardReader {
-    /// Creates a reader of the pages below `attempt`.
-    pub fn new(store: &Store, layout: &RunLayout, attempt: AttemptId, table: ShardTable) -> Self {
-        Self { store: store.clone(), layout: layout.clone(), attempt, table, kept: Mutex::default() }
+    /// Creates a reader of the pages of a plan.
+    pub fn new(store: &Store, layout: PlanLayout, table: ShardTable) -> Self {
+        Self { store: store.clone(), layout, table, kept: Mutex::default() }
     }
 
     /// Returns the shards of a task.
@@ -166,12 +164,12 @@ impl ShardReader {
     /// # Errors
     /// When the store fails, or the page is gone or damaged.
     pub async fn read_page(&self, number: usize) -> Result<ShardPage> {
-        let key = self.layout.shard_page(&self.attempt, number);
-        let gone = || Error::input(format!("`{key}` is gone from the run store"));
-        let page: ShardPage = from_json(&key, &self.store.get(&key).await?.ok_or_else(gone)?)?;
+        let key = self.layout.shard_page(number);
+        let gone = || Error::changed(format!("`{key}` is gone from the run store"));
+        let page: ShardPage = unseal(&key, &self.store.get(&key).await?.ok_or_else(gone)?)?;
         let shards = self.table.of_page(number);
         if page.shards.len() != shards.len() {
-            return Err(Error::input(format!(
+            return Err(Error::changed(format!(
                 "`{key}` in the run store has {} shards, not {}",
                 page.shards.len(),
                 shards.len()
@@ -210,18 +208,20 @@ mod tests {
     use super::*;
     use etl_core::{
         model::{
-            ids::Try,
+            ids::{AttemptId, PlanId, Try},
             object::{Compression, Slice},
         },
         runtime::threads,
     };
     use etl_store::testing::counting::{Requests, counting};
 
+    use crate::run_store::layout::RunLayout;
+
     /// Writes a plan of `shards` shards of `objects` objects each, and returns a reader of it.
     async fn written(shards: u32, objects: u32) -> (ShardReader, Arc<Requests>) {
         let (store, requests) = counting();
-        let (layout, attempt) = (RunLayout::new("p", "r"), AttemptId::new(Try::FIRST, "a"));
-        let mut writer = ShardWriter::new(&store, &layout, attempt.clone());
+        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
+        let mut writer = ShardWriter::new(&store, layout.clone());
         let write = move || {
             for shard in 0..shards {
                 let objects: Vec<Object> = (0..objects).map(|number| object(shard, number)).collect();
@@ -230,7 +230,7 @@ mod tests {
             writer.finish().expect("writes")
         };
         let table = threads::run(write).await.expect("no panic");
-        (ShardReader::new(&store, &layout, attempt, table), requests)
+        (ShardReader::new(&store, layout, table), requests)
     }
 
     fn object(shard: u32, number: u32) -> Object {
@@ -275,8 +275,8 @@ mod tests {
     #[tokio::test]
     async fn a_page_that_is_gone_or_another_is_named() {
         let (reader, _) = written(2000, 1).await;
-        let key = reader.layout.shard_page(&reader.attempt, 1);
-        reader.store.put(&key, r#"{"objects":[],"shards":[]}"#).await.expect("writes");
+        let key = reader.layout.shard_page(1);
+        reader.store.put(&key, seal(&ShardPage::default()).expect("is JSON")).await.expect("writes");
         let other = reader.of_task(TaskId(1999)).await.map(drop).expect_err("another page").to_string();
         assert_eq!(other, format!("`{key}` in the run store has 0 shards, not 976"));
         reader.store.delete(&key).await.expect("deletes");

@@ -19,14 +19,14 @@ const RECORDS_BATCH_BYTES: usize = 256 * 1024;
 /// Reads the records that a splitter made for a shard, and cuts them into batches.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] when the file is damaged or does not have the source's schema. Damage found later is an item.
+/// [`ErrorKind::Changed`] when the file is damaged or does not have the source's schema. Damage found later is an item.
 pub fn read_records(key: &str, file: Bytes, schema: &Schema) -> Result<SplitRecords> {
     let damaged = format!("`{key}` in the run store is damaged");
-    let reader = FileReader::try_new(Cursor::new(file), None).or_kind(ErrorKind::Input, || damaged.clone())?;
+    let reader = FileReader::try_new(Cursor::new(file), None).or_kind(ErrorKind::Changed, || damaged.clone())?;
     if reader.schema() != schema.fields {
-        return Err(Error::input(format!("`{key}` in the run store has the wrong columns")));
+        return Err(Error::changed(format!("`{key}` in the run store has the wrong columns")));
     }
-    let batches = reader.map(move |batch| batch.or_kind(ErrorKind::Input, || damaged.clone()));
+    let batches = reader.map(move |batch| batch.or_kind(ErrorKind::Changed, || damaged.clone()));
     Ok(Box::new(batches.flat_map(|batch| match batch {
         Ok(batch) => cut_batch(&batch).into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],

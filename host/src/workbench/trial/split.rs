@@ -5,7 +5,7 @@ use std::sync::Arc;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::AttemptId,
+        ids::{AttemptId, PlanId},
         object::Object,
         shared::Shared,
     },
@@ -50,15 +50,15 @@ pub(crate) async fn split(
     let objects = Arc::new(source.list().await?);
     threads::run(move || {
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let (layout, attempt) = (RunLayout::new("trial", &task.run_id), AttemptId::new(task.attempt, "trial"));
-        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, &layout, attempt.clone())));
+        let plan = PlanId::of(AttemptId::new(task.attempt, "trial"));
+        let layout = RunLayout::new("trial", &task.run_id).of_plan(&plan);
+        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, layout.clone())));
         let shards = Shared::new(Vec::new());
         let objects_seen = Arc::clone(&objects);
         let view = SplitterSource {
             source,
             run_store,
             layout,
-            attempt,
             objects: objects_seen,
             cuts: format.cuts(),
             draft: draft.clone(),

@@ -15,6 +15,9 @@ pub enum ErrorKind {
     Config,
     /// The data is wrong: fix it, or allow for it. Never tried again.
     Input,
+    /// Something that the run was planned with is damaged, gone or another by now: an object of the source, or one of
+    /// the run store that cannot be made again. Never tried again, and never tolerated.
+    Changed,
     /// The shuffle file of this map task is missing, or is not the one that its commit names. The task is run again,
     /// once.
     Damaged(TaskId),
@@ -35,7 +38,7 @@ impl ErrorKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Config => 2,
-            Self::Input | Self::Damaged(_) | Self::Plugin | Self::Sandbox => 42,
+            Self::Input | Self::Changed | Self::Damaged(_) | Self::Plugin | Self::Sandbox => 42,
             Self::Unavailable => 75,
             Self::Interrupted(signal) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(2)),
             Self::Internal => 70,
@@ -77,6 +80,11 @@ impl Error {
     /// Creates an error of kind [`ErrorKind::Input`] with this message.
     pub fn input(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Input, anyhow::anyhow!("{message}"))
+    }
+
+    /// Creates an error of kind [`ErrorKind::Changed`] with this message.
+    pub fn changed(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Changed, anyhow::anyhow!("{message}"))
     }
 
     /// Creates an error of kind [`ErrorKind::Internal`] with this message.

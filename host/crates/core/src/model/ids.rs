@@ -95,6 +95,25 @@ impl fmt::Display for AttemptId {
     }
 }
 
+/// The id of one plan of a run: that of the attempt that made it. All that a run commits belongs to one plan, so a run
+/// that is deleted and planned again takes nothing from the plan before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanId(AttemptId);
+
+impl PlanId {
+    /// Returns the id of the plan that this attempt makes.
+    pub fn of(attempt: AttemptId) -> Self {
+        Self(attempt)
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Name of the object that says that a run or a result is complete.
 pub const SUCCESS: &str = "_SUCCESS";
 

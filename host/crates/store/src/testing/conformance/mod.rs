@@ -13,8 +13,8 @@ use crate::Store;
 
 mod creating;
 mod listing;
-mod moving;
 mod naming;
+mod pending;
 mod place;
 mod probing;
 mod reading;
@@ -38,7 +38,7 @@ macro_rules! promises {
 
 /// All promises. Those of probes come last: a probe that finds out that a store cannot create changes how
 /// [`Store::create`] works.
-const PROMISES: [Promise; 35] = promises![
+const PROMISES: [Promise; 36] = promises![
     reading::what_is_not_there_is_none,
     reading::a_directory_is_no_object,
     reading::stat_tells_the_size_and_the_version,
@@ -57,12 +57,13 @@ const PROMISES: [Promise; 35] = promises![
     creating::of_creators_one_after_another_the_first_wins,
     creating::of_creators_at_the_same_time_one_wins_and_the_others_learn_who,
     creating::what_was_deleted_can_be_created_again,
-    moving::a_copy_is_an_object_of_its_own,
-    moving::a_copy_replaces_the_whole_object,
-    moving::a_copy_of_nothing_is_refused,
-    moving::renaming_twice_is_renaming_once,
-    moving::a_rename_replaces_the_whole_object,
-    moving::a_rename_of_nothing_is_refused,
+    pending::a_pending_object_appears_whole_when_it_is_completed,
+    pending::completing_twice_is_completing_once,
+    pending::a_completed_object_replaces_the_whole_object,
+    pending::a_discarded_object_never_appears,
+    pending::what_is_neither_pending_nor_there_is_lost,
+    pending::an_object_of_another_size_is_not_taken_for_the_completed_one,
+    pending::a_writer_that_is_dropped_leaves_nothing,
     listing::keys_are_listed_in_order,
     listing::a_listing_holds_what_is_below_the_prefix_and_no_more,
     listing::a_listing_is_complete_however_long,

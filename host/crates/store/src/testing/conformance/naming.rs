@@ -34,17 +34,17 @@ pub(super) async fn odd_names_are_keys_like_any_other(at: Place) {
     for name in &names {
         assert_eq!(at.get(name).await.expect("reads").as_deref(), Some(name.as_bytes()));
         assert_eq!(at.get_range(name, 0..1, None).await.expect("reads"), name.as_bytes()[..1]);
-        at.copy(name, &format!("copied/{name}")).await.expect("copies");
-        at.rename(name, &format!("renamed/{name}")).await.expect("renames");
-        assert_eq!(at.list_keys(&format!("renamed/{name}")).await.expect("lists"), [""; 0]);
+        at.delete(name).await.expect("deletes");
+        let (key, bytes) = (format!("completed/{name}"), name.clone().into());
+        let pending = at.write_pending(&key, &format!("staged/{name}"), &bytes).await.expect("writes");
+        assert!(at.complete(&key, &pending, bytes.len() as u64).await.expect("completes").is_some());
+        assert_eq!(at.list_keys(&format!("completed/{name}")).await.expect("lists"), [""; 0]);
     }
-    for prefix in ["copied", "renamed"] {
-        let expected: Vec<String> = names.iter().map(|name| format!("{prefix}/{name}")).collect();
-        assert_eq!(at.list_keys(prefix).await.expect("lists"), expected);
-        for (key, name) in expected.iter().zip(&names) {
-            assert_eq!(at.get(key).await.expect("reads").as_deref(), Some(name.as_bytes()));
-            at.delete(key).await.expect("deletes");
-        }
+    let expected: Vec<String> = names.iter().map(|name| format!("completed/{name}")).collect();
+    assert_eq!(at.list_keys("").await.expect("lists"), expected);
+    for (key, name) in expected.iter().zip(&names) {
+        assert_eq!(at.get(key).await.expect("reads").as_deref(), Some(name.as_bytes()));
+        at.delete(key).await.expect("deletes");
     }
     assert_eq!(at.list_keys("").await.expect("lists"), [""; 0]);
 }
@@ -70,9 +70,7 @@ pub(super) async fn a_key_that_is_no_path_is_refused(at: Place) {
             at.upload(key, b"x").await.err(),
             at.upload_on_thread(key, &"x".into()).await.err(),
             at.delete(key).await.err(),
-            at.copy(key, "x").await.err(),
-            at.copy("x", key).await.err(),
-            at.rename(key, "x").await.err(),
+            at.write_pending(key, key, &"x".into()).await.err(),
             at.list(key).await.err(),
             at.list_prefixes(key).await.err(),
         ];

@@ -13,7 +13,7 @@ use etl_core::{
 use futures::TryStreamExt;
 use tokio::io::AsyncWriteExt;
 
-use crate::{Created, Listed, Store, classify_io, upload::Upload};
+use crate::{Created, Listed, Pending, Store, classify_io, pending::PendingWriter, upload::Upload};
 
 /// Size in bytes of the pieces that an upload is written in. No part is a multiple of it.
 const PIECE_BYTES: usize = 1_000_003;
@@ -81,12 +81,33 @@ impl Place {
         self.patiently(|| self.store.delete(key)).await
     }
 
-    pub(super) async fn copy(&self, from: &str, to: &str) -> Result<()> {
-        self.patiently(|| self.store.copy(from, to)).await
+    pub(super) async fn complete(&self, key: &str, pending: &Pending, bytes: u64) -> Result<Option<Listed>> {
+        self.patiently(|| self.store.complete(key, pending, bytes)).await
     }
 
-    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.patiently(|| self.store.rename(from, to)).await
+    pub(super) async fn discard(&self, key: &str, pending: &Pending) -> Result<()> {
+        self.patiently(|| self.store.discard(key, pending)).await
+    }
+
+    /// Writes a pending object, on a thread that may block, as a worker does.
+    pub(super) async fn write_pending(&self, key: &str, staged: &str, bytes: &Bytes) -> Result<Pending> {
+        let write = async || {
+            let (store, key, staged, bytes) = (self.store.clone(), key.to_owned(), staged.to_owned(), bytes.clone());
+            let size = bytes.len() as u64;
+            let written = threads::run(move || begin_pending(&store, &key, &staged, &bytes)?.finish()).await??;
+            assert_eq!(written.0, size);
+            Ok(written.1)
+        };
+        self.patiently(write).await
+    }
+
+    /// Writes a pending object through a writer that is dropped before its end.
+    pub(super) async fn drop_pending(&self, key: &str, staged: &str, bytes: &Bytes) -> Result<()> {
+        let write = async || {
+            let (store, key, staged, bytes) = (self.store.clone(), key.to_owned(), staged.to_owned(), bytes.clone());
+            threads::run(move || begin_pending(&store, &key, &staged, &bytes).map(drop)).await?
+        };
+        self.patiently(write).await
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
@@ -130,6 +151,15 @@ impl Place {
         };
         self.patiently(write).await
     }
+}
+
+/// Returns the writer of a pending object that holds `bytes` and is not finished.
+fn begin_pending(store: &Store, key: &str, staged: &str, bytes: &[u8]) -> Result<PendingWriter> {
+    let mut writer = PendingWriter::new(store, key, staged, Box::new(|_| Ok(())));
+    for piece in bytes.chunks(PIECE_BYTES) {
+        writer.write_all(piece).map_err(Error::from_io)?;
+    }
+    Ok(writer)
 }
 
 /// Returns an upload that holds `bytes` and is not finished.

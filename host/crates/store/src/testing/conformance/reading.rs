@@ -64,7 +64,7 @@ pub(super) async fn a_range_past_the_end_is_of_another_version(at: Place) {
         ("empty", 0..1, None),
     ] {
         let error = at.get_range(key, range.clone(), of).await.expect_err("is of another size");
-        assert_eq!(error.kind(), ErrorKind::Input, "{range:?} of {of:?}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Changed, "{range:?} of {of:?}: {error}");
     }
 }
 
@@ -72,14 +72,14 @@ pub(super) async fn a_range_of_another_version_is_refused(at: Place) {
     at.put("x", "0123456789").await.expect("writes");
     for size in [9, 11] {
         let error = at.get_range("x", 2..5, Some(Version { size, e_tag: None })).await.expect_err("is of another size");
-        assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
     }
     let found = at.stat("x").await.expect("looks").expect("is there");
     let of_equal_size = found.e_tag.is_some().then_some("other text");
     for other in ["another version"].into_iter().chain(of_equal_size) {
         at.put("x", other).await.expect("writes");
         let error = at.get_range("x", 2..5, Some(version(&found))).await.expect_err("has changed");
-        assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
         let expected = format!("object `x` of `{}` changed since the run was planned", at.store.name());
         assert_eq!(error.to_string(), expected);
     }
@@ -91,7 +91,7 @@ pub(super) async fn a_range_of_a_deleted_object_is_refused(at: Place) {
     at.delete("x").await.expect("deletes");
     for of in [None, Some(version(&found))] {
         let error = at.get_range("x", 2..5, of).await.expect_err("is gone");
-        assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
         let expected = format!("object `x` of `{}` was deleted since the run was planned", at.store.name());
         assert_eq!(error.to_string(), expected);
     }

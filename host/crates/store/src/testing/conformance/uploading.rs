@@ -10,7 +10,7 @@ use crate::UPLOAD_PART_BYTES;
 const SIZES: [usize; 4] = [0, 1_000, UPLOAD_PART_BYTES, 3 * UPLOAD_PART_BYTES + 1];
 
 /// Returns bytes without a pattern that ends with a part.
-fn bytes(size: usize) -> Bytes {
+pub(super) fn bytes(size: usize) -> Bytes {
     let pattern: Vec<u8> = (0..251).collect();
     let mut bytes = pattern.repeat(size / pattern.len() + 1);
     bytes.truncate(size);
