@@ -194,6 +194,12 @@ pub trait SinkResult: Send + Sync {
     /// When the sink fails.
     async fn publish(&self, published: &Published<'_>) -> Result<()>;
 
+    /// Takes back that the result is complete by this plan, which turned out to be the run's no longer.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    async fn retract(&self, plan: &PlanId) -> Result<()>;
+
     /// Takes back that the result is complete, because some of its parts are to be made again, and deletes these parts.
     ///
     /// # Errors

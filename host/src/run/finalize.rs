@@ -15,7 +15,6 @@ use super::Run;
 use crate::{
     connector::{CommittedPart, Published, PublishedPart, parts_named},
     run_store::{
-        document::seal,
         ledger::Ledger,
         manifest::{Identity, Manifest, ManifestPart, parts},
         plan::Planned,
@@ -41,15 +40,20 @@ impl Run {
         let (plan, failed_shards) = (&planned.plan, mapped.failed_shards());
         let result = Published { plan: &plan.id, made_at_ms: plan.made_at_ms, parts: &published, failed_shards };
         layouts.result.publish(&result).await?;
-        self.check_ours(planned).await?;
-        let manifest =
-            Manifest::new(self.identity(), plan, mapped, reduced, manifest_parts(published, mapped, reduced));
-        stores.run_store.put(&layouts.run.manifest(), seal(&manifest)?).await?;
+        if let Err(error) = self.check_ours(planned).await {
+            // The run was deleted between the check before and the result's end.
+            layouts.result.retract(&plan.id).await?;
+            return Err(error);
+        }
+        let parts = manifest_parts(published, mapped, reduced);
+        let manifest = Manifest::new(self.identity(), plan, mapped, reduced, parts);
+        manifest.write(&stores.run_store, &layouts.run).await?;
         fail_point::reach("finalize.manifest");
         self.wait_for_overtaken().await;
         // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
         self.sweep(planned, mapped, &committed).await;
-        stores.run_store.put(&layouts.run.success(), Vec::new()).await?;
+        self.check_ours(planned).await?;
+        stores.run_store.put(&layouts.run.success(), plan.id.to_string()).await?;
         fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)

@@ -177,6 +177,10 @@ impl Run {
                 Ok(manifest) => return Ok(manifest),
                 Err(error) => error,
             };
+            // A run that was deleted meanwhile has lost everything, and none of it is made again.
+            if matches!(error.kind(), ErrorKind::Damaged(_)) || error.cause::<Gone>().is_some() {
+                self.check_ours(&planned).await?;
+            }
             // Make each shuffle file again only once, and lost parts only once: output that is lost a second time would
             // be lost again.
             match (error.kind(), error.cause::<Gone>()) {

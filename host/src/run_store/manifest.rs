@@ -10,7 +10,12 @@ use etl_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::{
-    commit::Part, document::unseal, layout::RunLayout, ledger::Ledger, left_out::LeftOut, plan::Plan,
+    commit::Part,
+    document::{seal, unseal},
+    layout::RunLayout,
+    ledger::Ledger,
+    left_out::LeftOut,
+    plan::Plan,
 };
 
 /// The document `manifest.json`.
@@ -79,16 +84,23 @@ pub struct Identity {
 }
 
 impl Manifest {
-    /// Reads the manifest of a run, if the run is complete.
+    /// Reads the manifest of a run, if the run is complete: its `_SUCCESS` and its manifest name the same plan.
     ///
     /// # Errors
     /// When the store fails, or the manifest is damaged.
     pub async fn read(store: &Store, layout: &RunLayout) -> Result<Option<Self>> {
-        if !store.exists(&layout.success()).await? {
-            return Ok(None);
-        }
-        let manifest = store.get(&layout.manifest()).await?;
-        manifest.map(|manifest| unseal(&layout.manifest(), &manifest)).transpose()
+        let Some(complete_by) = store.get(&layout.success()).await? else { return Ok(None) };
+        let Some(manifest) = store.get(&layout.manifest()).await? else { return Ok(None) };
+        let manifest: Self = unseal(&layout.manifest(), &manifest)?;
+        Ok((complete_by == manifest.plan.to_string()).then_some(manifest))
+    }
+
+    /// Writes the manifest of a run, in place of that of another plan if there is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(&self, store: &Store, layout: &RunLayout) -> Result<()> {
+        store.put(&layout.manifest(), seal(self)?).await
     }
 
     /// Creates the manifest of a run. `parts` are the parts of its result, in order.

@@ -22,6 +22,7 @@ mod guests;
 mod history;
 mod hooked;
 mod hostile_components;
+mod identity;
 mod interrupts;
 mod laws;
 mod metrics;

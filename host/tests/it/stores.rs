@@ -81,15 +81,26 @@ impl S3 {
         self.port
     }
 
-    /// Makes the bucket with a plain request, since none of the host's libraries makes buckets. The server needs no
-    /// credentials for it.
+    /// Makes the bucket.
     fn make_bucket(&self) {
+        self.ask("PUT /bucket");
+    }
+
+    /// Returns the number of uploads in the bucket that are neither completed nor aborted.
+    pub(crate) fn uploads(&self) -> usize {
+        self.ask("GET /bucket?uploads").matches("<UploadId>").count()
+    }
+
+    /// Makes a plain request, for what none of the host's libraries does, and returns the answer. The server needs no
+    /// credentials for it.
+    fn ask(&self, what: &str) -> String {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
-        let request = b"PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        connection.write_all(request).expect("the server reads");
+        let request = format!("{what} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).expect("the server reads");
         let mut answer = String::new();
         connection.read_to_string(&mut answer).expect("the server writes");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     /// Opens the bucket.
@@ -120,7 +131,7 @@ impl S3 {
     }
 
     /// Returns the options as a section of `pipeline.toml`.
-    fn section(&self) -> String {
+    pub(crate) fn section(&self) -> String {
         section(self.port)
     }
 }

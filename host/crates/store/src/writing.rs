@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use etl_core::model::error::{ErrorKind, Result};
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, buffered::BufWriter};
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, buffered::BufWriter};
 
 use super::{
     Store,
@@ -48,6 +48,29 @@ impl Store {
         match failed.kind() {
             ErrorKind::Unavailable if self.get(key).await.is_ok_and(|found| found == Some(bytes)) => Ok(()),
             _ => Err(failed),
+        }
+    }
+
+    /// Writes an object if it is still what it was when it was read: `seen` is its ETag then, or `None` if there was no
+    /// such object. Returns whether it was written. A store that cannot compare, such as local disk, writes it in any
+    /// case, so callers read just before.
+    ///
+    /// # Errors
+    /// As [`Store::put`]. It is unknown then whether the object was written.
+    pub async fn put_if_unchanged(&self, key: &str, bytes: impl Into<Bytes>, seen: Option<&str>) -> Result<bool> {
+        let bytes = bytes.into();
+        let mode = match seen {
+            None => PutMode::Create,
+            Some(e_tag) => PutMode::Update(UpdateVersion { e_tag: Some(e_tag.to_owned()), version: None }),
+        };
+        let put = async { self.inner.put_opts(&self.path(key)?, bytes.clone().into(), mode.into()).await };
+        match put.await {
+            Ok(_) => Ok(true),
+            Err(
+                StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } | StoreError::NotModified { .. },
+            ) => Ok(false),
+            Err(error) if is_unsupported(&error) => self.put(key, bytes).await.map(|()| true),
+            Err(error) => Err(self.failed("write", key, &error)),
         }
     }
 

@@ -27,6 +27,9 @@ use crate::connector::{
 /// Number of parts that are published, or leftovers that are deleted, at the same time.
 const IN_FLIGHT: usize = 16;
 
+/// Number of tries to write `latest.json`, which other runs write too.
+const POINTER_TRIES: u32 = 10;
+
 /// Size in bytes of the pieces in which a part is read.
 const PIECE_BYTES: u64 = 4 << 20;
 
@@ -172,25 +175,47 @@ pub(super) fn read(store: &Store, key: &str, bytes: u64) -> BoxStream<'static, R
     pieces.boxed()
 }
 
-/// Marks a result as complete: writes `_SUCCESS`, then `latest.json`, unless that points to the result of a later plan.
+/// Marks a result as complete: writes `_SUCCESS`, which names the plan, then `latest.json`, unless that points to the result of a later plan.
 /// Idempotent.
 ///
 /// # Errors
 /// Any error of the store.
 pub(super) async fn publish(store: &Store, layout: &SinkLayout, published: &Published<'_>) -> Result<()> {
-    store.put(&layout.success(), "").await?;
-    fail_point::reach("publish.success");
     let Published { plan, made_at_ms, parts, failed_shards } = *published;
+    store.put(&layout.success(), plan.to_string()).await?;
+    fail_point::reach("publish.success");
     let parts = parts.iter().map(|part| part.key.clone()).collect();
     let latest = Latest { run_id: layout.root().to_owned(), plan: plan.clone(), made_at_ms, parts, failed_shards };
-    let text = serde_json::to_vec_pretty(&latest).or_kind(ErrorKind::Internal, || LATEST)?;
-    // A pointer that cannot be read is replaced, because it points nowhere.
-    let newer = Latest::read(store).await.ok().flatten().filter(|found| found.made_at_ms > made_at_ms);
-    if newer.is_none() {
-        store.put(LATEST, text).await?;
-    }
+    point_to(store, &latest).await?;
     fail_point::reach("publish.latest");
     Ok(())
+}
+
+/// Writes `latest.json`, unless it points to the result of a later plan.
+async fn point_to(store: &Store, latest: &Latest) -> Result<()> {
+    let text = serde_json::to_vec_pretty(latest).or_kind(ErrorKind::Internal, || LATEST)?;
+    for _ in 0..POINTER_TRIES {
+        let seen = store.stat(LATEST).await?.and_then(|found| found.e_tag);
+        // A pointer that cannot be read is replaced, because it points nowhere.
+        let found = match Latest::read(store).await {
+            Err(error) if error.kind() != ErrorKind::Input => return Err(error),
+            found => found.ok().flatten(),
+        };
+        if found.is_some_and(|found| found.made_at_ms > latest.made_at_ms)
+            || store.put_if_unchanged(LATEST, text.clone(), seen.as_deref()).await?
+        {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Unavailable, anyhow::anyhow!("`{}` changes all the time", store.locate(LATEST))))
+}
+
+/// Takes back that a result is complete, if it is complete by this plan.
+pub(super) async fn retract(store: &Store, layout: &SinkLayout, plan: &PlanId) -> Result<()> {
+    match store.get(&layout.success()).await? {
+        Some(by) if by == plan.to_string() => store.delete(&layout.success()).await,
+        _ => Ok(()),
+    }
 }
 
 /// Takes back that a result is complete, and deletes these parts of it.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use etl_core::model::{
     error::{ErrorKind, Result, ResultExt},
-    ids::{AttemptId, TaskId},
+    ids::{AttemptId, PlanId, TaskId},
     usage::Traffic,
 };
 use etl_store::{Created, Listed, Note, Pending, Store, pending::PendingWriter};
@@ -124,6 +124,10 @@ impl SinkResult for ObjectResult {
 
     async fn publish(&self, published: &Published<'_>) -> Result<()> {
         publish::publish(&self.store, &self.layout, published).await
+    }
+
+    async fn retract(&self, plan: &PlanId) -> Result<()> {
+        publish::retract(&self.store, &self.layout, plan).await
     }
 
     async fn withdraw(&self, parts: &[PublishedPart]) -> Result<()> {
