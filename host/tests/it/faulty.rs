@@ -234,7 +234,8 @@ impl Memory {
             |meta: &ObjectMeta| !["/_attempts/", "/_claim"].iter().any(|part| meta.location.as_ref().contains(part));
         for meta in listed.into_iter().filter(is_result) {
             let bytes = self.sink.get(&meta.location).await.expect("is there").bytes().await.expect("reads");
-            found.insert(meta.location.to_string(), without_plan(&bytes));
+            let is_success = meta.location.as_ref().ends_with("/_SUCCESS");
+            found.insert(meta.location.to_string(), if is_success { Vec::new() } else { without_plan(&bytes) });
         }
         found
     }
