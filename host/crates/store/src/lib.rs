@@ -19,11 +19,13 @@ use etl_core::{
 };
 use object_store::{Error as StoreError, ObjectStore, path::Path};
 
+mod answers;
 mod directory;
 mod failure;
 mod listing;
 mod location;
 mod metered;
+mod misfits;
 mod open;
 mod probe;
 mod reading;
@@ -33,13 +35,17 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod upload;
+mod walk;
+mod wanted;
 mod writing;
+mod xml;
 
 use self::metered::{Meter, metered};
 pub use failure::classify_io;
 pub use listing::Listed;
 pub use location::Location;
 pub use probe::Creates;
+pub use wanted::Wanted;
 pub use writing::{Created, UPLOAD_BYTES, UPLOAD_PART_BYTES};
 
 /// The schemes of the URLs that are written in a pipeline.
@@ -126,7 +132,8 @@ impl Store {
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreError> {
-        Ok(Path::parse(format!("{}/{key}", self.prefix))?)
+        let path = Path::parse(format!("{}/{key}", self.prefix))?;
+        if self.is_local() { directory::complete(path) } else { Ok(path) }
     }
 
     fn failed(&self, operation: &str, key: &str, error: &StoreError) -> Error {

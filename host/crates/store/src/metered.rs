@@ -43,6 +43,11 @@ impl Meter {
         }
     }
 
+    /// Counts a listing that was not made through the store.
+    pub(super) fn listed(&self) {
+        self.lists.fetch_add(1, Relaxed);
+    }
+
     fn wrote(&self, bytes: usize) {
         self.writes.fetch_add(1, Relaxed);
         self.written_bytes.fetch_add(bytes as u64, Relaxed);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use etl_core::model::error::{ErrorContext, Result};
+use etl_core::model::error::{ErrorContext, ErrorKind, Result};
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{Store, failure};
@@ -25,9 +25,8 @@ impl Store {
     /// `role`, such as `sink`.
     ///
     /// # Errors
-    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for wrong
-    /// credentials, a missing permission or bucket,
-    /// [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable) when the store cannot be reached.
+    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`] for wrong credentials, a missing permission or
+    /// bucket, [`ErrorKind::Unavailable`] when the store cannot be reached.
     pub async fn probe_writable(&self, role: &str, prefix: &str, process: &str) -> Result<()> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
@@ -46,14 +45,15 @@ impl Store {
     pub async fn probe_creates(&self, role: &str, prefix: &str, process: &str) -> Result<Creates> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
-            let creates = match store.try_create(&key).await? {
-                // Try again even if the store refused: the answer to the first create may have been lost, and the
-                // client's own retry refused.
-                Creates::Once | Creates::Again => store.try_create(&key).await?,
-                Creates::NotOffered => {
+            let creates = match store.try_create(&key).await {
+                Ok(Creates::NotOffered) => {
                     store.put(&key, PROBE).await?;
                     Creates::NotOffered
                 }
+                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                // Try again, even if the first create failed in passing or was refused: its answer may have been lost,
+                // and the client's own retry refused.
+                Ok(Creates::Once | Creates::Again) | Err(_) => store.try_create(&key).await?,
             };
             store.delete(&key).await?;
             Ok(creates)
