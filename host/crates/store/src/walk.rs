@@ -94,8 +94,12 @@ impl Walk {
         let (wanted, error) = match error.io_error() {
             None => (below, self.unreadable(path, BACK)),
             Some(io) if is_loop(io) => (object, self.unreadable(path, BACK)),
+            // Nothing is there, which is known without a walk.
+            Some(io) if is_root && matches!(io.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return None;
+            }
             Some(io) if io.kind() == io::ErrorKind::NotFound => {
-                let dangles = !is_root && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+                let dangles = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
                 (dangles && object, self.unreadable(path, "it is a link to nothing: mend or remove it"))
             }
             Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
