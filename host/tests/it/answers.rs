@@ -125,6 +125,21 @@ fn an_error_in_place_of_a_listing_is_classed_by_its_code() {
 }
 
 #[test]
+fn credentials_that_have_expired_are_known_although_the_answer_about_an_object_has_no_text() {
+    let s3 = S3::start();
+    let port = proxy(s3.port(), |request| match request.line.split(' ').next() {
+        Some("HEAD") => Verdict::Answer("400 Bad Request", ""),
+        _ => Verdict::Answer("400 Bad Request", "<Error><Code>ExpiredToken</Code></Error>"),
+    });
+    let error = run(store(port).stat("x")).expect_err("has expired");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(
+        error.to_string().starts_with("cannot read `x` in `s3://bucket/`: the credentials have expired: "),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_was_not_confirmed_is_done_again_or_fails() {
     let s3 = Arc::new(S3::start());
     s3.put("from", "text");

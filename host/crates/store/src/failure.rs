@@ -189,6 +189,12 @@ pub(super) fn is_absent(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound { .. }) && !bucket_is_missing(error)
 }
 
+/// Returns whether a store refused without a word about why, as it has to when it is asked about an object only. S3
+/// does so for credentials that have expired.
+pub(super) fn says_not_why(error: &StoreError) -> bool {
+    Answer::of(error).is_some_and(|answer| matches!(answer, Answer { status: Some(400 | 401 | 403), code: None }))
+}
+
 /// Returns whether an error says that the store does not have the operation, and never will.
 pub(super) fn is_unsupported(error: &StoreError) -> bool {
     matches!(error, StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })
@@ -215,7 +221,7 @@ fn says(error: &StoreError, text: &str) -> bool {
     chain(error).any(|link| link.to_string().starts_with(text))
 }
 
-fn find<'a, E: StdError + 'static>(error: &'a StoreError) -> Option<&'a E> {
+fn find<E: StdError + 'static>(error: &StoreError) -> Option<&E> {
     chain(error).find_map(|link| link.downcast_ref())
 }
 

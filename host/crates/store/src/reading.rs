@@ -9,7 +9,10 @@ use etl_core::model::{
 };
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStoreExt};
 
-use super::{Listed, Store, failure::is_absent};
+use super::{
+    Listed, Store,
+    failure::{is_absent, says_not_why},
+};
 
 impl Store {
     /// Returns all bytes of an object, or `None` if there is no such object.
@@ -91,8 +94,16 @@ impl Store {
             Err(error) if is_absent(&error) => Ok(None),
             // A directory may have a name that no object can have.
             Err(_) if self.is_directory(key).await => Ok(None),
+            Err(error) if says_not_why(&error) => Err(self.explained(key, error).await),
             Err(error) => Err(self.failed("read", key, &error)),
         }
+    }
+
+    /// Returns the error of a read, which is the same as that of looking at the object but for its text.
+    async fn explained(&self, key: &str, error: StoreError) -> Error {
+        let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+        let error = self.read(key, options).await.err().unwrap_or(error);
+        self.failed("read", key, &error)
     }
 
     /// Returns whether there is an object with this key.
