@@ -4,13 +4,17 @@
 //! a listing that ends, and as a copy that was made. This module owns what an answer has to be, and asks the library to
 //! try again when it is something else.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use object_store::{
     ClientOptions,
     client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+        ReqwestConnector,
     },
 };
+use url::form_urlencoded;
 
 use super::{
     misfits,
@@ -36,11 +40,11 @@ struct Checked(HttpClient);
 #[async_trait]
 impl HttpService for Checked {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let root = expected_root(&request);
+        let question = Question::of(&request);
         let answer = self.0.execute(request).await?;
-        match root {
-            Some(root) if answer.status().is_success() => checked(root, answer).await,
-            _ if answer.status().as_u16() == 400 => honest(answer).await,
+        match question {
+            Some(question) if answer.status().is_success() => question.check(answer).await,
+            _ if answer.status().as_u16() == 400 => with_true_status(answer).await,
             _ => Ok(answer),
         }
     }
@@ -49,64 +53,84 @@ impl HttpService for Checked {
 /// An answer that is not what was asked for.
 #[derive(Debug)]
 pub(super) struct WrongAnswer {
-    /// The code, if the answer is an error.
-    pub(super) code: Option<String>,
+    status: u16,
+    /// The root of the document that was asked for.
+    expected: &'static str,
     text: String,
+}
+
+impl WrongAnswer {
+    /// Returns the code, if the answer is an error.
+    pub(super) fn code(&self) -> Option<String> {
+        xml::code(&self.text)
+    }
 }
 
 impl std::error::Error for WrongAnswer {}
 
-impl std::fmt::Display for WrongAnswer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+impl fmt::Display for WrongAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.text.chars().take(QUOTED_CHARACTERS).collect();
+        write!(f, "the store answered {} with something else than a whole `{}`: {text:?}", self.status, self.expected)
     }
 }
 
-/// Returns the root of the document that answers a request, if a document has to.
-fn expected_root(request: &HttpRequest) -> Option<&'static str> {
-    let query = request.uri().query().unwrap_or_default();
-    let asks = |what: &str| query.split('&').any(|pair| pair == what || pair.split('=').next() == Some(what));
-    let copies = ["x-amz-copy-source", "x-goog-copy-source"].iter().any(|name| request.headers().contains_key(*name));
-    match request.method().as_str() {
-        "GET" if asks("list-type") => Some("ListBucketResult"),
-        "GET" if asks("comp=list") => Some("EnumerationResults"),
-        "PUT" if copies && !asks("partNumber") => Some("CopyObjectResult"),
-        "POST" if asks("uploads") => Some("InitiateMultipartUploadResult"),
-        "POST" if asks("uploadId") => Some("CompleteMultipartUploadResult"),
-        "POST" if asks("delete") => Some("DeleteResult"),
-        _ => None,
-    }
+/// A request that is answered with a document.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    /// Root of the document.
+    root: &'static str,
+    /// Where a listing is to go on.
+    token: Option<String>,
 }
 
-/// Returns an answer if it is a document with this root, and a listing that can be gone on with.
-async fn checked(root: &str, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
-    let (parts, body) = answer.into_parts();
-    let body = body.bytes().await?;
-    let wrong = |what: String| {
-        let text = String::from_utf8_lossy(&body);
-        let wrong = WrongAnswer { code: xml::code(&text), text: what };
-        // Every request here may be made again: what it does, it does once.
-        Err(HttpError::new(HttpErrorKind::Interrupted, wrong))
-    };
-    let Some(document) = Document::parse(&body).filter(|document| document.root == root) else {
-        let quoted: String = String::from_utf8_lossy(&body).chars().take(QUOTED_CHARACTERS).collect();
-        return wrong(format!("the store answered {} with something else than `{root}`: {quoted:?}", parts.status));
-    };
-    if !tells_where_it_goes_on(&document) {
-        return wrong("the store answered with a part of a listing, but not where the listing goes on".to_owned());
+impl Question {
+    fn of(request: &HttpRequest) -> Option<Self> {
+        let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+        let query: Vec<_> = query.collect();
+        let value = |key: &str| query.iter().find(|(other, _)| other == key).map(|(_, value)| value.as_ref());
+        let asks = |key: &str| value(key).is_some();
+        let copies = ["x-amz-copy-source", "x-goog-copy-source"];
+        let root = match request.method().as_str() {
+            "GET" if asks("list-type") => "ListBucketResult",
+            "GET" if value("comp") == Some("list") => "EnumerationResults",
+            "PUT" if !asks("partNumber") && copies.iter().any(|name| request.headers().contains_key(*name)) => {
+                "CopyObjectResult"
+            }
+            "POST" if asks("uploads") => "InitiateMultipartUploadResult",
+            "POST" if asks("uploadId") => "CompleteMultipartUploadResult",
+            "POST" if asks("delete") => "DeleteResult",
+            _ => return None,
+        };
+        Some(Self { root, token: value("continuation-token").map(str::to_owned) })
     }
-    let body = misfits::mark(&document).map_or_else(|| body.clone(), Into::into);
-    Ok(HttpResponse::from_parts(parts, body.into()))
-}
 
-fn tells_where_it_goes_on(listing: &Document<'_>) -> bool {
-    let truncated = listing.get("IsTruncated").is_some_and(|text| text.trim() == "true");
-    !truncated || listing.get("NextContinuationToken").is_some_and(|token| !token.is_empty())
+    /// Returns an answer with its misfits marked, if it is what was asked for.
+    async fn check(&self, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = answer.into_parts();
+        let body = body.bytes().await?;
+        let document = Document::parse(&body).filter(|document| document.root == self.root);
+        let Some(document) = document.filter(|listing| self.is_gone_on_with(listing)) else {
+            let text = String::from_utf8_lossy(&body);
+            let wrong = WrongAnswer { status: parts.status.as_u16(), expected: self.root, text: text.into_owned() };
+            // Each of these requests may be made again: what it does, it does once.
+            return Err(HttpError::new(HttpErrorKind::Interrupted, wrong));
+        };
+        let marked = misfits::mark(&document).map(HttpResponseBody::from);
+        Ok(HttpResponse::from_parts(parts, marked.unwrap_or_else(|| body.into())))
+    }
+
+    /// Returns whether a listing is the last part, or tells where to go on, which is not where it began.
+    fn is_gone_on_with(&self, listing: &Document<'_>) -> bool {
+        let token = listing.get("NextContinuationToken").filter(|token| !token.is_empty());
+        let is_last = listing.get("IsTruncated").is_none_or(|text| text.trim() != "true");
+        (is_last || token.is_some()) && (token.is_none() || token.as_deref() != self.token.as_deref())
+    }
 }
 
 /// Returns an answer with status 400 with the status that its code means. S3 says 400 for a request that took too long,
 /// and the library tries only those again that have status 408.
-async fn honest(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+async fn with_true_status(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (mut parts, body) = answer.into_parts();
     let body = body.bytes().await?;
     let code = std::str::from_utf8(&body).ok().and_then(xml::code);
@@ -145,7 +169,25 @@ mod tests {
             if !header.is_empty() {
                 request.headers_mut().insert(header, HeaderValue::from_static("/b/y"));
             }
-            assert_eq!(expected_root(&request), root, "{method} {url} {header}");
+            let found = Question::of(&request).map(|question| question.root);
+            assert_eq!(found, root, "{method} {url} {header}");
+        }
+    }
+
+    #[test]
+    fn a_listing_goes_on_somewhere_else_or_ends() {
+        let question = |token: &str| Question { root: "L", token: Some(token.to_owned()) };
+        for (listing, goes_on) in [
+            ("<L><IsTruncated>false</IsTruncated></L>", true),
+            ("<L/>", true),
+            ("<L><IsTruncated>true</IsTruncated><NextContinuationToken>b=</NextContinuationToken></L>", true),
+            ("<L><IsTruncated>true</IsTruncated><NextContinuationToken>a=</NextContinuationToken></L>", false),
+            ("<L><NextContinuationToken>a=</NextContinuationToken></L>", false),
+            ("<L><IsTruncated>true</IsTruncated><NextContinuationToken/></L>", false),
+            ("<L><IsTruncated>true</IsTruncated></L>", false),
+        ] {
+            let listing = Document::parse(listing.as_bytes()).expect("well-formed");
+            assert_eq!(question("a=").is_gone_on_with(&listing), goes_on, "{}", listing.text);
         }
     }
 }

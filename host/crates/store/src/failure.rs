@@ -25,7 +25,7 @@ const WRONG_REGION: &str = "wrong `region` or `endpoint`";
 const ARCHIVED: &str = "the object is archived: restore it first";
 
 /// Meanings of the codes in the answers of S3, Google Cloud Storage and Azure. The status tells the meaning of others.
-const CODES: [(&str, Meaning); 53] = [
+const CODES: [(&str, Meaning); 54] = [
     // Trouble that passes.
     ("RequestTimeout", (Unavailable, "")),
     ("RequestTimeoutException", (Unavailable, "")),
@@ -45,6 +45,7 @@ const CODES: [(&str, Meaning); 53] = [
     ("InternalError", (Unavailable, "")),
     ("InternalFailure", (Unavailable, "")),
     ("OperationTimedOut", (Unavailable, "")),
+    ("IDPCommunicationError", (Unavailable, "")),
     ("OperationAborted", (Unavailable, "")),
     ("IncompleteBody", (Unavailable, "")),
     ("BadDigest", (Unavailable, "")),
@@ -156,7 +157,7 @@ impl Answer {
     /// a text holds elsewhere may be part of a key.
     fn of(error: &StoreError) -> Option<Self> {
         if let Some(wrong) = find::<WrongAnswer>(error) {
-            return Some(Self { status: None, code: wrong.code.clone() });
+            return Some(Self { status: None, code: wrong.code() });
         }
         chain(error).find_map(|link| {
             let text = link.to_string();

@@ -22,6 +22,9 @@ use object_store::{Error as StoreError, ObjectStore, path::Path};
 mod answers;
 mod directory;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod listing;
 mod location;
 mod metered;

@@ -10,7 +10,10 @@ use futures::{
 };
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, path::Path};
 
-use super::{Store, misfits};
+use super::{
+    Store,
+    misfits::{self, flaw, is_misfit},
+};
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +40,13 @@ impl Store {
     /// they are being written; [`Store::list_wanted`] is for files of others.
     ///
     /// # Errors
-    /// As [`Store::get`]; [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an object whose key no path can be. The error is an item of the
-    /// stream, which then ends.
+    /// As [`Store::get`]; [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an object whose key is no
+    /// path. The error is an item of the stream.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed>> {
         self.list_those(prefix, |_| true)
     }
 
-    /// Lists the objects below `prefix` whose keys are in the listing by the word of `wanted`. An object that cannot be
-    /// read is an error if it is wanted.
+    /// Lists the wanted objects below `prefix`. A wanted object that cannot be read is an error.
     pub(super) fn list_those(
         &self,
         prefix: &str,
@@ -65,17 +67,18 @@ impl Store {
     /// Returns the entry of an object, or `None` for one that is not wanted, and for the empty objects that some tools
     /// write to mark a directory.
     fn listed(&self, meta: ObjectMeta, wanted: &impl Fn(&str) -> bool) -> Result<Option<Listed>> {
-        let misfit = misfits::key_of(&meta.location);
-        let Some(key) = self.relative(misfit.as_deref().unwrap_or(meta.location.as_ref())) else { return Ok(None) };
-        match misfit {
-            Some(misfit) if (misfit.ends_with('/') && meta.size == 0) || !wanted(&key) => Ok(None),
-            Some(misfit) => Err(Error::config(format!(
+        let whole = misfits::key_of(&meta.location);
+        let Some(key) = self.relative(&whole).filter(|key| wanted(key)) else { return Ok(None) };
+        match is_misfit(&whole) {
+            true if whole.ends_with('/') && meta.size == 0 => Ok(None),
+            true => Err(Error::config(format!(
                 "cannot read `{}`, because its key {}: give the object another key",
                 self.locate(&key),
-                misfits::flaw(&misfit)
+                flaw(&whole)
             ))),
-            None if key.is_empty() || !wanted(&key) => Ok(None),
-            None => Ok(Some(Listed { key, size: meta.size, e_tag: meta.e_tag })),
+            // Another mark of a directory, which is the prefix itself.
+            false if key.is_empty() => Ok(None),
+            false => Ok(Some(Listed { key, size: meta.size, e_tag: meta.e_tag })),
         }
     }
 

@@ -36,8 +36,8 @@ impl Store {
         probe.await.context(|| self.not_writable(role))
     }
 
-    /// Finds out whether commits of several processes can be told apart. Creates the object of
-    /// [`Store::probe_writable`] twice, and deletes it. If the commits cannot be told apart, [`Store::create`] looks
+    /// Finds out whether commits of several processes can be told apart. Writes the object of
+    /// [`Store::probe_writable`], tries to create it though it is there, and deletes it. If the commits cannot be told apart, [`Store::create`] looks
     /// and then writes from then on.
     ///
     /// # Errors
@@ -45,15 +45,11 @@ impl Store {
     pub async fn probe_creates(&self, role: &str, prefix: &str, process: &str) -> Result<Creates> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
+            store.put(&key, PROBE).await?;
             let creates = match store.try_create(&key).await {
-                Ok(Creates::NotOffered) => {
-                    store.put(&key, PROBE).await?;
-                    Creates::NotOffered
-                }
-                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                // Try again, even if the first create failed in passing or was refused: its answer may have been lost,
-                // and the client's own retry refused.
-                Ok(Creates::Once | Creates::Again) | Err(_) => store.try_create(&key).await?,
+                // The answer was lost. The next one is the same, because the object is there either way.
+                Err(error) if error.kind() == ErrorKind::Unavailable => store.try_create(&key).await?,
+                answered => answered?,
             };
             store.delete(&key).await?;
             Ok(creates)
@@ -63,7 +59,7 @@ impl Store {
         Ok(creates)
     }
 
-    /// Creates the object once. Returns [`Creates::Again`] if the store does not refuse.
+    /// Tries to create an object that is there.
     async fn try_create(&self, key: &str) -> Result<Creates> {
         let payload = Bytes::from_static(PROBE.as_bytes()).into();
         let put = async { self.inner.put_opts(&self.path(key)?, payload, PutMode::Create.into()).await };

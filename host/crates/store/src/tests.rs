@@ -230,7 +230,7 @@ async fn a_failed_operation_names_the_object_and_the_store() {
     let error = faulty(Puts::Fail(timed_out)).probe_creates("run store", "r", "5f3a").await.expect_err("fails");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(
-        error.to_string().starts_with("run store `faulty` is not writable: cannot create `r/.probe-5f3a`"),
+        error.to_string().starts_with("run store `faulty` is not writable: cannot write `r/.probe-5f3a`"),
         "{error}"
     );
 }

@@ -4,6 +4,9 @@ use std::{borrow::Cow, ops::Range};
 
 use quick_xml::{Reader, escape, events::Event};
 
+/// Maximum depth of elements. No answer of a store is nearly as deep.
+const DEPTH_MAX: usize = 16;
+
 /// An XML document: its root, and its elements that hold no others.
 pub(super) struct Document<'a> {
     /// The document, without a byte order mark.
@@ -21,39 +24,42 @@ struct Leaf {
     place: Range<usize>,
 }
 
+/// An element around the place where a document is being read.
+struct Open<'a> {
+    name: &'a str,
+    /// Place where the tag ends.
+    start: usize,
+    is_leaf: bool,
+}
+
 impl<'a> Document<'a> {
-    /// Reads a document. Returns `None` if it is not well-formed, or ends before its root does.
+    /// Reads a document. Returns `None` if it is not well-formed, ends before its root does, or is deeper than
+    /// [`DEPTH_MAX`].
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.trim_start_matches('\u{feff}');
         let mut reader = Reader::from_str(text);
-        // The elements around the place of the reader: name, and whether an element was found in it.
-        let (mut open, mut root, mut leaves) = (Vec::<(&str, usize, bool)>::new(), None, Vec::new());
+        reader.config_mut().expand_empty_elements = true;
+        let (mut open, mut root, mut leaves) = (Vec::<Open<'_>>::new(), None, Vec::new());
         loop {
             let before = usize::try_from(reader.buffer_position()).ok()?;
             let event = reader.read_event().ok()?;
             let after = usize::try_from(reader.buffer_position()).ok()?;
             match event {
-                Event::Start(_) | Event::Empty(_) if open.is_empty() && root.is_some() => return None,
                 Event::Start(_) => {
+                    let is_second_root = open.is_empty() && root.is_some();
+                    if is_second_root || open.len() == DEPTH_MAX {
+                        return None;
+                    }
                     let name = name(&text[before..after]);
                     root = root.or(Some(name));
-                    open.last_mut().into_iter().for_each(|(_, _, has_elements)| *has_elements = true);
-                    open.push((name, after, false));
+                    open.last_mut().into_iter().for_each(|parent| parent.is_leaf = false);
+                    open.push(Open { name, start: after, is_leaf: true });
                 }
-                Event::Empty(_) => {
-                    root = root.or(Some(name(&text[before..after])));
-                    open.last_mut().into_iter().for_each(|(_, _, has_elements)| *has_elements = true);
-                }
-                Event::End(_) => {
-                    let path = open.iter().skip(1).map(|(name, ..)| *name).collect::<Vec<_>>().join("/");
-                    let (_, start, has_elements) = open.pop()?;
-                    leaves.extend((!has_elements).then_some(Leaf { path, place: start..before }));
-                }
-                Event::Eof => break,
+                Event::End(_) => leaves.extend(close(&mut open, before)),
+                Event::Eof => return open.is_empty().then_some(Self { text, root: root?, leaves }),
                 _ => {}
             }
         }
-        open.is_empty().then_some(Self { text, root: root?, leaves })
     }
 
     /// Returns what the first element at a path holds: `Contents/Key`.
@@ -69,6 +75,14 @@ impl<'a> Document<'a> {
             (leaf.place.clone(), escape::unescape(held).unwrap_or(Cow::Borrowed(held)))
         })
     }
+}
+
+/// Closes the innermost element. Returns it if it holds no other.
+fn close(open: &mut Vec<Open<'_>>, end: usize) -> Option<Leaf> {
+    let closed = open.pop().filter(|element| element.is_leaf)?;
+    let mut path: Vec<&str> = open.iter().skip(1).map(|element| element.name).collect();
+    path.extend((!open.is_empty()).then_some(closed.name));
+    Some(Leaf { path: path.join("/"), place: closed.start..end })
 }
 
 /// Returns the name in a tag, without the prefix of its name space.
@@ -96,7 +110,7 @@ mod tests {
         let document = Document::parse(text.as_bytes()).expect("well-formed");
         assert_eq!(document.root, "List");
         let found: Vec<_> = document.all("C/Key").map(|(at, text)| (&document.text[at], text.into_owned())).collect();
-        assert_eq!(found, [("a&amp;b", "a&b".to_owned()), ("", String::new())]);
+        assert_eq!(found, [("a&amp;b", "a&b".to_owned()), ("", String::new()), ("", String::new())]);
         assert_eq!(document.get("Key"), None);
     }
 
@@ -106,6 +120,9 @@ mod tests {
             assert!(Document::parse(text.as_bytes()).is_none(), "{text:?}");
         }
         assert!(Document::parse(b"<a>\xff</a>").is_none());
+        let nested = |depth| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        assert!(Document::parse(nested(DEPTH_MAX).as_bytes()).is_some());
+        assert!(Document::parse(nested(DEPTH_MAX + 1).as_bytes()).is_none());
     }
 
     #[test]
