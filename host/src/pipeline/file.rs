@@ -50,7 +50,8 @@ pub(super) struct Source {
     /// A directory, a file, or the URL of a prefix or of one object: `s3://bucket/prefix/`, `az://…`, `gs://…`.
     pub url: String,
     /// Glob patterns for the names of objects below `url`; `*` stays within a directory, `**` does not. Without any,
-    /// all objects are read except hidden ones, whose names have a part that starts with `.` or `_`.
+    /// all objects are read except hidden ones, whose names have a part that starts with `.` or `_`. A name that is
+    /// asked for and cannot be read stops the run.
     #[serde(default)]
     pub include: Vec<String>,
     /// Format of the records.

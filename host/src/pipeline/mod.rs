@@ -14,6 +14,7 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod patterns;
 mod result_keys;
 mod secrets;
 #[cfg(test)]

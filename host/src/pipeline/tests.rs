@@ -259,6 +259,12 @@ const WRONG: &[(&str, &str, &str)] = &[
          missing ']'",
     ),
     (
+        "url = \"input/\"",
+        "url = \"input/\"\ninclude = [\"**\", \"./b.txt\"]",
+        "DIR/pipeline.toml:5: `source.include[1]` is `./b.txt`, which matches nothing, because no part of a name is \
+         `.`: write `b.txt`",
+    ),
+    (
         "[[map]]\nplugin = \"map.wasm\"\n",
         "",
         "DIR/pipeline.toml: `map` is missing (add `[[map]]` with a `plugin`: the step each shard goes through)",

@@ -27,7 +27,7 @@ use super::{
     document::{self, Document},
     file::{self, File},
     key::KeyPath,
-    location,
+    location, patterns,
     secrets::is_variable,
 };
 use crate::scheduler::Retry;
@@ -79,10 +79,9 @@ impl Validator<'_> {
         let format = SourceFormat::new(table.format.0, schema);
         let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
         for (index, pattern) in table.include.iter().enumerate() {
-            globset::Glob::new(pattern).map_err(|error| {
-                let what = format!("is `{pattern}`, which is not a glob pattern: {}", error.kind());
-                self.wrong(&at.key("include").index(index), what)
-            })?;
+            if let Some(flaw) = patterns::flaw(pattern) {
+                return Err(self.wrong(&at.key("include").index(index), format!("is `{pattern}`, {flaw}")));
+            }
         }
         Ok(PipelineSource { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
     }

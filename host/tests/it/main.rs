@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests hand on their environment, and compare clocks")]
 
+mod answers;
 mod bad_input;
 mod bench;
 mod browser;

@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// The way in which a proxy handles a request.
-enum Verdict {
+pub(crate) enum Verdict {
     Forward,
     /// Forwards the request without `If-None-Match`.
     Unconditional,
     /// Answers with this status and body.
-    Refuse(&'static str, &'static str),
+    Answer(&'static str, &'static str),
     /// Forwards the request, and closes the connection instead of passing on the answer.
     LoseAnswer,
     /// Closes the connection without an answer.
@@ -31,15 +31,17 @@ enum Verdict {
 }
 
 /// The parts of a request that rules look at.
-struct Request {
+pub(crate) struct Request {
     /// `PUT /bucket/…`
-    line: String,
+    pub(crate) line: String,
     /// Whether the request creates an object only if it does not exist.
     creates: bool,
+    /// Whether the request copies an object.
+    pub(crate) copies: bool,
 }
 
 /// Starts a proxy in front of the server on `upstream` for as long as the test runs, and returns its port.
-fn proxy(upstream: u16, rule: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> u16 {
+pub(crate) fn proxy(upstream: u16, rule: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let rule = Arc::new(rule);
@@ -71,8 +73,9 @@ fn serve(mut client: &TcpStream, upstream: u16, rule: impl Fn(&Request) -> Verdi
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let Some(line) = head.first().cloned() else { return Ok(()) };
-    let verdict = rule(&Request { line, creates: header("if-none-match:").is_some() });
-    if let Verdict::Refuse(status, body) = verdict {
+    let (creates, copies) = (header("if-none-match:").is_some(), header("x-amz-copy-source:").is_some());
+    let verdict = rule(&Request { line, creates, copies });
+    if let Verdict::Answer(status, body) = verdict {
         let length = body.len();
         write!(client, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
         return client.shutdown(Shutdown::Write);
@@ -138,7 +141,7 @@ fn a_store_that_cannot_keep_processes_apart_does_for_one_and_is_refused_for_seve
     let s3 = server();
     let ignores = proxy(s3.port, |request| if request.creates { Verdict::Unconditional } else { Verdict::Forward });
     let refuses = proxy(s3.port, |request| {
-        let answer = Verdict::Refuse("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>");
+        let answer = Verdict::Answer("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>");
         if request.creates { answer } else { Verdict::Forward }
     });
     for (port, lost) in [(ignores, "ignores the condition"), (refuses, "does not offer to create")] {
@@ -194,16 +197,32 @@ fn a_credential_that_expires_ends_the_run_and_a_new_one_finishes_it() {
     let count = AtomicUsize::new(0);
     let port = proxy(s3.port, move |_| match count.fetch_add(1, SeqCst) {
         0..40 => Verdict::Forward,
-        _ => Verdict::Refuse("403 Forbidden", "<Error><Code>ExpiredToken</Code></Error>"),
+        _ => Verdict::Answer("403 Forbidden", "<Error><Code>ExpiredToken</Code></Error>"),
     });
     let expired = project(port);
-    let texts =
-        ["bad credentials or missing permission", "ExpiredToken", "once that is put right, this finishes the run:"];
-    expired.run(["--run-id", "r"]).expect_error(2, &texts);
+    let texts = ["the credentials have expired", "ExpiredToken", "once the trouble has passed, this finishes the run:"];
+    expired.run(["--run-id", "r"]).expect_error(75, &texts);
     // Options of stores may change when a run is resumed: here, the endpoint and the token.
     let endpoint = format!("store_options.endpoint=http://127.0.0.1:{}", s3.port);
     let renewed = ["--run-id", "r", "--set", &endpoint, "--set", "store_options.session_token=new"];
     expired.run(renewed).expect_success();
+    check(&s3);
+}
+
+#[test]
+fn a_request_that_took_too_long_is_made_again() {
+    let s3 = server();
+    let count = AtomicUsize::new(0);
+    let port = proxy(s3.port, move |request| {
+        // A read that was due to be answered, a part of the result, and the probe of the sink.
+        let takes_long = request.line.contains("/result/") || request.line.contains("/input/a.txt");
+        if takes_long && count.fetch_add(1, SeqCst).is_multiple_of(3) {
+            Verdict::Answer("400 Bad Request", "<Error><Code>RequestTimeout</Code></Error>")
+        } else {
+            Verdict::Forward
+        }
+    });
+    project(port).run(["--run-id", "r"]).expect_success();
     check(&s3);
 }
 
@@ -213,7 +232,7 @@ fn a_sink_that_is_read_only_is_refused_before_anything_is_read() {
     let port = proxy(s3.port, |request| {
         let refused = request.line.starts_with("PUT /bucket/result/");
         if refused {
-            Verdict::Refuse("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")
+            Verdict::Answer("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")
         } else {
             Verdict::Forward
         }

@@ -65,9 +65,15 @@ pub(crate) struct S3 {
 
 impl S3 {
     pub(crate) fn start() -> Self {
+        Self::with_pages_of(1_000)
+    }
+
+    /// Starts a server that lists this many objects in one page.
+    pub(crate) fn with_pages_of(objects: usize) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let mut command = Command::new(python());
         command
+            .env("MOTO_S3_DEFAULT_MAX_KEYS", objects.to_string())
             .args(["-c", SERVER, "-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -81,22 +87,26 @@ impl S3 {
         self.port
     }
 
-    /// Makes the bucket.
+    /// Makes the bucket, which none of the host's libraries does.
     fn make_bucket(&self) {
-        self.ask("PUT /bucket");
+        self.put_plainly("", "");
+    }
+
+    /// Puts an object under a key that the host's libraries cannot name, or makes the bucket.
+    pub(crate) fn put_plainly(&self, key: &str, content: &str) {
+        self.ask(&format!("PUT /bucket/{key}"), content);
     }
 
     /// Returns the number of uploads in the bucket that are neither completed nor aborted.
     pub(crate) fn uploads(&self) -> usize {
-        self.ask("GET /bucket?uploads").matches("<UploadId>").count()
+        self.ask("GET /bucket?uploads", "").matches("<UploadId>").count()
     }
 
-    /// Makes a plain request, for what none of the host's libraries does, and returns the answer. The server needs no
-    /// credentials for it.
-    fn ask(&self, what: &str) -> String {
+    /// Makes a plain request, and returns the answer. The server needs no credentials for it.
+    fn ask(&self, what: &str, content: &str) -> String {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server answers");
-        let request = format!("{what} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        connection.write_all(request.as_bytes()).expect("the server reads");
+        let head = format!("{what} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}", content.len());
+        write!(connection, "{head}\r\nConnection: close\r\n\r\n{content}").expect("the server reads");
         let mut answer = String::new();
         connection.read_to_string(&mut answer).expect("the server writes");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -104,9 +114,8 @@ impl S3 {
     }
 
     /// Opens the bucket.
-    fn store(&self) -> Store {
-        let written = "s3://bucket/".to_owned();
-        Store::open(&Location { url: written.clone(), written }, &self.options().into()).expect("the options are right")
+    pub(crate) fn store(&self) -> Store {
+        store(self.port)
     }
 
     pub(crate) fn put(&self, key: &str, content: &str) {
@@ -126,14 +135,16 @@ impl S3 {
         run(self.store().delete(key)).expect("the server takes it");
     }
 
-    fn options(&self) -> [(String, String); 5] {
-        options(self.port)
-    }
-
     /// Returns the options as a section of `pipeline.toml`.
     pub(crate) fn section(&self) -> String {
         section(self.port)
     }
+}
+
+/// Opens the bucket of a server on a port.
+pub(crate) fn store(port: u16) -> Store {
+    let written = "s3://bucket/".to_owned();
+    Store::open(&Location { url: written.clone(), written }, &options(port).into()).expect("the options are right")
 }
 
 /// Returns the options of a server on a port.
@@ -155,7 +166,7 @@ pub(crate) fn section(port: u16) -> String {
     format!("[store_options]\n{}", lines.concat())
 }
 
-fn run<T>(operation: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(operation: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(operation)
 }
 
@@ -231,6 +242,59 @@ fn a_bucket_that_does_not_exist_is_named() {
         s3.section()
     ));
     project.run(NONE).expect_error(2, &["s3://nowhere/input/"]);
+}
+
+/// Counts words, so that the result shows what was read.
+fn reading(source: &str, more: &str) -> Project {
+    Project::new(&format!(
+        "name = \"test\"\nsource.url = \"{source}\"\nsink.url = \"result/\"\nrun.store = \"runs/\"\n{}{more}",
+        word_count()
+    ))
+}
+
+#[test]
+fn a_key_that_is_no_path_is_named_if_it_is_asked_for() {
+    let s3 = S3::start();
+    s3.put("in/a.txt", "word");
+    s3.put_plainly("in/empty/", "");
+    s3.put_plainly("in/sub/", "hello");
+    let project = reading("s3://bucket/in/", &s3.section());
+    let named = ["cannot read `s3://bucket/in/sub/`, because its key ends with `/`: give the object another key"];
+    project.run(NONE).expect_error(2, &named);
+    project.run(["--set", "source.include=['*.txt']"]).expect_success();
+    // The empty object that marks a directory is no trouble.
+    let named = ["because its key has an empty part"];
+    s3.put_plainly("odd/x%2F%2Fy.txt", "hello");
+    s3.put_plainly("odd/empty/", "");
+    project.run(["--new", "--set", "source.url=s3://bucket/odd/"]).expect_error(2, &named);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_local_source_reads_or_names_what_it_is_asked_for_and_nothing_else() {
+    use std::{
+        ffi::OsStr,
+        os::unix::{ffi::OsStrExt, fs::symlink},
+    };
+
+    let project =
+        reading("input/", "").file("input/a.txt", "word").file("input/.cache/x", "").file("input/d.log#7", "");
+    fs::write(project.path("input").join(OsStr::from_bytes(b"bytes\xff.dat")), "").expect("writes");
+    fs::write(project.path("input/.cache").join(OsStr::from_bytes(b"x\xff")), "").expect("writes");
+    symlink("..", project.path("input/.cache/up")).expect("links");
+    symlink("nothing", project.path("input/gone")).expect("links");
+    project.run(["--set", "source.include=['*.txt']"]).expect_success();
+    for (include, named) in [
+        ("*#*", ["cannot read `d.log#7` in `", "because a name that ends with `#` and digits"]),
+        ("*.dat", ["cannot read `bytes\\xFF.dat` in `", "because its name is not UTF-8: rename it"]),
+        ("g*", ["cannot read `gone` in `", "because it is a link to nothing: mend or remove it"]),
+        (".cache/**/z", ["cannot read `.cache/up` in `", "because it is a link that leads back to itself"]),
+    ] {
+        let include = format!("source.include=['{include}']");
+        project.run(["--new", "--set", &include]).expect_error(2, &named);
+    }
+    let one = ["--new", "--set", "source.url=input/d.log#7"];
+    project.run(one).expect_error(2, &["that of a file being written: rename it"]);
 }
 
 #[test]

@@ -1,10 +1,40 @@
 //! The directory of a local store: the operations that other stores have no need of, and where they do nothing.
 
-use std::{io, num::NonZeroU64, ops::Range, path::Path, time::SystemTime};
+use std::{fmt, io, num::NonZeroU64, ops::Range, path::Path, time::SystemTime};
 
 use etl_core::model::error::Result;
+use object_store::{Error as StoreError, path::Path as StorePath};
 
 use super::{Store, classify_io, metered::metered, open, sweep};
+
+/// The error for a name that local disk gives to files while they are written, such as `NAME#1`. The library does not
+/// list, read or write such a file as an object.
+#[derive(Debug)]
+pub(super) struct UnfinishedName;
+
+impl std::error::Error for UnfinishedName {}
+
+impl fmt::Display for UnfinishedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("on local disk, a name that ends with `#` and digits is that of a file being written: rename it")
+    }
+}
+
+/// Returns a path, if it is not that of a file being written.
+pub(super) fn complete(path: StorePath) -> Result<StorePath, StoreError> {
+    match path.filename() {
+        Some(name) if is_unfinished(name) => {
+            Err(StoreError::Generic { store: "LocalFileSystem", source: Box::new(UnfinishedName) })
+        }
+        _ => Ok(path),
+    }
+}
+
+/// Returns whether the library takes a file of this name for one that is being written.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    let digits = name.split_once('#').map_or("", |(_, digits)| digits);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 impl Store {
     /// Returns whether the store is a local directory.
@@ -35,6 +65,12 @@ impl Store {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
             Err(error) => Err(classify_io(error).context(format!("cannot look at `{}`", self.name))),
         }
+    }
+
+    /// Returns whether a key names a directory of a local store.
+    pub(super) async fn is_directory(&self, key: &str) -> bool {
+        let Some(directory) = &self.directory else { return false };
+        tokio::fs::metadata(directory.join(key)).await.is_ok_and(|found| found.is_dir())
     }
 
     /// Advises the disk of a local store that some bytes of an object will be read soon, so that the read does not wait

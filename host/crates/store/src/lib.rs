@@ -20,11 +20,16 @@ use etl_core::{
 };
 use object_store::{Error as StoreError, ObjectStore, multipart::MultipartStore, path::Path};
 
+mod answers;
 mod directory;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod listing;
 mod location;
 mod metered;
+mod misfits;
 mod open;
 mod parts;
 pub mod pending;
@@ -36,7 +41,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod upload;
+mod walk;
+mod wanted;
 mod writing;
+mod xml;
 
 use self::metered::{Meter, metered};
 pub use failure::classify_io;
@@ -45,6 +53,7 @@ pub use location::Location;
 pub use parts::Note;
 pub use pending::Pending;
 pub use probe::Creates;
+pub use wanted::Wanted;
 pub use writing::{Created, UPLOAD_BYTES, UPLOAD_PART_BYTES};
 
 /// The schemes of the URLs that are written in a pipeline.
@@ -158,7 +167,8 @@ impl Store {
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreError> {
-        Ok(Path::parse(format!("{}/{key}", self.prefix))?)
+        let path = Path::parse(format!("{}/{key}", self.prefix))?;
+        if self.is_local() { directory::complete(path) } else { Ok(path) }
     }
 
     fn failed(&self, operation: &str, key: &str, error: &StoreError) -> Error {

@@ -43,6 +43,11 @@ impl Meter {
         }
     }
 
+    /// Counts a listing that was not made through the store.
+    pub(super) fn listed(&self) {
+        self.lists.fetch_add(1, Relaxed);
+    }
+
     /// Counts a write of so many bytes.
     pub(super) fn wrote(&self, bytes: usize) {
         self.writes.fetch_add(1, Relaxed);

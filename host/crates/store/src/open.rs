@@ -23,7 +23,7 @@ use object_store::{
 };
 use url::Url;
 
-use super::failure;
+use super::{answers::CheckedConnector, failure};
 
 /// Settings of a client unless `[store_options]` says otherwise.
 const CLIENT_DEFAULTS: [(ClientConfigKey, &str); 3] = [
@@ -83,6 +83,7 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Open
 macro_rules! build {
     ($builder:ty, $key:ty, $url:expr, $options:expr) => {{
         let mut builder = <$builder>::from_env().with_url($url.as_str()).with_retry(retries());
+        builder = builder.with_http_connector(CheckedConnector);
         for (key, value) in CLIENT_DEFAULTS {
             builder = builder.with_config(<$key>::Client(key), value);
         }

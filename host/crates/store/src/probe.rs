@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use etl_core::model::error::{ErrorContext, Result};
+use etl_core::model::error::{ErrorContext, ErrorKind, Result};
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{Store, failure};
@@ -25,9 +25,8 @@ impl Store {
     /// `role`, such as `sink`.
     ///
     /// # Errors
-    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for wrong
-    /// credentials, a missing permission or bucket,
-    /// [`ErrorKind::Unavailable`](etl_core::model::error::ErrorKind::Unavailable) when the store cannot be reached.
+    /// ``{role} `{name}` is not writable``: [`ErrorKind::Config`] for wrong credentials, a missing permission or
+    /// bucket, [`ErrorKind::Unavailable`] when the store cannot be reached.
     pub async fn probe_writable(&self, role: &str, prefix: &str, process: &str) -> Result<()> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
@@ -37,8 +36,8 @@ impl Store {
         probe.await.context(|| self.not_writable(role))
     }
 
-    /// Finds out whether commits of several processes can be told apart. Creates the object of
-    /// [`Store::probe_writable`] twice, and deletes it. If the commits cannot be told apart, [`Store::create`] looks
+    /// Finds out whether commits of several processes can be told apart. Writes the object of
+    /// [`Store::probe_writable`], tries to create it though it is there, and deletes it. If the commits cannot be told apart, [`Store::create`] looks
     /// and then writes from then on.
     ///
     /// # Errors
@@ -46,14 +45,11 @@ impl Store {
     pub async fn probe_creates(&self, role: &str, prefix: &str, process: &str) -> Result<Creates> {
         let (key, store) = (probe_key(prefix, process), self);
         let probe = async {
-            let creates = match store.try_create(&key).await? {
-                // Try again even if the store refused: the answer to the first create may have been lost, and the
-                // client's own retry refused.
-                Creates::Once | Creates::Again => store.try_create(&key).await?,
-                Creates::NotOffered => {
-                    store.put(&key, PROBE).await?;
-                    Creates::NotOffered
-                }
+            store.put(&key, PROBE).await?;
+            let creates = match store.try_create(&key).await {
+                // The answer was lost. The next one is the same, because the object is there either way.
+                Err(error) if error.kind() == ErrorKind::Unavailable => store.try_create(&key).await?,
+                answered => answered?,
             };
             store.delete(&key).await?;
             Ok(creates)
@@ -63,7 +59,7 @@ impl Store {
         Ok(creates)
     }
 
-    /// Creates the object once. Returns [`Creates::Again`] if the store does not refuse.
+    /// Tries to create an object that is there.
     async fn try_create(&self, key: &str) -> Result<Creates> {
         let payload = Bytes::from_static(PROBE.as_bytes()).into();
         let put = async { self.inner.put_opts(&self.path(key)?, payload, PutMode::Create.into()).await };

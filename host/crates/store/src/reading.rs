@@ -9,7 +9,10 @@ use etl_core::model::{
 };
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStoreExt};
 
-use super::{Listed, Store, failure::is_absent};
+use super::{
+    Listed, Store,
+    failure::{is_absent, says_not_why},
+};
 
 impl Store {
     /// Returns all bytes of an object, or `None` if there is no such object.
@@ -26,14 +29,15 @@ impl Store {
         }
     }
 
-    /// Returns the bytes of `range`, which must lie within the object. If `version` is given, the bytes are of that
+    /// Returns the bytes of `range`, which must lie within the object and may be empty. If `version` is given, the bytes are of that
     /// version.
     ///
     /// # Errors
     /// [`ErrorKind::Changed`] when the object is gone, shorter or another version by now; otherwise as [`Store::get`].
     pub async fn get_range(&self, key: &str, range: Range<u64>, version: Option<Version<'_>>) -> Result<Bytes> {
-        let changed =
-            |how| Error::changed(format!("object `{key}` of `{}` {how} since the run was planned", self.name));
+        if range.is_empty() {
+            return self.empty_range(key, range.end, version).await;
+        }
         let if_match = version.and_then(|version| version.e_tag).map(str::to_owned);
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), if_match, ..GetOptions::default() };
         let read = self.read(key, options).await;
@@ -45,13 +49,27 @@ impl Store {
         };
         let is_other = |size| size < range.end || version.is_some_and(|version| version.size != size);
         match read {
-            _ if size.is_some_and(is_other) => Err(changed("changed")),
+            _ if size.is_some_and(is_other) => Err(self.changed(key, "changed")),
             Ok((_, bytes)) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
             Ok(_) => Err(self.cut_short(key)),
-            Err(StoreError::Precondition { .. }) => Err(changed("changed")),
-            Err(error) if is_absent(&error) => Err(changed("was deleted")),
+            Err(StoreError::Precondition { .. }) => Err(self.changed(key, "changed")),
+            Err(error) if is_absent(&error) => Err(self.changed(key, "was deleted")),
             Err(error) => Err(self.failed("read", key, &error)),
         }
+    }
+
+    /// Returns no bytes, if the object has at least `size` of them and is of the version. No store takes a request for
+    /// an empty range.
+    async fn empty_range(&self, key: &str, size: u64, version: Option<Version<'_>>) -> Result<Bytes> {
+        let Some(found) = self.stat(key).await? else { return Err(self.changed(key, "was deleted")) };
+        let e_tag = version.and_then(|version| version.e_tag);
+        let is_other = version.is_some_and(|version| version.size != found.size)
+            || (e_tag.is_some() && found.e_tag.is_some() && e_tag != found.e_tag.as_deref());
+        if found.size < size || is_other { Err(self.changed(key, "changed")) } else { Ok(Bytes::new()) }
+    }
+
+    fn changed(&self, key: &str, how: &str) -> Error {
+        Error::changed(format!("object `{key}` of `{}` {how} since the run was planned", self.name))
     }
 
     /// Returns an object's size and the requested bytes.
@@ -74,8 +92,18 @@ impl Store {
         match head.await {
             Ok(meta) => Ok(Some(Listed { key: key.to_owned(), size: meta.size, e_tag: meta.e_tag })),
             Err(error) if is_absent(&error) => Ok(None),
+            // A directory may have a name that no object can have.
+            Err(_) if self.is_directory(key).await => Ok(None),
+            Err(error) if says_not_why(&error) => Err(self.explained(key, error).await),
             Err(error) => Err(self.failed("read", key, &error)),
         }
+    }
+
+    /// Returns the error of a read, which is the same as that of looking at the object but for its text.
+    async fn explained(&self, key: &str, error: StoreError) -> Error {
+        let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+        let error = self.read(key, options).await.err().unwrap_or(error);
+        self.failed("read", key, &error)
     }
 
     /// Returns whether there is an object with this key.

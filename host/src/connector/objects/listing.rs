@@ -1,33 +1,32 @@
 //! The listing of a source: which objects of a store belong to it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use bytesize::ByteSize;
 use etl_core::model::{
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{Error, Result},
     object::{Object, Slice},
     usage::Traffic,
 };
-use etl_store::{Location, Store};
-use futures::{StreamExt, TryStreamExt};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
-use bytes::Bytes;
-
-use async_trait::async_trait;
-
 use etl_format::Cuts;
+use etl_store::{Location, Store, Wanted};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::connector::{
     Source,
-    objects::fetch::{Chunks, fetch},
+    objects::{
+        fetch::{Chunks, fetch},
+        names::Names,
+    },
 };
 
 /// A source: a store, and the rule for which of its objects belong to the source.
 #[derive(Debug, Clone)]
 pub struct ObjectSource {
     pub(super) store: Store,
-    include: Option<GlobSet>,
+    names: Arc<Names>,
     /// Key of the one object that the location names, if it names one.
     only: Option<String>,
     /// Maximum memory of the listing, in bytes.
@@ -42,7 +41,7 @@ impl ObjectSource {
     /// hidden ones, which have a part that starts with `.` or `_`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a location, option or pattern that is wrong; otherwise as [`Store::get`].
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for a location, option or pattern that is wrong; otherwise as [`Store::get`].
     pub async fn open(location: &Location, include: &[String], options: &BTreeMap<String, String>) -> Result<Self> {
         let store = Store::open(location, options)?;
         if !location.url.ends_with('/')
@@ -57,9 +56,9 @@ impl ObjectSource {
     /// Creates a source of all objects in `store` that match `include`, by the rules of [`ObjectSource::open`].
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for an invalid pattern.
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an invalid pattern.
     pub fn new(store: Store, include: &[String]) -> Result<Self> {
-        Ok(Self { store, include: compile(include)?, only: None, memory_bytes: u64::MAX })
+        Ok(Self { store, names: Arc::new(Names::new(include)?), only: None, memory_bytes: u64::MAX })
     }
 
     /// Returns the source with a limit on the memory of its listing, which is half of the memory that a run may take.
@@ -75,32 +74,24 @@ impl ObjectSource {
              far): raise `run.memory`, or take fewer objects with `source.include`"
         ))
     }
-
-    fn contains(&self, name: &str) -> bool {
-        match &self.include {
-            Some(include) => include.is_match(name),
-            None => self.only.is_some() || !name.split('/').any(|part| part.starts_with(['.', '_'])),
-        }
-    }
 }
 
 #[async_trait]
 impl Source for ObjectSource {
     async fn list(&self) -> Result<Vec<Object>> {
         let mut found = match &self.only {
-            Some(key) => futures::stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
-            None => self.store.list(""),
+            Some(key) if self.names.has(key) => stream::iter(self.store.stat(key).await?.map(Ok)).boxed(),
+            Some(_) => stream::empty().boxed(),
+            None => self.store.list_wanted(Arc::clone(&self.names) as Arc<dyn Wanted>),
         };
         let (mut objects, mut memory_bytes) = (Vec::new(), 0);
         while let Some(found) = found.try_next().await? {
-            if self.contains(&found.key) {
-                let object = Object::from(found);
-                memory_bytes += object.memory_bytes();
-                if memory_bytes > self.memory_bytes {
-                    return Err(self.too_many(objects.len()));
-                }
-                objects.push(object);
+            let object = Object::from(found);
+            memory_bytes += object.memory_bytes();
+            if memory_bytes > self.memory_bytes {
+                return Err(self.too_many(objects.len()));
             }
+            objects.push(object);
         }
         if objects.is_empty() && !self.store.prefix_exists().await? {
             return Err(Error::config(format!("source `{}` does not exist", self.store.name())));
@@ -120,14 +111,4 @@ impl Source for ObjectSource {
     fn traffic(&self) -> Traffic {
         self.store.traffic()
     }
-}
-
-fn compile(include: &[String]) -> Result<Option<GlobSet>> {
-    let mut patterns = GlobSetBuilder::new();
-    for pattern in include {
-        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-        patterns.add(glob.or_kind(ErrorKind::Config, || "`include` of the source")?);
-    }
-    let patterns = patterns.build().or_kind(ErrorKind::Config, || "`include` of the source")?;
-    Ok((!include.is_empty()).then_some(patterns))
 }

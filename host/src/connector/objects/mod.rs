@@ -13,6 +13,7 @@ mod fetch;
 pub mod fuzz;
 pub mod layout;
 mod listing;
+mod names;
 mod publish;
 mod sink;
 pub mod split;

@@ -364,6 +364,14 @@ fn a_local_source_is_a_directory_or_one_object_or_missing() {
     let objects = RUNTIME.block_on(one.list()).expect("lists");
     let found = read(&one.store, &[slice("b.txt", 0, 2)], &objects).expect("reads");
     assert_eq!(found, lines_of("b.txt", b"x\n"));
+    std::fs::write(directory.path().join("ticket#123"), "x").expect("writes");
+    std::fs::create_dir(directory.path().join("day#1")).expect("creates");
+    assert_eq!(names(&open("day%231")), [""; 0]);
+    let error = RUNTIME.block_on(open("").list()).expect_err("has a name that cannot be read").to_string();
+    assert!(
+        error.starts_with("cannot read `ticket#123` in ``, because a name that ends with `#` and digits"),
+        "{error}"
+    );
     for missing in ["nowhere", "nowhere/", "a.txt/"] {
         let error = RUNTIME.block_on(open(missing).list()).expect_err("is missing");
         assert_eq!(error.kind(), ErrorKind::Config);

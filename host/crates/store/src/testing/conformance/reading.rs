@@ -46,7 +46,9 @@ pub(super) async fn a_range_holds_the_bytes_asked_for(at: Place) {
     let found = at.stat("x").await.expect("looks").expect("is there");
     let of_size = Version { size: found.size, e_tag: None };
     for of in [None, Some(of_size), Some(version(&found))] {
-        for (range, bytes) in [(2..5, "234"), (0..1, "0"), (9..10, "9"), (0..10, "0123456789")] {
+        for (range, bytes) in
+            [(2..5, "234"), (0..1, "0"), (9..10, "9"), (0..10, "0123456789"), (5..5, ""), (10..10, "")]
+        {
             assert_eq!(at.get_range("x", range, of).await.expect("reads"), bytes);
         }
     }
@@ -54,6 +56,7 @@ pub(super) async fn a_range_holds_the_bytes_asked_for(at: Place) {
 
 pub(super) async fn a_range_past_the_end_is_of_another_version(at: Place) {
     at.put("empty", "").await.expect("writes");
+    assert_eq!(at.get_range("empty", 0..0, None).await.expect("reads"), "");
     at.put("x", "0123456789").await.expect("writes");
     let found = at.stat("x").await.expect("looks").expect("is there");
     for (key, range, of) in [
@@ -61,6 +64,8 @@ pub(super) async fn a_range_past_the_end_is_of_another_version(at: Place) {
         ("x", 8..12, None),
         ("x", 10..12, None),
         ("x", 11..12, None),
+        ("x", 11..11, None),
+        ("x", 0..0, Some(Version { size: 9, e_tag: None })),
         ("empty", 0..1, None),
     ] {
         let error = at.get_range(key, range.clone(), of).await.expect_err("is of another size");
@@ -78,10 +83,12 @@ pub(super) async fn a_range_of_another_version_is_refused(at: Place) {
     let of_equal_size = found.e_tag.is_some().then_some("other text");
     for other in ["another version"].into_iter().chain(of_equal_size) {
         at.put("x", other).await.expect("writes");
-        let error = at.get_range("x", 2..5, Some(version(&found))).await.expect_err("has changed");
-        assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
-        let expected = format!("object `x` of `{}` changed since the run was planned", at.store.name());
-        assert_eq!(error.to_string(), expected);
+        for range in [2..5, 0..0] {
+            let error = at.get_range("x", range, Some(version(&found))).await.expect_err("has changed");
+            assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+            let expected = format!("object `x` of `{}` changed since the run was planned", at.store.name());
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }
 
@@ -89,8 +96,8 @@ pub(super) async fn a_range_of_a_deleted_object_is_refused(at: Place) {
     at.put("x", "0123456789").await.expect("writes");
     let found = at.stat("x").await.expect("looks").expect("is there");
     at.delete("x").await.expect("deletes");
-    for of in [None, Some(version(&found))] {
-        let error = at.get_range("x", 2..5, of).await.expect_err("is gone");
+    for (range, of) in [(2..5, None), (2..5, Some(version(&found))), (0..0, Some(version(&found)))] {
+        let error = at.get_range("x", range, of).await.expect_err("is gone");
         assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
         let expected = format!("object `x` of `{}` was deleted since the run was planned", at.store.name());
         assert_eq!(error.to_string(), expected);
