@@ -36,6 +36,14 @@ impl KeyPath {
         &self.0
     }
 
+    /// Returns the names of the keys, from the root; indexes are left out.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Key(name) => Some(name.as_str()),
+            Segment::Index(_) => None,
+        })
+    }
+
     fn join(&self, segment: Segment) -> Self {
         Self(self.0.iter().cloned().chain([segment]).collect())
     }

@@ -23,6 +23,13 @@ fn env(name: &str) -> Option<String> {
     match name {
         "BUCKET" => Some("lake-7".to_owned()),
         "PASSWORD" => Some("hunter2".to_owned()),
+        "FORMAT" => Some("json".to_owned()),
+        "COUNT" => Some("1025".to_owned()),
+        "RATIO" => Some("2.5".to_owned()),
+        "SIZE" => Some("1048576".to_owned()),
+        "TIME" => Some("500ms".to_owned()),
+        "SHARE" => Some("1%".to_owned()),
+        "TRUE" => Some("true".to_owned()),
         "TMPDIR" => Some("/var/tmp".to_owned()),
         _ => None,
     }
@@ -137,7 +144,7 @@ fn every_key_is_read() {
     );
     assert_eq!(pipeline.source.include, ["*.jsonl", "*.gz"]);
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");
-    assert_eq!(pipeline.source.location.written, "s3://${BUCKET}/in/");
+    assert_eq!(pipeline.source.location.written, "s3://lake-7/in/");
 
     let steps: Vec<(&str, u64)> = pipeline.steps().map(|step| (step.plugin.name.as_str(), step.max_rejects)).collect();
     assert_eq!(steps, [("split", 100), ("map", 7), ("map 2", 100), ("reduce", 100)]);
@@ -152,7 +159,7 @@ fn every_key_is_read() {
     assert_eq!(map.plugin.limits.compile_timeout, Duration::from_secs(9));
     let granted = Grants { clock: true, random: true, variables: vec![("BUCKET".to_owned(), "lake-7".to_owned())] };
     assert_eq!((&map.plugin.grants, &pipeline.maps[1].plugin.grants), (&granted, &Grants::default()));
-    assert_eq!(pipeline.secrets.redact("in lake-7"), "in ${BUCKET}");
+    assert_eq!(pipeline.secrets.redact("in lake-7 with hunter2"), "in lake-7 with ${PASSWORD}");
     assert_eq!(map.retry, Retry { attempts: 5, interval: Duration::from_secs(2), multiplier: 3.0 });
     assert_eq!(pipeline.maps[1].plugin.path, Path::new("/opt/b.wasm"));
     let reduce = pipeline.reduce.as_ref().expect("a reduce step");
@@ -173,6 +180,93 @@ fn values_of_variables_stay_out_of_the_document() {
     let pipeline = loaded(&format!("{LEAST}[store_options]\npassword = \"${{PASSWORD}}\"\n"), &[]);
     assert_eq!(pipeline.document["store_options"]["password"], "${PASSWORD}");
     assert_eq!(pipeline.secrets.redact("it is hunter2"), "it is ${PASSWORD}");
+}
+
+#[test]
+fn a_location_shows_the_values_of_variables_but_not_of_secrets() {
+    let url = "sink.url=s3://${BUCKET}/${PASSWORD}/";
+    assert_eq!(loaded(LEAST, &[url]).sink.location.written, "s3://lake-7/hunter2/");
+    let hidden = loaded(LEAST, &[url, "secrets=['PASSWORD']"]).sink.location;
+    assert_eq!((&*hidden.written, &*hidden.url), ("s3://lake-7/${PASSWORD}/", "s3://lake-7/hunter2/"));
+}
+
+#[test]
+fn a_variable_that_is_a_whole_value_has_the_type_that_its_key_wants() {
+    let pipeline = loaded(
+        &format!("{LEAST}[reduce]\nplugin = 'sum.wasm'\n"),
+        &[
+            "run.concurrency=${COUNT}",
+            "run.concurrency=8",
+            "reduce.partitions=${COUNT}",
+            "reduce.combine=${TRUE}",
+            "run.fsync=${TRUE}",
+            "run.tolerated_failures=${SHARE}",
+            "map.0.retry.multiplier=${RATIO}",
+            "map.0.retry.interval=${TIME}",
+            "map.0.limits.memory=${SIZE}",
+            "map.0.max_rejects=${COUNT}",
+            "map.0.config.text=${COUNT}",
+            "sink.format=${FORMAT}",
+        ],
+    );
+    let reduce = pipeline.reduce.as_ref().expect("a reduce step");
+    assert!(reduce.combine && reduce.partitions == 1025);
+    assert_eq!(pipeline.run.tolerated_failures.of(100), 1);
+    let map = &pipeline.maps[0];
+    let retry = Retry { attempts: 3, interval: Duration::from_millis(500), multiplier: 2.5 };
+    assert_eq!((&map.retry, map.plugin.limits.memory_bytes, map.max_rejects), (&retry, 1 << 20, 1025));
+    assert_eq!(map.plugin.config, r#"{"text":"1025"}"#, "the host does not know what a plugin wants");
+    assert_eq!(pipeline.document["reduce"]["partitions"], "${COUNT}");
+    let share = loaded(LEAST, &["run.tolerated_failures=${COUNT}"]).run.tolerated_failures;
+    assert_eq!(share, Tolerance::Shards(1025));
+}
+
+#[test]
+fn a_variable_of_another_type_is_named_with_what_was_wanted() {
+    for (set, message) in [
+        ("run.concurrency=${COUNT}", "`run.concurrency` (`${COUNT}`) is 1025 (allowed: 1 to 1024)"),
+        ("run.concurrency=${RATIO}", "`run.concurrency` (`${RATIO}`) must be a whole number, not string \"2.5\""),
+        (
+            "run.concurrency=${PASSWORD}",
+            "`run.concurrency` (`${PASSWORD}`) must be a whole number, not string \"hunter2\"",
+        ),
+        ("run.fsync=${COUNT}", "`run.fsync` (`${COUNT}`) must be true or false, not string \"1025\""),
+        ("run.concurrency=${COUNT}0", "`run.concurrency` must be a whole number, not string \"10250\""),
+        (
+            "map.0.limits.timeout=${COUNT}",
+            "`map[0].limits.timeout` (`${COUNT}`) must be a duration such as `30s`, `5m` or `500ms`, not string \"1025\"",
+        ),
+        ("sink.format=${COUNT}", "`sink.format` (`${COUNT}`) is `1025` (choices: lines, json, csv)"),
+        (
+            "run.concurrency=${NOPE}",
+            "`run.concurrency` (`${NOPE}`) needs the environment variable `NOPE`, which is not set",
+        ),
+    ] {
+        assert_eq!(refused(LEAST, &[set]), format!("DIR/pipeline.toml (by --set): {message}"), "{set}");
+    }
+    for (set, message) in [
+        ("run.concurrency=${COUNT}", "is ${COUNT} (allowed: 1 to 1024)"),
+        ("run.memory=${SIZE}", "is ${SIZE} (allowed: 64MiB to 1024TiB)"),
+        ("run.concurrency=${PASSWORD}", "must be a whole number, not string \"${PASSWORD}\""),
+    ] {
+        let refused = refused(LEAST, &[set, "secrets=['COUNT', 'SIZE', 'PASSWORD']"]);
+        assert!(refused.ends_with(message), "{refused}");
+    }
+}
+
+#[test]
+fn places_need_no_variable_of_another_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("pipeline.toml");
+    let text = "name = 'p'\nsource = { url = '${NOPE}', format = '${NOPE}', include = ['${NOPE}'] }\nsink.url = '${BUCKET}/'\n\
+                run = { store = '${PASSWORD}/', concurrency = '${NOPE}' }\nsecrets = ['PASSWORD']\nstore_options.region = 'x'\n";
+    fs::write(&file, text).expect("written");
+    let places = Places::load(&file, &[], env).expect("valid");
+    assert!(places.run_store.written.ends_with("/${PASSWORD}/") && places.run_store.url.ends_with("/hunter2/"));
+    assert!(places.sink.url.ends_with("/lake-7/"));
+    assert_eq!((&*places.name, places.fsync, &*places.store_options["region"]), ("p", true, "x"));
+    let refused = Places::load(&file, &["run.store=${NOPE}".to_owned()], env).expect_err("a place").to_string();
+    assert!(refused.ends_with("`run.store` (`${NOPE}`) needs the environment variable `NOPE`, which is not set"));
 }
 
 /// A part of [`LEAST`], the text that replaces it, and the message that results.
@@ -426,7 +520,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "url = \"result/\"",
         "url = \"result/\"\n[rnu]\nstore = \"runs/\"",
         "DIR/pipeline.toml:11: `rnu` is not a known key (did you mean `run`? known keys: name, source, split, map, \
-         reduce, sink, run, store_options)",
+         reduce, sink, run, store_options, secrets)",
     ),
     (
         "url = \"result/\"",
@@ -445,7 +539,7 @@ fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
 }
 
 #[test]
-fn messages_do_not_show_values_of_variables() {
+fn messages_do_not_show_values_of_secrets() {
     for (from, to, message) in [
         (
             "\"input/\"",
@@ -456,10 +550,10 @@ fn messages_do_not_show_values_of_variables() {
         (
             "\"result/\"",
             "\"result/\"\nformat = \"${PASSWORD}\"",
-            "DIR/pipeline.toml:11: `sink.format` is `${PASSWORD}` (choices: lines, json, csv)",
+            "DIR/pipeline.toml:11: `sink.format` (`${PASSWORD}`) is `${PASSWORD}` (choices: lines, json, csv)",
         ),
     ] {
-        assert_eq!(refused(&LEAST.replacen(from, to, 1), &[]), message);
+        assert_eq!(refused(&LEAST.replacen(from, to, 1), &["secrets=['PASSWORD']"]), message);
     }
 }
 
@@ -508,7 +602,7 @@ fn set_that_does_not_fit_is_refused() {
         (
             "rnu.store=x",
             "DIR/pipeline.toml (by --set): `rnu` is not a known key (did you mean `run`? known keys: name, source, \
-             split, map, reduce, sink, run, store_options)",
+             split, map, reduce, sink, run, store_options, secrets)",
         ),
         ("source.url=", "DIR/pipeline.toml (by --set): `source.url` is empty"),
     ] {

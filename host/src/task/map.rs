@@ -206,7 +206,8 @@ fn open_output(context: &Arc<RunContext>, task: &Attempt, attempt: &AttemptId) -
 
 fn open_reject_log(context: &RunContext, task: &Attempt, attempt: &AttemptId) -> RejectLog {
     let key = context.layouts.run.rejects(Stage::Map, task.task, attempt);
-    RejectLog::new(&context.stores.run_store, key, RejectLimits::of(&context.pipeline))
+    let (limits, mask) = (RejectLimits::of(&context.pipeline), context.pipeline.secrets.mask().clone());
+    RejectLog::new(&context.stores.run_store, key, limits, mask)
 }
 
 /// The mapping of one shard by its chain.

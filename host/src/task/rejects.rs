@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, io::Write};
 
 use etl_core::model::{
     error::{Error, Result},
+    redact::Mask,
     reject::{Reject, Rejected, SOURCE},
 };
 use etl_store::{Store, upload::Upload};
@@ -61,14 +62,15 @@ pub struct RejectLog {
     run_store: Store,
     key: String,
     limits: RejectLimits,
+    mask: Mask,
     upload: Option<Upload>,
     rejected: Rejected,
 }
 
 impl RejectLog {
-    /// Creates an empty log, to be written under `key`.
-    pub fn new(run_store: &Store, key: String, limits: RejectLimits) -> Self {
-        Self { run_store: run_store.clone(), key, limits, upload: None, rejected: Rejected::new() }
+    /// Creates an empty log, to be written under `key`. `mask` takes secrets out of reasons and records.
+    pub fn new(run_store: &Store, key: String, limits: RejectLimits, mask: Mask) -> Self {
+        Self { run_store: run_store.clone(), key, limits, mask, upload: None, rejected: Rejected::new() }
     }
 
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
@@ -82,7 +84,7 @@ impl RejectLog {
             Some(upload) => upload,
             none => none.insert(Upload::new(&self.run_store, &self.key)),
         };
-        let mut line = to_json(reject)?;
+        let mut line = to_json(&reject.masked(&self.mask))?;
         line.push(b'\n');
         upload.write_all(&line).map_err(|error| Error::from_io(error).context(format!("cannot write `{}`", self.key)))
     }

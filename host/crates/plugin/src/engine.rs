@@ -107,6 +107,7 @@ impl Engine {
             loading: Loading { compiled: miss, duration: started.elapsed() },
             grants: step.grants.clone(),
             limits: step.limits.clone(),
+            mask: step.mask.clone(),
             config: step.config.clone(),
             config_schema: found.config,
             exports: exports.map_err(invalid)?,

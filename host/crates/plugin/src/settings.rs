@@ -4,6 +4,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use etl_core::model::redact::Mask;
+
 use super::grants::Grants;
 
 /// A plugin and what it is loaded with.
@@ -21,6 +23,8 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// Limits of one instance.
     pub limits: Limits,
+    /// Takes secrets out of the plugin's texts before they are cut.
+    pub mask: Mask,
 }
 
 /// Limits of one instance of a step. An attempt that exceeds one fails with an error that names the limit.

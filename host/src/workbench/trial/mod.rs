@@ -22,6 +22,7 @@ use etl_core::model::{
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
     ids::{TaskId, Try},
+    redact::Mask,
     reject::Reject,
     row_text::record_of,
     schema::Schema,
@@ -68,6 +69,7 @@ pub(crate) fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox
         config: serde_json::Value::Object(config).to_string(),
         grants: sandbox.grants.clone(),
         limits: sandbox.limits.clone(),
+        mask: Mask::default(),
     };
     Ok((interface, load_step(engine, settings, interface)?))
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{hex::hex, ids::ShardId};
+use crate::model::{hex::hex, ids::ShardId, redact::Mask};
 
 /// Name of the step in the rejects of the source.
 pub const SOURCE: &str = "source";
@@ -98,6 +98,13 @@ impl Reject {
     #[must_use]
     pub fn made_of_batch(self) -> Self {
         Self { batch_start: self.offset.or(self.number), offset: None, number: None, ..self }
+    }
+
+    /// Returns the reject with secrets taken out of its reason and its record.
+    #[must_use]
+    pub fn masked(&self, mask: &Mask) -> Self {
+        let record = self.record.as_ref().map(|record| mask.apply(record).into_owned());
+        Self { reason: mask.apply(&self.reason).into_owned(), record, ..self.clone() }
     }
 
     /// Returns where the record came from, in the words of messages, if that is known: `` `a.csv` at byte 59``.

@@ -15,9 +15,19 @@ pub fn names<'v>(key: &str, value: &'v Value) -> Vec<&'v str> {
     }
 }
 
-fn in_text(text: &str) -> Vec<&str> {
+/// Returns the names of the variables that a text names by `${NAME}`.
+pub fn in_text(text: &str) -> Vec<&str> {
     let variable = |piece| if let Piece::Variable(name) = piece { Some(name) } else { None };
     pieces(text).filter_map(variable).collect()
+}
+
+/// Returns the name of the variable that is all of a text: `NAME` of `${NAME}`.
+pub fn whole(text: &str) -> Option<&str> {
+    let mut pieces = pieces(text);
+    match (pieces.next(), pieces.next()) {
+        (Some(Piece::Variable(name)), None) => Some(name),
+        _ => None,
+    }
 }
 
 /// A part of a text that may contain `${NAME}`.
