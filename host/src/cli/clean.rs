@@ -129,6 +129,7 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, places: &Places) -> 
         } else if !named && newest.as_ref() == Some(&run.run_id) {
             kept.newest += 1;
         } else {
+            places.check_apart(&run.run_id)?;
             cleaned.push(cleaner.clean(&run).await?);
         }
     }

@@ -15,6 +15,7 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod place;
 mod places;
 mod result_keys;
 mod secrets;
@@ -33,9 +34,12 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use self::{document::Document, expansion::Expansion, key::KeyPath, validate::Validator};
+use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
 pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, tolerance::Tolerance};
-use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    ids::check_new_run_id,
+};
 use etl_format::{SinkFormat, SourceFormat};
 use etl_plugin::{
     Grants, Limits, PluginSettings,
@@ -143,6 +147,26 @@ impl Pipeline {
             PathPart::Item(index) => key.index(*index),
         });
         self.written.error(&key, &wrong.what)
+    }
+
+    /// Checks that a run may have this id: that it is one, and that neither the run nor its result would lie where the
+    /// other or the source does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], naming the id and what is in its way.
+    pub fn check_run(&self, run_id: &str) -> Result<()> {
+        check_new_run_id(run_id)?;
+        place::check_apart(run_id, &self.name, &self.run.store, &self.sink.location)?;
+        let source = Place::of(&self.source.location, &[]);
+        let result = Place::of(&self.sink.location, &[run_id]);
+        let run = Place::of(&self.run.store, &[&self.name, run_id]);
+        match [("result", result), ("run", run)].iter().find(|(_, place)| place.overlaps(&source)) {
+            None => Ok(()),
+            Some((what, _)) => Err(Error::config(format!(
+                "run id `{run_id}` cannot be used: the {what} would lie where the source `{}` is (use another id)",
+                self.source.location.written
+            ))),
+        }
     }
 
     /// Returns the number of reduce tasks; 0 in a pipeline without `[reduce]`.

@@ -9,7 +9,7 @@ use etl_store::Location;
 use toml::Value;
 
 use super::{
-    Secrets, deserialize, directory, document::Document, expansion::Expansion, key::KeyPath, redacted,
+    Secrets, deserialize, directory, document::Document, expansion::Expansion, key::KeyPath, place, redacted,
     validate::Validator,
 };
 
@@ -50,6 +50,14 @@ impl Places {
         let validator = Validator { document: &document, directory: &directory(path)?, env: &env, secrets: &secrets };
         let places = deserialize(&document, root).and_then(|file| validator.places(file));
         places.map_err(|error| redacted(&error, &secrets))
+    }
+
+    /// Checks that a run's result does not lie where the pipeline's runs are, so that it can be deleted without them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the run.
+    pub fn check_apart(&self, run_id: &str) -> Result<()> {
+        place::check_apart(run_id, &self.name, &self.run_store, &self.sink)
     }
 }
 

@@ -10,7 +10,7 @@ use arrow_schema::Field;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids,
+        ids::{self, LATEST},
         schema::{Schema, data_type_of},
     },
     runtime::scratch::temporary_directory,
@@ -19,7 +19,6 @@ use etl_format::{SinkFormat, SourceFormat};
 use etl_plugin::{GRANTS, Grants, Limits, PluginSettings};
 use etl_store::Location;
 use toml::{Table, Value};
-use url::Url;
 
 use super::{
     Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
@@ -29,6 +28,7 @@ use super::{
     file::{self, File},
     key::KeyPath,
     location,
+    place::Place,
 };
 use crate::scheduler::Retry;
 
@@ -58,6 +58,7 @@ impl Validator<'_> {
         let sink = self.sink(&root.key("sink"), &file.sink)?;
         self.outside_source(&root.key("sink").key("url"), &sink.location, &source.location)?;
         self.outside_source(&root.key("run").key("store"), &run.store, &source.location)?;
+        self.outside_runs(&root.key("sink").key("url"), &sink.location, &file.name, &run.store)?;
         Ok(Pipeline {
             name: file.name,
             split: self.split(&root.key("split"), file.split.unwrap_or_default(), run.max_rejects)?,
@@ -324,14 +325,22 @@ impl Validator<'_> {
 
     /// Refuses a result or a run store inside the source, because the next run would read it as input.
     fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
-        match (Url::parse(&source.url), Url::parse(&location.url)) {
-            (Ok(outer), Ok(inner)) if location::contains(&outer, &inner) => {
-                let what =
-                    "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
-                Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
-            }
-            _ => Ok(()),
+        if !Place::of(source, &[]).contains(&Place::of(location, &[])) {
+            return Ok(());
         }
+        let what = "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
+        Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
+    }
+
+    /// Refuses results among the runs of the pipeline, and runs in the place of [`LATEST`].
+    fn outside_runs(&self, at: &KeyPath, sink: &Location, name: &str, store: &Location) -> Result<()> {
+        let runs = Place::of(store, &[name]);
+        if !runs.contains(&Place::of(sink, &[])) && !runs.overlaps(&Place::of(sink, &[LATEST])) {
+            return Ok(());
+        }
+        let (sink, runs) = (&sink.written, format!("{}/{name}", store.written.trim_end_matches('/')));
+        let what = format!("lies where the runs of this pipeline are, `{runs}` (choose a place beside it)");
+        Err(self.wrong(at, format!("(`{sink}`) {what}")))
     }
 
     fn path(&self, path: &str) -> PathBuf {
