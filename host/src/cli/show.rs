@@ -11,7 +11,7 @@ use etl_core::{
     },
     text::{
         command,
-        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
+        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table, step_name},
         numbers::{count, counted, duration, printable, time},
     },
 };
@@ -153,7 +153,8 @@ fn committed(stage: Stage, account: &Account) -> String {
 }
 
 fn message_line(message: &Message) -> String {
-    let from = message.from.as_ref().map(|(step, task)| format!("{step} {task}: ")).unwrap_or_default();
+    let from = message.from.as_ref().map(|(step, number)| format!("{}: ", step_name(step, *number)));
+    let from = from.unwrap_or_default();
     format!("{from}{}: {}", message.level.name(), printable(&message.text))
 }
 

@@ -204,7 +204,7 @@ pub(super) struct Retry {
     /// Wait before the second attempt.
     #[schemars(transform = range(bounds::INTERVAL))]
     pub interval: Option<Period>,
-    /// Factor by which each further wait grows. No wait is longer than five minutes.
+    /// Factor by which each further wait grows, up to five minutes; a longer `interval` does not grow.
     #[schemars(transform = range(bounds::MULTIPLIER))]
     pub multiplier: Option<f64>,
 }
