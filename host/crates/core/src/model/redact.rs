@@ -12,12 +12,15 @@ pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 /// Shortest text that is masked, in characters. Shorter ones would be found inside ordinary words.
 pub const MASKED_CHARACTERS_MIN: usize = 4;
 
+/// The mark that messages have where a text was cut.
+pub const CUT: char = '…';
+
 /// The values that are taken out of texts, each with the name that is shown instead. The default takes out nothing.
 /// Clones share the values.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// The name that each text of `finder` is replaced by.
-    names: Vec<String>,
+    /// The texts that `finder` finds, each with the name that it is replaced by.
+    texts: Vec<(String, String)>,
     finder: Option<AhoCorasick>,
 }
 
@@ -27,21 +30,24 @@ impl Mask {
     pub fn new<'v>(values: impl IntoIterator<Item = (&'v str, &'v str)>) -> Self {
         let pieces = |(name, value): (&'v str, &'v str)| {
             let texts = [value].into_iter().chain(value.lines().map(str::trim));
-            texts.filter(|text| text.chars().count() >= MASKED_CHARACTERS_MIN).map(move |text| (name.to_owned(), text))
+            let texts = texts.filter(|text| text.chars().count() >= MASKED_CHARACTERS_MIN);
+            texts.map(move |text| (name.to_owned(), text.to_owned()))
         };
-        let (names, texts): (Vec<String>, Vec<&str>) = values.into_iter().flat_map(pieces).unzip();
+        let texts: Vec<(String, String)> = values.into_iter().flat_map(pieces).collect();
         // Building fails only for more text than a process can have in its environment.
-        let finder = if texts.is_empty() { None } else { AhoCorasick::new(texts).ok() };
-        Self { names, finder }
+        let finder = if texts.is_empty() { None } else { AhoCorasick::new(texts.iter().map(|(_, text)| text)).ok() };
+        Self { texts, finder }
     }
 
     /// Returns `text` with every value replaced by its `${NAME}`, whether it is written as it is, with escapes as in
     /// JSON, or percent-encoded as in URLs. Of values that overlap, the longest gives its name to all.
     ///
-    /// A text is masked before it is cut: of a value that is cut, the rest would not be found.
+    /// A text is masked before it is cut. Where that cannot be, it ends with the mark [`CUT`], before which the
+    /// beginning of a value is found, too.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let Some(finder) = &self.finder else { return Cow::Borrowed(text) };
         let mut found: Vec<(Range<usize>, usize)> = views(text).flat_map(|view| view.find(finder)).collect();
+        found.extend(text.match_indices(CUT).filter_map(|(at, _)| self.begun(&text[..at])));
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -57,16 +63,26 @@ impl Mask {
                 }
             }
             masked.push_str(&text[done..longest.start]);
-            masked.push_str(&format!("${{{}}}", self.names[value]));
+            masked.push_str(&format!("${{{}}}", self.texts[value].0));
             done = end;
         }
         Cow::Owned(masked + &text[done..])
+    }
+
+    /// Returns the place at the end of a text at which a value begins, and which value: the one of which there is most.
+    fn begun(&self, text: &str) -> Option<(Range<usize>, usize)> {
+        let begun = |(value, (_, of)): (usize, &(String, String))| {
+            let ends = of.char_indices().skip(MASKED_CHARACTERS_MIN).map(|(end, _)| end);
+            let length = ends.filter(|end| text.ends_with(&of[..*end])).max()?;
+            Some((text.len() - length..text.len(), value))
+        };
+        self.texts.iter().enumerate().filter_map(begun).min_by_key(|(range, _)| range.start)
     }
 }
 
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Mask").field(&self.names).finish()
+        f.debug_list().entries(self.texts.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -206,6 +222,14 @@ mod tests {
         assert_eq!(mask.apply("MIIEvQ== and -----END, }"), "${KEY} and ${KEY}, }");
         assert_eq!(mask.apply("a -----BEGIN\r\n  MIIEvQ==\r\n}\n-----END\n b"), "a ${KEY} b");
         assert_eq!(mask.apply("-----BEGIN\\nMIIEvQ==\\n-----END"), "${KEY}\\n${KEY}\\n${KEY}");
+    }
+
+    #[test]
+    fn the_beginning_of_a_value_is_masked_where_a_text_was_cut() {
+        let mask = Mask::new([("KEY", "correct-horse"), ("OTHER", "rect-angle")]);
+        assert_eq!(mask.apply("`a correct-ho…`, `correct-`, `hor…`"), "`a ${KEY}…`, `correct-`, `hor…`");
+        assert_eq!(mask.apply("correct-…"), "${KEY}…");
+        assert_eq!(mask.apply("correct-horse…"), "${KEY}…");
     }
 
     #[test]
