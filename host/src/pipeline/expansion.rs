@@ -75,13 +75,6 @@ impl<'e> Expansion<'e> {
     }
 }
 
-/// Returns the boolean or the number that a text spells, as it would be written in a file.
-pub(super) fn scalar(text: &str) -> Option<Value> {
-    let whole = || text.parse().ok().map(Value::Integer);
-    let number = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Float);
-    text.parse().ok().map(Value::Boolean).or_else(whole).or_else(number)
-}
-
 /// Returns whether `name` is a valid name of an environment variable.
 pub(super) fn is_variable(name: &str) -> bool {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

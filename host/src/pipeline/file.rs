@@ -244,7 +244,7 @@ pub(super) struct Run {
     /// Memory a map task fills with rows before it sorts them and spills them to `scratch`.
     #[schemars(transform = range(bounds::SHUFFLE_MEMORY))]
     pub shuffle_memory: Option<Size>,
-    /// Directory for spilled data. Defaults to the system's temporary directory.
+    /// Directory for spilled data. It must not lie inside `source.url`. Defaults to the system's temporary directory.
     pub scratch: Option<String>,
     /// Limit of spilled data at a time. An attempt that exceeds it fails and is tried again.
     #[schemars(transform = range(bounds::SCRATCH_SPACE))]

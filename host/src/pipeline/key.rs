@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use etl_plugin::config_schema::PathPart;
+
 /// A path of keys and indexes from the root of a document. Displays as messages show it: `map[1].limits.memory`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeyPath(Vec<Segment>);
@@ -24,6 +26,14 @@ impl KeyPath {
     /// Returns the path of item `index` in the array at this path.
     pub(super) fn index(&self, index: usize) -> Self {
         self.join(Segment::Index(index))
+    }
+
+    /// Returns the path of a value inside the value at this path.
+    pub(super) fn join_path(&self, inside: &[PathPart]) -> Self {
+        inside.iter().fold(self.clone(), |key, part| match part {
+            PathPart::Field(name) => key.key(name),
+            PathPart::Item(index) => key.index(*index),
+        })
     }
 
     /// Returns whether this path is `prefix`, or leads to something inside it.

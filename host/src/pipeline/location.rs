@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
-use etl_store::SCHEMES;
+use etl_store::{Location, SCHEMES};
 
 /// Returns `path` below `directory`, without `.` and `..`.
 pub(super) fn absolute(directory: &Path, path: &str) -> PathBuf {
@@ -58,6 +58,12 @@ pub(super) fn resolve(directory: &Path, written: &str) -> Result<Url, String> {
     }
     path.strip_suffix('/').unwrap_or(path).split('/').filter(|_| !path.is_empty()).try_for_each(check_part)?;
     Url::parse(written).map_err(|error| format!("is `{written}`, which is not a URL: {error}"))
+}
+
+/// Returns the location of a local directory, which need not exist; none if its path is not absolute.
+pub(super) fn of_directory(path: &Path) -> Option<Location> {
+    let url = Url::from_directory_path(path).ok()?;
+    Some(Location { written: path.display().to_string(), url: url.into() })
 }
 
 fn local(directory: &Path, written: &str) -> Result<Url, String> {

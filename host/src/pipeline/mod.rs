@@ -36,15 +36,15 @@ use serde::de::DeserializeOwned;
 
 use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
 pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, tolerance::Tolerance};
-use etl_core::model::{
-    error::{Error, ErrorKind, Result, ResultExt},
-    ids::check_new_run_id,
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        ids::check_new_run_id,
+    },
+    text::variables::scalar,
 };
 use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{
-    Grants, Limits, PluginSettings,
-    config_schema::{PathPart, WrongConfig},
-};
+use etl_plugin::{Grants, Limits, PluginSettings, config_schema::WrongConfig};
 use etl_store::Location;
 
 use crate::scheduler::Retry;
@@ -142,11 +142,7 @@ impl Pipeline {
             _ if map < self.maps.len() => root.key("map").index(map),
             _ => root.key("reduce"),
         };
-        let key = wrong.path.iter().fold(table.key("config"), |key, part| match part {
-            PathPart::Field(name) => key.key(name),
-            PathPart::Item(index) => key.index(*index),
-        });
-        self.written.error(&key, &wrong.what)
+        self.written.error(&table.key("config").join_path(&wrong.path), &wrong.what)
     }
 
     /// Checks that a run may have this id: that it is one, and that neither the run nor its result would lie where the
@@ -224,7 +220,7 @@ fn deserialize<T: DeserializeOwned>(document: &Document, mut value: toml::Value)
         }
         let text = document.variable_at(&key).filter(|_| message::wants_no_text(&error));
         let text = text.and_then(|_| document::find_mut(&mut value, &key));
-        match text.and_then(|text| Some((expansion::scalar(text.as_str()?)?, text))) {
+        match text.and_then(|text| Some((toml::Value::try_from(scalar(text.as_str()?)?).ok()?, text))) {
             Some((scalar, text)) => *text = scalar,
             None => return Err(document.error(&key, what)),
         }

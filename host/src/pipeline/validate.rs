@@ -16,7 +16,7 @@ use etl_core::{
     runtime::scratch::temporary_directory,
 };
 use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{GRANTS, Grants, Limits, PluginSettings};
+use etl_plugin::{GRANTS, Grants, Limits, PluginSettings, config_schema::PathPart};
 use etl_store::Location;
 use toml::{Table, Value};
 
@@ -58,6 +58,9 @@ impl Validator<'_> {
         let sink = self.sink(&root.key("sink"), &file.sink)?;
         self.outside_source(&root.key("sink").key("url"), &sink.location, &source.location)?;
         self.outside_source(&root.key("run").key("store"), &run.store, &source.location)?;
+        if let Some(scratch) = location::of_directory(&run.scratch) {
+            self.outside_source(&root.key("run").key("scratch"), &scratch, &source.location)?;
+        }
         self.outside_runs(&root.key("sink").key("url"), &sink.location, &file.name, &run.store)?;
         Ok(Pipeline {
             name: file.name,
@@ -175,12 +178,14 @@ impl Validator<'_> {
         if table.plugin.is_empty() {
             return Err(self.wrong(&at.key("plugin"), "is empty (write the path of a component)"));
         }
+        let (config, variables) = self.config(&at.key("config"), table.config.unwrap_or_default())?;
         Ok(Step {
             plugin: PluginSettings {
                 name: name.to_owned(),
                 path: self.path(&table.plugin),
                 build: table.build,
-                config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
+                config,
+                variables,
                 grants: self.grants(&at.key("grants"), table.grants.unwrap_or_default())?,
                 limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
                 mask: self.secrets.mask().clone(),
@@ -202,9 +207,13 @@ impl Validator<'_> {
         })
     }
 
-    fn config(&self, at: &KeyPath, table: Table) -> Result<String> {
+    /// Returns a configuration as JSON, and the places in it that are one `${NAME}`.
+    fn config(&self, at: &KeyPath, table: Table) -> Result<(String, Vec<Vec<PathPart>>)> {
         let json = document::json(&Value::Table(table), at).map_err(|(at, what)| self.wrong(&at, what))?;
-        Ok(json.to_string())
+        let mut texts = Vec::new();
+        texts_in(&json, &mut Vec::new(), &mut texts);
+        texts.retain(|path| self.document.variable_at(&at.join_path(path)).is_some());
+        Ok((json.to_string(), texts))
     }
 
     fn grants(&self, at: &KeyPath, names: Vec<String>) -> Result<Grants> {
@@ -323,7 +332,7 @@ impl Validator<'_> {
         Ok(Location { written: self.secrets.redact(&written).into_owned(), url: url.into() })
     }
 
-    /// Refuses a result or a run store inside the source, because the next run would read it as input.
+    /// Refuses results, runs or spilled data inside the source, because the next run would read it as input.
     fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
         if !Place::of(source, &[]).contains(&Place::of(location, &[])) {
             return Ok(());
@@ -349,5 +358,24 @@ impl Validator<'_> {
 
     fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
         self.document.error(at, what)
+    }
+}
+
+/// Adds the places of all texts in a configuration, which is at the place `at`.
+fn texts_in(config: &serde_json::Value, at: &mut Vec<PathPart>, texts: &mut Vec<Vec<PathPart>>) {
+    let mut visit = |part, item| {
+        at.push(part);
+        texts_in(item, at, texts);
+        at.pop();
+    };
+    match config {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| visit(PathPart::Field(name.clone()), item));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| visit(PathPart::Item(index), item));
+        }
+        serde_json::Value::String(_) => texts.push(at.clone()),
+        _ => {}
     }
 }

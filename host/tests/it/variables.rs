@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, fs};
 
 use crate::{
-    guests::{COUNT_BY_TYPE, CRIMES, SUM},
+    guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SUM},
     support::{Ended, NONE, Project, etl_host_command},
 };
 
@@ -26,6 +26,19 @@ fn a_value_that_is_no_secret_is_shown_and_may_be_a_number_or_a_switch() {
     assert!(ended.expect_success().stdout.contains("part-00001.json") && !ended.stdout.contains("${"), "{ended:#?}");
     with(&project, "run", &variables("many"), &NONE)
         .expect_error(2, &["pipeline.toml:6: `run.concurrency` (`${N}`) must be a whole number, not string \"many\""]);
+}
+
+#[test]
+fn a_plugin_is_given_the_type_that_it_describes() {
+    let project = Project::of(&format!(
+        "sink.format = \"lines\"\nmap = [{{ plugin = {FILTER_CLEAN}, config = {{ columns = \"${{N}}\", trim = \"${{TRIM}}\", \
+         separator = \"${{SEPARATOR}}\" }} }}]\n"
+    ));
+    let project = project.file("input/a.txt", "a1b\n");
+    let variables = |n| [("N", n), ("TRIM", "true"), ("SEPARATOR", "1")];
+    with(&project, "run", &variables("2"), &NONE).expect_success();
+    with(&project, "run", &variables("many"), &NONE)
+        .expect_error(2, &["`map[0].config.columns` (`${N}`) must be a whole number, 0 to 4294967295, not text of"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use etl_core::model::redact::Mask;
 
-use super::grants::Grants;
+use super::{config_schema::PathPart, grants::Grants};
 
 /// A plugin and what it is loaded with.
 #[derive(Debug, Clone)]
@@ -19,6 +19,9 @@ pub struct PluginSettings {
     pub build: Option<String>,
     /// Configuration of the step, a JSON object as text.
     pub config: String,
+    /// The texts in `config` that are the value of one variable. They also count as the number or the boolean that they
+    /// spell, if the plugin describes one.
+    pub variables: Vec<Vec<PathPart>>,
     /// Access to the real world that the step is granted.
     pub grants: Grants,
     /// Limits of one instance.

@@ -22,6 +22,7 @@ fn a_sink_or_a_run_store_inside_the_source_is_refused_however_it_is_written() {
     for (set, key) in [
         (&["sink.url=link/out"][..], "`sink.url` (`DIR/link/out`)"),
         (&["run.store=link"], "`run.store` (`DIR/link`)"),
+        (&["run.scratch=link/tmp"], "`run.scratch` (`DIR/link/tmp`)"),
         (&["source.url=link", "sink.url=input/a/b"], "`sink.url` (`DIR/input/a/b`)"),
         (&["source.url=s3://b/a b", "sink.url=s3://b/%61%20b/out/"], "`sink.url` (`s3://b/%61%20b/out/`)"),
         (&["source.url=memory://x/in", "sink.url=memory://x/in/"], "`sink.url` (`memory://x/in/`)"),

@@ -67,6 +67,7 @@ pub(crate) fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox
         path: path.to_owned(),
         build: None,
         config: serde_json::Value::Object(config).to_string(),
+        variables: Vec::new(),
         grants: sandbox.grants.clone(),
         limits: sandbox.limits.clone(),
         mask: Mask::default(),
