@@ -15,7 +15,7 @@ use etl_core::{
 };
 
 use super::{
-    block_on, load, outside, print,
+    load_places, look, outside, print,
     which_run::{RunWords, WhichRun},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         clean::{Amount, Cleaned, Cleaner},
         redrives,
     },
-    pipeline::Pipeline,
+    pipeline::Places,
     run_store::document::to_json_pretty,
     task::stores::Stores,
 };
@@ -66,10 +66,10 @@ fn age(text: &str) -> Result<Duration, String> {
 pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let which = args.words.which()?;
     check_which(&which, args.older_than)?;
-    let pipeline = load(&which.file, &args.set, false)?;
-    let (cleaned, kept) = block_on(&pipeline, clean_runs(args, which.run_id.as_deref(), &pipeline))?;
+    let places = load_places(&which.file, &args.set)?;
+    let (cleaned, kept) = look(&places, clean_runs(args, which.run_id.as_deref(), &places))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { render(args, &cleaned, &kept) };
-    print(&pipeline.secrets.redact(&text));
+    print(&places.secrets.redact(&text));
     Ok(())
 }
 
@@ -100,20 +100,20 @@ struct Kept {
     redrivable: u64,
 }
 
-async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline) -> Result<(Vec<Cleaned>, Kept)> {
-    let (run_store, sink) = (Stores::run_store(pipeline)?, Stores::sink_store(pipeline)?);
-    let cleaner =
-        Cleaner { pipeline, run_store: &run_store, sink: &sink, results: args.results, dry_run: args.dry_run };
-    let mut runs = history::run_ids(&run_store, &pipeline.name).await?;
+async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, places: &Places) -> Result<(Vec<Cleaned>, Kept)> {
+    let (run_store, sink) = (Stores::of_runs(places)?, Stores::of_results(places)?);
+    let (pipeline, results, dry_run) = (places.name.as_str(), args.results, args.dry_run);
+    let cleaner = Cleaner { pipeline, run_store: &run_store, sink: &sink, results, dry_run };
+    let mut runs = history::run_ids(&run_store, pipeline).await?;
     if let Some(run_id) = run_id {
-        let run_id = history::find(&run_store, &pipeline.name, Some(run_id)).await?;
+        let run_id = history::find(&run_store, pipeline, Some(run_id)).await?;
         runs.retain(|run| run.id == run_id);
     }
-    let read = redrives::still_read(&run_store, &pipeline.name).await?;
-    let redriven = redrives::redriven(&run_store, &pipeline.name).await?;
+    let read = redrives::still_read(&run_store, pipeline).await?;
+    let redriven = redrives::redriven(&run_store, pipeline).await?;
     let newest = if args.results { cleaner.newest_result().await? } else { None };
     let (mut cleaned, mut kept) = (Vec::new(), Kept::default());
-    for run in history::overviews(&run_store, &pipeline.name, &runs).await? {
+    for run in history::overviews(&run_store, pipeline, &runs).await? {
         let named = run_id.is_some();
         if !named && !is_older(&run, args.older_than.unwrap_or_default()) {
             continue;
@@ -134,6 +134,7 @@ async fn clean_runs(args: &CleanArgs, run_id: Option<&str>, pipeline: &Pipeline)
         } else if !named && newest.as_ref() == Some(&run.run_id) {
             kept.newest += 1;
         } else {
+            places.check_apart(&run.run_id)?;
             cleaned.push(cleaner.clean(&run).await?);
         }
     }

@@ -43,7 +43,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::args::{Cli, Command};
 use crate::{
-    pipeline::{Pipeline, Secrets},
+    pipeline::{Pipeline, Places, Secrets},
     run::budget::stack_bytes,
 };
 
@@ -152,6 +152,11 @@ fn load(file: &Path, set: &[String], build: bool) -> Result<Pipeline> {
     Ok(pipeline)
 }
 
+/// Loads the places of a pipeline file, with variables from the environment.
+fn load_places(file: &Path, set: &[String]) -> Result<Places> {
+    Places::load(file, set, outside::variable)
+}
+
 /// Starts the runtime for a pipeline. The stack of its threads is large enough for all instances that may be nested on
 /// one thread at a time.
 fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
@@ -163,6 +168,11 @@ fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
 /// Runs a command's work to its end on a new runtime for its pipeline. Secrets are redacted from an error.
 fn block_on<T>(pipeline: &Pipeline, work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime(pipeline)?.block_on(work).map_err(|error| redacted(&error, &pipeline.secrets))
+}
+
+/// Runs a command's work on a pipeline's runs and results to its end. Secrets are redacted from an error.
+fn look<T>(places: &Places, work: impl Future<Output = Result<T>>) -> Result<T> {
+    small_runtime()?.block_on(work).map_err(|error| redacted(&error, &places.secrets))
 }
 
 /// Starts a runtime with default settings, for work without a pipeline.

@@ -6,12 +6,12 @@ use clap::Args;
 use etl_core::model::error::{Error, Result};
 
 use super::{
-    block_on, load, print,
+    load_places, look, print,
     which_run::{RunWords, WhichRun},
 };
 use crate::{
     history::{self, Account},
-    pipeline::Pipeline,
+    pipeline::Places,
     report::html,
     task::stores::Stores,
 };
@@ -31,17 +31,17 @@ pub(super) struct ReportArgs {
 /// Writes the report of a run from what the run store now holds about the run, and prints the report's location.
 pub(super) fn report(args: &ReportArgs) -> Result<()> {
     let which = args.words.which()?;
-    let pipeline = load(&which.file, &args.set, false)?;
-    let place = block_on(&pipeline, write(args, &which, &pipeline))?;
-    print(&pipeline.secrets.redact(&format!("{place}\n")));
+    let places = load_places(&which.file, &args.set)?;
+    let place = look(&places, write(args, &which, &places))?;
+    print(&places.secrets.redact(&format!("{place}\n")));
     Ok(())
 }
 
-async fn write(args: &ReportArgs, which: &WhichRun, pipeline: &Pipeline) -> Result<String> {
-    let (store, redact) = (Stores::run_store(pipeline)?, pipeline.secrets.redactor());
-    let run_id = history::find(&store, &pipeline.name, which.run_id.as_deref()).await?;
-    let Some(file) = &args.output else { return html::write(&store, &pipeline.name, &run_id, redact).await };
-    let page = html::page(&Account::read(&store, &pipeline.name, &run_id).await?, redact)?;
+async fn write(args: &ReportArgs, which: &WhichRun, places: &Places) -> Result<String> {
+    let (store, redact) = (Stores::of_runs(places)?, places.secrets.redactor());
+    let run_id = history::find(&store, &places.name, which.run_id.as_deref()).await?;
+    let Some(file) = &args.output else { return html::write(&store, &places.name, &run_id, redact).await };
+    let page = html::page(&Account::read(&store, &places.name, &run_id).await?, redact)?;
     let place = file.display().to_string();
     fs::write(file, page).map_err(|error| Error::from_io(error).context(format!("cannot write `{place}`")))?;
     Ok(place)

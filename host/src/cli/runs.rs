@@ -12,10 +12,10 @@ use etl_core::{
     },
 };
 
-use super::{block_on, load, print};
+use super::{load_places, look, print};
 use crate::{
     history::{self, Overview},
-    pipeline::Pipeline,
+    pipeline::Places,
     run_store::document::to_json_pretty,
     task::stores::Stores,
 };
@@ -41,20 +41,20 @@ pub(super) struct RunsArgs {
 
 /// Prints the runs of a pipeline, newest first.
 pub(super) fn runs(args: &RunsArgs) -> Result<()> {
-    let pipeline = load(&args.file, &args.set, false)?;
-    let (overviews, more) = block_on(&pipeline, newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
-    let text = if args.json { to_json_pretty(&overviews)? } else { render(&pipeline.name, &overviews, more) };
-    print(&pipeline.secrets.redact(&text));
+    let places = load_places(&args.file, &args.set)?;
+    let (overviews, more) = look(&places, newest(&places, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
+    let text = if args.json { to_json_pretty(&overviews)? } else { render(&places.name, &overviews, more) };
+    print(&places.secrets.redact(&text));
     Ok(())
 }
 
 /// Returns at most `max` runs, newest first, and the number of runs left out.
-async fn newest(pipeline: &Pipeline, max: usize) -> Result<(Vec<Overview>, usize)> {
-    let store = Stores::run_store(pipeline)?;
-    let mut runs = history::run_ids(&store, &pipeline.name).await?;
+async fn newest(places: &Places, max: usize) -> Result<(Vec<Overview>, usize)> {
+    let store = Stores::of_runs(places)?;
+    let mut runs = history::run_ids(&store, &places.name).await?;
     let more = runs.len().saturating_sub(max);
     runs.truncate(max);
-    Ok((history::overviews(&store, &pipeline.name, &runs).await?, more))
+    Ok((history::overviews(&store, &places.name, &runs).await?, more))
 }
 
 fn render(pipeline: &str, runs: &[Overview], more: usize) -> String {

@@ -11,16 +11,16 @@ use etl_core::{
     },
     text::{
         command,
-        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table},
+        entries::{COUNTERS_MAX, entry, first, left_out, shards_name, signed, stage_row, stage_table, step_name},
         numbers::{count, counted, duration, printable, time},
     },
 };
 use serde_json::json;
 
-use super::{block_on, load, print, which_run::RunWords};
+use super::{load_places, look, print, which_run::RunWords};
 use crate::{
     history::{self, Account, AttemptEnd, Ending, Message, PastAttempt, Then},
-    pipeline::Pipeline,
+    pipeline::Places,
     run_store::{document::to_json_pretty, left_out::LeftOut},
     task::stores::Stores,
 };
@@ -43,20 +43,20 @@ pub(super) struct ShowArgs {
 /// Prints what happened in a run, as text or JSON.
 pub(super) fn show(args: &ShowArgs) -> Result<()> {
     let which = args.words.which()?;
-    let pipeline = load(&which.file, &args.set, false)?;
-    let mut account = block_on(&pipeline, account(&pipeline, which.run_id.as_deref()))?;
+    let places = load_places(&which.file, &args.set)?;
+    let mut account = look(&places, account(&places, which.run_id.as_deref()))?;
     // Replay commands must name the pipeline as this command line does, because they are run from the same directory.
     account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
     let text = if args.json { to_json_pretty(&as_json(&account))? } else { render(&account) };
-    print(&pipeline.secrets.redact(&text));
+    print(&places.secrets.redact(&text));
     Ok(())
 }
 
 /// Reads the account of a run, or of the newest run if `run_id` is absent.
-async fn account(pipeline: &Pipeline, run_id: Option<&str>) -> Result<Account> {
-    let store = Stores::run_store(pipeline)?;
-    let run_id = history::find(&store, &pipeline.name, run_id).await?;
-    Account::read(&store, &pipeline.name, &run_id).await
+async fn account(places: &Places, run_id: Option<&str>) -> Result<Account> {
+    let store = Stores::of_runs(places)?;
+    let run_id = history::find(&store, &places.name, run_id).await?;
+    Account::read(&store, &places.name, &run_id).await
 }
 
 fn render(account: &Account) -> String {
@@ -153,7 +153,8 @@ fn committed(stage: Stage, account: &Account) -> String {
 }
 
 fn message_line(message: &Message) -> String {
-    let from = message.from.as_ref().map(|(step, task)| format!("{step} {task}: ")).unwrap_or_default();
+    let from = message.from.as_ref().map(|(step, number)| format!("{}: ", step_name(step, *number)));
+    let from = from.unwrap_or_default();
     format!("{from}{}: {}", message.level.name(), printable(&message.text))
 }
 

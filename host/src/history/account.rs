@@ -131,8 +131,9 @@ pub struct Message {
     pub at_ms: u64,
     /// Severity of the message.
     pub level: Level,
-    /// The step, and the number of the shard or partition; absent for a warning of the host.
-    pub from: Option<(String, TaskId)>,
+    /// The step, and the number of the shard, or of a reducer's partition; absent for a warning of the host. A task may
+    /// have several shards, so this is not the number of a task.
+    pub from: Option<(String, u32)>,
     /// Text of the message.
     pub text: String,
 }

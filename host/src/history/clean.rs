@@ -15,7 +15,6 @@ use crate::{
         layout::{LATEST, SinkLayout},
     },
     history::{Overview, RunState},
-    pipeline::Pipeline,
     run_store::{
         layout::RunLayout,
         uploads::{self, UploadNote, Uploaded},
@@ -28,8 +27,8 @@ const DELETES_IN_FLIGHT: usize = 16;
 /// Deletes what runs of a pipeline left behind.
 #[derive(Debug, Clone, Copy)]
 pub struct Cleaner<'a> {
-    /// The pipeline whose runs are cleaned up.
-    pub pipeline: &'a Pipeline,
+    /// Name of the pipeline whose runs are cleaned up.
+    pub pipeline: &'a str,
     /// The pipeline's run store.
     pub run_store: &'a Store,
     /// The pipeline's sink.
@@ -90,8 +89,9 @@ impl Cleaner<'_> {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when `results` is set and `latest.json` points
     /// to the run's result; when a store fails.
     pub async fn clean(&self, run: &Overview) -> Result<Cleaned> {
-        let layout = RunLayout::new(&self.pipeline.name, &run.run_id);
-        let sink_layout = SinkLayout::new(&run.run_id, self.pipeline.sink.format.extension());
+        let layout = RunLayout::new(self.pipeline, &run.run_id);
+        // No part is named here, so their extension does not matter.
+        let sink_layout = SinkLayout::new(&run.run_id, "");
         if self.results && self.newest_result().await?.as_ref() == Some(&run.run_id) {
             return Err(Error::config(format!(
                 "the result of run `{}` is the newest, which `{}` points to, so it is kept: leave out `--results`, or \

@@ -27,7 +27,7 @@ pub use self::{
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids::check_name,
+        ids::check_run_id,
     },
     text::nearest::listed,
 };
@@ -79,7 +79,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result
         return Err(Error::config(format!("there are no runs of `{pipeline}` in run store `{}`", store.name())));
     };
     let Some(run_id) = run_id else { return Ok(newest.id.clone()) };
-    check_name("run id", run_id)?;
+    check_run_id(run_id)?;
     if runs.iter().any(|run| run.id == run_id) {
         return Ok(run_id.to_owned());
     }

@@ -183,9 +183,9 @@ impl Reader {
             }
             Event::PoisonRecord { step, shard, record, reason, .. } => {
                 let text = format!("record {record} is set aside, because it makes the step fail: {reason}");
-                self.message(at_ms, Level::Warn, Some((step, TaskId::of_shard(shard))), &text);
+                self.message(at_ms, Level::Warn, Some((step, shard.0)), &text);
             }
-            Event::Log { step, task, level, message } => self.message(at_ms, level, Some((step, task)), &message),
+            Event::Log { step, task, level, message } => self.message(at_ms, level, Some((step, task.0)), &message),
             Event::Usage(usage) => self.account.usages.push((self.account.processes.len() - 1, usage)),
             Event::Warning { message } => self.message(at_ms, Level::Warn, None, &message),
             _ => {}
@@ -227,7 +227,7 @@ impl Reader {
         }
     }
 
-    fn message(&mut self, at_ms: u64, level: Level, from: Option<(String, TaskId)>, text: &str) {
+    fn message(&mut self, at_ms: u64, level: Level, from: Option<(String, u32)>, text: &str) {
         let kept = self.messages_of.entry(level.name()).or_default();
         *kept += 1;
         if *kept <= TEXTS_MAX {

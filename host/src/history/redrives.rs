@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etl_core::model::error::{Error, Result};
+use etl_core::model::{
+    error::{Error, Result},
+    ids::{check_run_id, redrive_id},
+};
 use etl_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
@@ -48,6 +51,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
             Error::config(format!("there is nothing to redrive: no run of pipeline `{pipeline}` has ended yet"))
         })?,
     };
+    check_run_id(&run_id)?;
     let layout = RunLayout::new(pipeline, &run_id);
     let base = Planned::load(store, &layout).await?;
     let base = base.ok_or_else(|| Error::config(format!("there is no run `{run_id}` of pipeline `{pipeline}`")))?;
@@ -60,7 +64,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
     let (origin, number) = lineage(&run_id, &base.plan);
     let mut number = number + 1;
     loop {
-        let redrive = format!("{origin}-redrive-{number}");
+        let redrive = redrive_id(origin, number);
         match Planned::load(store, &RunLayout::new(pipeline, &redrive)).await? {
             Some(other) if !is_same(&other.plan.recipe, recipe) || !other.plan.completes(&run_id) => number += 1,
             _ => return Ok(Redrivable::Incomplete { redrive, run_id, base }),

@@ -155,6 +155,6 @@ impl JsonSchema for Tolerance {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9.]+ *%$", "examples": [5, "1%"] })
+        json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": r"^([0-9.]+ *%|\$\{.+\})$", "examples": [5, "1%"] })
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
 
 use etl_core::{
     model::error::{Error, ErrorKind, Result, ResultExt},
-    text::{command::PIPELINE_FILE, nearest::did_you_mean},
+    text::{command::PIPELINE_FILE, nearest::did_you_mean, variables},
 };
 use toml::{
     Table, Value,
@@ -83,8 +83,8 @@ impl Document {
         &self.root
     }
 
-    /// Returns the text at `key` with `${NAME}` left in place; `None` if there is no text.
-    pub(super) fn text_at(&self, key: &KeyPath) -> Option<&str> {
+    /// Returns the variable that is the whole value at `key`: `NAME` of `"${NAME}"`.
+    pub(super) fn variable_at(&self, key: &KeyPath) -> Option<&str> {
         let mut value = &self.root;
         for segment in key.segments() {
             value = match segment {
@@ -92,14 +92,16 @@ impl Document {
                 Segment::Index(index) => value.get(*index)?,
             };
         }
-        value.as_str()
+        value.as_str().and_then(variables::whole)
     }
 
-    /// Makes the error that the value at `key` is wrong: ``pipeline.toml:12: `run.concurrency` is 0 …``.
+    /// Makes the error that the value at `key` is wrong: ``pipeline.toml:12: `run.concurrency` is 0 …``. A variable
+    /// that is the whole value is named: `` `run.concurrency` (`${N}`) is 0 …``.
     ///
     /// `what` continues the sentence that starts with the key.
     pub(super) fn error(&self, key: &KeyPath, what: impl fmt::Display) -> Error {
-        Error::config(format!("{}: `{key}` {what}", self.origin(key)))
+        let variable = self.variable_at(key).map(|name| format!("(`${{{name}}}`) ")).unwrap_or_default();
+        Error::config(format!("{}: `{key}` {variable}{what}", self.origin(key)))
     }
 
     /// Returns the place where the value at `key` was written; for a missing value, the place of the table around it.
@@ -133,6 +135,14 @@ impl Document {
         }
         (true, span)
     }
+}
+
+/// Returns the value at `key` below `root`.
+pub(super) fn find_mut<'v>(root: &'v mut Value, key: &KeyPath) -> Option<&'v mut Value> {
+    key.segments().iter().try_fold(root, |value, segment| match segment {
+        Segment::Key(name) => value.get_mut(name),
+        Segment::Index(index) => value.get_mut(*index),
+    })
 }
 
 /// Converts a TOML value to JSON; dates and times become text.

@@ -41,6 +41,39 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>", transform = scalars)]
     pub store_options: BTreeMap<String, Value>,
+    /// Names of environment variables whose values nothing may show, wherever they are used: `["API_TOKEN"]`. The
+    /// variables in `store_options` (except in `endpoint`, `region` and `allow_http`), and users and passwords in URLs,
+    /// are secret without being named.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the secrets are found before `${NAME}` is replaced; here is only the type checked")]
+    pub secrets: Vec<String>,
+}
+
+/// The keys that say where the runs and the results of a pipeline lie.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "a table")]
+pub(super) struct Places {
+    pub name: String,
+    pub sink: PlacesSink,
+    #[serde(default)]
+    pub run: PlacesRun,
+    #[serde(default)]
+    pub store_options: BTreeMap<String, Value>,
+}
+
+/// The keys of `[sink]` that say where results lie.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "a table")]
+pub(super) struct PlacesSink {
+    pub url: String,
+}
+
+/// The keys of `[run]` that say where runs lie, and how that is written to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "a table")]
+pub(super) struct PlacesRun {
+    pub store: Option<String>,
+    pub fsync: Option<bool>,
 }
 
 /// Where records come from.
@@ -172,7 +205,7 @@ pub(super) struct Retry {
     /// Wait before the second attempt.
     #[schemars(transform = range(bounds::INTERVAL))]
     pub interval: Option<Period>,
-    /// Factor by which each further wait grows. No wait is longer than five minutes.
+    /// Factor by which each further wait grows, up to five minutes; a longer `interval` does not grow.
     #[schemars(transform = range(bounds::MULTIPLIER))]
     pub multiplier: Option<f64>,
 }
@@ -212,7 +245,7 @@ pub(super) struct Run {
     /// Memory a map task fills with rows before it sorts them and spills them to `scratch`.
     #[schemars(transform = range(bounds::SHUFFLE_MEMORY))]
     pub shuffle_memory: Option<Size>,
-    /// Directory for spilled data. Defaults to the system's temporary directory.
+    /// Directory for spilled data. It must not lie inside `source.url`. Defaults to the system's temporary directory.
     pub scratch: Option<String>,
     /// Limit of spilled data at a time. An attempt that exceeds it fails and is tried again.
     #[schemars(transform = range(bounds::SCRATCH_SPACE))]

@@ -12,8 +12,8 @@ use super::Pipeline;
 /// The value of `${SECRET}` in a fuzzed pipeline.
 const SECRET: &str = "correct-horse-battery";
 
-/// Checks `pipeline.toml`: every text is either a pipeline or an error of the configuration, and neither the document
-/// that is kept nor the error holds the value of a `${NAME}`.
+/// Checks `pipeline.toml`: every text is either a pipeline or an error of the configuration. The document that is kept
+/// does not hold the value of a `${NAME}`, and the error does not hold that of a secret.
 pub fn pipeline(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if text.contains(SECRET) {
@@ -27,7 +27,8 @@ pub fn pipeline(data: &[u8]) {
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(!error.to_string().contains(SECRET), "a secret is shown");
+            let is_secret = text.contains("secrets = [\"SECRET\"]");
+            assert!(!is_secret || !error.to_string().contains(SECRET), "a secret is shown");
         }
     }
 }

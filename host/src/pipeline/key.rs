@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use etl_plugin::config_schema::PathPart;
+
 /// A path of keys and indexes from the root of a document. Displays as messages show it: `map[1].limits.memory`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeyPath(Vec<Segment>);
@@ -26,6 +28,14 @@ impl KeyPath {
         self.join(Segment::Index(index))
     }
 
+    /// Returns the path of a value inside the value at this path.
+    pub(super) fn join_path(&self, inside: &[PathPart]) -> Self {
+        inside.iter().fold(self.clone(), |key, part| match part {
+            PathPart::Field(name) => key.key(name),
+            PathPart::Item(index) => key.index(*index),
+        })
+    }
+
     /// Returns whether this path is `prefix`, or leads to something inside it.
     pub(super) fn starts_with(&self, prefix: &Self) -> bool {
         self.0.starts_with(&prefix.0)
@@ -34,6 +44,14 @@ impl KeyPath {
     /// Returns the segments, from the root.
     pub(super) fn segments(&self) -> &[Segment] {
         &self.0
+    }
+
+    /// Returns the names of the keys, from the root; indexes are left out.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Key(name) => Some(name.as_str()),
+            Segment::Index(_) => None,
+        })
     }
 
     fn join(&self, segment: Segment) -> Self {

@@ -26,6 +26,12 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> (K
     }
 }
 
+/// Returns whether a value is text where a value of another type, or another text, is wanted.
+pub(super) fn wants_no_text(error: &serde_path_to_error::Error<toml::de::Error>) -> bool {
+    let text = error.inner().message();
+    text.starts_with("invalid type: string") || text.starts_with("invalid value: string")
+}
+
 /// Splits ``{start}name`, expected one of `a`, `b` `` into the name and the choices.
 fn split_choices<'t>(text: &'t str, start: &str) -> Option<(&'t str, Vec<&'t str>)> {
     let (name, expected) = text.strip_prefix(start)?.rsplit_once("`, expected ")?;

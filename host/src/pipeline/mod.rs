@@ -5,6 +5,7 @@
 mod bounds;
 mod described;
 mod document;
+mod expansion;
 mod file;
 mod formats;
 #[cfg(any(test, fuzzing))]
@@ -15,6 +16,8 @@ mod key;
 mod location;
 mod message;
 mod patterns;
+mod place;
+mod places;
 mod result_keys;
 mod secrets;
 #[cfg(test)]
@@ -32,14 +35,17 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use self::{document::Document, key::KeyPath, secrets::Expansion, validate::Validator};
-pub use self::{json_schema::json_schema, secrets::Secrets, tolerance::Tolerance};
-use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
-use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{
-    Grants, Limits, PluginSettings,
-    config_schema::{PathPart, WrongConfig},
+use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
+pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, tolerance::Tolerance};
+use etl_core::{
+    model::{
+        error::{Error, ErrorKind, Result, ResultExt},
+        ids::check_new_run_id,
+    },
+    text::variables::scalar,
 };
+use etl_format::{SinkFormat, SourceFormat};
+use etl_plugin::{Grants, Limits, PluginSettings, config_schema::WrongConfig};
 use etl_store::Location;
 
 use crate::scheduler::Retry;
@@ -65,8 +71,10 @@ pub struct Pipeline {
     pub store_options: BTreeMap<String, String>,
     /// The document as written, with `--set` applied and `${NAME}` left in place. The plan keeps it in this form.
     pub document: serde_json::Value,
-    /// Values of `${NAME}` and of granted variables, which must not appear in anything the host writes.
+    /// Values of variables that must not appear in anything the host writes.
     pub secrets: Secrets,
+    /// Fingerprints of the values of `${NAME}` and of granted variables, by name; see [`Pipeline::variables`].
+    fingerprints: BTreeMap<String, String>,
     /// The document, which knows where each value was written.
     written: Document,
 }
@@ -77,7 +85,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`ErrorKind::Config`], with the file, the line, the key, and a valid value or the choices. No message holds the
-    /// value of a `${NAME}`.
+    /// value of a secret.
     pub fn load(path: &Path, overrides: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
         Self::validated(&Document::read(path, overrides)?, &directory(path)?, env)
     }
@@ -110,17 +118,18 @@ impl Pipeline {
         let at_key = |(key, what): (KeyPath, String)| document.error(&key, what);
         let root = KeyPath::default();
         let planned = document::json(document.root(), &root).map_err(at_key)?;
+        let secrets = Secrets::of(document.root(), &env).map_err(at_key)?;
         let mut expanded = document.root().clone();
         let mut expansion = Expansion::new(&env);
         expansion.expand(&mut expanded, &root).map_err(at_key)?;
-        let secrets = expansion.into_secrets();
-        let redact = secrets.redactor();
 
-        let validator = Validator { document, directory, env: &env };
-        let pipeline = deserialize(document, expanded).and_then(|file| validator.pipeline(file, planned, secrets));
-        let mut pipeline = pipeline.map_err(|error| Error::config(redact(&error.to_string())))?;
+        let validator = Validator { document, directory, env: &env, secrets: &secrets };
+        let pipeline = deserialize(document, expanded).and_then(|file| validator.pipeline(file, planned));
+        let mut pipeline = pipeline.map_err(|error| redacted(&error, &secrets))?;
+        pipeline.fingerprints = expansion.into_fingerprints();
         let granted: Vec<_> = pipeline.steps().flat_map(|step| step.plugin.grants.variables.clone()).collect();
-        granted.iter().for_each(|(variable, value)| pipeline.secrets.add(variable, value));
+        let granted = granted.into_iter().map(|(name, value)| (variables::fingerprint(&name, &value), name));
+        pipeline.fingerprints.extend(granted.map(|(fingerprint, name)| (name, fingerprint)));
         Ok(pipeline)
     }
 
@@ -134,11 +143,27 @@ impl Pipeline {
             _ if map < self.maps.len() => root.key("map").index(map),
             _ => root.key("reduce"),
         };
-        let key = wrong.path.iter().fold(table.key("config"), |key, part| match part {
-            PathPart::Field(name) => key.key(name),
-            PathPart::Item(index) => key.index(*index),
-        });
-        self.written.error(&key, &wrong.what)
+        self.written.error(&table.key("config").join_path(&wrong.path), &wrong.what)
+    }
+
+    /// Checks that a run may have this id: that it is one, and that neither the run nor its result would lie where the
+    /// other or the source does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], naming the id and what is in its way.
+    pub fn check_run(&self, run_id: &str) -> Result<()> {
+        check_new_run_id(run_id)?;
+        place::check_apart(run_id, &self.name, &self.run.store, &self.sink.location)?;
+        let source = Place::of(&self.source.location, &[]);
+        let result = Place::of(&self.sink.location, &[run_id]);
+        let run = Place::of(&self.run.store, &[&self.name, run_id]);
+        match [("result", result), ("run", run)].iter().find(|(_, place)| place.overlaps(&source)) {
+            None => Ok(()),
+            Some((what, _)) => Err(Error::config(format!(
+                "run id `{run_id}` cannot be used: the {what} would lie where the source `{}` is (use another id)",
+                self.source.location.written
+            ))),
+        }
     }
 
     /// Returns the number of reduce tasks; 0 in a pipeline without `[reduce]`.
@@ -175,16 +200,38 @@ impl Sandbox {
     pub fn parse(plugin: &Path, assignments: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let document = Document::parse(plugin, String::new(), assignments)?;
         let table = deserialize(&document, document.root().clone())?;
-        Validator { document: &document, directory: Path::new("."), env: &env }.sandbox(table)
+        let secrets = Secrets::default();
+        Validator { document: &document, directory: Path::new("."), env: &env, secrets: &secrets }.sandbox(table)
     }
 }
 
-/// Deserializes a value of a document. An error names the place of the value that is wrong.
-fn deserialize<T: DeserializeOwned>(document: &Document, value: toml::Value) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+/// Deserializes a value of a document. A text that is the value of one `${NAME}` also counts as the number or the
+/// boolean that it spells, where the key wants one. An error names the place of the value that is wrong.
+fn deserialize<T: DeserializeOwned>(document: &Document, mut value: toml::Value) -> Result<T> {
+    let mut converted = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize(value.clone()) {
+            Ok(table) => return Ok(table),
+            Err(error) => error,
+        };
         let (key, what) = message::explain(&error);
-        document.error(&key, what)
-    })
+        // Of a text that spells a value of another type, the first message shows the text.
+        if let Some((_, what)) = converted.iter().find(|(done, _)| *done == key) {
+            return Err(document.error(&key, what));
+        }
+        let text = document.variable_at(&key).filter(|_| message::wants_no_text(&error));
+        let text = text.and_then(|_| document::find_mut(&mut value, &key));
+        match text.and_then(|text| Some((toml::Value::try_from(scalar(text.as_str()?)?).ok()?, text))) {
+            Some((scalar, text)) => *text = scalar,
+            None => return Err(document.error(&key, what)),
+        }
+        converted.push((key, what));
+    }
+}
+
+/// Returns an error of the same kind, with the secrets redacted from its text.
+fn redacted(error: &Error, secrets: &Secrets) -> Error {
+    Error::config(secrets.redact(&error.to_string()).into_owned())
 }
 
 /// Returns the absolute path of the directory of a file.

@@ -1,192 +1,179 @@
-//! Values of `${NAME}`: they come from the environment, and nothing the host writes may show them.
+//! The environment variables whose values are secret: nothing that the host writes may show them.
+//!
+//! Owns which variables these are: those that the key `secrets` names, those in `[store_options]`, and those that are
+//! the user or the password of a URL. [`Mask`] takes their values out of texts.
 
-use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt};
+use std::borrow::Cow;
 
-use etl_core::text::variables::{Piece, pieces};
+use etl_core::{
+    model::redact::{MASKED_CHARACTERS_MIN, Mask},
+    text::variables::in_text,
+};
 use toml::Value;
 
-use super::{key::KeyPath, variables::fingerprint};
+use super::{expansion::is_variable, key::KeyPath};
 
-/// Shortest value that is redacted, in characters. Shorter values would be found inside ordinary words.
-const REDACTED_CHARACTERS_MIN: usize = 4;
+/// Options of a store that say which store it is, and not who asks.
+const PLAIN_OPTIONS: [&str; 3] = ["endpoint", "region", "allow_http"];
 
-/// The values of a pipeline's environment variables, which are secret, and their fingerprints, which are not.
-#[derive(Clone, Default)]
+/// The values of a pipeline's secret variables.
+#[derive(Debug, Clone, Default)]
 pub struct Secrets {
-    /// Names and values of the variables whose values are redacted.
-    values: Vec<(String, String)>,
-    /// Fingerprint of the value of each variable, by name; see [`fingerprint`].
-    fingerprints: BTreeMap<String, String>,
+    names: Vec<String>,
+    mask: Mask,
 }
 
 impl Secrets {
-    /// Returns `text` with every value of at least 4 characters replaced by its `${NAME}`. Of two values that start at
-    /// the same place, the longer one is replaced.
+    /// Finds the secrets of a document in which `${NAME}` is left in place. A variable that is not set has no value to
+    /// hide.
+    ///
+    /// # Errors
+    /// The item of `secrets` that is wrong, and what is wrong with it.
+    pub(super) fn of(document: &Value, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, (KeyPath, String)> {
+        let mut found = named(document, env)?;
+        collect(document, &KeyPath::default(), env, &mut found);
+        let mask = Mask::new(found.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        Ok(Self { names: found.into_iter().map(|(name, _)| name).collect(), mask })
+    }
+
+    /// Returns `text` with every secret replaced by its `${NAME}`, as [`Mask::apply`] does.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut redacted = String::new();
-        let mut rest = text;
-        while let Some((start, name, value)) = self.first_in(rest) {
-            redacted.push_str(&rest[..start]);
-            redacted.push_str(&format!("${{{name}}}"));
-            rest = &rest[start + value.len()..];
-        }
-        if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
+        self.mask.apply(text)
     }
 
     /// Returns [`Secrets::redact`] as a function that owns a copy of the values.
     pub fn redactor(&self) -> impl Fn(&str) -> String + Clone + Send + Sync + 'static {
-        let secrets = self.clone();
-        move |text| secrets.redact(text).into_owned()
+        let mask = self.mask.clone();
+        move |text| mask.apply(text).into_owned()
     }
 
-    fn first_in(&self, text: &str) -> Option<(usize, &str, &str)> {
-        let found = self.values.iter().filter_map(|(name, value)| Some((text.find(value)?, &**name, &**value)));
-        found.min_by_key(|(start, _, value)| (*start, Reverse(value.len())))
+    /// Returns what takes the secrets out of texts.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
     }
 
-    /// Returns the fingerprint of a variable's value.
-    pub(super) fn fingerprint(&self, name: &str) -> Option<&str> {
-        self.fingerprints.get(name).map(String::as_str)
-    }
-
-    /// Adds the value of a variable. A value that is too short is not redacted, nor is a second value of the same name.
-    pub(super) fn add(&mut self, name: &str, value: &str) {
-        self.fingerprints.insert(name.to_owned(), fingerprint(name, value));
-        let known = self.values.iter().any(|(known, _)| known == name);
-        if value.chars().count() >= REDACTED_CHARACTERS_MIN && !known {
-            self.values.push((name.to_owned(), value.to_owned()));
-        }
+    /// Returns whether the value of a variable is secret.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.names.iter().any(|secret| secret == name)
     }
 }
 
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_tuple("Secrets").field(&names).finish()
-    }
-}
+/// Names and values of variables.
+type Values = Vec<(String, String)>;
 
-/// Replaces `${NAME}` by the value of the variable, and records the values.
-pub(super) struct Expansion<E> {
-    env: E,
-    secrets: Secrets,
-}
-
-impl<E: Fn(&str) -> Option<String>> Expansion<E> {
-    /// Makes an expansion that takes values from `env`.
-    pub(super) fn new(env: E) -> Self {
-        Self { env, secrets: Secrets::default() }
-    }
-
-    /// Returns the values that were inserted.
-    pub(super) fn into_secrets(self) -> Secrets {
-        self.secrets
-    }
-
-    /// Replaces `${NAME}` by its value and `$${` by `${`, in every string in `value`. Keys are not changed.
-    ///
-    /// # Errors
-    /// The key of the first string that cannot be expanded, and the reason as the end of a sentence that starts with
-    /// the key.
-    pub(super) fn expand(&mut self, value: &mut Value, at: &KeyPath) -> Result<(), (KeyPath, String)> {
-        match value {
-            Value::String(text) => *text = self.expand_text(text).map_err(|what| (at.clone(), what))?,
-            Value::Array(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.expand(item, &at.index(index))?;
-                }
-            }
-            Value::Table(table) => {
-                for (key, item) in table {
-                    self.expand(item, &at.key(key))?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn expand_text(&mut self, text: &str) -> Result<String, String> {
-        let mut expanded = String::new();
-        for piece in pieces(text) {
-            match piece {
-                Piece::Text(text) => expanded.push_str(text),
-                Piece::Variable(name) => expanded.push_str(&self.variable(name)?),
-                Piece::Unclosed => return Err("has `${` without `}` (write `$${` for a literal `${`)".to_owned()),
-            }
-        }
-        Ok(expanded)
-    }
-
-    fn variable(&mut self, name: &str) -> Result<String, String> {
+/// Returns the variables that the key `secrets` names. A key of another type is left to those who read the document.
+fn named(document: &Value, env: &dyn Fn(&str) -> Option<String>) -> Result<Values, (KeyPath, String)> {
+    let mut found = Values::new();
+    for (index, name) in document.get("secrets").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let Some(name) = name.as_str() else { continue };
+        let wrong = |what: String| (KeyPath::default().key("secrets").index(index), what);
         if !is_variable(name) {
-            return Err(format!(
-                "has `${{{name}}}`, which names no environment variable (write `$${{` for a literal `${{`)"
-            ));
+            return Err(wrong(format!(
+                "is `{name}`, which names no environment variable (write `NAME`, without `${{}}`)"
+            )));
         }
-        let Some(value) = (self.env)(name) else {
-            return Err(format!("needs the environment variable `{name}`, which is not set"));
-        };
-        self.secrets.add(name, &value);
-        Ok(value)
+        let Some(value) = env(name).filter(|value| !value.is_empty()) else { continue };
+        if value.chars().count() < MASKED_CHARACTERS_MIN {
+            return Err(wrong(format!(
+                "is `{name}`, whose value is too short to be taken out of texts (at least {MASKED_CHARACTERS_MIN} \
+                 characters)"
+            )));
+        }
+        found.push((name.to_owned(), value));
+    }
+    Ok(found)
+}
+
+/// Adds the variables that are secret because of where they stand.
+fn collect(value: &Value, at: &KeyPath, env: &dyn Fn(&str) -> Option<String>, found: &mut Values) {
+    match value {
+        Value::String(text) => {
+            let by_key =
+                if is_secret_option(at) { in_text(text) } else { credentials(text).flat_map(in_text).collect() };
+            found.extend(by_key.into_iter().filter_map(|name| Some((name.to_owned(), env(name)?))));
+            for name in in_text(text) {
+                let value = env(name).unwrap_or_default();
+                found.extend(credentials(&value).flat_map(parts).map(|part| (name.to_owned(), part.to_owned())));
+            }
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| collect(item, &at.index(i), env, found)),
+        Value::Table(table) => table.iter().for_each(|(key, item)| collect(item, &at.key(key), env, found)),
+        _ => {}
     }
 }
 
-/// Returns whether `name` is a valid name of an environment variable.
-pub(super) fn is_variable(name: &str) -> bool {
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+fn is_secret_option(at: &KeyPath) -> bool {
+    let names: Vec<&str> = at.keys().collect();
+    matches!(names[..], ["store_options", option] if !PLAIN_OPTIONS.contains(&option))
+}
+
+/// Returns what stands before the `@` of each URL in a text: `user`, or `user:password`.
+fn credentials(text: &str) -> impl Iterator<Item = &str> {
+    text.split("://").skip(1).filter_map(|behind| {
+        let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').map(|(credentials, _)| credentials)
+    })
+}
+
+/// Returns credentials as a whole, and the user and the password.
+fn parts(credentials: &str) -> impl Iterator<Item = &str> {
+    [credentials].into_iter().chain(credentials.splitn(2, ':'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn expansion() -> Expansion<impl Fn(&str) -> Option<String>> {
-        Expansion::new(|name| match name {
+    fn env(name: &str) -> Option<String> {
+        match name {
             "KEY" => Some("hunter2".to_owned()),
-            "LONG" => Some("hunter2000".to_owned()),
-            "SHORT" => Some("abc".to_owned()),
-            "NESTED" => Some("${KEY}".to_owned()),
+            "DAY" => Some("2026-11-28".to_owned()),
+            "PIN" => Some("123".to_owned()),
             "EMPTY" => Some(String::new()),
+            "DATABASE" => Some("postgres://admin:correct@db/horses".to_owned()),
             _ => None,
-        })
+        }
+    }
+
+    fn secrets(text: &str) -> Result<Secrets, String> {
+        let document = Value::Table(toml::from_str(text).expect("TOML"));
+        Secrets::of(&document, &env).map_err(|(key, what)| format!("{key} {what}"))
     }
 
     #[test]
-    fn variables_are_expanded_once_and_dollars_can_be_escaped() {
-        for (written, expanded) in [
-            ("plain", "plain"),
-            ("a${KEY}b${SHORT}", "ahunter2babc"),
-            ("${NESTED}", "${KEY}"),
-            ("${EMPTY}", ""),
-            ("$${KEY} costs $5", "${KEY} costs $5"),
-            ("$$${KEY}", "$${KEY}"),
+    fn only_variables_that_are_secret_by_their_place_or_by_name_are_masked() {
+        for (document, masked) in [
+            ("config.a = '${KEY} ${DAY}'", "hunter2 2026-11-28"),
+            ("secrets = ['KEY']\nconfig.a = '${KEY} ${DAY}'", "${KEY} 2026-11-28"),
+            ("secrets = ['KEY', 'EMPTY', 'UNSET']", "${KEY} 2026-11-28"),
+            ("store_options.access_key_id = '${KEY}'", "${KEY} 2026-11-28"),
+            ("store_options.region = '${KEY}'", "hunter2 2026-11-28"),
+            ("store_options.endpoint = 'http://u:${KEY}@proxy/${DAY}'", "${KEY} 2026-11-28"),
+            ("list = ['https://${KEY}@host/${DAY}']", "${KEY} 2026-11-28"),
+            ("url = 's3://${KEY}/a@${DAY}'", "hunter2 2026-11-28"),
         ] {
-            assert_eq!(expansion().expand_text(written).as_deref(), Ok(expanded), "{written}");
+            assert_eq!(secrets(document).expect(document).redact("hunter2 2026-11-28"), masked, "{document}");
         }
     }
 
     #[test]
-    fn wrong_variables_are_named() {
-        for (written, message) in [
-            ("${NOPE}", "needs the environment variable `NOPE`, which is not set"),
-            ("${KEY", "has `${` without `}` (write `$${` for a literal `${`)"),
-            ("${A B}", "has `${A B}`, which names no environment variable (write `$${` for a literal `${`)"),
-            ("${}", "has `${}`, which names no environment variable (write `$${` for a literal `${`)"),
-        ] {
-            assert_eq!(expansion().expand_text(written), Err(message.to_owned()), "{written}");
-        }
+    fn a_password_in_the_url_that_a_variable_holds_is_masked() {
+        let secrets = secrets("config.url = '${DATABASE}'").expect("valid");
+        let shown = secrets.redact("cannot open postgres://admin:correct@db/horses, as admin: wrong password correct");
+        let expected = "cannot open postgres://${DATABASE}@db/horses, as ${DATABASE}: wrong password ${DATABASE}";
+        assert_eq!(shown, expected);
     }
 
     #[test]
-    fn values_are_taken_out_of_texts_longest_first() {
-        let mut expansion = expansion();
-        expansion.expand_text("${KEY}${LONG}${SHORT}${KEY}").expect("all are set");
-        let secrets = expansion.into_secrets();
-        assert_eq!(secrets.redact("hunter2 and hunter2000, abc"), "${KEY} and ${LONG}, abc");
-        assert_eq!(secrets.redactor()("hunter2"), "${KEY}");
-        assert!(matches!(secrets.redact("nothing here"), Cow::Borrowed("nothing here")));
-        assert_eq!(format!("{secrets:?}"), r#"Secrets(["KEY", "LONG"])"#);
+    fn names_that_are_none_and_values_that_cannot_be_masked_are_refused() {
+        let message = |document| secrets(document).expect_err("refused");
+        assert_eq!(
+            message("secrets = ['KEY', '${KEY}']"),
+            "secrets[1] is `${KEY}`, which names no environment variable (write `NAME`, without `${}`)"
+        );
+        assert_eq!(
+            message("secrets = ['PIN']"),
+            "secrets[0] is `PIN`, whose value is too short to be taken out of texts (at least 4 characters)"
+        );
     }
 }

@@ -10,25 +10,25 @@ use arrow_schema::Field;
 use etl_core::{
     model::{
         error::{Error, Result},
-        ids,
+        ids::{self, LATEST},
         schema::{Schema, data_type_of},
     },
     runtime::scratch::temporary_directory,
 };
 use etl_format::{SinkFormat, SourceFormat};
-use etl_plugin::{GRANTS, Grants, Limits, PluginSettings};
+use etl_plugin::{GRANTS, Grants, Limits, PluginSettings, config_schema::PathPart};
 use etl_store::Location;
 use toml::{Table, Value};
-use url::Url;
 
 use super::{
-    Pipeline, PipelineSink, PipelineSource, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
+    Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
+    expansion::is_variable,
     file::{self, File},
     key::KeyPath,
     location, patterns,
-    secrets::is_variable,
+    place::Place,
 };
 use crate::scheduler::Retry;
 
@@ -40,23 +40,28 @@ pub(super) struct Validator<'a> {
     pub directory: &'a Path,
     /// Returns the value of an environment variable, if it is set.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Values that no location may show.
+    pub secrets: &'a Secrets,
 }
 
 impl Validator<'_> {
-    /// Validates every table, and returns their pipeline. `planned` is the document as a plan keeps it, and `secrets`
-    /// are the values of its variables.
+    /// Validates every table, and returns their pipeline, without fingerprints. `planned` is the document as a plan
+    /// keeps it.
     ///
     /// # Errors
     /// The first value that is wrong, with where it was written and what to write instead.
-    pub(super) fn pipeline(&self, file: File, planned: serde_json::Value, secrets: Secrets) -> Result<Pipeline> {
+    pub(super) fn pipeline(&self, file: File, planned: serde_json::Value) -> Result<Pipeline> {
         let root = KeyPath::default();
-        ids::check_name("pipeline name", &file.name)
-            .map_err(|error| self.wrong(&root.key("name"), format!("is wrong: {error}")))?;
+        self.name(&root.key("name"), &file.name)?;
         let run = self.run(&root.key("run"), file.run)?;
         let source = self.source(&root.key("source"), file.source)?;
         let sink = self.sink(&root.key("sink"), &file.sink)?;
         self.outside_source(&root.key("sink").key("url"), &sink.location, &source.location)?;
         self.outside_source(&root.key("run").key("store"), &run.store, &source.location)?;
+        if let Some(scratch) = location::of_directory(&run.scratch) {
+            self.outside_source(&root.key("run").key("scratch"), &scratch, &source.location)?;
+        }
+        self.outside_runs(&root.key("sink").key("url"), &sink.location, &file.name, &run.store)?;
         Ok(Pipeline {
             name: file.name,
             split: self.split(&root.key("split"), file.split.unwrap_or_default(), run.max_rejects)?,
@@ -67,9 +72,36 @@ impl Validator<'_> {
             sink,
             run,
             document: planned,
-            secrets,
+            secrets: self.secrets.clone(),
+            fingerprints: BTreeMap::new(),
             written: self.document.clone(),
         })
+    }
+
+    /// Validates the keys that say where the runs and the results of a pipeline lie.
+    ///
+    /// # Errors
+    /// As [`Validator::pipeline`].
+    pub(super) fn places(&self, file: file::Places) -> Result<Places> {
+        let root = KeyPath::default();
+        let file::Places { name, sink, run, store_options } = file;
+        self.name(&root.key("name"), &name)?;
+        Ok(Places {
+            name,
+            run_store: self.run_store(&root.key("run"), run.store.as_deref())?,
+            sink: self.location(&root.key("sink").key("url"), &sink.url)?,
+            store_options: self.store_options(&root.key("store_options"), store_options)?,
+            fsync: run.fsync.unwrap_or(true),
+            secrets: self.secrets.clone(),
+        })
+    }
+
+    fn name(&self, at: &KeyPath, name: &str) -> Result<()> {
+        ids::check_name("pipeline name", name).map_err(|error| self.wrong(at, format!("is wrong: {error}")))
+    }
+
+    fn run_store(&self, at: &KeyPath, written: Option<&str>) -> Result<Location> {
+        self.location(&at.key("store"), written.unwrap_or(bounds::RUN_STORE))
     }
 
     fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
@@ -145,14 +177,17 @@ impl Validator<'_> {
         if table.plugin.is_empty() {
             return Err(self.wrong(&at.key("plugin"), "is empty (write the path of a component)"));
         }
+        let (config, variables) = self.config(&at.key("config"), table.config.unwrap_or_default())?;
         Ok(Step {
             plugin: PluginSettings {
                 name: name.to_owned(),
                 path: self.path(&table.plugin),
                 build: table.build,
-                config: self.config(&at.key("config"), table.config.unwrap_or_default())?,
+                config,
+                variables,
                 grants: self.grants(&at.key("grants"), table.grants.unwrap_or_default())?,
                 limits: self.limits(&at.key("limits"), &table.limits.unwrap_or_default())?,
+                mask: self.secrets.mask().clone(),
             },
             retry: self.retry(&at.key("retry"), &table.retry.unwrap_or_default())?,
             max_rejects: self.max_rejects(at, table.max_rejects, max_rejects)?,
@@ -171,9 +206,13 @@ impl Validator<'_> {
         })
     }
 
-    fn config(&self, at: &KeyPath, table: Table) -> Result<String> {
+    /// Returns a configuration as JSON, and the places in it that are one `${NAME}`.
+    fn config(&self, at: &KeyPath, table: Table) -> Result<(String, Vec<Vec<PathPart>>)> {
         let json = document::json(&Value::Table(table), at).map_err(|(at, what)| self.wrong(&at, what))?;
-        Ok(json.to_string())
+        let mut texts = Vec::new();
+        texts_in(&json, &mut Vec::new(), &mut texts);
+        texts.retain(|path| self.document.variable_at(&at.join_path(path)).is_some());
+        Ok((json.to_string(), texts))
     }
 
     fn grants(&self, at: &KeyPath, names: Vec<String>) -> Result<Grants> {
@@ -223,7 +262,7 @@ impl Validator<'_> {
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {
         let shuffle_memory = self.bounded(&at.key("shuffle_memory"), table.shuffle_memory, bounds::SHUFFLE_MEMORY)?;
         Ok(RunSettings {
-            store: self.location(&at.key("store"), table.store.as_deref().unwrap_or(bounds::RUN_STORE))?,
+            store: self.run_store(at, table.store.as_deref())?,
             concurrency: self.counted(&at.key("concurrency"), table.concurrency, bounds::concurrency())? as usize,
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
             tolerated_failures: table.tolerated_failures,
@@ -261,9 +300,10 @@ impl Validator<'_> {
     /// Returns a value within bounds that fit `u32`, or the default.
     fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
         let value = self.bounded(at, value, bounds)?;
-        u32::try_from(value).map_err(|_| self.wrong(at, format!("is {value}, which is too large")))
+        u32::try_from(value).map_err(|_| self.wrong(at, format!("is {}, which is too large", self.shown(at, value))))
     }
 
+    /// Returns a value within bounds, or the default.
     fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
     where
         T: PartialOrd + fmt::Display + Copy,
@@ -271,27 +311,44 @@ impl Validator<'_> {
         match value {
             None => Ok(bounds.default),
             Some(value) if (bounds.min..=bounds.max).contains(&value) => Ok(value),
-            Some(value) => Err(self.wrong(at, format!("is {value} (allowed: {} to {})", bounds.min, bounds.max))),
+            Some(value) => {
+                let value = self.shown(at, value);
+                Err(self.wrong(at, format!("is {value} (allowed: {} to {})", bounds.min, bounds.max)))
+            }
         }
+    }
+
+    /// Returns a value as messages show it. A secret is not shown, because a number or a size that is read and written
+    /// again need not look as the variable does.
+    fn shown(&self, at: &KeyPath, value: impl fmt::Display) -> String {
+        let secret = self.document.variable_at(at).filter(|name| self.secrets.holds(name));
+        secret.map_or_else(|| value.to_string(), |name| format!("${{{name}}}"))
     }
 
     fn location(&self, at: &KeyPath, text: &str) -> Result<Location> {
         let url = location::resolve(self.directory, text).map_err(|what| self.wrong(at, what))?;
-        let written = self.document.text_at(at).unwrap_or(text);
-        let written = if written.contains("://") { written.to_owned() } else { self.document.beside(written) };
-        Ok(Location { written, url: url.into() })
+        let written = if text.contains("://") { text.to_owned() } else { self.document.beside(text) };
+        Ok(Location { written: self.secrets.redact(&written).into_owned(), url: url.into() })
     }
 
-    /// Refuses a result or a run store inside the source, because the next run would read it as input.
+    /// Refuses results, runs or spilled data inside the source, because the next run would read it as input.
     fn outside_source(&self, at: &KeyPath, location: &Location, source: &Location) -> Result<()> {
-        match (Url::parse(&source.url), Url::parse(&location.url)) {
-            (Ok(outer), Ok(inner)) if location::contains(&outer, &inner) => {
-                let what =
-                    "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
-                Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
-            }
-            _ => Ok(()),
+        if !Place::of(source, &[]).contains(&Place::of(location, &[])) {
+            return Ok(());
         }
+        let what = "lies inside `source.url`, so the next run would read it as input (choose a place beside it)";
+        Err(self.wrong(at, format!("(`{}`) {what}", location.written)))
+    }
+
+    /// Refuses results among the runs of the pipeline, and runs in the place of [`LATEST`].
+    fn outside_runs(&self, at: &KeyPath, sink: &Location, name: &str, store: &Location) -> Result<()> {
+        let runs = Place::of(store, &[name]);
+        if !runs.contains(&Place::of(sink, &[])) && !runs.overlaps(&Place::of(sink, &[LATEST])) {
+            return Ok(());
+        }
+        let (sink, runs) = (&sink.written, format!("{}/{name}", store.written.trim_end_matches('/')));
+        let what = format!("lies where the runs of this pipeline are, `{runs}` (choose a place beside it)");
+        Err(self.wrong(at, format!("(`{sink}`) {what}")))
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -300,5 +357,24 @@ impl Validator<'_> {
 
     fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
         self.document.error(at, what)
+    }
+}
+
+/// Adds the places of all texts in a configuration, which is at the place `at`.
+fn texts_in(config: &serde_json::Value, at: &mut Vec<PathPart>, texts: &mut Vec<Vec<PathPart>>) {
+    let mut visit = |part, item| {
+        at.push(part);
+        texts_in(item, at, texts);
+        at.pop();
+    };
+    match config {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| visit(PathPart::Field(name.clone()), item));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| visit(PathPart::Item(index), item));
+        }
+        serde_json::Value::String(_) => texts.push(at.clone()),
+        _ => {}
     }
 }

@@ -18,7 +18,7 @@ impl Pipeline {
     pub fn variables(&self) -> BTreeMap<String, String> {
         let keys = self.result_keys();
         let names = keys.iter().flat_map(|(key, value)| names(key, value));
-        names.filter_map(|name| Some((name.to_owned(), self.secrets.fingerprint(name)?.to_owned()))).collect()
+        names.filter_map(|name| Some((name.to_owned(), self.fingerprints.get(name)?.clone()))).collect()
     }
 }
 

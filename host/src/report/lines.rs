@@ -1,11 +1,11 @@
 //! The text of an event in one line, on a terminal and elsewhere.
 
 use etl_core::{
-    model::{
-        event::{Counts, Event, Level},
-        ids::TaskId,
+    model::event::{Counts, Event, Level},
+    text::{
+        entries::step_name,
+        numbers::{bytes, count, counted, duration, printable},
     },
-    text::numbers::{bytes, count, counted, duration, printable},
 };
 
 /// Returns the level and the line of an event; none for an event without a line.
@@ -58,19 +58,12 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             let line = format!("{step} of shard {shard}: record {record}{place} is set aside: {reason}");
             Some((Level::Warn, printable(&line)))
         }
-        Event::Log { step, task, level, message } => Some((*level, log_line(step, *task, *level, message))),
+        Event::Log { step, task, level, message } => {
+            Some((*level, format!("{}: {}: {}", step_name(step, task.0), level.name(), printable(message))))
+        }
         Event::Warning { message } => Some((Level::Warn, format!("warning: {}", printable(message)))),
         _ => None,
     }
-}
-
-fn log_line(step: &str, task: TaskId, level: Level, message: &str) -> String {
-    let task = match step {
-        "split" => String::new(),
-        "reduce" => format!(" of partition {task}"),
-        _ => format!(" of shard {task}"),
-    };
-    format!("{step}{task}: {}: {}", level.name(), printable(message))
 }
 
 fn what_was_done(counts: &Counts) -> String {

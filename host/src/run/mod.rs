@@ -28,7 +28,7 @@ use etl_core::{
     model::{
         error::{ErrorKind, Result},
         event::{Event, Events, Stage},
-        ids::{PartitionId, TaskId, check_name},
+        ids::{PartitionId, TaskId},
         object::digest,
         times::unix_ms,
     },
@@ -157,7 +157,7 @@ impl Run {
                 }
             }
         };
-        check_name("run id", &run_id)?;
+        pipeline.check_run(&run_id)?;
         let id = RunId::new(run_id, options.process());
         let context = RunContext::new(pipeline.clone(), steps, stores, id, events.clone());
         Ok(Self { context: Arc::new(context), options, slots, redrives })

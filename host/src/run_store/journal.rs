@@ -21,6 +21,8 @@ const JOURNAL_BYTES_MAX: usize = 64 << 20;
 pub struct Journal {
     lines: String,
     bytes_max: usize,
+    /// Size of the lines, of those that can be left out, that were not.
+    kept_bytes: usize,
     left_out: u64,
     /// Time of the last event that was left out.
     left_out_at_ms: u64,
@@ -31,7 +33,14 @@ impl Journal {
     /// Creates an empty journal, in which texts are redacted by `redact`.
     pub fn new(redact: impl Fn(&str) -> String + Send + 'static) -> Self {
         let redact = Box::new(redact);
-        Self { lines: String::new(), bytes_max: JOURNAL_BYTES_MAX, left_out: 0, left_out_at_ms: 0, redact }
+        Self {
+            lines: String::new(),
+            bytes_max: JOURNAL_BYTES_MAX,
+            kept_bytes: 0,
+            left_out: 0,
+            left_out_at_ms: 0,
+            redact,
+        }
     }
 
     /// Returns the lines of all events so far, each ended by `\n`.
@@ -40,7 +49,7 @@ impl Journal {
         if self.left_out > 0 {
             let message = format!(
                 "{} events of attempts and messages of plugins were left out here ({} bytes of them are kept)",
-                self.left_out, self.bytes_max
+                self.left_out, self.kept_bytes
             );
             let left_out = Stamped { at_ms: self.left_out_at_ms, event: Event::Warning { message } };
             text.push_str(&json_line(&left_out, &self.redact));
@@ -66,6 +75,7 @@ impl Listener for Journal {
             self.left_out += 1;
             self.left_out_at_ms = event.at_ms;
         } else {
+            self.kept_bytes += if can_be_left_out { line.len() } else { 0 };
             self.lines.push_str(&line);
         }
     }
@@ -135,7 +145,9 @@ mod tests {
     #[test]
     fn a_full_journal_leaves_out_messages_but_not_the_end() {
         let mut journal = Journal::new(redact);
-        journal.bytes_max = 150;
+        journal.bytes_max = 200;
+        let started = Event::StageStarted { stage: Stage::Map, tasks: 1, committed: 0 };
+        journal.on_event(&Stamped { at_ms: 1, event: started });
         for _ in 0..10 {
             journal.on_event(&log("hello"));
         }
@@ -145,9 +157,12 @@ mod tests {
         });
         let text = journal.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines[1].contains("run_finished"));
-        assert!(lines[2].contains("\"at_ms\":5"), "when the last of them happened");
-        assert!(lines[2].contains("9 events of attempts and messages of plugins were left out"));
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[2].contains("run_finished"));
+        assert!(lines[3].contains("\"at_ms\":5"), "when the last of them happened");
+        let kept = lines[1].len() + 1;
+        let told =
+            format!("9 events of attempts and messages of plugins were left out here ({kept} bytes of them are kept)");
+        assert!(lines[3].contains(&told), "{text}");
     }
 }

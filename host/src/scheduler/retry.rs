@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use etl_core::model::error::ErrorKind;
 
-/// The longest wait before an attempt, in seconds.
+/// The longest wait that a multiplier makes of a shorter one, in seconds.
 const WAIT_SECONDS_MAX: f64 = 300.0;
 
 /// How failed tasks of a step are tried again.
@@ -41,8 +41,9 @@ impl Retry {
             | ErrorKind::Internal => 1,
         };
         let exponent = i32::try_from(failed - 1).unwrap_or(i32::MAX);
-        let wait = self.interval.as_secs_f64() * self.multiplier.powi(exponent);
-        (failed < attempts_max).then(|| Duration::from_secs_f64(wait.min(WAIT_SECONDS_MAX)))
+        let interval = self.interval.as_secs_f64();
+        let wait = (interval * self.multiplier.powi(exponent)).min(WAIT_SECONDS_MAX.max(interval));
+        (failed < attempts_max).then(|| Duration::from_secs_f64(wait))
     }
 }
 
@@ -60,5 +61,15 @@ mod tests {
         assert_eq!(retry.wait_after(ErrorKind::Sandbox, 2), None);
         assert_eq!(retry.wait_after(ErrorKind::Unavailable, 4), Some(Duration::from_secs(27)));
         assert_eq!(retry.wait_after(ErrorKind::Unavailable, 5), None);
+    }
+
+    #[test]
+    fn a_wait_grows_up_to_five_minutes_and_is_never_shorter_than_the_interval() {
+        let wait = |minutes: u64, failed| {
+            let retry = Retry { attempts: 100, interval: Duration::from_secs(60 * minutes), multiplier: 2.0 };
+            retry.wait_after(ErrorKind::Unavailable, failed).expect("another attempt").as_secs() / 60
+        };
+        assert_eq!([1, 2, 3, 4, 99].map(|failed| wait(1, failed)), [1, 2, 4, 5, 5]);
+        assert_eq!([1, 2, 99].map(|failed| wait(30, failed)), [30, 30, 30]);
     }
 }

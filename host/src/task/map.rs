@@ -211,7 +211,8 @@ fn open_output(
 fn open_reject_log(context: &RunContext, layout: &PlanLayout, task: &Attempt, attempt: &AttemptId) -> RejectLog {
     let key = layout.rejects(Stage::Map, task.task, attempt);
     let note = note(&context.stores.run_store, layout, (Stage::Map, task.task, attempt), Uploaded::Rejects, &key);
-    RejectLog::new(&context.stores.run_store, key, note, RejectLimits::of(&context.pipeline))
+    let (limits, mask) = (RejectLimits::of(&context.pipeline), context.pipeline.secrets.mask().clone());
+    RejectLog::new(&context.stores.run_store, key, note, limits, mask)
 }
 
 /// The mapping of one shard by its chain.

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, io::Write};
 
 use etl_core::model::{
     error::{Error, Result},
+    redact::Mask,
     reject::{Reject, Rejected, SOURCE},
 };
 use etl_store::{Note, Store, upload::Upload};
@@ -62,14 +63,17 @@ pub struct RejectLog {
     key: String,
     note: Option<Note>,
     limits: RejectLimits,
+    mask: Mask,
     upload: Option<Upload>,
     rejected: Rejected,
 }
 
 impl RejectLog {
-    /// Creates an empty log, to be written under `key`. `note` is told of its upload.
-    pub fn new(run_store: &Store, key: String, note: Note, limits: RejectLimits) -> Self {
-        Self { run_store: run_store.clone(), key, note: Some(note), limits, upload: None, rejected: Rejected::new() }
+    /// Creates an empty log, to be written under `key`. `note` is told of its upload; `mask` takes secrets out of reasons
+    /// and records.
+    pub fn new(run_store: &Store, key: String, note: Note, limits: RejectLimits, mask: Mask) -> Self {
+        let run_store = run_store.clone();
+        Self { run_store, key, note: Some(note), limits, mask, upload: None, rejected: Rejected::new() }
     }
 
     /// Counts a reject and appends it to the log. Blocks, so it must not run on a thread of the async runtime.
@@ -84,7 +88,7 @@ impl RejectLog {
             (none, Some(note)) => none.insert(Upload::noted(&self.run_store, &self.key, note)),
             (none, None) => none.insert(Upload::new(&self.run_store, &self.key)),
         };
-        let mut line = to_json(reject)?;
+        let mut line = to_json(&reject.masked(&self.mask))?;
         line.push(b'\n');
         upload.write_all(&line).map_err(|error| Error::from_io(error).context(format!("cannot write `{}`", self.key)))
     }

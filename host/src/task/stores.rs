@@ -9,7 +9,7 @@ use etl_store::Store;
 
 use crate::{
     connector::{Sink, SinkSettings, Source, SourceSettings, open_sink, open_source},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Places},
 };
 
 /// The opened stores of a pipeline.
@@ -67,12 +67,20 @@ impl Stores {
         open_sink(&SinkSettings { location, options, fsync: pipeline.run.fsync })
     }
 
-    /// Opens the store of a sink whose results are objects.
+    /// Opens the store of the runs of a pipeline of which only the places are known.
     ///
     /// # Errors
     /// Fails as [`Store::open`] does.
-    pub fn sink_store(pipeline: &Pipeline) -> Result<Store> {
-        Store::open_to_write(&pipeline.sink.location, &pipeline.store_options, pipeline.run.fsync)
+    pub fn of_runs(places: &Places) -> Result<Store> {
+        Store::open_to_write(&places.run_store, &places.store_options, places.fsync)
+    }
+
+    /// Opens the store of the results of a pipeline of which only the places are known. The results are objects.
+    ///
+    /// # Errors
+    /// Fails as [`Store::open`] does.
+    pub fn of_results(places: &Places) -> Result<Store> {
+        Store::open_to_write(&places.sink, &places.store_options, places.fsync)
     }
 }
 

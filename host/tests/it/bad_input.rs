@@ -161,7 +161,8 @@ fn rejects_are_counted_over_all_shards() {
 #[test]
 fn secrets_stay_out_of_plan_events_and_messages() {
     let pipeline = format!(
-        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"fatal\", text = \"${{ETL_TEST_SECRET}}\" }} }}]\n\
+        "secrets = [\"ETL_TEST_SECRET\"]\n\
+         map = [{{ plugin = {CRIMES}, config = {{ crime = \"fatal\", text = \"${{ETL_TEST_SECRET}}\" }} }}]\n\
          sink.format = \"lines\""
     );
     let project = Project::of(&pipeline).file("input/a.txt", "a\n");

@@ -47,7 +47,7 @@ fn a_missing_field_and_a_value_of_a_variable_are_named_and_not_shown() {
     );
     let secret =
         project(&format!("[[map]]\nplugin = {WORD_COUNT}\nconfig = {{ lowercase = \"${{HOME}}\" }}\n")).run(NONE);
-    secret.expect_error(2, &["`map[0].config.lowercase` must be true or false, not text of"]);
+    secret.expect_error(2, &["`map[0].config.lowercase` (`${HOME}`) must be true or false, not text of"]);
 }
 
 #[test]

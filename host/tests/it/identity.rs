@@ -72,7 +72,7 @@ async fn clean<H: Hook>(pipeline: &Pipeline, stores: &Arc<Hooked<H>>) {
     let ids = history::run_ids(run_store, "test").await.expect("lists");
     let runs = history::overviews(run_store, "test", &ids).await.expect("reads");
     for run in &runs {
-        let cleaner = Cleaner { pipeline, run_store, sink, results: false, dry_run: false };
+        let cleaner = Cleaner { pipeline: &pipeline.name, run_store, sink, results: false, dry_run: false };
         cleaner.clean(run).await.expect("cleans");
     }
 }

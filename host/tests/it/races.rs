@@ -84,7 +84,10 @@ async fn clean<H: Hook>(pipeline: &Pipeline, stores: &Arc<Hooked<H>>) -> Result<
     let (run_store, sink) = (&stores.below("runs"), &stores.below("result"));
     let ids = history::run_ids(run_store, "test").await?;
     let runs = history::overviews(run_store, "test", &ids).await?;
-    Cleaner { pipeline, run_store, sink, results: false, dry_run: false }.clean(&runs[0]).await.map(drop)
+    Cleaner { pipeline: &pipeline.name, run_store, sink, results: false, dry_run: false }
+        .clean(&runs[0])
+        .await
+        .map(drop)
 }
 
 #[derive(Debug)]

@@ -117,6 +117,7 @@ fn a_report_shows_the_numbers_of_the_manifest() {
 fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
     let pipeline = format!(
         r#"
+        secrets = ["REPORT_SECRET"]
         split.target_size = "4KiB"
         map = [
             {{ plugin = {FILTER_CLEAN}, config = {{ columns = 2, pattern = "${{REPORT_SECRET}}" }}, retry = {{ interval = "1ms" }} }},
@@ -136,6 +137,10 @@ fn what_strangers_wrote_is_text_and_secrets_are_not_shown() {
     crate::support::Ended::of(&mut command).expect_success();
     let page = fs::read_to_string(project.path("runs/test/r/report.html")).expect("a report");
     assert!(!page.contains("hunter22") && page.contains("${REPORT_SECRET}"));
+    for file in project.files("runs") {
+        let kept = fs::read(project.path("runs").join(&file)).expect("it can be read");
+        assert!(!String::from_utf8_lossy(&kept).contains("hunter22"), "{file} holds a secret");
+    }
     look_at(&project, "trouble", |browser| {
         let seen = browser.run(
             "return [window.broken ?? null, document.images.length, document.scripts.length, document.body.innerText]",

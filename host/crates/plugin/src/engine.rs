@@ -19,6 +19,7 @@ use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::Cache,
     component::{self, Interface, Scanned},
+    config_schema::ConfigSchema,
     imports,
     limits::EPOCH,
     loaded::{Exports, Loading, Plugin},
@@ -107,11 +108,20 @@ impl Engine {
             loading: Loading { compiled: miss, duration: started.elapsed() },
             grants: step.grants.clone(),
             limits: step.limits.clone(),
-            config: step.config.clone(),
+            mask: step.mask.clone(),
+            config: typed(step, found.config.as_ref()),
             config_schema: found.config,
             exports: exports.map_err(invalid)?,
             pre,
         })
+    }
+}
+
+/// Returns the configuration of a step, with the types that the plugin's schema wants.
+fn typed(step: &PluginSettings, schema: Option<&ConfigSchema>) -> String {
+    match (schema, serde_json::from_str(&step.config)) {
+        (Some(schema), Ok(config)) if !step.variables.is_empty() => schema.typed(config, &step.variables).to_string(),
+        _ => step.config.clone(),
     }
 }
 

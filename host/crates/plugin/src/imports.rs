@@ -86,18 +86,19 @@ impl diagnostics::Host for InstanceState {
     }
 
     fn count(&mut self, counter: String, delta: i64) -> wasmtime::Result<()> {
-        if let Some(total) = self.counters.get_mut(&counter) {
-            *total = total.saturating_add(delta);
-            return Ok(());
-        }
         if counter.len() > COUNTER_NAME_BYTES_MAX {
             let bytes = counter.len();
             return self.exceed(format!("used a counter name of {bytes} bytes (limit {COUNTER_NAME_BYTES_MAX} bytes)"));
         }
+        let counter = self.mask.apply(&counter);
+        if let Some(total) = self.counters.get_mut(&*counter) {
+            *total = total.saturating_add(delta);
+            return Ok(());
+        }
         if self.counters.len() == COUNTERS_MAX {
             return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
         }
-        self.counters.insert(counter, delta);
+        self.counters.insert(counter.into_owned(), delta);
         Ok(())
     }
 }

@@ -217,10 +217,12 @@ impl Instance {
 
     /// Converts an error that the plugin returned, and gives it the kind that decides about retries and the exit code.
     fn step_error(&self, function: &str, error: wit::StepError) -> Error {
-        let told = |message: &str| format!("failed in `{function}`: {}", cut(message, GUEST_MESSAGE_BYTES_MAX));
+        let mask = &self.store.data().mask;
+        let shown = |message: &str| cut(&mask.apply(message), GUEST_MESSAGE_BYTES_MAX).to_owned();
+        let told = |message: &str| format!("failed in `{function}`: {}", shown(message));
         let (kind, message) = match error {
             wit::StepError::InvalidConfig(message) => {
-                let message = cut(&message, GUEST_MESSAGE_BYTES_MAX);
+                let message = shown(&message);
                 return Error::config(format!("{} refused `{}.config`: {message}", self.name, self.step));
             }
             wit::StepError::InvalidInput(message) => (ErrorKind::Input, message),
@@ -273,7 +275,8 @@ impl Instance {
 }
 
 fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> InstanceState {
-    let log = Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.limits.log_bytes);
+    let log =
+        Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.mask.clone(), plugin.limits.log_bytes);
     // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
@@ -286,6 +289,7 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         growth: Growth::new(&plugin.limits),
         time: TimeLimit::new(&plugin.limits),
         log,
+        mask: plugin.mask.clone(),
         phase: Phase::Open,
         emit,
         schema: None,

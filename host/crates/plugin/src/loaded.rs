@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use etl_core::model::{event::Event, times::millis};
+use etl_core::model::{event::Event, redact::Mask, times::millis};
 use wasmtime::component::InstancePre;
 
 use super::{
@@ -25,6 +25,7 @@ pub struct Plugin {
     pub(super) grantable: Vec<&'static str>,
     pub(super) grants: Grants,
     pub(super) limits: Limits,
+    pub(super) mask: Mask,
     pub(super) config: String,
     pub(super) config_schema: Option<ConfigSchema>,
     pub(super) pre: InstancePre<InstanceState>,

@@ -4,7 +4,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::grants::Grants;
+use etl_core::model::redact::Mask;
+
+use super::{config_schema::PathPart, grants::Grants};
 
 /// A plugin and what it is loaded with.
 #[derive(Debug, Clone)]
@@ -17,10 +19,15 @@ pub struct PluginSettings {
     pub build: Option<String>,
     /// Configuration of the step, a JSON object as text.
     pub config: String,
+    /// The texts in `config` that are the value of one variable. They also count as the number or the boolean that they
+    /// spell, if the plugin describes one.
+    pub variables: Vec<Vec<PathPart>>,
     /// Access to the real world that the step is granted.
     pub grants: Grants,
     /// Limits of one instance.
     pub limits: Limits,
+    /// Takes secrets out of the plugin's texts before they are cut.
+    pub mask: Mask,
 }
 
 /// Limits of one instance of a step. An attempt that exceeds one fails with an error that names the limit.

@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
+        redact::Mask,
         schema::Schema,
         times::Work,
     },
@@ -53,6 +54,7 @@ pub(super) struct InstanceState {
     pub(super) growth: Growth,
     pub(super) time: TimeLimit,
     pub(super) log: Log,
+    pub(super) mask: Mask,
     pub(super) phase: Phase,
     pub(super) emit: Option<Emit>,
     pub(super) schema: Option<Schema>,
@@ -130,7 +132,7 @@ impl InstanceState {
             return self.refuse(format!("rejected row {row} of a batch of {rows} rows"));
         }
         if let Entry::Vacant(entry) = self.rejects.entry(row) {
-            let reason = cut(reason, REASON_BYTES_MAX).to_owned();
+            let reason = cut(&self.mask.apply(reason), REASON_BYTES_MAX).to_owned();
             self.reason_bytes += reason.len();
             entry.insert(reason);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use etl_core::model::{
     event::{Event, Events, Level},
     ids::TaskId,
+    redact::Mask,
     shared::Shared,
 };
 use tokio::io::AsyncWrite;
@@ -16,6 +17,9 @@ use wasmtime_wasi::{
 
 /// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Number of bytes of a printed line that are kept until the line ends: more than are shown, so that a secret that is
+/// cut is found before.
+const LINE_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
 /// Number of lines of standard error that are kept to explain a trap.
 const LAST_WORDS_MAX: usize = 8;
 /// Start of a line that Rust prints after a panic, which is not logged.
@@ -31,6 +35,7 @@ struct Inner {
     events: Events,
     step: String,
     task: TaskId,
+    mask: Mask,
     bytes_left: u64,
     limit_noted: bool,
     /// Text printed since the last line end: to standard output, and to standard error.
@@ -40,11 +45,12 @@ struct Inner {
 }
 
 impl Log {
-    pub(super) fn new(events: Events, step: String, task: TaskId, bytes_max: u64) -> Self {
+    pub(super) fn new(events: Events, step: String, task: TaskId, mask: Mask, bytes_max: u64) -> Self {
         let inner = Inner {
             events,
             step,
             task,
+            mask,
             bytes_left: bytes_max,
             limit_noted: false,
             lines: [Vec::new(), Vec::new()],
@@ -68,7 +74,8 @@ impl Log {
 
 impl Inner {
     fn message(&mut self, level: Level, text: &str) {
-        let text = cut(text, MESSAGE_BYTES_MAX);
+        let text = self.mask.apply(text);
+        let text = cut(&text, MESSAGE_BYTES_MAX).to_owned();
         let bytes = text.len() as u64 + 1;
         if bytes > self.bytes_left {
             self.bytes_left = 0;
@@ -79,7 +86,7 @@ impl Inner {
             return;
         }
         self.bytes_left -= bytes;
-        self.emit(level, text.to_owned());
+        self.emit(level, text);
     }
 
     fn emit(&self, level: Level, message: String) {
@@ -89,7 +96,7 @@ impl Inner {
     fn print(&mut self, level: Level, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let line = self.line(level);
-            let room = MESSAGE_BYTES_MAX.saturating_sub(line.len());
+            let room = LINE_BYTES_MAX.saturating_sub(line.len());
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             line.extend_from_slice(&text[..text.len().min(room)]);
             if piece.ends_with(b"\n") {
@@ -110,7 +117,8 @@ impl Inner {
             return;
         }
         if level == Level::Warn {
-            self.last_words.push_back(text.trim().to_owned());
+            let words = self.mask.apply(text.trim());
+            self.last_words.push_back(cut(&words, MESSAGE_BYTES_MAX).to_owned());
             if self.last_words.len() > LAST_WORDS_MAX {
                 self.last_words.pop_front();
             }

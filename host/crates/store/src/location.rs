@@ -8,8 +8,8 @@ use url::Url;
 /// Location of a store or of a prefix in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The location for messages: as written, with `${NAME}` left in place, and with a local path made relative to the
-    /// working directory.
+    /// The location for messages: as written, with secrets left out, and with a local path made relative to the working
+    /// directory.
     pub written: String,
     /// The URL, with a scheme and an absolute path: `file:///data/input/`, `s3://bucket/prefix`, `memory:///x`.
     pub url: String,

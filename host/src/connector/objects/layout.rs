@@ -9,6 +9,7 @@
 //! ```
 //! Numbers are zero-padded, so keys sort as numbers do.
 
+pub use etl_core::model::ids::LATEST;
 use etl_core::model::ids::{AttemptId, SUCCESS, TaskId};
 
 /// The keys of one run's result, relative to the sink's prefix.
@@ -55,6 +56,3 @@ impl SinkLayout {
         format!("{}/{SUCCESS}", self.run_id)
     }
 }
-
-/// Key, below the sink, of the pointer to the newest complete result.
-pub const LATEST: &str = "latest.json";

@@ -22,6 +22,7 @@ use etl_core::model::{
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
     event::Events,
     ids::{TaskId, Try},
+    redact::Mask,
     reject::Reject,
     row_text::record_of,
     schema::Schema,
@@ -66,8 +67,10 @@ pub(crate) fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox
         path: path.to_owned(),
         build: None,
         config: serde_json::Value::Object(config).to_string(),
+        variables: Vec::new(),
         grants: sandbox.grants.clone(),
         limits: sandbox.limits.clone(),
+        mask: Mask::default(),
     };
     Ok((interface, load_step(engine, settings, interface)?))
 }

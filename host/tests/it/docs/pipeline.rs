@@ -7,7 +7,9 @@ pub(super) fn page(schema: &Value) -> String {
     let mut page = "# pipeline.toml\n\n\
         Sizes are numbers of bytes or texts such as `\"64MiB\"` or `\"1GB\"`; durations `\"500ms\"`, `\"30s\"`, `\"5m\"`. Relative \
         paths are relative to the directory of the file. `${NAME}` in any value takes the environment variable of that name; \
-        `$${` is a literal `${`.\n\n\
+        `$${` is a literal `${`. A number or a boolean may be one variable in quotes: `concurrency = \"${CORES}\"`, in a step's `config` too if \
+        the plugin describes it. \
+        [Secrets](../how-to/secrets.md) says which variables are not shown, and [stores](stores.md#urls) what a `url` may have.\n\n\
         Editors complete keys by the [JSON Schema](pipeline.schema.json), which `etl-host schema` prints: put \
         `#:schema pipeline.schema.json` on the first line of a pipeline, if yours knows it.\n"
         .to_owned();

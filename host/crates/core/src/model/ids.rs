@@ -117,6 +117,12 @@ impl fmt::Display for PlanId {
 /// Name of the object that says that a run or a result is complete.
 pub const SUCCESS: &str = "_SUCCESS";
 
+/// Name of the object, beside the results of a pipeline's runs, that points to the newest complete one.
+pub const LATEST: &str = "latest.json";
+
+/// What the id of a redrive has between the id of the run that it completes and its number.
+const REDRIVE: &str = "-redrive-";
+
 /// Checks that a pipeline's name or a run's id can be one part of a key on every store.
 ///
 /// # Errors
@@ -127,6 +133,47 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
         return Err(Error::config(format!(
             "{what} `{name}` cannot be used in an object's name (use 1 to 128 letters, digits, `-`, `_` and `.`, \
              not starting with `.`)"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the id of redrive `number` of the run `origin`.
+pub fn redrive_id(origin: &str, number: u32) -> String {
+    format!("{origin}{REDRIVE}{number}")
+}
+
+/// Returns the run's id without the ending that [`redrive_id`] gave it, if it did.
+pub fn origin(run_id: &str) -> &str {
+    match run_id.rsplit_once(REDRIVE) {
+        Some((origin, number)) if number.parse::<u32>().is_ok() => origin,
+        _ => run_id,
+    }
+}
+
+/// Checks that a text can be the id of a run. The ending of a redrive does not count, so each run can be redriven.
+///
+/// # Errors
+/// As [`check_name`].
+pub fn check_run_id(run_id: &str) -> Result<()> {
+    check_name("run id", origin(run_id))
+}
+
+/// Checks that a run may be started under an id: beside being [one](check_run_id), the id must not be the name of
+/// something else that lies beside results.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::model::error::ErrorKind::Config), naming the id and what is wrong with it.
+pub fn check_new_run_id(run_id: &str) -> Result<()> {
+    check_run_id(run_id)?;
+    if run_id.starts_with('_') {
+        return Err(Error::config(format!(
+            "run id `{run_id}` begins with `_`, as hidden objects do, so the result could not be read (use another id)"
+        )));
+    }
+    if run_id.eq_ignore_ascii_case(LATEST) {
+        return Err(Error::config(format!(
+            "run id `{run_id}` is the name of the object that points to the newest result (use another id)"
         )));
     }
     Ok(())
@@ -159,5 +206,24 @@ mod tests {
             assert!(check_name("run id", name).is_err(), "`{name}` was accepted");
         }
         assert!(check_name("run id", "2026-11-22T10.00.00-5f3a").is_ok());
+    }
+
+    #[test]
+    fn the_longest_id_of_a_run_leaves_room_for_its_redrives() {
+        let longest = "x".repeat(128);
+        let redrive = redrive_id(&longest, u32::MAX);
+        assert_eq!((origin(&redrive), origin(&longest)), (longest.as_str(), longest.as_str()));
+        assert!(redrive.len() <= 255, "as long as a file's name may be");
+        assert!(check_new_run_id(&redrive).is_ok() && check_new_run_id(&format!("{longest}x")).is_err());
+        assert_eq!(["a-redrive-x", "a-redrive-"].map(origin), ["a-redrive-x", "a-redrive-"]);
+    }
+
+    #[test]
+    fn a_run_is_not_named_as_something_else_beside_results() {
+        for id in ["latest.json", "Latest.JSON", SUCCESS, "_attempts", "_x", ".x", ".", "_x-redrive-1"] {
+            let error = check_new_run_id(id).expect_err(id).to_string();
+            assert!(error.starts_with(&format!("run id `{}`", origin(id))) || error.contains(id), "{error}");
+        }
+        assert!(["latest", "latest.json.1", "a_b"].into_iter().all(|id| check_new_run_id(id).is_ok()));
     }
 }

@@ -7,7 +7,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{hex::hex, ids::ShardId};
+use crate::model::{
+    hex::hex,
+    ids::ShardId,
+    redact::{CUT, Mask},
+};
 
 /// Name of the step in the rejects of the source.
 pub const SOURCE: &str = "source";
@@ -100,6 +104,16 @@ impl Reject {
         Self { batch_start: self.offset.or(self.number), offset: None, number: None, ..self }
     }
 
+    /// Returns the reject with secrets taken out of its reason and its record.
+    #[must_use]
+    pub fn masked(&self, mask: &Mask) -> Self {
+        let record = self.record.as_ref().map(|record| match self.truncated {
+            true => mask.apply(&format!("{record}{CUT}")).strip_suffix(CUT).unwrap_or_default().to_owned(),
+            false => mask.apply(record).into_owned(),
+        });
+        Self { reason: mask.apply(&self.reason).into_owned(), record, ..self.clone() }
+    }
+
     /// Returns where the record came from, in the words of messages, if that is known: `` `a.csv` at byte 59``.
     pub fn place(&self) -> Option<String> {
         match (&self.object, self.offset, self.shard, self.number) {
@@ -151,8 +165,7 @@ impl fmt::Display for Reject {
 /// Returns the beginning of foreign text in backticks, as messages show it.
 pub fn shown(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("`{cut}{more}`")
+    if cut.len() < text.len() { format!("`{cut}{CUT}`") } else { format!("`{cut}`") }
 }
 
 #[cfg(test)]
@@ -195,6 +208,16 @@ mod tests {
         assert_eq!(Reject::new("map", "no").with_record(b"a\xff").to_string(), "no: record of bytes `61ff`");
         let long = Reject::new("map", "no").with_record("é".repeat(101).as_bytes());
         assert_eq!((long.place(), long.shown_record()), (None, format!("record `{}…`", "é".repeat(100))));
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_reason_and_record_even_where_the_record_was_cut() {
+        let mask = Mask::new([("KEY", "correct-horse")]);
+        let masked = Reject::new("map", "no correct-horse").with_record(b"a correct-horse").masked(&mask);
+        assert_eq!((&*masked.reason, masked.record.as_deref()), ("no ${KEY}", Some("a ${KEY}")));
+        let long = format!("{}correct-horse", "x".repeat(RECORD_BYTES_MAX - 5));
+        let masked = Reject::new("map", "no").with_record(long.as_bytes()).masked(&mask);
+        assert!(masked.record.is_some_and(|record| record.ends_with("xx${KEY}")));
     }
 
     #[test]

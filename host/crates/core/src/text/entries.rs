@@ -55,6 +55,16 @@ pub fn shards_name(first: ShardId, count: u32) -> String {
     }
 }
 
+/// Returns the name of a step at its work on a shard, or of a reducer at its work on a partition, in messages: `map of
+/// shard 3`.
+pub fn step_name(step: &str, number: u32) -> String {
+    match step {
+        "split" => step.to_owned(),
+        "reduce" => format!("reduce of partition {number}"),
+        _ => format!("{step} of shard {number}"),
+    }
+}
+
 /// Writes a label and its lines, aligned. A line may itself contain line breaks. Writes nothing if there are no lines.
 pub fn entry(f: &mut impl fmt::Write, label: &str, lines: &[String]) -> fmt::Result {
     for (position, line) in lines.iter().enumerate() {

@@ -10,6 +10,7 @@ mod words;
 
 use std::fmt;
 
+use etl_core::text::variables::scalar;
 use serde_json::{Map, Value};
 
 use self::{
@@ -93,6 +94,26 @@ impl ConfigSchema {
         properties(&self.0).into_iter().flatten().map(described).collect()
     }
 
+    /// Returns a configuration in which the texts at the paths of `variables` are replaced by the number or the boolean
+    /// that they spell, where the schema wants one.
+    pub fn typed(&self, mut config: Value, variables: &[Vec<PathPart>]) -> Value {
+        let mut left: Vec<&Vec<PathPart>> = variables.iter().collect();
+        while let Err(wrong) = self.check(&config) {
+            let Some(variable) = left.iter().position(|path| **path == wrong.path) else { break };
+            left.swap_remove(variable);
+            let mut typed = config.clone();
+            let Some(text) = find_mut(&mut typed, &wrong.path) else { break };
+            let Some(scalar) = text.as_str().and_then(scalar) else { break };
+            *text = scalar;
+            // Of a text that spells a value of another type, the message shows the text.
+            if self.check(&typed).is_err_and(|still| still.path == wrong.path) {
+                break;
+            }
+            config = typed;
+        }
+        config
+    }
+
     /// Compares a configuration with the schema.
     ///
     /// # Errors
@@ -100,6 +121,13 @@ impl ConfigSchema {
     pub fn check(&self, config: &Value) -> Result<(), WrongConfig> {
         Check::default().value(&self.0, config)
     }
+}
+
+fn find_mut<'v>(config: &'v mut Value, path: &[PathPart]) -> Option<&'v mut Value> {
+    path.iter().try_fold(config, |value, part| match part {
+        PathPart::Field(name) => value.get_mut(name),
+        PathPart::Item(index) => value.get_mut(*index),
+    })
 }
 
 fn properties(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
@@ -145,6 +173,24 @@ mod tests {
             json!({ "separator": ",", "at_least": null, "other": [1, {}] }),
         ] {
             assert_eq!(schema().check(&config), Ok(()), "{config}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_a_variable_is_what_it_spells_if_the_schema_wants_that() {
+        let config =
+            json!({ "separator": "7", "at_least": "7", "weights": { "x": "0.5", "y": "1" }, "columns": ["8"] });
+        let field = |name: &str| PathPart::Field(name.to_owned());
+        let places = ["x", "y"].map(|name| vec![field("weights"), field(name)]);
+        let mut variables =
+            vec![vec![field("separator")], vec![field("at_least")], vec![field("columns"), PathPart::Item(0)]];
+        variables.extend(places);
+        let expected = json!({ "separator": "7", "at_least": 7, "weights": { "x": 0.5, "y": 1 }, "columns": ["8"] });
+        assert_eq!(schema().typed(config.clone(), &variables), expected);
+        assert_eq!(schema().typed(config.clone(), &[]), config, "a text that was written as one stays one");
+        for wrong in ["many", "true", "256"] {
+            let config = json!({ "separator": ",", "at_least": wrong });
+            assert_eq!(schema().typed(config.clone(), &variables), config);
         }
     }
 
