@@ -2,8 +2,8 @@
 //!
 //! A source reads the first record of each object as its header, and the chosen fields by their names in it, in any order.
 //! Fields may be quoted, and quoted fields may hold commas, quotes and line ends; lines end with `\n` or `\r\n`, and empty
-//! lines are skipped. `boolean` takes `true` and `false`, `int64` and `float64` take numbers, and all three take an empty
-//! field as null; `text` takes any field, an empty one as empty text. A record with other fields than that is a reject, as
+//! lines are skipped. `boolean` takes `true` and `false`, `int64` and `float64` take numbers as a JSON source does,
+//! and `float64` also `NaN` and `inf`; all three take an empty field as null; `text` takes any field, an empty one as empty text. A record with other fields than that is a reject, as
 //! is one with more or fewer fields than the header.
 //!
 //! A sink writes the header, also in a part without rows; `,` between fields, `"` around fields that need it, and `\n`
@@ -22,19 +22,17 @@ use etl_core::model::{
 
 use crate::{
     Decode, Encode, Format, Origin, Reads, Writes,
-    columns::{Column, Value, check_fields},
+    columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_fields, cut, shown},
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes, SourceBatch},
     encoder::check_printable,
+    numbers,
     origin::Origins,
 };
 
 /// Room in bytes that is made at first for the fields of a record.
 const FIELDS_BYTES_MIN: usize = 1024;
-
-/// The most characters of a wrong value that a reject's reason shows.
-const SHOWN_CHARACTERS_MAX: usize = 60;
 
 /// The format.
 pub(crate) struct Csv;
@@ -297,27 +295,19 @@ impl Record {
 
 /// Returns the value that a field has as its column's type.
 fn value<'a>(field: &Field, bytes: &'a [u8]) -> Result<Value<'a>, String> {
-    let wrong = |shown: &str| {
+    let wrong = |text: &str| {
         let (name, expected) = (field.name(), type_name(field.data_type()));
-        format!("`{}` in column `{name}` is not of type {expected}", cut(shown, SHOWN_CHARACTERS_MAX))
+        format!("`{}` in column `{name}` is not of type {expected}", shown(text))
     };
     let text = str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", field.name()))?;
     let value = match (field.data_type(), text) {
         (DataType::Utf8, text) => Some(Value::Text(text)),
         (_, "") => Some(Value::Null),
         (DataType::Boolean, text) => text.parse().ok().map(Value::Boolean),
-        (DataType::Int64, text) => text.parse().ok().map(Value::Int64),
-        (_, text) => text.parse().ok().map(Value::Float64),
+        (DataType::Int64, text) => numbers::int64(text).map(Value::Int64),
+        (_, text) => numbers::float64(text).map(Value::Float64),
     };
     value.ok_or_else(|| wrong(text))
-}
-
-/// Returns a text cut to `max` characters.
-fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// The rows of the next batch, so far.

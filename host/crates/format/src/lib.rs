@@ -19,6 +19,7 @@ mod encoder;
 mod json;
 mod line_splitter;
 mod lines;
+mod numbers;
 mod origin;
 #[cfg(test)]
 mod tests;

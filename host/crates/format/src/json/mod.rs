@@ -5,9 +5,10 @@
 //! holds, it goes through [`strict`], which also says what is wrong with it.
 //!
 //! Owns how JSON values map to column types:
-//! - `boolean` takes `true` and `false`, `text` takes strings, `float64` takes any number (the nearest double).
-//! - `int64` takes numbers without a fraction that fit: `7`, and also `7.0` and `7e0` up to 2^53, because JSON does not
-//!   tell them apart.
+//! - `boolean` takes `true` and `false`, `text` takes strings.
+//! - `int64` takes the numbers that are exactly an int64, however they are written: `7`, `7.0`, `70e-1`.
+//! - `float64` takes numbers as the nearest double, except those that would become an infinity or zero, and what a sink
+//!   writes for numbers that JSON does not have: `"NaN"`, `"Infinity"`, `"-Infinity"`.
 //! - A missing field and `null` are null. If a field is given twice, the last value counts, and each has to be of its
 //!   type.
 //!
