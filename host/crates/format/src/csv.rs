@@ -2,12 +2,15 @@
 //!
 //! A source reads the first record of each object as its header, and the chosen fields by their names in it, in any order.
 //! Fields may be quoted, and quoted fields may hold commas, quotes and line ends; lines end with `\n` or `\r\n`, and empty
-//! lines are skipped. `boolean` takes `true` and `false`, `int64` and `float64` take numbers as a JSON source does,
-//! and `float64` also `NaN` and `inf`; all three take an empty field as null; `text` takes any field, an empty one as empty text. A record with other fields than that is a reject, as
-//! is one with more or fewer fields than the header.
+//! lines are skipped. `boolean` takes `true` and `false`; `int64` and `float64` take numbers as a JSON source does, and
+//! `float64` also `NaN` and `inf`; all three take an empty field as null. `text` takes any field: an empty one without
+//! quotes is null, and `""` is empty text. A record with other fields than that is a reject, as is one with more or fewer
+//! fields than the header.
 //!
 //! A sink writes the header, also in a part without rows; `,` between fields, `"` around fields that need it, and `\n`
-//! after each row. A null is empty, like empty text.
+//! after each row. A null is empty, and empty text is `""`, so a source reads back what a sink writes.
+
+mod encode;
 
 use std::sync::Arc;
 
@@ -21,11 +24,11 @@ use etl_core::model::{
 };
 
 use crate::{
-    Decode, Encode, Format, Origin, Reads, Writes,
+    Decode, Encode, Format, NonFinite, Origin, Reads, Writes,
     columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_fields, cut, shown},
     compression::Inflate,
     cuts::Cuts,
-    decoder::{ChunkIter, Sizes, SourceBatch},
+    decoder::{ChunkIter, Sizes, SourceBatch, too_long},
     encoder::check_printable,
     numbers,
     origin::Origins,
@@ -83,23 +86,8 @@ impl Writes for Csv {
         check_printable("csv", schema)
     }
 
-    fn encoder(&self) -> Box<dyn Encode> {
-        Box::new(CsvEncoder)
-    }
-}
-
-struct CsvEncoder;
-
-impl Encode for CsvEncoder {
-    fn begin(&mut self, fields: &SchemaRef, buffer: &mut Vec<u8>) -> Result<()> {
-        let none = RecordBatch::new_empty(Arc::clone(fields));
-        let written = arrow_csv::WriterBuilder::new().with_header(true).build(buffer).write(&none);
-        written.or_kind(ErrorKind::Internal, || "cannot write the csv header")
-    }
-
-    fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()> {
-        let written = arrow_csv::WriterBuilder::new().with_header(false).build(buffer).write(batch);
-        written.or_kind(ErrorKind::Internal, || "cannot write rows as csv")
+    fn encoder(&self, _: NonFinite) -> Box<dyn Encode> {
+        Box::new(encode::CsvEncoder)
     }
 }
 
@@ -141,16 +129,13 @@ impl<'a> CsvDecoder<'a> {
             let data = self.input.fill()?;
             let (result, taken) = self.record.read(&mut self.reader, data);
             self.input.consume(taken);
+            if self.record.raw.len() as u64 > self.sizes.record_max {
+                return Err(too_long(self.sizes.record_max, &self.object, self.position));
+            }
             match result {
                 ReadRecordResult::Record => return Ok(true),
                 ReadRecordResult::End => return Ok(false),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
-            }
-            if self.record.raw.len() as u64 > self.sizes.record_max {
-                let (start, object, max) = (self.position, &self.object, self.sizes.record_max);
-                return Err(Error::input(format!(
-                    "the record at byte {start} of object `{object}` is longer than a record may be ({max} bytes)"
-                )));
             }
         }
     }
@@ -273,6 +258,32 @@ impl Record {
         &self.fields[start..self.ends[index]]
     }
 
+    /// Returns whether a field was written with quotes.
+    fn is_quoted(&self, index: usize) -> bool {
+        enum At {
+            Start,
+            Plain,
+            Quoted,
+            Quote,
+        }
+        let (mut at, mut field) = (At::Start, 0);
+        for byte in self.text() {
+            at = match (at, byte) {
+                (At::Start, b'"') if field == index => return true,
+                (At::Start | At::Quote, b'"') => At::Quoted,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted, _) => At::Quoted,
+                (_, b',') if field == index => return false,
+                (_, b',') => {
+                    field += 1;
+                    At::Start
+                }
+                _ => At::Plain,
+            };
+        }
+        false
+    }
+
     /// Returns the values of the chosen fields, or what is wrong with the record.
     fn values(&self, header: &Header, fields: &SchemaRef) -> Result<Vec<Value<'_>>, String> {
         if self.is_unclosed() {
@@ -281,7 +292,10 @@ impl Record {
         if self.ended != header.width {
             return Err(format!("{} fields, but the header has {}", self.ended, header.width));
         }
-        let value = |(field, position): (&Arc<Field>, &usize)| value(field, self.field(*position));
+        let value = |(field, position): (&Arc<Field>, &usize)| match value(field, self.field(*position))? {
+            Value::Text("") if !self.is_quoted(*position) => Ok(Value::Null),
+            value => Ok(value),
+        };
         fields.fields().iter().zip(&header.positions).map(value).collect()
     }
 
@@ -363,7 +377,7 @@ mod tests {
     use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, StringArray, cast::AsArray};
     use bytes::Bytes;
     use etl_core::model::object::Compression;
-    use proptest::prelude::*;
+    use proptest::{option::of, prelude::*};
 
     use super::*;
     use crate::{Chunk, PartWriter, SinkFormat, SourceFormat};
@@ -393,7 +407,7 @@ mod tests {
     }
 
     fn texts(batch: &SourceBatch) -> Vec<&str> {
-        batch.batch.column(0).as_string::<i32>().iter().map(|text| text.expect("text is never null")).collect()
+        batch.batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap_or("(null)")).collect()
     }
 
     #[test]
@@ -408,6 +422,13 @@ mod tests {
         assert_eq!((first.offset, first.record), (27, &b"true,x,7,a,0.5"[..]));
         assert_eq!((last.object, last.offset), ("0.csv", 52));
         assert!(last.record.starts_with(b"false,\"y\n") && last.record.ends_with(b"1e3"));
+    }
+
+    #[test]
+    fn an_empty_field_is_null_and_quotes_make_it_empty_text() {
+        let found = batch(b"int,text,float,truth\n\"1,\"\"\",,,\n1,\"\",,\n\"2\",,\"\",\n3,\"\"\"\",,\n4,a\"\",,\n");
+        assert_eq!(texts(&found), ["", "(null)", "\"", "a\"\""]);
+        assert_eq!(found.rejects.len(), 1);
     }
 
     #[test]
@@ -460,9 +481,12 @@ mod tests {
     #[test]
     fn a_record_that_is_too_long_is_named() {
         let data = [&b"text,int,float,truth\nab,1,,\n\""[..], &[b'x'; 100]].concat();
-        let error = decode(&[&data], 10, Sizes { batch: 1000, record_max: 50 }).expect_err("too long");
-        let expected = "the record at byte 28 of object `0.csv` is longer than a record may be (50 bytes)";
-        assert_eq!(error.to_string(), expected);
+        let expected =
+            "the record at byte 28 of object `0.csv` is longer than the 50 bytes that `source.max_record` allows";
+        for (data, piece_bytes) in [(&data, 10), (&data, 1000), (&[&data[..], b"\"\n"].concat(), 1000)] {
+            let error = decode(&[data], piece_bytes, Sizes { batch: 1000, record_max: 50 }).expect_err("too long");
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Input, expected));
+        }
     }
 
     #[test]
@@ -484,12 +508,12 @@ mod tests {
         #[test]
         fn what_a_sink_writes_a_source_reads_back_however_it_arrives(
             rows in proptest::collection::vec(
-                (".{0,12}", any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>()), 0..20),
+                (of(".{0,12}"), any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>()), 0..20),
             piece_bytes in 1..50_usize,
             batch_bytes in 1..200_u64,
         ) {
             let rows = RecordBatch::try_new(Arc::clone(&typed().schema().fields), vec![
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0))),
+                Arc::new(StringArray::from_iter(rows.iter().map(|row| row.0.as_deref()))),
                 Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1))),
                 Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.2))),
                 Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.3))),
