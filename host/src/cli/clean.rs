@@ -69,8 +69,7 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let pipeline = load(&which.file, &args.set, false)?;
     let (cleaned, kept) = block_on(&pipeline, clean_runs(args, which.run_id.as_deref(), &pipeline))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { render(args, &cleaned, &kept) };
-    print(&pipeline.secrets.redact(&text));
-    Ok(())
+    print(&pipeline.secrets.redact(&text))
 }
 
 /// Checks that either a run or an age is given, and not both. This also protects a word that is misread: if a run's id

@@ -33,8 +33,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
     let which = args.words.which()?;
     let pipeline = load(&which.file, &args.set, false)?;
     let place = block_on(&pipeline, write(args, &which, &pipeline))?;
-    print(&pipeline.secrets.redact(&format!("{place}\n")));
-    Ok(())
+    print(&pipeline.secrets.redact(&format!("{place}\n")))
 }
 
 async fn write(args: &ReportArgs, which: &WhichRun, pipeline: &Pipeline) -> Result<String> {

@@ -44,8 +44,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, false)?;
     let (overviews, more) = block_on(&pipeline, newest(&pipeline, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
     let text = if args.json { to_json_pretty(&overviews)? } else { render(&pipeline.name, &overviews, more) };
-    print(&pipeline.secrets.redact(&text));
-    Ok(())
+    print(&pipeline.secrets.redact(&text))
 }
 
 /// Returns at most `max` runs, newest first, and the number of runs left out.
