@@ -44,3 +44,4 @@ mod stores;
 mod support;
 mod tolerated;
 mod try_step;
+mod values;

@@ -56,7 +56,8 @@ impl Format for Csv {
 
 impl Reads for Csv {
     fn about(&self) -> &'static str {
-        "RFC 4180 with a header, whose chosen fields become columns. An object is never cut into slices."
+        "RFC 4180 with a header, whose chosen fields become columns. An empty field is null, and `\"\"` is empty text. An \
+         object is never cut into slices."
     }
 
     fn takes_fields(&self) -> bool {
@@ -75,7 +76,7 @@ impl Reads for Csv {
 
 impl Writes for Csv {
     fn about(&self) -> &'static str {
-        "RFC 4180, with a header."
+        "RFC 4180, with a header. A null is an empty field, and empty text is `\"\"`."
     }
 
     fn extension(&self) -> &'static str {

@@ -24,7 +24,7 @@ use crate::{
 pub const BATCH_BYTES: u64 = 256 << 10;
 
 /// Maximum length of a record in bytes, its line end included, unless another is chosen.
-pub const RECORD_BYTES: u64 = 16 << 20;
+pub const RECORD_BYTES: u64 = 8 << 20;
 
 /// The largest maximum length of a record that can be chosen.
 pub const RECORD_BYTES_MAX: u64 = 1 << 30;

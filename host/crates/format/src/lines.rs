@@ -65,7 +65,7 @@ impl Reads for Lines {
 
 impl Writes for Lines {
     fn about(&self) -> &'static str {
-        "One line per row, for rows of a single text or binary column."
+        "One line per row, for rows of a single text or binary column. Nulls, and values that are no line, are refused."
     }
 
     fn extension(&self) -> &'static str {

@@ -189,12 +189,12 @@ fn cuts_at_every_position_lose_and_double_nothing() {
 #[test]
 fn records_longer_than_a_read_are_whole() {
     const MIB: usize = 1 << 20;
-    let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 9 * MIB, 4 * MIB - 1, 1, 64 << 10];
+    let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 7 * MIB, 4 * MIB - 1, 1, 64 << 10];
     let data: Vec<u8> = sizes.iter().flat_map(|size| [vec![b'x'; *size], b"\n".to_vec()].concat()).collect();
     let expected = lines_of("a", &data);
     let directory = tempfile::tempdir().expect("a directory");
     for (store, objects) in [store_of(&[("a", &data)]), local_store_of(directory.path(), "a", &data)] {
-        for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..18).map(|cut| cut * MIB).collect()] {
+        for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..16).map(|cut| cut * MIB).collect()] {
             let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
             assert!(found == expected, "cut at {cuts:?} in `{}`", store.name());
         }

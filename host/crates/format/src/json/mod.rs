@@ -62,7 +62,7 @@ impl Format for Json {
 
 impl Reads for Json {
     fn about(&self) -> &'static str {
-        "Each line is a JSON object, and its chosen fields become columns that may hold nulls."
+        "Each line is a JSON object, and its chosen fields become columns that may hold nulls. Whole numbers are exact."
     }
 
     fn takes_fields(&self) -> bool {
