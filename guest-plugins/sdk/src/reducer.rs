@@ -8,7 +8,9 @@ use crate::{Batch, Cell, Context, Describe, Output, Rows, Schema, StepError, con
 ///
 /// One value handles one partition, from `open` to `finish`, and is then dropped. Export the step with
 /// [`export_reducer!`](crate::export_reducer). The step can also serve as combiner if its schema is the schema of its
-/// input and it emits one row for each key and nothing else.
+/// input, it emits at most as many rows for each key as it was given and nothing else, and its result does not depend on
+/// which rows are combined. Only where `context.combines` is true may it emit more than one row for a key that are to be
+/// reduced to one, say because one cannot hold the intermediate result.
 pub trait Reducer: Sized {
     /// The type of the step's `config` table; [`NoConfig`](crate::NoConfig) if the step takes none.
     type Config: DeserializeOwned + Describe;

@@ -29,5 +29,5 @@ mod run;
 
 pub use cells::{OwnedCell, rows};
 pub use host::{InMemoryObject, Outcome, Split};
-pub use run::{map_lines, map_rows, reduce_rows, split};
+pub use run::{combine_rows, map_lines, map_rows, reduce_rows, split};
 pub use serde_json::{Value as Json, json};

@@ -42,7 +42,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let pipeline = load(&file, &args.set, true)?;
     for step in pipeline.steps() {
         let inspection = etl_plugin::inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
-        print(&pipeline.secrets.redact(&built(step, &inspection)));
+        print(&pipeline.secrets.redact(&built(step, &inspection)))?;
     }
     Ok(())
 }

@@ -38,8 +38,7 @@ const DIGEST_CHARACTERS: usize = 12;
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
     let checked = block_on(&pipeline, check::check(&pipeline, outside::cache()))?;
-    print(&pipeline.secrets.redact(&render(&pipeline, &checked)));
-    Ok(())
+    print(&pipeline.secrets.redact(&render(&pipeline, &checked)))
 }
 
 fn render(pipeline: &Pipeline, checked: &Checked) -> String {

@@ -69,8 +69,7 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let places = load_places(&which.file, &args.set)?;
     let (cleaned, kept) = look(&places, clean_runs(args, which.run_id.as_deref(), &places))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { render(args, &cleaned, &kept) };
-    print(&places.secrets.redact(&text));
-    Ok(())
+    print(&places.secrets.redact(&text))
 }
 
 /// Checks that either a run or an age is given, and not both. This also protects a word that is misread: if a run's id

@@ -2,6 +2,7 @@
 
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
+use etl_core::model::error::Result;
 
 use super::print;
 
@@ -13,9 +14,9 @@ pub(super) struct CompletionsArgs {
 }
 
 /// Prints the script with which a shell completes the command line of `program`.
-pub(super) fn completions(args: &CompletionsArgs, program: &mut Command) {
+pub(super) fn completions(args: &CompletionsArgs, program: &mut Command) -> Result<()> {
     // Generate into memory: written straight to standard output, the generator would panic when the reader goes away.
     let mut script = Vec::new();
     generate(args.shell, program, "etl-host", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print(&String::from_utf8_lossy(&script))
 }

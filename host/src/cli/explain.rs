@@ -134,8 +134,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
             "`{wanted}` is no exit code and no kind of error ({meant}choices: {choices})"
         )));
     }
-    print(&found.join("\n"));
-    Ok(())
+    print(&found.join("\n"))
 }
 
 impl Explanation {

@@ -27,8 +27,7 @@ pub(super) struct InspectArgs {
 /// Prints a plugin's step, interface, digest, size, exports, imports, grants and configuration.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let inspection = etl_plugin::inspect(&args.file)?;
-    print(&render(&args.file, &inspection));
-    Ok(())
+    print(&render(&args.file, &inspection))
 }
 
 fn render(file: &Path, inspection: &Inspection) -> String {

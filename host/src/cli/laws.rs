@@ -66,7 +66,7 @@ fn try_out(laws: &[Law], input: &str, check: impl Fn(Law) -> Result<Verdict>) ->
     let (mut broken, mut tried) = (Vec::new(), 0);
     for law in laws {
         let verdict = check(*law)?;
-        print(&render(*law, &verdict));
+        print(&render(*law, &verdict))?;
         tried += usize::from(!matches!(verdict, Verdict::NotApplicable(_)));
         if matches!(verdict, Verdict::Broken(_) | Verdict::BrokenBy(_)) {
             broken.push(*law);

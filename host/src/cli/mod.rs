@@ -65,8 +65,11 @@ where
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(usage) => {
-            // If the help cannot be printed, its reader has gone away; the exit code stays the same.
-            _ = usage.print();
+            let printed = written(usage.print().and_then(|()| io::stdout().flush()));
+            if let (Err(error), false) = (printed, usage.use_stderr()) {
+                say(&format!("error: {error}"));
+                return ExitCode::from(error.kind().exit_code());
+            }
             if usage.kind() == clap::error::ErrorKind::ArgumentConflict {
                 args.get(1).and_then(|word| no_command(word)).iter().for_each(|hint| say(hint));
             }
@@ -124,7 +127,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Build(args)), _) => build::build(&args)?,
         (Some(Command::Check(args)), _) => check::check(&args)?,
         (Some(Command::Clean(args)), _) => clean::clean(&args)?,
-        (Some(Command::Completions(args)), _) => completions::completions(&args, &mut Cli::command()),
+        (Some(Command::Completions(args)), _) => completions::completions(&args, &mut Cli::command())?,
         (Some(Command::Diff(args)), _) => return Ok(diff::diff(&args)?),
         (Some(Command::Explain(args)), _) => explain::explain(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
@@ -193,9 +196,23 @@ fn say(line: &str) {
 }
 
 /// Prints a result to standard output.
-fn print(text: &str) {
-    // A reader that closes the pipe early (`| head`) is not an error.
-    _ = io::stdout().write_all(text.as_bytes());
+///
+/// # Errors
+/// As [`written`].
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout();
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Returns the outcome of a write to standard output. A reader that closed the pipe early (`| head`) is not an error.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the text was not written.
+fn written(outcome: io::Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.or_kind(ErrorKind::Unavailable, || "cannot write to standard output"),
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
         step.step(),
         files.len(),
         quoted(&directory),
-    ));
+    ))?;
     if project.sdk == Sdk::Version {
         say("the SDK is not published yet: to build the project, set the path of `etl-plugin` in its Cargo.toml to \
              the directory `guest-plugins/sdk` of a checkout of etl-host (`--sdk DIR` does this)");

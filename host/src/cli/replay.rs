@@ -79,7 +79,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
     runtime.shutdown_background();
     let replayed = ended.map_err(|error| redacted(&error, &pipeline.secrets))?;
     for rows in &replayed.rows {
-        print(&pipeline.secrets.redact(&rows::json_lines(rows)));
+        print(&pipeline.secrets.redact(&rows::json_lines(rows)))?;
     }
     say(&pipeline.secrets.redact(&account(args, &replayed)));
     Ok(())

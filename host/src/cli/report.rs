@@ -33,8 +33,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
     let which = args.words.which()?;
     let places = load_places(&which.file, &args.set)?;
     let place = look(&places, write(args, &which, &places))?;
-    print(&places.secrets.redact(&format!("{place}\n")));
-    Ok(())
+    print(&places.secrets.redact(&format!("{place}\n")))
 }
 
 async fn write(args: &ReportArgs, which: &WhichRun, places: &Places) -> Result<String> {

@@ -14,6 +14,7 @@ use etl_core::{
 
 use super::{
     FailedCommand, SHARDS_LEFT_OUT, load, no_command, outside, print, redacted, runtime, say, signals::Interrupts,
+    written,
 };
 use crate::{
     pipeline::Pipeline,
@@ -86,9 +87,8 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, FailedCom
     if let Some(file) = &args.metrics {
         events.listen(MetricsFile::create(file, redact.clone())?);
     }
-    if args.events.is_some() {
-        events.listen(JsonLines::new(io::stdout(), redact.clone()));
-    }
+    let lines = args.events.map(|_| Shared::new(JsonLines::new(io::stdout(), redact.clone())));
+    lines.iter().for_each(|lines| events.listen(lines.clone()));
 
     let runtime = runtime(&pipeline)?;
     let telemetry = Telemetry::start(&events, runtime.handle(), outside::variable, redact.clone())?;
@@ -104,8 +104,9 @@ pub(super) fn run(program: &OsStr, args: &RunArgs) -> Result<ExitCode, FailedCom
     runtime.shutdown_background();
     match outcome {
         Ok(outcome) => {
+            lines.map_or(Ok(()), |lines| written(lines.lock().outcome()))?;
             if !args.quiet && args.events.is_none() {
-                print(&redact(&format!("\n{}", summary.lock())));
+                print(&redact(&format!("\n{}", summary.lock())))?;
             }
             if outcome.failed_shards == 0 {
                 return Ok(ExitCode::SUCCESS);

@@ -44,8 +44,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let places = load_places(&args.file, &args.set)?;
     let (overviews, more) = look(&places, newest(&places, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
     let text = if args.json { to_json_pretty(&overviews)? } else { render(&places.name, &overviews, more) };
-    print(&places.secrets.redact(&text));
-    Ok(())
+    print(&places.secrets.redact(&text))
 }
 
 /// Returns at most `max` runs, newest first, and the number of runs left out.

@@ -7,6 +7,5 @@ use crate::{pipeline, run_store::document::to_json_pretty};
 
 /// Prints the JSON Schema of `pipeline.toml`.
 pub(super) fn schema() -> Result<()> {
-    print(&to_json_pretty(&pipeline::json_schema())?);
-    Ok(())
+    print(&to_json_pretty(&pipeline::json_schema())?)
 }

@@ -48,8 +48,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<()> {
     // Replay commands must name the pipeline as this command line does, because they are run from the same directory.
     account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
     let text = if args.json { to_json_pretty(&as_json(&account))? } else { render(&account) };
-    print(&places.secrets.redact(&text));
-    Ok(())
+    print(&places.secrets.redact(&text))
 }
 
 /// Reads the account of a run, or of the newest run if `run_id` is absent.

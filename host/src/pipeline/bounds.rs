@@ -2,6 +2,8 @@
 
 use std::{thread, time::Duration};
 
+use etl_format::{RECORD_BYTES, RECORD_BYTES_MAX};
+
 use super::units::{Period, Size};
 
 /// Default of a key that is left out, and the smallest and largest value it may be given.
@@ -21,6 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+pub(super) const MAX_RECORD: Bounds<Size> = size(RECORD_BYTES, KIB, RECORD_BYTES_MAX);
 pub(super) const TARGET_SIZE: Bounds<Size> = size(64 * MIB, 1, TIB);
 pub(super) const MEMORY: Bounds<Size> = size(256 * MIB, 64 * KIB, 4 * GIB);
 pub(super) const OUTPUT: Bounds<Size> = size(16 * GIB, 1, 1024 * TIB);

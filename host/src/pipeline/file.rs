@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
-    formats::{ReadName, WriteName},
+    formats::{NonFiniteChoice, ReadName, WriteName},
     units::{Period, Size},
 };
 
@@ -95,6 +95,10 @@ pub(super) struct Source {
     /// formats, and allowed only with them.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
+    /// Longest record, with its line end and after decompression. A longer one fails the task. Each task in flight
+    /// counts towards `memory` of `[run]` with several records of this size.
+    #[schemars(transform = range(bounds::MAX_RECORD))]
+    pub max_record: Option<Size>,
 }
 
 /// How the source is divided into shards.
@@ -220,6 +224,9 @@ pub(super) struct Sink {
     #[serde(default)]
     #[schemars(transform = default_value("json"))]
     pub format: WriteName,
+    /// What becomes of NaN and the infinities, which JSON does not have. Only for `json`.
+    #[schemars(transform = default_value("refuse"))]
+    pub non_finite: Option<NonFiniteChoice>,
 }
 
 /// How the pipeline is run.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use etl_format::{FORMATS, Format, sink_formats, source_formats};
+use etl_format::{FORMATS, Format, NonFinite, sink_formats, source_formats};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -16,6 +16,28 @@ pub(super) struct ReadName(pub &'static str);
 /// The name of a format that a sink can have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WriteName(pub &'static str);
+
+/// What a sink makes of NaN and the infinities in a format that does not have them.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NonFiniteChoice {
+    /// The task fails, with an error that names the field.
+    Refuse,
+    /// Each is written as null.
+    Null,
+    /// Each is written as the text `NaN`, `Infinity` or `-Infinity`, which a source reads back as it was.
+    Text,
+}
+
+impl From<NonFiniteChoice> for NonFinite {
+    fn from(choice: NonFiniteChoice) -> Self {
+        match choice {
+            NonFiniteChoice::Refuse => Self::Refuse,
+            NonFiniteChoice::Null => Self::Null,
+            NonFiniteChoice::Text => Self::Text,
+        }
+    }
+}
 
 impl Default for ReadName {
     fn default() -> Self {

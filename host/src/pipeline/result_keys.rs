@@ -37,6 +37,7 @@ impl Pipeline {
         }
         keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
+        keys.insert("sink.non_finite".to_owned(), self.sink.format.non_finite().name().into());
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());
         }
@@ -84,6 +85,7 @@ mod tests {
     #[test]
     fn what_may_change_between_attempts_does_not_decide() {
         let harmless = [
+            "source.max_record=1GiB",
             "run.concurrency=7",
             "run.max_rejects=9",
             "run.tolerated_failures=1%",
@@ -114,6 +116,7 @@ mod tests {
             "run.shuffle_memory=64MiB",
             "source.format=lines",
             "sink.format=json",
+            "sink.non_finite=refuse",
             "reduce.config={}",
             "reduce.grants=[]",
         ];
@@ -132,6 +135,7 @@ mod tests {
             ("map.0.grants=['env:NAME']", "map[0].grants"),
             ("sink.url=other/", "sink.url"),
             ("sink.format=csv", "sink.format"),
+            ("sink.non_finite=text", "sink.non_finite"),
             ("source.include=['*.txt']", "source.include"),
         ] {
             let (then, now) = (result_keys(&[]), result_keys(&[set]));

@@ -110,6 +110,8 @@ impl Validator<'_> {
         let hint = if schema.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
         let format = SourceFormat::new(table.format.0, schema);
         let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
+        let max_record = self.bounded(&at.key("max_record"), table.max_record, bounds::MAX_RECORD)?;
+        let format = format.with_record_max(max_record.0);
         for (index, pattern) in table.include.iter().enumerate() {
             if let Some(flaw) = patterns::flaw(pattern) {
                 return Err(self.wrong(&at.key("include").index(index), format!("is `{pattern}`, {flaw}")));
@@ -256,7 +258,14 @@ impl Validator<'_> {
 
     fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<PipelineSink> {
         let location = self.location(&at.key("url"), &table.url)?;
-        Ok(PipelineSink { location, format: SinkFormat::new(table.format.0)? })
+        let format = SinkFormat::new(table.format.0)?;
+        let format = match table.non_finite {
+            None => format,
+            Some(choice) => {
+                format.with_non_finite(choice.into()).map_err(|error| self.wrong(&at.key("non_finite"), error))?
+            }
+        };
+        Ok(PipelineSink { location, format })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {

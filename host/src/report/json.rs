@@ -1,6 +1,6 @@
 //! Events as JSON lines: printed as they happen, or kept for the run store.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use etl_core::model::{
     event::{Listener, Stamped},
@@ -13,20 +13,32 @@ use crate::run_store::journal::json_line;
 pub(crate) struct JsonLines<W> {
     out: W,
     redact: Redact,
+    /// The first write that failed. No line is written behind it.
+    failed: Option<io::Error>,
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Creates a listener that writes to `out`, with texts redacted by `redact`. A line that cannot be written is lost;
-    /// the run continues.
+    /// Creates a listener that writes to `out`, with texts redacted by `redact`. When a line cannot be written, the run
+    /// continues without further lines.
     pub(crate) fn new(out: W, redact: impl Fn(&str) -> String + Send + 'static) -> Self {
-        Self { out, redact: Box::new(redact) }
+        Self { out, redact: Box::new(redact), failed: None }
+    }
+
+    /// Returns the error of the first line that was not written, once.
+    ///
+    /// # Errors
+    /// That error.
+    pub(crate) fn outcome(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
     }
 }
 
 impl<W: Write + Send> Listener for JsonLines<W> {
     fn on_event(&mut self, event: &Stamped) {
-        let line = json_line(event, &self.redact);
-        _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        if self.failed.is_none() {
+            let line = json_line(event, &self.redact);
+            self.failed = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()).err();
+        }
     }
 }
 
@@ -47,6 +59,16 @@ mod tests {
     fn log(message: &str) -> Stamped {
         let message = message.to_owned();
         Stamped { at_ms: 5, event: Event::Log { step: "map".into(), task: TaskId(0), level: Level::Info, message } }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_the_last_and_an_error() {
+        let mut room = [0; 10];
+        let mut lines = JsonLines::new(&mut room[..], redact);
+        lines.outcome().expect("nothing was written");
+        lines.on_event(&log("too long"));
+        lines.on_event(&log("too long"));
+        assert_eq!(lines.outcome().expect_err("no room").kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]

@@ -28,6 +28,9 @@ const INSTANCE_BYTES: u64 = 32 * MIB;
 /// Bytes of the batches on their way between source, plugins and output.
 const BATCHES_BYTES: u64 = 8 * MIB;
 
+/// Number of longest records that an attempt may hold at a time: as one arrives, in a batch, and as it is written.
+const RECORDS: u64 = 4;
+
 /// Bytes that merging [`FAN_IN`] sorted runs holds: for each of them a batch, its keys, and the bytes they come from.
 const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
 const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
@@ -88,7 +91,9 @@ struct Footprint<'a> {
 impl<'a> Footprint<'a> {
     fn map(pipeline: &'a Pipeline) -> Self {
         let read_ahead = (READ_AHEAD_BYTES as u64 + BATCHES_BYTES, "read ahead".to_owned());
-        let mut parts = vec![read_ahead, upload()];
+        let record_max = pipeline.source.format.record_max();
+        let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
+        let mut parts = vec![read_ahead, records, upload()];
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
@@ -192,7 +197,7 @@ mod tests {
         assert!((8..50).contains(&few.map) && (8..50).contains(&few.reduce), "{few:?}");
         let shortage = shortage.expect("100 do not fit");
         assert!(shortage.starts_with("`run.memory` of 2.0 GiB lets "), "{shortage}");
-        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=800MiB"]).expect("fits");
+        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=700MiB"]).expect("fits");
         assert_eq!((fewer.map, fewer.reduce), (2, few.reduce));
     }
 
@@ -202,6 +207,8 @@ mod tests {
         let shuffle = refused(&["run.shuffle_memory=4GiB"]);
         assert!(shuffle.starts_with("`run.memory` is 2.0 GiB, but one map attempt may take 4."), "{shuffle}");
         assert!(shuffle.contains("4.0 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");
+        let record = refused(&["source.max_record=1GiB"]);
+        assert!(record.contains("4.0 GiB for a `source.max_record` of 1.0 GiB"), "{record}");
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[

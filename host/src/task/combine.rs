@@ -23,7 +23,7 @@ impl PluginCombiner {
             receiver.lock().push(batch);
             Ok(())
         });
-        Ok(Self { reducer: plugin.reduce(task, input, emit)?, emitted })
+        Ok(Self { reducer: plugin.combine(task, input, emit)?, emitted })
     }
 
     fn take(&self) -> Vec<RecordBatch> {

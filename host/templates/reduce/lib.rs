@@ -18,8 +18,8 @@ struct SumPieces {
 
 impl Reducer for SumPieces {
     type Config = Config;
-    /// The sum of one key so far.
-    type State = i64;
+    /// The sum of one key so far, which no number of rows makes too large.
+    type State = i128;
 
     fn open(config: Config, context: &Context) -> Result<Self, StepError> {
         match context.input.value_fields() {
@@ -35,13 +35,16 @@ impl Reducer for SumPieces {
         self.schema.clone()
     }
 
-    fn fold(&mut self, sum: &mut i64, rows: Rows<'_>) -> Result<(), StepError> {
+    fn fold(&mut self, sum: &mut i128, rows: Rows<'_>) -> Result<(), StepError> {
         let pieces = self.schema.key_fields().len();
-        *sum += rows.int64(pieces)?.iter().flatten().sum::<i64>();
+        *sum += rows.int64(pieces)?.iter().flatten().map(i128::from).sum::<i128>();
         Ok(())
     }
 
-    fn end(&mut self, key: &[Cell<'_>], sum: i64, out: &mut Output) -> Result<(), StepError> {
+    fn end(&mut self, key: &[Cell<'_>], sum: i128, out: &mut Output) -> Result<(), StepError> {
+        let Ok(sum) = i64::try_from(sum) else {
+            return Err(StepError::Fatal(format!("the sum of a key is {sum}, which does not fit an int64")));
+        };
         if self.config.at_least.is_some_and(|at_least| sum < at_least) {
             return Ok(());
         }

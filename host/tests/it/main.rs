@@ -47,4 +47,5 @@ mod stores;
 mod support;
 mod tolerated;
 mod try_step;
+mod values;
 mod variables;

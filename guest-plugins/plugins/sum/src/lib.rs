@@ -2,7 +2,7 @@
 //!
 //! Input: any key; values of type int64 or float64. Output: the same columns, one row for each key; each value is the
 //! sum of its column. Nulls are skipped; the sum of a column with only nulls is null. A sum that does not fit an int64
-//! fails the task.
+//! fails the task. A combiner emits such a sum as several rows, so it depends on the data alone whether a task fails.
 
 use etl_plugin::{Cell, Context, DataType, Describe, Field, Output, Reducer, Rows, Schema, StepError};
 
@@ -27,9 +27,50 @@ enum Operation {
 struct Sum {
     schema: Schema,
     operations: Vec<Operation>,
+    /// Whether the rows that are emitted are summed again.
+    combines: bool,
     /// Totals of the current key, one for each value column. They are here and not in `State`, since most keys have
     /// only a few rows, and a vector for each key would cost more than the sums.
-    totals: Vec<Cell<'static>>,
+    totals: Vec<Total>,
+    /// The totals as they are emitted.
+    cells: Vec<Cell<'static>>,
+}
+
+/// What the values of a column come to so far. The sum of any number of rows fits.
+#[derive(Clone, Copy)]
+enum Total {
+    Null,
+    Int64(i128),
+    Float64(f64),
+}
+
+impl Total {
+    fn is_wide(self) -> bool {
+        matches!(self, Self::Int64(total) if i64::try_from(total).is_err())
+    }
+
+    fn cell(self) -> Option<Cell<'static>> {
+        Some(match self {
+            Self::Null => Cell::Null,
+            Self::Int64(total) => Cell::Int64(i64::try_from(total).ok()?),
+            Self::Float64(total) => Cell::Float64(total),
+        })
+    }
+
+    /// Takes as much out of a total as a cell can hold. Taken in again, the parts make up the total, also that of a
+    /// maximum or minimum, which is in each of them.
+    fn take_part(&mut self, operation: Operation) -> Cell<'static> {
+        match (self, operation) {
+            (Self::Null, _) => Cell::Null,
+            (Self::Int64(total), _) => {
+                let part = i64::try_from(*total).unwrap_or(if *total < 0 { i64::MIN } else { i64::MAX });
+                *total -= if matches!(operation, Operation::Sum) { part.into() } else { 0 };
+                Cell::Int64(part)
+            }
+            (Self::Float64(total), Operation::Sum) => Cell::Float64(std::mem::replace(total, -0.0)),
+            (Self::Float64(total), _) => Cell::Float64(*total),
+        }
+    }
 }
 
 impl Reducer for Sum {
@@ -45,8 +86,8 @@ impl Reducer for Sum {
         }
         let operations = schema.value_fields().iter().map(|field| operation(field, &config));
         let operations: Vec<_> = operations.collect::<Result<_, _>>()?;
-        let totals = vec![Cell::Null; operations.len()];
-        Ok(Self { schema, operations, totals })
+        let (totals, cells) = (vec![Total::Null; operations.len()], Vec::with_capacity(operations.len()));
+        Ok(Self { schema, operations, combines: context.combines, totals, cells })
     }
 
     fn schema(&self) -> Schema {
@@ -59,9 +100,8 @@ impl Reducer for Sum {
             let field = &self.schema.fields[first + i];
             *total = match field.data_type {
                 DataType::Int64 => {
-                    let mut values = rows.int64(first + i)?.iter().flatten();
-                    let sum = values.try_fold(*total, |total, value| add_int64(*operation, total, value));
-                    sum.ok_or_else(|| overflow(field))?
+                    let values = rows.int64(first + i)?.iter().flatten();
+                    values.fold(*total, |total, value| add_int64(*operation, total, value.into()))
                 }
                 _ => {
                     let values = rows.float64(first + i)?.iter().flatten();
@@ -73,26 +113,34 @@ impl Reducer for Sum {
     }
 
     fn end(&mut self, key: &[Cell<'_>], (): (), out: &mut Output) -> Result<(), StepError> {
-        out.emit_cells(key.iter().chain(&self.totals).copied())?;
-        self.totals.fill(Cell::Null);
+        while self.combines && self.totals.iter().any(|total| total.is_wide()) {
+            let parts = self.totals.iter_mut().zip(&self.operations);
+            self.cells.clear();
+            self.cells.extend(parts.map(|(total, operation)| total.take_part(*operation)));
+            out.emit_cells(key.iter().chain(&self.cells).copied())?;
+        }
+        self.cells.clear();
+        for (total, field) in self.totals.iter().zip(self.schema.value_fields()) {
+            self.cells.push(total.cell().ok_or_else(|| overflow(field))?);
+        }
+        out.emit_cells(key.iter().chain(&self.cells).copied())?;
+        self.totals.fill(Total::Null);
         Ok(())
     }
 }
 
-/// Returns the total with the value taken in; `None` on overflow.
-fn add_int64(operation: Operation, total: Cell<'static>, value: i64) -> Option<Cell<'static>> {
-    let Cell::Int64(total) = total else { return Some(Cell::Int64(value)) };
-    let total = match operation {
-        Operation::Sum => total.checked_add(value)?,
+fn add_int64(operation: Operation, total: Total, value: i128) -> Total {
+    let Total::Int64(total) = total else { return Total::Int64(value) };
+    Total::Int64(match operation {
+        Operation::Sum => total + value,
         Operation::Max => total.max(value),
         Operation::Min => total.min(value),
-    };
-    Some(Cell::Int64(total))
+    })
 }
 
-fn add_float64(operation: Operation, total: Cell<'static>, value: f64) -> Cell<'static> {
-    let Cell::Float64(total) = total else { return Cell::Float64(value) };
-    Cell::Float64(match operation {
+fn add_float64(operation: Operation, total: Total, value: f64) -> Total {
+    let Total::Float64(total) = total else { return Total::Float64(value) };
+    Total::Float64(match operation {
         Operation::Sum => total + value,
         Operation::Max => total.max(value),
         Operation::Min => total.min(value),
@@ -127,7 +175,7 @@ etl_plugin::export_reducer!(Sum);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etl_plugin::testing::{json, reduce_rows, rows};
+    use etl_plugin::testing::{combine_rows, json, reduce_rows, rows};
     use etl_plugin::{Float64, Int64, Text};
 
     fn counts() -> Schema {
@@ -176,6 +224,27 @@ mod tests {
             reduce_rows::<Sum>(json!({}), &counts(), pairs)?.rows,
             reduce_rows::<Sum>(json!({}), &counts(), input)?.rows
         );
+        Ok(())
+    }
+
+    #[test]
+    fn whether_a_sum_fits_does_not_depend_on_how_the_rows_are_cut_or_combined() -> Result<(), StepError> {
+        let input = Schema::new().key("k", Text).value("n", Int64).value("x", Float64).value("high", Int64);
+        let config = json!({ "max": ["high"] });
+        let values = [i64::MAX, 1, i64::MAX, -1, i64::MIN, -5, i64::MIN];
+        let all: Vec<_> = values.map(|value| ("a", value, 0.5, value)).into();
+        let expected = reduce_rows::<Sum>(config.clone(), &input, all.clone())?.rows;
+        assert_eq!(expected, rows([("a", -7, 3.5, i64::MAX)]));
+        for cut in 0..=all.len() {
+            let mut combined = Vec::new();
+            for part in [&all[..cut], &all[cut..]] {
+                let rows = combine_rows::<Sum>(config.clone(), &input, part.to_vec())?.rows;
+                assert!(rows.len() <= part.len());
+                combined.extend(rows);
+            }
+            let combined = combined.iter().map(|row| (&row[0], &row[1], &row[2], &row[3]));
+            assert_eq!(reduce_rows::<Sum>(config.clone(), &input, combined)?.rows, expected, "cut at {cut}");
+        }
         Ok(())
     }
 

@@ -311,6 +311,8 @@ pub mod etl {
                 pub task: u32,
                 /// Number of this attempt at the task, counted from 1.
                 pub attempt: u32,
+                /// Whether a reducer is opened as combiner, so that what it emits is reduced again. False for all other steps.
+                pub combines: bool,
                 /// Schema of the batches that `process` will receive. For a splitter, the schema of the source's records.
                 pub input: Schema,
                 /// The step's `config` table of `pipeline.toml`, as a JSON object; `{}` if there is none.
@@ -328,6 +330,7 @@ pub mod etl {
                         .field("run-id", &self.run_id)
                         .field("task", &self.task)
                         .field("attempt", &self.attempt)
+                        .field("combines", &self.combines)
                         .field("input", &self.input)
                         .field("config", &self.config)
                         .finish()
@@ -599,11 +602,12 @@ pub mod exports {
                     arg1: usize,
                     arg2: i32,
                     arg3: i32,
-                    arg4: *mut u8,
-                    arg5: usize,
-                    arg6: i32,
-                    arg7: *mut u8,
-                    arg8: usize,
+                    arg4: i32,
+                    arg5: *mut u8,
+                    arg6: usize,
+                    arg7: i32,
+                    arg8: *mut u8,
+                    arg9: usize,
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
@@ -614,8 +618,8 @@ pub mod exports {
                                 len0,
                                 len0,
                             );
-                            let base6 = arg4;
-                            let len6 = arg5;
+                            let base6 = arg5;
+                            let len6 = arg6;
                             let mut result6 = _rt::Vec::with_capacity(len6);
                             for i in 0..len6 {
                                 let base = base6
@@ -656,9 +660,9 @@ pub mod exports {
                                 len6 * (3 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
-                            let len7 = arg8;
+                            let len7 = arg9;
                             let bytes7 = _rt::Vec::from_raw_parts(
-                                arg7.cast(),
+                                arg8.cast(),
                                 len7,
                                 len7,
                             );
@@ -666,9 +670,10 @@ pub mod exports {
                                 run_id: _rt::string_lift(bytes0),
                                 task: arg2 as u32,
                                 attempt: arg3 as u32,
+                                combines: _rt::bool_lift(arg4 as u8),
                                 input: super::super::super::super::etl::plugin::types::Schema {
                                     fields: result6,
-                                    key_fields: arg6 as u32,
+                                    key_fields: arg7 as u32,
                                 },
                                 config: _rt::string_lift(bytes7),
                             })
@@ -1405,12 +1410,12 @@ pub mod exports {
                         const _ : () = { #[unsafe (export_name =
                         "etl:plugin/mapper@0.1.0#open")] unsafe extern "C" fn
                         export_open(arg0 : * mut u8, arg1 : usize, arg2 : i32, arg3 :
-                        i32, arg4 : * mut u8, arg5 : usize, arg6 : i32, arg7 : * mut u8,
-                        arg8 : usize,) -> * mut u8 { unsafe { $($path_to_types)*::
-                        _export_open_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
-                        arg6, arg7, arg8) } } #[unsafe (export_name =
-                        "cabi_post_etl:plugin/mapper@0.1.0#open")] unsafe extern "C" fn
-                        _post_return_open(arg0 : * mut u8,) { unsafe {
+                        i32, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : i32, arg8
+                        : * mut u8, arg9 : usize,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_open_cabi::<$ty > (arg0, arg1, arg2,
+                        arg3, arg4, arg5, arg6, arg7, arg8, arg9) } } #[unsafe
+                        (export_name = "cabi_post_etl:plugin/mapper@0.1.0#open")] unsafe
+                        extern "C" fn _post_return_open(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_open::<$ty > (arg0) } }
                         #[unsafe (export_name = "etl:plugin/mapper@0.1.0#process")]
                         unsafe extern "C" fn export_process(arg0 : i32, arg1 : * mut u8,
@@ -1603,9 +1608,9 @@ macro_rules! __export_map_plugin_impl {
         () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:map-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1098] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1108] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc9\x07\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd3\x07\x01A\x02\x01\
 A\x0c\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
 rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
@@ -1616,21 +1621,22 @@ r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\
 rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
 oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
 ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x05\x06run-ids\x04tasky\x07attemp\
-ty\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\
-\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01\
-s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x01\x02\x03\
-\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01@\x01\x05\
-batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06\
-reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x02\x03\0\x01\x07context\
-\x02\x03\0\x01\x06schema\x02\x03\0\x01\x0astep-error\x01B\x10\x02\x03\x02\x01\x02\
-\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\x03\x02\
-\x01\x05\x04\0\x06schema\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-error\x03\0\
-\x06\x01j\x01\x05\x01\x07\x01@\x01\x07context\x03\0\x08\x04\0\x04open\x01\x09\x01\
-j\0\x01\x07\x01@\x01\x05batch\x01\0\x0a\x04\0\x07process\x01\x0b\x01@\0\0\x0a\x04\
-\0\x06finish\x01\x0c\x04\0\x17etl:plugin/mapper@0.1.0\x05\x07\x04\0\x1betl:plugi\
-n/map-plugin@0.1.0\x04\0\x0b\x10\x01\0\x0amap-plugin\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
+ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
+invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
+\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
+@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
+\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x02\x03\0\x01\x07\
+context\x02\x03\0\x01\x06schema\x02\x03\0\x01\x0astep-error\x01B\x10\x02\x03\x02\
+\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\
+\x03\x02\x01\x05\x04\0\x06schema\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-err\
+or\x03\0\x06\x01j\x01\x05\x01\x07\x01@\x01\x07context\x03\0\x08\x04\0\x04open\x01\
+\x09\x01j\0\x01\x07\x01@\x01\x05batch\x01\0\x0a\x04\0\x07process\x01\x0b\x01@\0\0\
+\x0a\x04\0\x06finish\x01\x0c\x04\0\x17etl:plugin/mapper@0.1.0\x05\x07\x04\0\x1be\
+tl:plugin/map-plugin@0.1.0\x04\0\x0b\x10\x01\0\x0amap-plugin\x03\0\0\0G\x09produ\
+cers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
+0.61.1";
         };
     };
 }
@@ -1643,8 +1649,8 @@ pub use __export_map_plugin_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 947] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x92\x06\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 957] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c\x06\x01A\x02\x01\
 A\x07\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
 rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
@@ -1655,16 +1661,16 @@ r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\
 rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
 oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
 ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x05\x06run-ids\x04tasky\x07attemp\
-ty\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\
-\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01\
-s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x01\x02\x03\
-\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01@\x01\x05\
-batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06\
-reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x04\0;etl:plugin/map-plu\
-gin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b0\x01\0*map-plugin-with-all-o\
-f-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-com\
-ponent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
+ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
+invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
+\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
+@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
+\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x04\0;etl:plug\
+in/map-plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b0\x01\0*map-plugin-\
+with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -44,11 +44,12 @@ pub mod exports {
                     arg1: usize,
                     arg2: i32,
                     arg3: i32,
-                    arg4: *mut u8,
-                    arg5: usize,
-                    arg6: i32,
-                    arg7: *mut u8,
-                    arg8: usize,
+                    arg4: i32,
+                    arg5: *mut u8,
+                    arg6: usize,
+                    arg7: i32,
+                    arg8: *mut u8,
+                    arg9: usize,
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
@@ -59,8 +60,8 @@ pub mod exports {
                                 len0,
                                 len0,
                             );
-                            let base6 = arg4;
-                            let len6 = arg5;
+                            let base6 = arg5;
+                            let len6 = arg6;
                             let mut result6 = _rt::Vec::with_capacity(len6);
                             for i in 0..len6 {
                                 let base = base6
@@ -101,9 +102,9 @@ pub mod exports {
                                 len6 * (3 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
-                            let len7 = arg8;
+                            let len7 = arg9;
                             let bytes7 = _rt::Vec::from_raw_parts(
-                                arg7.cast(),
+                                arg8.cast(),
                                 len7,
                                 len7,
                             );
@@ -111,9 +112,10 @@ pub mod exports {
                                 run_id: _rt::string_lift(bytes0),
                                 task: arg2 as u32,
                                 attempt: arg3 as u32,
+                                combines: _rt::bool_lift(arg4 as u8),
                                 input: super::super::super::super::__with_name1::Schema {
                                     fields: result6,
-                                    key_fields: arg6 as u32,
+                                    key_fields: arg7 as u32,
                                 },
                                 config: _rt::string_lift(bytes7),
                             })
@@ -874,12 +876,12 @@ pub mod exports {
                         const _ : () = { #[unsafe (export_name =
                         "etl:plugin/reducer@0.1.0#open")] unsafe extern "C" fn
                         export_open(arg0 : * mut u8, arg1 : usize, arg2 : i32, arg3 :
-                        i32, arg4 : * mut u8, arg5 : usize, arg6 : i32, arg7 : * mut u8,
-                        arg8 : usize,) -> * mut u8 { unsafe { $($path_to_types)*::
-                        _export_open_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
-                        arg6, arg7, arg8) } } #[unsafe (export_name =
-                        "cabi_post_etl:plugin/reducer@0.1.0#open")] unsafe extern "C" fn
-                        _post_return_open(arg0 : * mut u8,) { unsafe {
+                        i32, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : i32, arg8
+                        : * mut u8, arg9 : usize,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_open_cabi::<$ty > (arg0, arg1, arg2,
+                        arg3, arg4, arg5, arg6, arg7, arg8, arg9) } } #[unsafe
+                        (export_name = "cabi_post_etl:plugin/reducer@0.1.0#open")] unsafe
+                        extern "C" fn _post_return_open(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_open::<$ty > (arg0) } }
                         #[unsafe (export_name = "etl:plugin/reducer@0.1.0#process")]
                         unsafe extern "C" fn export_process(arg0 : i32, arg1 : * mut u8,
@@ -1051,9 +1053,9 @@ macro_rules! __export_reduce_plugin_impl {
         () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:reduce-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1142] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1152] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf2\x07\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x07\x01A\x02\x01\
 A\x0c\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
 rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
@@ -1064,22 +1066,22 @@ r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\
 rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
 oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
 ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x05\x06run-ids\x04tasky\x07attemp\
-ty\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\
-\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01\
-s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x01\x02\x03\
-\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01@\x01\x05\
-batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06\
-reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x02\x03\0\x01\x07context\
-\x02\x03\0\x01\x06schema\x02\x03\0\x01\x0astep-error\x01B\x11\x02\x03\x02\x01\x02\
-\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\x03\x02\
-\x01\x05\x04\0\x06schema\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-error\x03\0\
-\x06\x01j\x01\x05\x01\x07\x01@\x01\x07context\x03\0\x08\x04\0\x04open\x01\x09\x01\
-py\x01j\0\x01\x07\x01@\x03\x05batch\x01\x0agroup-ends\x0a\x14last-group-continue\
-s\x7f\0\x0b\x04\0\x07process\x01\x0c\x01@\0\0\x0b\x04\0\x06finish\x01\x0d\x04\0\x18\
-etl:plugin/reducer@0.1.0\x05\x07\x04\0\x1eetl:plugin/reduce-plugin@0.1.0\x04\0\x0b\
-\x13\x01\0\x0dreduce-plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
-it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
+ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
+invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
+\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
+@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
+\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x02\x03\0\x01\x07\
+context\x02\x03\0\x01\x06schema\x02\x03\0\x01\x0astep-error\x01B\x11\x02\x03\x02\
+\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\
+\x03\x02\x01\x05\x04\0\x06schema\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-err\
+or\x03\0\x06\x01j\x01\x05\x01\x07\x01@\x01\x07context\x03\0\x08\x04\0\x04open\x01\
+\x09\x01py\x01j\0\x01\x07\x01@\x03\x05batch\x01\x0agroup-ends\x0a\x14last-group-\
+continues\x7f\0\x0b\x04\0\x07process\x01\x0c\x01@\0\0\x0b\x04\0\x06finish\x01\x0d\
+\x04\0\x18etl:plugin/reducer@0.1.0\x05\x07\x04\0\x1eetl:plugin/reduce-plugin@0.1\
+.0\x04\0\x0b\x13\x01\0\x0dreduce-plugin\x03\0\0\0G\x09producers\x01\x0cprocessed\
+-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1092,8 +1094,8 @@ pub use __export_reduce_plugin_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 953] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x95\x06\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 963] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9f\x06\x01A\x02\x01\
 A\x07\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
 rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
@@ -1104,16 +1106,16 @@ r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\
 rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
 oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
 ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x05\x06run-ids\x04tasky\x07attemp\
-ty\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\
-\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01\
-s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x01\x02\x03\
-\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01@\x01\x05\
-batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06\
-reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x04\0>etl:plugin/reduce-\
-plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b3\x01\0-reduce-plugin-with\
--all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
-it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
+ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
+invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
+\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
+\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
+@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
+\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x04\0>etl:plug\
+in/reduce-plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b3\x01\0-reduce-p\
+lugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-b\
+y\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -46,12 +46,25 @@ pub fn reduce_rows<R: Reducer>(
     input: &Schema,
     input_rows: impl IntoIterator<Item = impl Row>,
 ) -> Result<Outcome, StepError> {
-    let context = context(config, input);
+    reduce::<R>(&context(config, input), input_rows)
+}
+
+/// Runs a reducer as combiner on these rows, after sorting them by key.
+pub fn combine_rows<R: Reducer>(
+    config: Json,
+    input: &Schema,
+    input_rows: impl IntoIterator<Item = impl Row>,
+) -> Result<Outcome, StepError> {
+    reduce::<R>(&Context { combines: true, ..context(config, input) }, input_rows)
+}
+
+fn reduce<R: Reducer>(context: &Context, input_rows: impl IntoIterator<Item = impl Row>) -> Result<Outcome, StepError> {
+    let input = &context.input;
     let key = |row: &Vec<OwnedCell>| row[..input.key_fields().len()].to_vec();
     let mut input_rows = rows(input_rows);
     input_rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal));
     however_cut(|batch_rows| {
-        let (mut reducer, _) = ReduceRunner::<R>::open(&context)?;
+        let (mut reducer, _) = ReduceRunner::<R>::open(context)?;
         for (first, rows) in batches(&input_rows, batch_rows) {
             let next = input_rows.get(first + rows.len());
             let continues = rows.last().map(key) == next.map(key);
@@ -121,7 +134,8 @@ fn group_ends<K: PartialEq>(rows: &[Vec<OwnedCell>], key: impl Fn(&Vec<OwnedCell
 }
 
 fn context(config: Json, input: &Schema) -> Context {
-    Context { run_id: "test".to_owned(), task: 0, attempt: 1, input: input.clone(), config: config.to_string() }
+    let (run_id, config) = ("test".to_owned(), config.to_string());
+    Context { run_id, task: 0, attempt: 1, combines: false, input: input.clone(), config }
 }
 
 fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {

@@ -7,7 +7,9 @@ use etl_core::model::{
     schema::Schema,
 };
 
-use crate::{ChunkIter, Cuts, Decode, Encode, FORMATS, Format, Reads, Sizes, Writes};
+use crate::{
+    BATCH_BYTES, ChunkIter, Cuts, Decode, Encode, FORMATS, Format, NonFinite, RECORD_BYTES, Reads, Sizes, Writes,
+};
 
 /// Returns the names of the formats that a source can have.
 pub fn source_formats() -> &'static [&'static str] {
@@ -35,6 +37,8 @@ pub struct SourceFormat {
     name: &'static str,
     reads: &'static dyn Reads,
     schema: Schema,
+    /// Maximum length of a record in bytes.
+    record_max: u64,
 }
 
 impl SourceFormat {
@@ -66,7 +70,19 @@ impl SourceFormat {
             }
             None => return Err(Error::config(format!("is missing: format `{name}` needs the fields to read"))),
         };
-        Ok(Self { name, reads, schema })
+        Ok(Self { name, reads, schema, record_max: RECORD_BYTES })
+    }
+
+    /// Sets the maximum length of a record in bytes, its line end included. It is
+    /// [`RECORD_BYTES`] otherwise.
+    #[must_use]
+    pub fn with_record_max(self, bytes: u64) -> Self {
+        Self { record_max: bytes, ..self }
+    }
+
+    /// Returns the maximum length of a record in bytes.
+    pub fn record_max(&self) -> u64 {
+        self.record_max
     }
 
     /// Returns the name of the format.
@@ -89,7 +105,7 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder<'a>(&self, chunks: ChunkIter<'a>) -> Result<Box<dyn Decode + 'a>> {
-        self.reads.decoder(chunks, &self.schema, Sizes::default())
+        self.decoder_with(chunks, Sizes { batch: BATCH_BYTES, record_max: self.record_max })
     }
 
     /// Creates a decoder that keeps to other sizes.
@@ -109,7 +125,7 @@ impl fmt::Debug for SourceFormat {
 
 impl PartialEq for SourceFormat {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.schema == other.schema
+        (self.name, &self.schema, self.record_max) == (other.name, &other.schema, other.record_max)
     }
 }
 
@@ -118,6 +134,7 @@ impl PartialEq for SourceFormat {
 pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
+    non_finite: NonFinite,
 }
 
 impl SinkFormat {
@@ -127,14 +144,35 @@ impl SinkFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which lists the choices.
     pub fn new(name: &str) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
-        let found = format.and_then(|format| Some(Self { name: format.name(), writes: format.writes()? }));
+        let found = format.and_then(|format| {
+            Some(Self { name: format.name(), writes: format.writes()?, non_finite: NonFinite::Refuse })
+        });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
+    }
+
+    /// Chooses what becomes of NaN and the infinities.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the choice is called, when the format has these numbers or takes none at all.
+    pub fn with_non_finite(self, non_finite: NonFinite) -> Result<Self> {
+        if self.writes.has_no_non_finite() {
+            return Ok(Self { non_finite, ..self });
+        }
+        let takes = |format: &dyn Format| format.writes().is_some_and(Writes::has_no_non_finite);
+        let choices = listed(&names(takes));
+        Err(Error::config(format!("cannot be used with format `{}` (it goes with `{choices}`)", self.name)))
     }
 
     /// Returns the name of the format.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns what becomes of NaN and the infinities, if the format does not have them.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
     }
 
     /// Returns the file extension of a part.
@@ -151,18 +189,18 @@ impl SinkFormat {
     }
 
     pub(crate) fn encoder(&self) -> Box<dyn Encode> {
-        self.writes.encoder()
+        self.writes.encoder(self.non_finite)
     }
 }
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        write!(f, "{} ({:?})", self.name, self.non_finite)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.name == other.name && self.non_finite == other.non_finite
     }
 }

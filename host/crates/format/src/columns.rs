@@ -29,6 +29,22 @@ pub(crate) fn check_fields(format: &str, schema: &Schema) -> Result<()> {
     }
 }
 
+/// The most characters of a wrong value that a reject's reason shows.
+pub(crate) const SHOWN_CHARACTERS_MAX: usize = 60;
+
+/// Returns a wrong value as a reject's reason shows it.
+pub(crate) fn shown(value: &str) -> String {
+    cut(value, SHOWN_CHARACTERS_MAX)
+}
+
+/// Returns a text cut to `max` characters.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A value of a record, held until the whole record is known to be valid.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {

@@ -1,7 +1,7 @@
 //! Reader of chunks as plain bytes, one slice at a time, which decompresses the slices of compressed objects.
 //!
-//! Owns the compression formats. A buffer bounds the bytes handed out at once, no matter how much a few compressed
-//! bytes expand to.
+//! Owns the compression formats, and the start of an object: what holds no records is refused, and a byte order mark is
+//! skipped. A buffer bounds the bytes handed out at once, no matter how much a few compressed bytes expand to.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -13,30 +13,39 @@ use etl_core::model::{
     error::{Error, Result},
     object::Compression,
 };
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
-use super::chunk::Chunk;
+use super::{
+    chunk::Chunk,
+    content::{BYTE_ORDER_MARK, HEAD_BYTES, check_head, check_name},
+};
 
 /// Number of bytes that are decompressed at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Reason why `Inflate::reader` is always present.
+/// Reason why `Inflate::reader` and `Members::member` are always present.
 const REPLACED: &str = "the reader is put back after each use, unless there was an error";
 
 /// The plain bytes of a shard's slices, one slice after the other. Cannot be used after an error.
 pub(super) struct Inflate<I: Iterator<Item = Result<Chunk>>> {
     reader: Option<Reader<I>>,
     object: Arc<str>,
+    /// The first bytes of the object, which were read to find out what it holds and are still to be handed out.
+    head: Bytes,
 }
 
 impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
     pub(super) fn new(chunks: I) -> Self {
         let stored = Stored { chunks, data: Bytes::new(), next: None, failed: None };
-        Self { reader: Some(Reader::Plain(stored)), object: "".into() }
+        Self { reader: Some(Reader::Plain(stored)), object: "".into(), head: Bytes::new() }
     }
 
     /// Moves to the next slice, and returns its object and the offset of its first record; `None` after the last slice.
-    /// Bytes of the previous slice that were not consumed are skipped.
+    /// Bytes of the previous slice that were not consumed are skipped, and so is a byte order mark at the start of an
+    /// object.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when an object holds something else than records.
     pub(super) fn next_slice(&mut self) -> Result<Option<(Arc<str>, u64)>> {
         let mut stored = self.reader.take().expect(REPLACED).into_stored();
         let Some(Start { object, offset, compression }) = stored.next_slice()? else {
@@ -44,19 +53,47 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
             return Ok(None);
         };
         self.object = Arc::clone(&object);
+        if offset == 0 {
+            check_name(&object, compression)?;
+        }
         self.reader = Some(match compression {
             Compression::None => Reader::Plain(stored),
-            Compression::Gzip => Reader::Gzip(buffered(MultiGzDecoder::new(stored))),
+            Compression::Gzip => Reader::Gzip(buffered(Members::new(stored))),
             Compression::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(stored);
                 Reader::Zstd(buffered(decoder.map_err(|error| invalid(&object, "zstd", &error))?))
             }
         });
-        Ok(Some((object, offset)))
+        self.head = Bytes::new();
+        let skipped = if offset == 0 { self.read_head()? } else { 0 };
+        Ok(Some((object, offset + skipped)))
+    }
+
+    /// Reads the first bytes of an object and checks them. Returns the number of bytes of a byte order mark, which is
+    /// skipped.
+    fn read_head(&mut self) -> Result<u64> {
+        let mut head = Vec::new();
+        while head.len() < HEAD_BYTES {
+            let data = self.fill_reader()?;
+            if data.is_empty() {
+                break;
+            }
+            let taken = data.len().min(HEAD_BYTES - head.len());
+            head.extend_from_slice(&data[..taken]);
+            self.consume(taken);
+        }
+        check_head(&self.object, &head)?;
+        let skipped = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        self.head = Bytes::from(head).slice(skipped..);
+        Ok(skipped as u64)
     }
 
     /// Returns the slice's next bytes without consuming them; empty at the slice's end.
     pub(super) fn fill(&mut self) -> Result<&[u8]> {
+        if self.head.is_empty() { self.fill_reader() } else { Ok(&self.head) }
+    }
+
+    fn fill_reader(&mut self) -> Result<&[u8]> {
         let reader = self.reader.as_mut().expect(REPLACED);
         // Asking twice is free, because the buffer is full the second time. The bytes of the first answer would keep
         // the reader borrowed in the branch of the error.
@@ -69,7 +106,11 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
     }
 
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.reader.as_mut().expect(REPLACED).consume(bytes);
+        if self.head.is_empty() {
+            self.reader.as_mut().expect(REPLACED).consume(bytes);
+        } else {
+            self.head.advance(bytes);
+        }
     }
 }
 
@@ -84,7 +125,7 @@ fn invalid(object: &str, format: &str, error: &io::Error) -> Error {
 /// Stored bytes, wrapped in the decompression they need.
 enum Reader<I: Iterator<Item = Result<Chunk>>> {
     Plain(Stored<I>),
-    Gzip(Box<BufReader<MultiGzDecoder<Stored<I>>>>),
+    Gzip(Box<BufReader<Members<Stored<I>>>>),
     Zstd(Box<BufReader<zstd::stream::read::Decoder<'static, Stored<I>>>>),
 }
 
@@ -116,7 +157,7 @@ impl<I: Iterator<Item = Result<Chunk>>> Reader<I> {
     fn stored(&mut self) -> &mut Stored<I> {
         match self {
             Self::Plain(reader) => reader,
-            Self::Gzip(reader) => reader.get_mut().get_mut(),
+            Self::Gzip(reader) => reader.get_mut().stored(),
             Self::Zstd(reader) => reader.get_mut().get_mut(),
         }
     }
@@ -124,8 +165,53 @@ impl<I: Iterator<Item = Result<Chunk>>> Reader<I> {
     fn into_stored(self) -> Stored<I> {
         match self {
             Self::Plain(reader) => reader,
-            Self::Gzip(reader) => reader.into_inner().into_inner(),
+            Self::Gzip(reader) => reader.into_inner().into_stored(),
             Self::Zstd(reader) => reader.into_inner().finish(),
+        }
+    }
+}
+
+/// The members of a gzip file, one after the other. Zeros between and behind them, as tapes and block devices leave
+/// them, are skipped.
+struct Members<R> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(stored: R) -> Self {
+        Self { member: Some(GzDecoder::new(stored)) }
+    }
+
+    fn stored(&mut self) -> &mut R {
+        self.member.as_mut().expect(REPLACED).get_mut()
+    }
+
+    fn into_stored(self) -> R {
+        self.member.expect(REPLACED).into_inner()
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.member.as_mut().expect(REPLACED).read(buffer)?;
+            if read > 0 || buffer.is_empty() || is_at_end(self.stored())? {
+                return Ok(read);
+            }
+            let stored = self.member.take().expect(REPLACED).into_inner();
+            self.member = Some(GzDecoder::new(stored));
+        }
+    }
+}
+
+/// Skips zeros, and returns whether nothing follows them.
+fn is_at_end(stored: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let data = stored.fill_buf()?;
+        let (length, zeros) = (data.len(), data.iter().take_while(|byte| **byte == 0).count());
+        stored.consume(zeros);
+        if length == 0 || zeros < length {
+            return Ok(length == 0);
         }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! A source reads the first record of each object as its header, and the chosen fields by their names in it, in any order.
 //! Fields may be quoted, and quoted fields may hold commas, quotes and line ends; lines end with `\n` or `\r\n`, and empty
-//! lines are skipped. `boolean` takes `true` and `false`, `int64` and `float64` take numbers, and all three take an empty
-//! field as null; `text` takes any field, an empty one as empty text. A record with other fields than that is a reject, as
-//! is one with more or fewer fields than the header.
+//! lines are skipped. `boolean` takes `true` and `false`; `int64` and `float64` take numbers as a JSON source does, and
+//! `float64` also `NaN` and `inf`; all three take an empty field as null. `text` takes any field: an empty one without
+//! quotes is null, and `""` is empty text. A record with other fields than that is a reject, as is one with more or fewer
+//! fields than the header.
 //!
 //! A sink writes the header, also in a part without rows; `,` between fields, `"` around fields that need it, and `\n`
-//! after each row. A null is empty, like empty text.
+//! after each row. A null is empty, and empty text is `""`, so a source reads back what a sink writes.
+
+mod encode;
 
 use std::sync::Arc;
 
@@ -21,20 +24,18 @@ use etl_core::model::{
 };
 
 use crate::{
-    Decode, Encode, Format, Origin, Reads, Writes,
-    columns::{Column, Value, check_fields},
+    Decode, Encode, Format, NonFinite, Origin, Reads, Writes,
+    columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_fields, cut, shown},
     compression::Inflate,
     cuts::Cuts,
-    decoder::{ChunkIter, Sizes, SourceBatch},
+    decoder::{ChunkIter, Sizes, SourceBatch, too_long},
     encoder::check_printable,
+    numbers,
     origin::Origins,
 };
 
 /// Room in bytes that is made at first for the fields of a record.
 const FIELDS_BYTES_MIN: usize = 1024;
-
-/// The most characters of a wrong value that a reject's reason shows.
-const SHOWN_CHARACTERS_MAX: usize = 60;
 
 /// The format.
 pub(crate) struct Csv;
@@ -55,7 +56,8 @@ impl Format for Csv {
 
 impl Reads for Csv {
     fn about(&self) -> &'static str {
-        "RFC 4180 with a header, whose chosen fields become columns. An object is never cut into slices."
+        "RFC 4180 with a header, whose chosen fields become columns. An empty field is null, and `\"\"` is empty text. An \
+         object is never cut into slices."
     }
 
     fn takes_fields(&self) -> bool {
@@ -74,7 +76,7 @@ impl Reads for Csv {
 
 impl Writes for Csv {
     fn about(&self) -> &'static str {
-        "RFC 4180, with a header."
+        "RFC 4180, with a header. A null is an empty field, and empty text is `\"\"`."
     }
 
     fn extension(&self) -> &'static str {
@@ -85,23 +87,8 @@ impl Writes for Csv {
         check_printable("csv", schema)
     }
 
-    fn encoder(&self) -> Box<dyn Encode> {
-        Box::new(CsvEncoder)
-    }
-}
-
-struct CsvEncoder;
-
-impl Encode for CsvEncoder {
-    fn begin(&mut self, fields: &SchemaRef, buffer: &mut Vec<u8>) -> Result<()> {
-        let none = RecordBatch::new_empty(Arc::clone(fields));
-        let written = arrow_csv::WriterBuilder::new().with_header(true).build(buffer).write(&none);
-        written.or_kind(ErrorKind::Internal, || "cannot write the csv header")
-    }
-
-    fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()> {
-        let written = arrow_csv::WriterBuilder::new().with_header(false).build(buffer).write(batch);
-        written.or_kind(ErrorKind::Internal, || "cannot write rows as csv")
+    fn encoder(&self, _: NonFinite) -> Box<dyn Encode> {
+        Box::new(encode::CsvEncoder)
     }
 }
 
@@ -143,16 +130,13 @@ impl<'a> CsvDecoder<'a> {
             let data = self.input.fill()?;
             let (result, taken) = self.record.read(&mut self.reader, data);
             self.input.consume(taken);
+            if self.record.raw.len() as u64 > self.sizes.record_max {
+                return Err(too_long(self.sizes.record_max, &self.object, self.position));
+            }
             match result {
                 ReadRecordResult::Record => return Ok(true),
                 ReadRecordResult::End => return Ok(false),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
-            }
-            if self.record.raw.len() as u64 > self.sizes.record_max {
-                let (start, object, max) = (self.position, &self.object, self.sizes.record_max);
-                return Err(Error::input(format!(
-                    "the record at byte {start} of object `{object}` is longer than a record may be ({max} bytes)"
-                )));
             }
         }
     }
@@ -275,6 +259,32 @@ impl Record {
         &self.fields[start..self.ends[index]]
     }
 
+    /// Returns whether a field was written with quotes.
+    fn is_quoted(&self, index: usize) -> bool {
+        enum At {
+            Start,
+            Plain,
+            Quoted,
+            Quote,
+        }
+        let (mut at, mut field) = (At::Start, 0);
+        for byte in self.text() {
+            at = match (at, byte) {
+                (At::Start, b'"') if field == index => return true,
+                (At::Start | At::Quote, b'"') => At::Quoted,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted, _) => At::Quoted,
+                (_, b',') if field == index => return false,
+                (_, b',') => {
+                    field += 1;
+                    At::Start
+                }
+                _ => At::Plain,
+            };
+        }
+        false
+    }
+
     /// Returns the values of the chosen fields, or what is wrong with the record.
     fn values(&self, header: &Header, fields: &SchemaRef) -> Result<Vec<Value<'_>>, String> {
         if self.is_unclosed() {
@@ -283,7 +293,10 @@ impl Record {
         if self.ended != header.width {
             return Err(format!("{} fields, but the header has {}", self.ended, header.width));
         }
-        let value = |(field, position): (&Arc<Field>, &usize)| value(field, self.field(*position));
+        let value = |(field, position): (&Arc<Field>, &usize)| match value(field, self.field(*position))? {
+            Value::Text("") if !self.is_quoted(*position) => Ok(Value::Null),
+            value => Ok(value),
+        };
         fields.fields().iter().zip(&header.positions).map(value).collect()
     }
 
@@ -297,27 +310,19 @@ impl Record {
 
 /// Returns the value that a field has as its column's type.
 fn value<'a>(field: &Field, bytes: &'a [u8]) -> Result<Value<'a>, String> {
-    let wrong = |shown: &str| {
+    let wrong = |text: &str| {
         let (name, expected) = (field.name(), type_name(field.data_type()));
-        format!("`{}` in column `{name}` is not of type {expected}", cut(shown, SHOWN_CHARACTERS_MAX))
+        format!("`{}` in column `{name}` is not of type {expected}", shown(text))
     };
     let text = str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", field.name()))?;
     let value = match (field.data_type(), text) {
         (DataType::Utf8, text) => Some(Value::Text(text)),
         (_, "") => Some(Value::Null),
         (DataType::Boolean, text) => text.parse().ok().map(Value::Boolean),
-        (DataType::Int64, text) => text.parse().ok().map(Value::Int64),
-        (_, text) => text.parse().ok().map(Value::Float64),
+        (DataType::Int64, text) => numbers::int64(text).map(Value::Int64),
+        (_, text) => numbers::float64(text).map(Value::Float64),
     };
     value.ok_or_else(|| wrong(text))
-}
-
-/// Returns a text cut to `max` characters.
-fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// The rows of the next batch, so far.
@@ -373,7 +378,7 @@ mod tests {
     use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, StringArray, cast::AsArray};
     use bytes::Bytes;
     use etl_core::model::object::Compression;
-    use proptest::prelude::*;
+    use proptest::{option::of, prelude::*};
 
     use super::*;
     use crate::{Chunk, PartWriter, SinkFormat, SourceFormat};
@@ -403,7 +408,7 @@ mod tests {
     }
 
     fn texts(batch: &SourceBatch) -> Vec<&str> {
-        batch.batch.column(0).as_string::<i32>().iter().map(|text| text.expect("text is never null")).collect()
+        batch.batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap_or("(null)")).collect()
     }
 
     #[test]
@@ -418,6 +423,13 @@ mod tests {
         assert_eq!((first.offset, first.record), (27, &b"true,x,7,a,0.5"[..]));
         assert_eq!((last.object, last.offset), ("0.csv", 52));
         assert!(last.record.starts_with(b"false,\"y\n") && last.record.ends_with(b"1e3"));
+    }
+
+    #[test]
+    fn an_empty_field_is_null_and_quotes_make_it_empty_text() {
+        let found = batch(b"int,text,float,truth\n\"1,\"\"\",,,\n1,\"\",,\n\"2\",,\"\",\n3,\"\"\"\",,\n4,a\"\",,\n");
+        assert_eq!(texts(&found), ["", "(null)", "\"", "a\"\""]);
+        assert_eq!(found.rejects.len(), 1);
     }
 
     #[test]
@@ -470,9 +482,12 @@ mod tests {
     #[test]
     fn a_record_that_is_too_long_is_named() {
         let data = [&b"text,int,float,truth\nab,1,,\n\""[..], &[b'x'; 100]].concat();
-        let error = decode(&[&data], 10, Sizes { batch: 1000, record_max: 50 }).expect_err("too long");
-        let expected = "the record at byte 28 of object `0.csv` is longer than a record may be (50 bytes)";
-        assert_eq!(error.to_string(), expected);
+        let expected =
+            "the record at byte 28 of object `0.csv` is longer than the 50 bytes that `source.max_record` allows";
+        for (data, piece_bytes) in [(&data, 10), (&data, 1000), (&[&data[..], b"\"\n"].concat(), 1000)] {
+            let error = decode(&[data], piece_bytes, Sizes { batch: 1000, record_max: 50 }).expect_err("too long");
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Input, expected));
+        }
     }
 
     #[test]
@@ -494,12 +509,12 @@ mod tests {
         #[test]
         fn what_a_sink_writes_a_source_reads_back_however_it_arrives(
             rows in proptest::collection::vec(
-                (".{0,12}", any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>()), 0..20),
+                (of(".{0,12}"), any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>()), 0..20),
             piece_bytes in 1..50_usize,
             batch_bytes in 1..200_u64,
         ) {
             let rows = RecordBatch::try_new(Arc::clone(&typed().schema().fields), vec![
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0))),
+                Arc::new(StringArray::from_iter(rows.iter().map(|row| row.0.as_deref()))),
                 Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1))),
                 Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.2))),
                 Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.3))),

@@ -6,7 +6,11 @@
 use std::fmt;
 
 use arrow_array::{Array, RecordBatch};
-use etl_core::model::{error::Result, reject::Reject, schema::Schema};
+use etl_core::model::{
+    error::{Error, Result},
+    reject::Reject,
+    schema::Schema,
+};
 
 use crate::{
     Decode, Origin,
@@ -19,7 +23,10 @@ use crate::{
 /// Approximate number of bytes of records in a batch: as many as fit a core's cache on both sides of the sandbox.
 pub const BATCH_BYTES: u64 = 256 << 10;
 
-/// Maximum length of a record in bytes, its line end included.
+/// Maximum length of a record in bytes, its line end included, unless another is chosen.
+pub const RECORD_BYTES: u64 = 8 << 20;
+
+/// The largest maximum length of a record that can be chosen.
 pub const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// Minimum bytes per column that a record counts towards a batch: the memory it takes however short it is.
@@ -39,7 +46,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { batch: BATCH_BYTES, record_max: RECORD_BYTES_MAX }
+        Self { batch: BATCH_BYTES, record_max: RECORD_BYTES }
     }
 }
 
@@ -49,6 +56,14 @@ impl Sizes {
     pub(crate) fn bounded(self) -> Self {
         Self { batch: self.batch.min(RECORD_BYTES_MAX / 2), record_max: self.record_max.min(RECORD_BYTES_MAX) }
     }
+}
+
+/// Returns the error that a record is longer than `max` bytes.
+#[cold]
+pub(crate) fn too_long(max: u64, object: &str, offset: u64) -> Error {
+    Error::input(format!(
+        "the record at byte {offset} of object `{object}` is longer than the {max} bytes that `source.max_record` allows"
+    ))
 }
 
 /// A batch of records, with the places they came from.

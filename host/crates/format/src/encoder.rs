@@ -9,12 +9,18 @@ use etl_core::model::{
     schema::{Schema, type_name},
 };
 
-use crate::{Encode, SinkFormat};
+use crate::{
+    Encode, SinkFormat,
+    content::{BYTE_ORDER_MARK, HEAD_BYTES, check_written},
+};
 
 /// Writes one part to `writer`, batch by batch.
 pub struct PartWriter<W> {
+    format: SinkFormat,
     encoder: Box<dyn Encode>,
     writer: W,
+    /// The first bytes of the part, up to [`HEAD_BYTES`].
+    head: Vec<u8>,
     /// Bytes of the batch being written. Reused for each batch.
     buffer: Vec<u8>,
 }
@@ -27,7 +33,7 @@ impl<W: Write + Send> PartWriter<W> {
     /// error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         format.check(schema)?;
-        let mut part = Self { encoder: format.encoder(), writer, buffer: Vec::new() };
+        let mut part = Self { format, encoder: format.encoder(), writer, head: Vec::new(), buffer: Vec::new() };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
@@ -46,13 +52,21 @@ impl<W: Write + Send> PartWriter<W> {
     /// Completes the part and returns `writer`, flushed but not closed.
     ///
     /// # Errors
-    /// Any error of `writer`.
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a source would not take the part for records;
+    /// any error of `writer`.
     pub fn finish(mut self) -> Result<W> {
+        check_written(self.format.name(), &self.head)?;
         self.writer.flush().map_err(cannot_write)?;
         Ok(self.writer)
     }
 
     fn flush_buffer(&mut self) -> Result<()> {
+        if self.head.is_empty() && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            // A source skips one, and the other is a part of the first value.
+            self.buffer.splice(..0, BYTE_ORDER_MARK.iter().copied());
+        }
+        let missing = HEAD_BYTES - self.head.len();
+        self.head.extend(self.buffer.iter().take(missing));
         self.writer.write_all(&self.buffer).map_err(cannot_write)?;
         self.buffer.clear();
         Ok(())
@@ -87,12 +101,12 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
-    use arrow_buffer::{NullBuffer, OffsetBuffer};
     use arrow_schema::Field;
 
     use etl_core::model::error::ErrorKind;
 
     use super::*;
+    use crate::NonFinite;
 
     fn schema_of(batch: &RecordBatch) -> Schema {
         Schema { fields: batch.schema(), key_fields: 0 }
@@ -110,7 +124,7 @@ mod tests {
             ("name", Arc::new(StringArray::from(vec![Some("a,\"b\"\n"), None, Some("")])), true),
             ("ok", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])), true),
             ("count", Arc::new(Int64Array::from(vec![Some(i64::MAX), None, Some(-1)])), true),
-            ("mean", Arc::new(Float64Array::from(vec![Some(0.1), None, Some(f64::NAN)])), true),
+            ("mean", Arc::new(Float64Array::from(vec![Some(0.1), None, Some(1e300)])), true),
         ];
         RecordBatch::try_from_iter_with_nullable(columns).expect("equal lengths")
     }
@@ -122,7 +136,7 @@ mod tests {
             "\n",
             r#"{"name":null,"ok":null,"count":null,"mean":null}"#,
             "\n",
-            r#"{"name":"","ok":false,"count":-1,"mean":null}"#,
+            r#"{"name":"","ok":false,"count":-1,"mean":1.0e300}"#,
             "\n",
         );
         assert_eq!(write("json", &[mixed()]), expected);
@@ -133,7 +147,7 @@ mod tests {
     #[test]
     fn csv_has_one_header_whatever_follows() {
         let header = "name,ok,count,mean\n";
-        let rows = "\"a,\"\"b\"\"\n\",true,9223372036854775807,0.1\n,,,\n,false,-1,NaN\n";
+        let rows = "\"a,\"\"b\"\"\n\",true,9223372036854775807,0.1\n,,,\n\"\",false,-1,1e300\n";
         assert_eq!(write("csv", &[mixed()]), format!("{header}{rows}"));
         assert_eq!(write("csv", &[mixed(), mixed()]), format!("{header}{rows}{rows}"));
         assert_eq!(write("csv", &[mixed().slice(0, 0)]), header);
@@ -152,9 +166,34 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_json_lacks_is_refused_and_named_unless_told_otherwise() {
+        let column = Float64Array::from(vec![Some(1.0), None, Some(f64::NAN), Some(f64::NEG_INFINITY)]);
+        let batch = one_column(column);
+        let written = |non_finite| {
+            let format = SinkFormat::new("json").and_then(|json| json.with_non_finite(non_finite)).expect("known");
+            let mut part = PartWriter::new(format, &schema_of(&batch), Vec::new())?;
+            part.write(&batch).and_then(|()| part.finish()).map(|part| String::from_utf8(part).expect("text"))
+        };
+        let refused = written(NonFinite::Refuse).expect_err("not in JSON");
+        assert_eq!(refused.kind(), ErrorKind::Input);
+        let expected = "field `line` is NaN in row 2 of a batch, which JSON does not have (set `sink.non_finite` to \
+                        `null` or `text`, or use `csv`)";
+        assert_eq!(refused.to_string(), expected);
+        let lines = |values: [&str; 4]| values.map(|value| format!("{{\"line\":{value}}}\n")).concat();
+        assert_eq!(written(NonFinite::Null).expect("writes"), lines(["1.0", "null", "null", "null"]));
+        assert_eq!(written(NonFinite::Text).expect("writes"), lines(["1.0", "null", "\"NaN\"", "\"-Infinity\""]));
+        assert_eq!(write("csv", &[batch]), "line\n1.0\n\"\"\nNaN\n-inf\n");
+        let error = SinkFormat::new("csv").and_then(|csv| csv.with_non_finite(NonFinite::Null)).expect_err("has them");
+        assert_eq!(error.to_string(), "cannot be used with format `csv` (it goes with `json`)");
+    }
+
+    #[test]
     fn lines_are_values_and_line_ends() {
-        let text = one_column(StringArray::from(vec![Some("a"), None, Some("b\r"), Some("")]));
-        assert_eq!(write("lines", &[text.clone(), text.slice(2, 1)]), "a\n\nb\r\n\nb\r\n");
+        let text = one_column(StringArray::from(vec!["a", "b\rc", ""]));
+        assert_eq!(write("lines", &[text.clone(), text.slice(1, 1)]), "a\nb\rc\n\nb\rc\n");
+        assert_eq!(write("lines", &[one_column(StringArray::from(vec!["\u{feff}a", "\u{feff}"]))]), {
+            "\u{feff}\u{feff}a\n\u{feff}\n"
+        });
         let mut part =
             PartWriter::new(SinkFormat::new("lines").expect("known"), &Schema::lines(), Vec::new()).expect("fits");
         part.write(&one_column(BinaryArray::from(vec![&b"\xff\x00"[..]]))).expect("writes");
@@ -162,21 +201,30 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_in_a_line_is_refused_and_named() {
-        let batch = one_column(StringArray::from(vec!["a\n", "b", "c\nd"]));
+    fn a_value_that_is_no_line_is_refused_and_named() {
+        let batch = one_column(StringArray::from(vec![Some("a\n"), Some("b"), Some("c\nd"), Some("e\r"), None]));
         let mut part =
             PartWriter::new(SinkFormat::new("lines").expect("known"), &schema_of(&batch), Vec::new()).expect("fits");
-        let error = part.write(&batch.slice(1, 2)).expect_err("two lines");
-        assert_eq!(error.kind(), ErrorKind::Input);
-        assert!(error.to_string().starts_with("row 1 of a batch holds a line break"), "{error}");
+        for (start, why) in [
+            (1, "row 1 of a batch holds a line break"),
+            (3, "row 0 of a batch ends with a carriage return"),
+            (4, "row 0 of a batch is null"),
+        ] {
+            let error = part.write(&batch.slice(start, batch.num_rows() - start)).expect_err(why);
+            assert_eq!(error.kind(), ErrorKind::Input);
+            assert!(error.to_string().starts_with(why), "{error}");
+            assert!(error.to_string().ends_with("a `lines` sink cannot write it (use `json` or `csv`)"), "{error}");
+        }
         part.write(&batch.slice(1, 1)).expect("its own value is one line");
     }
 
     #[test]
-    fn a_line_break_under_a_null_is_not_written() {
-        let nulls = NullBuffer::from(vec![false, true]);
-        let values = StringArray::new(OffsetBuffer::from_lengths([1, 1]), b"\nx".as_slice().into(), Some(nulls));
-        assert_eq!(write("lines", &[one_column(values)]), "\nx\n");
+    fn a_part_that_a_source_would_take_for_something_else_is_refused() {
+        let mut part =
+            PartWriter::new(SinkFormat::new("lines").expect("known"), &Schema::lines(), Vec::new()).expect("fits");
+        part.write(&one_column(BinaryArray::from(vec![&b"PK\x03\x04"[..]]))).expect("writes");
+        let error = part.finish().expect_err("looks like zip").to_string();
+        assert!(error.starts_with("the first rows of a part begin like zip"), "{error}");
     }
 
     fn schema(types: &[DataType]) -> Schema {

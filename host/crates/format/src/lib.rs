@@ -12,6 +12,7 @@ mod chosen;
 mod chunk;
 mod columns;
 mod compression;
+mod content;
 mod csv;
 mod cuts;
 mod decoder;
@@ -19,7 +20,10 @@ mod encoder;
 mod json;
 mod line_splitter;
 mod lines;
+mod numbers;
 mod origin;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +35,7 @@ pub use self::{
     chosen::{SinkFormat, SourceFormat, sink_formats, source_formats},
     chunk::Chunk,
     cuts::Cuts,
-    decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES_MAX, Sizes, SourceBatch},
+    decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
     origin::Origin,
 };
@@ -81,7 +85,30 @@ pub trait Decode {
     fn next_batch(&mut self) -> Result<Option<SourceBatch>>;
 }
 
-/// How a sink writes a format.
+/// What a sink makes of NaN and the infinities in a format that does not have them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NonFinite {
+    /// Refuses the row, by an error.
+    #[default]
+    Refuse,
+    /// Writes null.
+    Null,
+    /// Writes `NaN`, `Infinity` or `-Infinity` as text, which a source reads back.
+    Text,
+}
+
+impl NonFinite {
+    /// Returns the name of the choice, as `pipeline.toml` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Null => "null",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// How a sink writes a format. What it writes, a source of the same format reads back as it was.
 pub trait Writes: Sync {
     /// Returns a sentence on how rows are written, for the reference and editors.
     fn about(&self) -> &'static str;
@@ -95,8 +122,13 @@ pub trait Writes: Sync {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
     fn check(&self, schema: &Schema) -> Result<()>;
 
+    /// Returns whether the format lacks NaN and the infinities, so that [`NonFinite`] decides on them.
+    fn has_no_non_finite(&self) -> bool {
+        false
+    }
+
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].
-    fn encoder(&self) -> Box<dyn Encode>;
+    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode>;
 }
 
 /// An encoder of the rows of one part. The same batches give the same bytes.

@@ -9,7 +9,10 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use etl_core::model::error::{Error, Result};
 use memchr::memchr_iter;
 
-use crate::origin::{Origin, Origins};
+use crate::{
+    decoder::too_long,
+    origin::{Origin, Origins},
+};
 
 /// Lines of up to this many bytes are copied as if they had this many bytes.
 const SHORT_BYTES: usize = 32;
@@ -256,9 +259,7 @@ impl LineSplitter {
     #[cold]
     fn too_long(&self) -> Error {
         let Self { object, line_start, sizes: LineSizes { line_max, .. }, .. } = self;
-        Error::input(format!(
-            "the record at byte {line_start} of object `{object}` is longer than a record may be ({line_max} bytes)"
-        ))
+        too_long(*line_max, object, *line_start)
     }
 
     /// Returns the number of complete lines.

@@ -1,7 +1,8 @@
 //! The format `lines`: each line is a record.
 //!
 //! A line ends with `\n` or `\r\n`, which are not part of the record; the last line of an object may lack its end. A sink
-//! writes the value of each row and `\n`, and an empty line for a null.
+//! writes the value of each row and `\n`. It refuses what a source would not read back: a null, a value with a line
+//! break, and one that ends with a carriage return.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use etl_core::model::{
 use memchr::memchr;
 
 use crate::{
-    Decode, Encode, Format, Reads, Writes,
+    Decode, Encode, Format, NonFinite, Reads, Writes,
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
@@ -64,7 +65,7 @@ impl Reads for Lines {
 
 impl Writes for Lines {
     fn about(&self) -> &'static str {
-        "One line per row, for rows of a single text or binary column."
+        "One line per row, for rows of a single text or binary column. Nulls, and values that are no line, are refused."
     }
 
     fn extension(&self) -> &'static str {
@@ -80,7 +81,7 @@ impl Writes for Lines {
         }
     }
 
-    fn encoder(&self) -> Box<dyn Encode> {
+    fn encoder(&self, _: NonFinite) -> Box<dyn Encode> {
         Box::new(LineEncoder)
     }
 }
@@ -99,23 +100,26 @@ impl Encode for LineEncoder {
 }
 
 fn append_lines<T: ByteArrayType<Offset = i32>>(column: &GenericByteArray<T>, buffer: &mut Vec<u8>) -> Result<()> {
-    if let Some(row) = line_break(column) {
-        return Err(Error::input(format!(
-            "row {row} of a batch holds a line break, which would make two records of one in a `lines` sink (use \
-             `json` or `csv`)"
-        )));
-    }
-    for value in column {
-        buffer.extend_from_slice(value.map_or(&[], AsRef::as_ref));
+    for (row, value) in column.iter().enumerate() {
+        let Some(value) = value else {
+            return Err(refused(row, "is null, which a source would read as an empty line"));
+        };
+        let value: &[u8] = value.as_ref();
+        if memchr(b'\n', value).is_some() {
+            return Err(refused(row, "holds a line break, which would make two records of one"));
+        }
+        if value.ends_with(b"\r") {
+            return Err(refused(
+                row,
+                "ends with a carriage return, which a source would take for a part of the line end",
+            ));
+        }
+        buffer.extend_from_slice(value);
         buffer.push(b'\n');
     }
     Ok(())
 }
 
-/// Returns the first row that holds a line break.
-fn line_break<T: ByteArrayType<Offset = i32>>(column: &GenericByteArray<T>) -> Option<usize> {
-    let offset = |row: usize| usize::try_from(column.value_offsets()[row]).unwrap_or_default();
-    memchr(b'\n', &column.value_data()[offset(0)..offset(column.len())])?;
-    // Bytes under a null are not written, so the line break that was found may not matter.
-    column.iter().position(|value| value.is_some_and(|value| memchr(b'\n', value.as_ref()).is_some()))
+fn refused(row: usize, why: &str) -> Error {
+    Error::input(format!("row {row} of a batch {why}: a `lines` sink cannot write it (use `json` or `csv`)"))
 }

@@ -67,6 +67,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     step: String,
     config: String,
+    /// Whether the instance is a reducer that is opened as combiner.
+    pub(super) combines: bool,
     stop: CancellationToken,
 }
 
@@ -109,7 +111,7 @@ impl Instance {
             Err(timed_out) => Err(timed_out.into()),
         });
         let (name, step, config) = (plugin.name(), plugin.step.clone(), plugin.config.clone());
-        let mut instance = Self { store, name, step, config, stop: task.stop.clone() };
+        let mut instance = Self { store, name, step, config, combines: false, stop: task.stop.clone() };
         let instantiated =
             instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
         let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
@@ -163,6 +165,7 @@ impl Instance {
             run_id: &task.run_id,
             task: task.task.0,
             attempt: task.attempt.0,
+            combines: self.combines,
             input: wit::SchemaParam { fields: &fields, key_fields },
             config: &config,
         };

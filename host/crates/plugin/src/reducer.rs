@@ -30,9 +30,23 @@ impl Plugin {
     /// # Errors
     /// The error that the plugin's `open` returned, or a description of how the call failed.
     pub fn reduce(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Reducer> {
+        self.open_reducer(task, input, emit, false)
+    }
+
+    /// Creates an instance of a reducer as [`Plugin::reduce`] does, and tells it that the batches it emits are reduced
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Plugin::reduce`].
+    pub fn combine(&self, task: &Attempt, input: &Schema, emit: Emit) -> Result<Reducer> {
+        self.open_reducer(task, input, emit, true)
+    }
+
+    fn open_reducer(&self, task: &Attempt, input: &Schema, emit: Emit, combines: bool) -> Result<Reducer> {
         let (mut instance, guest) = Instance::new(self, task, Some(emit), None, |exports, store, instance| {
             exports.reducer()?.load(store, instance)
         })?;
+        instance.combines = combines;
         let schema = instance.open(task, input, |store, context| guest.call_open(store, context))?;
         Ok(Reducer { instance, guest, schema })
     }

@@ -48,11 +48,18 @@ impl Pace {
 }
 
 /// Minimum and maximum length in bytes of the first read behind a slice's end, for the rest of its last record. Each
-/// further read is twice as long, up to [`Pace::get_bytes`].
+/// further read is twice as long, up to [`TAIL_GET_BYTES`].
 const TAIL_BYTES: (u64, u64) = (4 << 10, 64 << 10);
 
+/// Maximum number of bytes in one request behind a slice's end.
+const TAIL_GET_BYTES: u64 = 1 << 20;
+
+/// Number of bytes behind the ends of slices that may be requested or waiting for the worker: those of one request, and
+/// those that the worker takes meanwhile.
+const TAIL_AHEAD_BYTES: usize = 2 * TAIL_GET_BYTES as usize;
+
 /// Maximum number of bytes that may be requested or waiting for the worker, in any store.
-pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes;
+pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes + TAIL_AHEAD_BYTES;
 
 /// Number of requests that may be under way. This limit is for shards of many small objects, whose bytes do not add up
 /// to [`Pace::ahead_bytes`].
@@ -113,7 +120,8 @@ pub(super) fn fetch<'a>(
         shard_ends.push(reads.len());
     }
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-    let fetch = Fetch { store: store.clone(), cuts, sender };
+    let tail_budget = Arc::new(Semaphore::new(TAIL_AHEAD_BYTES));
+    let fetch = Fetch { store: store.clone(), cuts, tail_budget, sender };
     let fetching = async move {
         if let Err(FetchEnd::Failed(error)) = fetch.send_all(reads, shard_ends).await {
             // The receiver may be gone; the error is then of no interest.
@@ -200,6 +208,9 @@ impl From<Error> for FetchEnd {
 struct Fetch {
     store: Store,
     cuts: Cuts,
+    /// Bytes behind the ends of slices that may still be requested. They have a budget of their own, because reads of
+    /// later slices may hold all of the other one until the worker has taken these.
+    tail_budget: Arc<Semaphore>,
     sender: mpsc::Sender<Result<Option<Chunk>>>,
 }
 
@@ -241,8 +252,10 @@ impl Fetch {
         let (mut at, mut length) = (read.end, read.tail_bytes());
         while at < read.size {
             let range = at..read.size.min(at + length);
-            (at, length) = (range.end, Pace::of(&self.store).get_bytes.min(length * 2));
+            (at, length) = (range.end, TAIL_GET_BYTES.min(length * 2));
+            let permit = permit(&self.tail_budget, &range).await;
             let bytes = self.store.get_range(&read.object, range, Some(read.version())).await?;
+            let bytes = Bytes::from_owner(Held { bytes, _permit: permit });
             if let Some(end) = self.cuts.behind_record(&bytes) {
                 return self.send(Chunk::Data(bytes.slice(..end))).await;
             }
@@ -352,8 +365,7 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = SliceBytes> 
         .then(move |(number, read, range)| {
             let budget = Arc::clone(&budget);
             async move {
-                let bytes = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
-                let permit = budget.acquire_many_owned(bytes).await.expect("the budget is never closed");
+                let permit = permit(&budget, &range).await;
                 (number, read, range, permit)
             }
         })
@@ -367,6 +379,12 @@ fn read_ahead(store: Store, reads: Vec<Read>) -> impl Stream<Item = SliceBytes> 
             }
         })
         .buffered(GETS_IN_FLIGHT)
+}
+
+/// Waits until a budget has room for the bytes of a range, and takes it.
+async fn permit(budget: &Arc<Semaphore>, range: &Range<u64>) -> OwnedSemaphorePermit {
+    let bytes = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
+    Arc::clone(budget).acquire_many_owned(bytes).await.expect("the budget is never closed")
 }
 
 /// Bytes that count as read ahead until they are dropped.

@@ -101,13 +101,14 @@ fn lines_of(object: &str, data: &[u8]) -> Vec<Found> {
     found
 }
 
-/// Generates bytes with many line ends of both kinds, empty lines, and often no line end at the end.
+/// Generates bytes with many line ends of both kinds, empty lines, and often no line end at the end. They start like
+/// nothing that is refused.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => Just(b"\n".to_vec()),
         2 => Just(b"\r\n".to_vec()),
         1 => Just(b"\r".to_vec()),
-        3 => proptest::collection::vec(any::<u8>(), 0..6),
+        3 => proptest::collection::vec(0x20..0xFD_u8, 0..6),
         1 => proptest::collection::vec(Just(b'x'), 20..60),
     ];
     proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
@@ -188,12 +189,12 @@ fn cuts_at_every_position_lose_and_double_nothing() {
 #[test]
 fn records_longer_than_a_read_are_whole() {
     const MIB: usize = 1 << 20;
-    let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 9 * MIB, 4 * MIB - 1, 1, 64 << 10];
+    let sizes = [0, 100, 5 * MIB, 3, 200 << 10, 7 * MIB, 4 * MIB - 1, 1, 64 << 10];
     let data: Vec<u8> = sizes.iter().flat_map(|size| [vec![b'x'; *size], b"\n".to_vec()].concat()).collect();
     let expected = lines_of("a", &data);
     let directory = tempfile::tempdir().expect("a directory");
     for (store, objects) in [store_of(&[("a", &data)]), local_store_of(directory.path(), "a", &data)] {
-        for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..18).map(|cut| cut * MIB).collect()] {
+        for cuts in [vec![], vec![MIB], vec![101, 102, 103, 7 * MIB], (1..16).map(|cut| cut * MIB).collect()] {
             let found = read(&store, &slices_at("a", data.len(), &cuts), &objects).expect("reads");
             assert!(found == expected, "cut at {cuts:?} in `{}`", store.name());
         }

@@ -379,6 +379,21 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"result/\"",
+        "url = \"result/\"\nnon_finite = \"zero\"",
+        "DIR/pipeline.toml:11: `sink.non_finite` is `zero` (choices: refuse, null, text)",
+    ),
+    (
+        "url = \"result/\"",
+        "url = \"result/\"\nformat = \"csv\"\nnon_finite = \"null\"",
+        "DIR/pipeline.toml:12: `sink.non_finite` cannot be used with format `csv` (it goes with `json`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nmax_record = \"2GiB\"",
+        "DIR/pipeline.toml:5: `source.max_record` is 2GiB (allowed: 1KiB to 1GiB)",
+    ),
+    (
+        "url = \"result/\"",
         "url = \"result/\"\n[run]\nstore = \"./input\"",
         "DIR/pipeline.toml:12: `run.store` (`DIR/./input`) lies inside `source.url`, so the next run would read it as input \
          (choose a place beside it)",

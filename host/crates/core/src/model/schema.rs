@@ -80,16 +80,49 @@ pub fn data_type_of(name: &str) -> Option<DataType> {
     }
 }
 
-/// Returns the name that `pipeline.toml`, WIT and messages use for a column type.
-pub fn type_name(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Boolean => "boolean",
-        DataType::Int64 => "int64",
-        DataType::Float64 => "float64",
-        DataType::Utf8 => "text",
-        DataType::Binary => "binary",
-        _ => "unknown",
+/// The types that a column of a batch can have. Code that matches on them does not compile while it lacks one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    /// True or false.
+    Boolean,
+    /// Whole numbers of 64 bits.
+    Int64,
+    /// Doubles.
+    Float64,
+    /// UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+impl ColumnType {
+    /// Returns the type of a column in Arrow's terms, or `None` if no column of a batch can have it.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Boolean => Some(Self::Boolean),
+            DataType::Int64 => Some(Self::Int64),
+            DataType::Float64 => Some(Self::Float64),
+            DataType::Utf8 => Some(Self::Text),
+            DataType::Binary => Some(Self::Binary),
+            _ => None,
+        }
     }
+
+    /// Returns the name that `pipeline.toml`, WIT and messages use for the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Int64 => "int64",
+            Self::Float64 => "float64",
+            Self::Text => "text",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+/// Returns the name of a column type in Arrow's terms; `unknown` if no column of a batch can have it.
+pub fn type_name(data_type: &DataType) -> &'static str {
+    ColumnType::of(data_type).map_or("unknown", ColumnType::name)
 }
 
 impl fmt::Display for Schema {

@@ -13,7 +13,7 @@ use arrow_schema::DataType;
 use serde_json::Value;
 
 use crate::{
-    model::hex::hex,
+    model::{hex::hex, schema::ColumnType},
     text::{numbers::printable, table},
 };
 
@@ -35,7 +35,7 @@ pub fn table(rows: &RecordBatch, marks: Option<&[&str]>) -> String {
 }
 
 /// Returns rows as JSON Lines, with the columns in their order. Binary values that are UTF-8 become a string, others a
-/// string of hexadecimal digits; numbers that JSON does not have become `null`.
+/// string of hexadecimal digits; numbers that JSON does not have become `"NaN"`, `"Infinity"` and `"-Infinity"`.
 pub fn json_lines(rows: &RecordBatch) -> String {
     let mut text = String::new();
     for row in 0..rows.num_rows() {
@@ -90,15 +90,25 @@ fn json(column: &dyn Array, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
     }
-    match column.data_type() {
-        DataType::Boolean => column.as_boolean().value(row).into(),
-        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
-        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
-        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
-        _ => {
+    match ColumnType::of(column.data_type()) {
+        Some(ColumnType::Boolean) => column.as_boolean().value(row).into(),
+        Some(ColumnType::Int64) => column.as_primitive::<Int64Type>().value(row).into(),
+        Some(ColumnType::Float64) => number(column.as_primitive::<Float64Type>().value(row)),
+        Some(ColumnType::Text) => column.as_string::<i32>().value(row).into(),
+        Some(ColumnType::Binary) => {
             let bytes = column.as_binary::<i32>().value(row);
             str::from_utf8(bytes).map_or_else(|_| hex(bytes).into(), Value::from)
         }
+        None => format!("a value of type {}", column.data_type()).into(),
+    }
+}
+
+fn number(value: f64) -> Value {
+    match value {
+        f64::INFINITY => "Infinity".into(),
+        f64::NEG_INFINITY => "-Infinity".into(),
+        _ if value.is_nan() => "NaN".into(),
+        _ => value.into(),
     }
 }
 
@@ -138,6 +148,12 @@ null          -1    1  true
     }
 
     #[test]
+    fn a_value_of_a_type_that_no_batch_has_is_named() {
+        let other: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
+        assert_eq!(values(&RecordBatch::try_from_iter([("n", other)]).expect("rows"), 0), ["a value of type Int32"]);
+    }
+
+    #[test]
     fn a_long_value_is_cut() {
         let long: ArrayRef = Arc::new(StringArray::from(vec!["é".repeat(100)]));
         let table = table(&RecordBatch::try_from_iter([("long", long)]).expect("rows"), None);
@@ -149,7 +165,7 @@ null          -1    1  true
         let lines = json_lines(&rows());
         let first = lines.lines().next().expect("a row");
         assert_eq!(first, r#"{"city":"Chur","n":7,"x":0.5,"ok":true,"raw":"text"}"#);
-        assert!(lines.contains(r#""x":null"#) && lines.contains(r#""raw":"ff00""#), "{lines}");
+        assert!(lines.contains(r#""x":"NaN""#) && lines.contains(r#""raw":"ff00""#), "{lines}");
         assert_eq!(values(&rows(), 2)[..2], [Value::Null, (-1).into()]);
     }
 }

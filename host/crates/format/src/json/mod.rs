@@ -5,21 +5,25 @@
 //! holds, it goes through [`strict`], which also says what is wrong with it.
 //!
 //! Owns how JSON values map to column types:
-//! - `boolean` takes `true` and `false`, `text` takes strings, `float64` takes any number (the nearest double).
-//! - `int64` takes numbers without a fraction that fit: `7`, and also `7.0` and `7e0` up to 2^53, because JSON does not
-//!   tell them apart.
+//! - `boolean` takes `true` and `false`, `text` takes strings.
+//! - `int64` takes the numbers that are exactly an int64, however they are written: `7`, `7.0`, `70e-1`.
+//! - `float64` takes numbers as the nearest double, except those that would become an infinity or zero, and what a sink
+//!   writes for numbers that JSON does not have: `"NaN"`, `"Infinity"`, `"-Infinity"`.
 //! - A missing field and `null` are null. If a field is given twice, the last value counts, and each has to be of its
 //!   type.
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
+//!
+//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`] says what
+//! becomes of the numbers that JSON does not have.
 
+mod encode;
 mod strict;
 mod walk;
 
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
-use arrow_json::LineDelimitedWriter;
 use arrow_schema::SchemaRef;
 use etl_core::model::{
     error::{ErrorKind, Result, ResultExt},
@@ -29,7 +33,7 @@ use etl_core::model::{
 
 use self::walk::Keys;
 use crate::{
-    Decode, Encode, Format, Reads, Writes,
+    Decode, Encode, Format, NonFinite, Reads, Writes,
     columns::{Column, Value, check_fields},
     compression::Inflate,
     cuts::Cuts,
@@ -58,7 +62,7 @@ impl Format for Json {
 
 impl Reads for Json {
     fn about(&self) -> &'static str {
-        "Each line is a JSON object, and its chosen fields become columns that may hold nulls."
+        "Each line is a JSON object, and its chosen fields become columns that may hold nulls. Whole numbers are exact."
     }
 
     fn takes_fields(&self) -> bool {
@@ -93,27 +97,14 @@ impl Writes for Json {
         check_printable("json", schema)
     }
 
-    fn encoder(&self) -> Box<dyn Encode> {
-        Box::new(JsonEncoder)
+    fn has_no_non_finite(&self) -> bool {
+        true
+    }
+
+    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode> {
+        Box::new(encode::JsonEncoder::new(non_finite))
     }
 }
-
-/// Writes one object per row, with the fields in the schema's order. Nulls are written as `null`; so are NaN and the
-/// infinities, which JSON does not have.
-#[derive(Debug)]
-struct JsonEncoder;
-
-impl Encode for JsonEncoder {
-    fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()> {
-        let builder = arrow_json::WriterBuilder::new().with_explicit_nulls(true);
-        let mut writer: LineDelimitedWriter<_> = builder.build(buffer);
-        let written = writer.write(batch).and_then(|()| writer.finish());
-        written.or_kind(ErrorKind::Internal, || "cannot write rows as json")
-    }
-}
-
-/// Byte order mark, which some tools write in front of UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The fields that are asked for, as columns.
 pub(super) struct JsonColumns {
@@ -141,14 +132,10 @@ impl JsonColumns {
         let mut row = Row { values: vec![Value::Null; fields.len()], unescaped: String::new() };
         let mut keys = Keys::default();
         for (line, record) in lines.records.iter().flatten().enumerate() {
-            let document = match record.strip_prefix(BYTE_ORDER_MARK) {
-                Some(document) if lines.origin(line).offset == 0 => document,
-                _ => record,
-            };
-            if document.trim_ascii().is_empty() {
+            if record.trim_ascii().is_empty() {
                 continue;
             }
-            match row.parse(document, &mut keys, self) {
+            match row.parse(record, &mut keys, self) {
                 Ok(()) => {
                     let values = columns.iter_mut().zip(&row.values);
                     values.for_each(|(column, value)| column.append(value, &row.unescaped));

@@ -4,13 +4,17 @@ use std::fmt;
 
 use arrow_schema::{DataType, Field};
 use etl_core::model::schema::type_name;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor},
+};
+use serde_json::value::RawValue;
 
 use super::{JsonColumns, Row};
-use crate::columns::Value;
-
-/// The largest integer up to which every integer is a double.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+use crate::{
+    columns::{Value, shown},
+    numbers,
+};
 
 /// Takes the asked-for fields of a document into a row of nulls.
 ///
@@ -22,15 +26,33 @@ pub(super) fn parse<'a>(document: &'a [u8], columns: &JsonColumns, row: &mut Row
     deserializer.end()
 }
 
-/// Parses the value of an asked-for field.
-///
-/// # Errors
-/// When the value is malformed, or the field cannot take it.
-pub(super) fn value<'a>(text: &'a str, field: &Field, unescaped: &mut String) -> Result<Value<'a>, serde_json::Error> {
+/// Parses the value of an asked-for field. `None` when the value is malformed, or the field cannot take it.
+pub(super) fn value<'a>(text: &'a str, field: &Field, unescaped: &mut String) -> Option<Value<'a>> {
+    if is_number(field) {
+        return number(text, field).ok();
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = ValueSeed { field, unescaped }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(value)
+    let value = ValueSeed { field, unescaped }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
+fn is_number(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Int64 | DataType::Float64)
+}
+
+/// Returns the value that the text of a JSON value has in a field of numbers, or why the field cannot take it.
+fn number(text: &str, field: &Field) -> Result<Value<'static>, String> {
+    let value = match (text, field.data_type()) {
+        ("null", _) => Some(Value::Null),
+        (_, DataType::Int64) => numbers::int64(text).map(Value::Int64),
+        ("\"NaN\"", _) => Some(Value::Float64(f64::NAN)),
+        ("\"Infinity\"", _) => Some(Value::Float64(f64::INFINITY)),
+        ("\"-Infinity\"", _) => Some(Value::Float64(f64::NEG_INFINITY)),
+        _ => numbers::float64(text).map(Value::Float64),
+    };
+    let (name, expected) = (field.name(), type_name(field.data_type()));
+    value.ok_or_else(|| format!("`{}` in field `{name}` is not of type {expected}", shown(text)))
 }
 
 struct DocumentVisitor<'r, 'a> {
@@ -104,11 +126,15 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
     type Value = Value<'a>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+        if !is_number(self.field) {
+            return deserializer.deserialize_any(self);
+        }
+        // A number is taken from its text, because serde would hand out a double that may be another number.
+        let text = <&RawValue>::deserialize(deserializer)?;
+        number(text.get(), self.field).map_err(D::Error::custom)
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the column types define these casts")]
 impl<'a> Visitor<'a> for ValueSeed<'_> {
     type Value = Value<'a>;
 
@@ -122,30 +148,6 @@ impl<'a> Visitor<'a> for ValueSeed<'_> {
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
         self.take(&DataType::Boolean, Value::Boolean(value), Unexpected::Bool(value))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        match self.field.data_type() {
-            DataType::Float64 => Ok(Value::Float64(value as f64)),
-            _ => self.take(&DataType::Int64, Value::Int64(value), Unexpected::Signed(value)),
-        }
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        match (self.field.data_type(), i64::try_from(value)) {
-            (DataType::Float64, _) => Ok(Value::Float64(value as f64)),
-            (DataType::Int64, Err(_)) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
-            (_, signed) => {
-                self.take(&DataType::Int64, Value::Int64(signed.unwrap_or_default()), Unexpected::Unsigned(value))
-            }
-        }
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        match self.field.data_type() {
-            DataType::Int64 if value.fract() == 0.0 && value.abs() <= EXACT_MAX => Ok(Value::Int64(value as i64)),
-            _ => self.take(&DataType::Float64, Value::Float64(value), Unexpected::Float(value)),
-        }
     }
 
     fn visit_borrowed_str<E: serde::de::Error>(self, value: &'a str) -> Result<Self::Value, E> {

@@ -197,7 +197,7 @@ impl<'a> Cursor<'a> {
         }
         self.position = start;
         let text = self.any()?;
-        strict::value(text, field, unescaped).ok()
+        strict::value(text, field, unescaped)
     }
 
     /// Moves past a value that is not asked for.
