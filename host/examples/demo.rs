@@ -33,7 +33,11 @@ fn main() -> Result<ExitCode> {
         println!("  {:>7} B  {}", fs::metadata(&file)?.len(), file.strip_prefix(&run)?.display());
     }
     println!("\nWhat each mapper counted (the shuffle files open in any Arrow reader):");
-    for file in files(&run.join("map"))?.iter().filter(|file| file.extension().is_some_and(|found| found == "arrow")) {
+    let is_shuffle_file = |file: &&PathBuf| {
+        let below = file.strip_prefix(&run).map(|below| below.to_string_lossy().contains("/map/"));
+        below.is_ok_and(|is_of_map| is_of_map) && file.extension().is_some_and(|found| found == "arrow")
+    };
+    for file in files(&run)?.iter().filter(is_shuffle_file) {
         let counts: Vec<String> = arrow_ipc::reader::FileReader::try_new(File::open(file)?, None)?
             .map(|batch| Ok(rows(&batch?).join(", ")))
             .collect::<Result<_>>()?;

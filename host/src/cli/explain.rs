@@ -25,7 +25,7 @@ struct Explanation {
     advice: &'static str,
 }
 
-const EXPLANATIONS: [Explanation; 12] = [
+const EXPLANATIONS: [Explanation; 13] = [
     Explanation {
         code: 0,
         kind: None,
@@ -59,10 +59,18 @@ const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         code: 42,
         kind: Some("input"),
-        meaning: "The data is wrong: a source object is gone, was changed or cannot be decompressed, a record is too \
-                  long, or more records were rejected than `max_rejects` allows.",
+        meaning: "The data is wrong: a source object cannot be decompressed, a record is too long, or more records were \
+                  rejected than `max_rejects` allows.",
         advice: "The message names the object and the byte. Fix the data, or raise `max_rejects`; rejected records are \
                  kept in the run store under `rejects/`. Then run again with `--resume`.",
+    },
+    Explanation {
+        code: 42,
+        kind: Some("changed"),
+        meaning: "Something that the run was planned with, or had made, is gone or is another by now: a source object, \
+                  the plan or its shards in the run store, or parts of a complete result.",
+        advice: "The message names the object. If parts of a complete result are gone, run again with `--run-id` and \
+                 `--repair`. Otherwise bring the object back as it was, or start another run with `--new`.",
     },
     Explanation {
         code: 42,
@@ -167,6 +175,7 @@ mod tests {
         let kinds = [
             ErrorKind::Config,
             ErrorKind::Input,
+            ErrorKind::Changed,
             ErrorKind::Damaged(TaskId(0)),
             ErrorKind::Plugin,
             ErrorKind::Sandbox,

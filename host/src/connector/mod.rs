@@ -138,7 +138,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
 /// The result of one run in a sink.
 ///
 /// A plan claims the result before anything is written. Attempts write parts that no reader sees;
-/// [`SinkResult::collect`] makes the committed ones visible, and [`SinkResult::publish`] declares the result complete.
+/// [`SinkResult::collect`] makes the committed ones visible, and [`SinkResult::succeed`] declares the result complete.
 #[async_trait]
 pub trait SinkResult: Send + Sync {
     /// Returns the location of the result, for messages and the manifest.
@@ -188,11 +188,19 @@ pub trait SinkResult: Send + Sync {
     /// Aborts the upload of an object, as far as possible.
     async fn abort(&self, key: &str, id: &str);
 
-    /// Declares the result complete. Idempotent.
+    /// Declares the result complete by a plan. What another plan declared is replaced only if `replace` is set. Returns
+    /// whether the result is complete by this plan then. Idempotent.
     ///
     /// # Errors
     /// When the sink fails.
-    async fn publish(&self, published: &Published<'_>) -> Result<()>;
+    async fn succeed(&self, plan: &PlanId, replace: bool) -> Result<bool>;
+
+    /// Points the sink's pointer to the newest result to this one, unless it points to that of a later plan.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    async fn point(&self, published: &Published<'_>) -> Result<()>;
 
     /// Takes back that the result is complete by this plan, which turned out to be the run's no longer.
     ///

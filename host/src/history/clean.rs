@@ -4,19 +4,26 @@
 
 use std::collections::BTreeSet;
 
-use etl_core::model::error::{Error, Result};
+use etl_core::model::{
+    error::{Error, Result},
+    ids::{AttemptId, PlanId, Try},
+};
 use etl_store::{Listed, Store};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::{
-    connector::objects::{
-        Latest,
-        layout::{LATEST, SinkLayout},
+    connector::{
+        Claim, Sink,
+        objects::{
+            Latest, ObjectSink,
+            layout::{LATEST, SinkLayout},
+        },
     },
     history::{Overview, RunState},
     run_store::{
         layout::RunLayout,
+        plan::read_id,
         uploads::{self, UploadNote, Uploaded},
     },
 };
@@ -117,49 +124,66 @@ impl Cleaner<'_> {
         if !self.dry_run {
             self.run_store.sweep(layout.root(), None).await;
             self.sink.sweep(sink_layout.root(), None).await;
-            self.delete(&layout, &sink_layout, &intermediates, &results).await?;
+            if is_complete && !self.results {
+                self.abort(&layout, &intermediates).await?;
+                delete(self.run_store, keys(&intermediates)).await?;
+                delete(self.sink, keys(&results)).await?;
+            } else {
+                self.delete_run(&layout, &sink_layout, keeps_result).await?;
+            }
+            remove_empty_directories(self.run_store, &intermediates).await;
+            remove_empty_directories(self.sink, &results).await;
         }
         Ok(cleaned)
     }
 
-    /// Deletes the given objects of a run from the run store, and those of its result from the sink. The order protects
-    /// readers that look meanwhile, and processes that work on the run or plan it again. A result stops being complete
-    /// before one of its parts is missing. The plan goes before all that belongs to it, and a process that still
-    /// follows it publishes nothing from then on. The claim on the result goes after the parts, so a new plan writes
-    /// nothing while parts are deleted. The run's `_SUCCESS` is deleted last.
-    async fn delete(
-        &self,
-        layout: &RunLayout,
-        sink_layout: &SinkLayout,
-        intermediates: &[Listed],
-        results: &[Listed],
-    ) -> Result<()> {
-        let mut others = keys(intermediates);
-        let plan = take(&mut others, |key| key == layout.plan());
-        let success = take(&mut others, |key| key == layout.success());
-        let uploads: Vec<String> = others.iter().filter(|key| layout.is_upload(key)).cloned().collect();
-        let mut parts = keys(results);
-        let published = take(&mut parts, |key| key == sink_layout.success());
-        let mut claim = take(&mut parts, |key| key == sink_layout.claim());
+    /// Deletes a run, and its result unless that is kept. The order protects readers that look meanwhile, and processes
+    /// that work on the run or plan it again. A result stops being complete before one of its parts is missing. The plan
+    /// goes before anything else is looked for: a process that still follows it publishes nothing from then on, and all
+    /// that it could have published is found. The run's `_SUCCESS` is deleted last.
+    async fn delete_run(&self, layout: &RunLayout, sink_layout: &SinkLayout, keeps_result: bool) -> Result<()> {
         let (run_store, sink) = (self.run_store, self.sink);
-        delete(sink, published).await?;
-        delete(run_store, plan).await?;
-        self.abort(uploads).await?;
-        if !self.results && sink.exists(&sink_layout.success()).await? {
-            // A process that was working on the run has published its result meanwhile, so the result stays.
-            parts.retain(|key| key.starts_with(&sink_layout.attempts()));
-            claim.clear();
+        // A plan that is gone or damaged has no id that is known.
+        let plan = read_id(run_store, layout).await.ok().flatten();
+        if !keeps_result {
+            sink.delete(&sink_layout.success()).await?;
         }
-        for (store, keys) in [(sink, parts), (sink, claim), (run_store, others), (run_store, success)] {
-            delete(store, keys).await?;
+        run_store.delete(&layout.plan()).await?;
+        let objects: Vec<Listed> = run_store.list(layout.root()).try_collect().await?;
+        self.abort(layout, &objects).await?;
+        let published_meanwhile = sink.exists(&sink_layout.success()).await?;
+        if keeps_result || published_meanwhile || !self.holds_result(layout, plan).await? {
+            delete(sink, sink.list_keys(&sink_layout.attempts()).await?).await?;
+        } else {
+            let mut parts = sink.list_keys(sink_layout.root()).await?;
+            let claim = take(&mut parts, |key| key == sink_layout.claim());
+            delete(sink, parts).await?;
+            delete(sink, claim).await?;
         }
-        remove_empty_directories(run_store, intermediates).await;
-        remove_empty_directories(sink, results).await;
-        Ok(())
+        let mut others = keys(&objects);
+        let success = take(&mut others, |key| key == layout.success());
+        delete(run_store, others).await?;
+        delete(run_store, success).await
     }
 
-    /// Aborts the uploads of these notes. An upload that was completed is not touched.
-    async fn abort(&self, notes: Vec<String>) -> Result<()> {
+    /// Holds the result of a run, whose plan has just been deleted, with a claim for that plan, so that no new plan
+    /// writes there while its parts are deleted. Returns whether it is held, and so may be deleted: not if it belongs to
+    /// another pipeline, or to a plan that the run has got by now.
+    async fn holds_result(&self, layout: &RunLayout, plan: Option<PlanId>) -> Result<bool> {
+        let run_id = layout.root().rsplit('/').next().unwrap_or_default();
+        let plan = plan.unwrap_or_else(|| PlanId::of(AttemptId::new(Try(0), "clean")));
+        let ours = Claim { pipeline: self.pipeline.to_owned(), plan };
+        let holder = ObjectSink::new(self.sink.clone()).result(run_id, "").claim(&ours).await?;
+        if holder == ours {
+            return Ok(true);
+        }
+        let now = read_id(self.run_store, layout).await.ok().flatten();
+        Ok(holder.pipeline == ours.pipeline && now != Some(holder.plan))
+    }
+
+    /// Aborts the uploads whose notes are among these objects. An upload that was completed is not touched.
+    async fn abort(&self, layout: &RunLayout, objects: &[Listed]) -> Result<()> {
+        let notes = keys(objects).into_iter().filter(|key| layout.is_upload(key)).collect();
         for (_, UploadNote { what, key, id }) in uploads::read(self.run_store, notes).await? {
             match what {
                 Uploaded::Part => self.sink.abort_upload(&key, &id).await?,

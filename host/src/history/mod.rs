@@ -95,7 +95,7 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result
 /// # Errors
 /// When the store fails, or a manifest is damaged.
 pub async fn overviews(store: &Store, pipeline: &str, runs: &[RunId]) -> Result<Vec<Overview>> {
-    let read = runs.to_vec().into_iter().map(|run| async move { Overview::read(store, pipeline, &run).await });
+    let read = runs.iter().cloned().map(|run| async move { Overview::read(store, pipeline, &run).await });
     futures::stream::iter(read).buffered(READS_IN_FLIGHT).try_collect().await
 }
 

@@ -7,6 +7,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::{Counts, Event, Stage},
+        ids::PlanId,
     },
     runtime::fail_point,
 };
@@ -23,11 +24,21 @@ use crate::{
     task::context::RunContext,
 };
 
+/// What a run has one of, and what names its plan.
+enum Mark<'a> {
+    /// The result is complete by this plan.
+    Result(&'a PlanId),
+    /// The manifest.
+    Manifest(&'a Manifest),
+    /// The run is complete by the plan of this manifest.
+    Run(&'a Manifest),
+}
+
 impl Run {
     /// Publishes the parts that the commits name, then marks the run complete. Publishes nothing if another process has
     /// done so meanwhile.
     pub(super) async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
-        let RunContext { stores, layouts, .. } = &*self.context;
+        let RunContext { layouts, .. } = &*self.context;
         let started = self.start(Stage::Finalize, 1, 0);
         if let Some(manifest) = self.finished_by_another(planned).await? {
             self.finish(Stage::Finalize, started, &Counts::default());
@@ -39,24 +50,44 @@ impl Run {
         self.check_ours(planned).await?;
         let (plan, failed_shards) = (&planned.plan, mapped.failed_shards());
         let result = Published { plan: &plan.id, made_at_ms: plan.made_at_ms, parts: &published, failed_shards };
-        layouts.result.publish(&result).await?;
+        self.mark(planned, &Mark::Result(&plan.id)).await?;
         if let Err(error) = self.check_ours(planned).await {
             // The run was deleted between the check before and the result's end.
             layouts.result.retract(&plan.id).await?;
             return Err(error);
         }
+        layouts.result.point(&result).await?;
         let parts = manifest_parts(published, mapped, reduced);
         let manifest = Manifest::new(self.identity(), plan, mapped, reduced, parts);
-        manifest.write(&stores.run_store, &layouts.run).await?;
+        self.mark(planned, &Mark::Manifest(&manifest)).await?;
         fail_point::reach("finalize.manifest");
         self.wait_for_overtaken().await;
         // Sweep before the run is marked complete: if this process is killed here, the next one sweeps instead.
         self.sweep(planned, mapped, &committed).await;
         self.check_ours(planned).await?;
-        stores.run_store.put(&layouts.run.success(), plan.id.to_string()).await?;
+        self.mark(planned, &Mark::Run(&manifest)).await?;
         fail_point::reach("finalize.done");
         self.finish(Stage::Finalize, started, &Counts::default());
         Ok(manifest)
+    }
+
+    /// Writes a mark. That of another plan is replaced only if this plan is still the run's: then the other one is of a
+    /// process that was late and follows a plan of before.
+    async fn mark(&self, planned: &Planned, mark: &Mark<'_>) -> Result<()> {
+        if !self.write_mark(mark, false).await? {
+            self.check_ours(planned).await?;
+            self.write_mark(mark, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_mark(&self, mark: &Mark<'_>, replace: bool) -> Result<bool> {
+        let RunContext { stores, layouts, .. } = &*self.context;
+        match mark {
+            Mark::Result(plan) => layouts.result.succeed(plan, replace).await,
+            Mark::Manifest(manifest) => manifest.write(&stores.run_store, &layouts.run, replace).await,
+            Mark::Run(manifest) => manifest.complete(&stores.run_store, &layouts.run, replace).await,
+        }
     }
 
     /// Returns the manifest of the run if another process has completed it by the same plan.
@@ -102,6 +133,8 @@ impl Run {
         self.started(true);
         // A plan of another version cannot be read, so there is nothing to compare with.
         let Some(planned) = planned else { return Ok(false) };
+        // A process that followed a plan of before may have taken back that the result is complete.
+        self.mark(&planned, &Mark::Result(&planned.plan.id)).await?;
         let changed = recipe::changed(&planned.plan.recipe, &steps.recipe(pipeline));
         if !changed.is_empty() {
             let message = format!(

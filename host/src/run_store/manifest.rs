@@ -6,7 +6,7 @@ use etl_core::model::{
     ids::{AttemptId, PlanId, TaskId},
     reject::Rejected,
 };
-use etl_store::Store;
+use etl_store::{Created, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::{
@@ -95,12 +95,33 @@ impl Manifest {
         Ok((complete_by == manifest.plan.to_string()).then_some(manifest))
     }
 
-    /// Writes the manifest of a run, in place of that of another plan if there is one.
+    /// Writes the manifest of a run. That of another plan is replaced only if `replace` is set. Returns whether the run
+    /// has this plan's manifest then.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn write(&self, store: &Store, layout: &RunLayout) -> Result<()> {
-        store.put(&layout.manifest(), seal(self)?).await
+    pub async fn write(&self, store: &Store, layout: &RunLayout, replace: bool) -> Result<bool> {
+        let (key, bytes) = (layout.manifest(), seal(self)?);
+        let Created::Lost(found) = store.create(&key, bytes.clone()).await? else { return Ok(true) };
+        let is_others = unseal::<Self>(&key, &found).is_ok_and(|found| found.plan != self.plan);
+        if is_others && !replace {
+            return Ok(false);
+        }
+        store.put(&key, bytes).await.map(|()| true)
+    }
+
+    /// Marks a run as complete by the manifest's plan. A mark of another plan is replaced only if `replace` is set.
+    /// Returns whether the run is complete by this plan then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn complete(&self, store: &Store, layout: &RunLayout, replace: bool) -> Result<bool> {
+        let (key, bytes) = (layout.success(), self.plan.to_string());
+        match store.create(&key, bytes.clone()).await? {
+            Created::Lost(by) if by != bytes && !replace => Ok(false),
+            Created::Lost(by) if by != bytes => store.put(&key, bytes).await.map(|()| true),
+            Created::Won | Created::Lost(_) => Ok(true),
+        }
     }
 
     /// Creates the manifest of a run. `parts` are the parts of its result, in order.

@@ -75,7 +75,7 @@ pub fn note(
 /// # Errors
 /// When the store fails.
 pub async fn read(store: &Store, keys: Vec<String>) -> Result<Vec<(String, UploadNote)>> {
-    let reads = futures::stream::iter(keys).map(async |key| {
+    let reads = futures::stream::iter(keys).map(|key| async move {
         let note = store.get(&key).await?;
         Ok(note.and_then(|note| unseal(&key, &note).ok()).map(|note| (key, note)))
     });

@@ -58,10 +58,13 @@ async fn a_store_that_loses_every_answer_breaks_only_promises_of_what_is_not_loo
     // Copies and parts of uploads. Whole objects that were put or created are read back.
     let expected = [
         "odd_names_are_keys_like_any_other",
-        "a_copy_is_an_object_of_its_own",
-        "a_copy_replaces_the_whole_object",
-        "renaming_twice_is_renaming_once",
-        "a_rename_replaces_the_whole_object",
+        "a_pending_object_appears_whole_when_it_is_completed",
+        "completing_twice_is_completing_once",
+        "a_completed_object_replaces_the_whole_object",
+        "a_discarded_object_never_appears",
+        "what_is_neither_pending_nor_there_is_lost",
+        "an_object_of_another_size_is_not_taken_for_the_completed_one",
+        "a_writer_that_is_dropped_leaves_nothing",
         "an_upload_appears_whole_at_its_end",
         "an_upload_tells_its_size",
         "a_dropped_upload_leaves_nothing",

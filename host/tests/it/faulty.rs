@@ -231,7 +231,7 @@ impl Memory {
         let listed: Vec<ObjectMeta> = self.sink.list(None).try_collect().await.expect("lists");
         let mut found = BTreeMap::new();
         let is_result =
-            |meta: &ObjectMeta| !["/_attempts/", "/_claim"].iter().any(|part| meta.location.as_ref().contains(part));
+            |meta: &ObjectMeta| !["/_attempts/", "/.claim"].iter().any(|part| meta.location.as_ref().contains(part));
         for meta in listed.into_iter().filter(is_result) {
             let bytes = self.sink.get(&meta.location).await.expect("is there").bytes().await.expect("reads");
             let is_success = meta.location.as_ref().ends_with("/_SUCCESS");

@@ -23,7 +23,7 @@ use etl_host::{
 use futures::future::BoxFuture;
 use object_store::{Result, memory::InMemory};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
 
 use crate::{
     guests::{CRIMES, SUM, WORD_COUNT},
@@ -168,7 +168,10 @@ async fn a_process_that_slept_through_a_clean_and_a_new_plan_changes_nothing_of_
         let meanwhile = |others: Arc<Hooked<Nothing>>| -> BoxFuture<'static, ()> {
             let (before, after) = (before.clone(), after.clone());
             Box::pin(async move {
-                clean(&before, &others).await;
+                // On a thread of its own, because the future of `clean` cannot be sent to another.
+                let (runtime, stores) = (Handle::current(), Arc::clone(&others));
+                let cleaned = spawn_blocking(move || runtime.block_on(clean(&before, &stores)));
+                cleaned.await.expect("it is deleted");
                 // A result that was complete before it was cleaned up after stays, and no other is mixed with it.
                 let is_complete = others.below("result").exists("r/_SUCCESS").await.expect("looks");
                 let ended = run(&after, &others, 1).await;
@@ -186,12 +189,17 @@ async fn a_process_that_slept_through_a_clean_and_a_new_plan_changes_nothing_of_
             let whose = usize::from(latest.made_at_ms > unix_ms(standing_clock()));
             of_plan[whose] += 1;
             assert_eq!(parts(&stores).await, expected[whose], "{slept_before:?}: {ended:?}");
-            let claim: Value = serde_json::from_slice(&stores.read("result/r/_claim.json").await).expect("JSON");
+            let claim: Value = serde_json::from_slice(&stores.read("result/r/.claim").await).expect("JSON");
             assert_eq!(claim["plan"].as_str(), Some(latest.plan.to_string().as_str()), "{slept_before:?}");
             if whose == 1 {
                 // Whoever asks for the run of the new plan again finds it whole.
                 run(&after, &stores, 2).await.unwrap_or_else(|error| panic!("{slept_before:?}: {error}"));
                 assert_eq!(parts(&stores).await, expected[1], "{slept_before:?}, and again");
+                assert_eq!(
+                    stores.read("result/r/_SUCCESS").await,
+                    latest.plan.to_string().as_bytes(),
+                    "{slept_before:?}"
+                );
             }
         })
         .await;

@@ -27,6 +27,7 @@ mod identity;
 mod interrupts;
 mod laws;
 mod metrics;
+mod model;
 mod new;
 mod order;
 mod otlp;

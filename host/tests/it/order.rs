@@ -92,9 +92,9 @@ async fn whatever_names_something_is_written_after_it() {
     let is = |expected: &'static str| move |key: &str| key == expected;
     let is_commit = |key: &str| key.ends_with("/commit.json");
     log.check(|key| key.contains("/shards/"), is("runs/test/r/plan.json"));
-    log.check(is("runs/test/r/plan.json"), is("result/r/_claim.json"));
-    log.check(is("result/r/_claim.json"), |key| key.starts_with("upload of result/r/part-"));
-    log.check(is("result/r/_claim.json"), |key| key.starts_with("begin of result/r/part-"));
+    log.check(is("runs/test/r/plan.json"), is("result/r/.claim"));
+    log.check(is("result/r/.claim"), |key| key.starts_with("upload of result/r/part-"));
+    log.check(is("result/r/.claim"), |key| key.starts_with("begin of result/r/part-"));
     log.check(|key| key.contains("/uploads/reduce-000001-"), is("upload of result/r/part-00001.json"));
     log.check(is_commit, |key| key.starts_with("result/r/part-"));
     log.check(is("runs/test/r/plan.json"), is_commit);

@@ -70,7 +70,7 @@ fn as_r() -> Start {
 async fn result<H: Hook>(stores: &Arc<Hooked<H>>) -> Vec<(String, Vec<u8>)> {
     let keys = stores.below("result").list_keys("r").await.expect("lists");
     let mut found = Vec::new();
-    for key in keys.into_iter().filter(|key| !key.ends_with("/_claim.json")) {
+    for key in keys.into_iter().filter(|key| !key.ends_with("/.claim")) {
         let bytes = stores.read(&format!("result/{key}")).await;
         // It names the plan, and each run has another.
         let bytes = if key.ends_with("/_SUCCESS") { Vec::new() } else { bytes };
@@ -284,7 +284,7 @@ async fn a_run_that_was_half_deleted_starts_over_by_its_plan_or_has_no_commits_o
         stores.hook.deletes_left.store(usize::MAX, SeqCst);
         let keys = run_store.list_keys("test/r").await.expect("lists");
         let is_planned = keys.iter().any(|key| key.ends_with("/plan.json"));
-        let is_claimed = sink.exists("r/_claim.json").await.expect("looks");
+        let is_claimed = sink.exists("r/.claim").await.expect("looks");
         match run(&pipeline, &stores, as_r(), CancellationToken::new()).await {
             Ok(_) => assert_eq!(result(&stores).await, expected, "after {deletes} deletes"),
             Err(error) => {

@@ -215,7 +215,7 @@ fn s3_gives_the_same_bytes_as_local_disk() {
             assert_eq!(&s3.get(&format!("result/r/{name}")), text, "{name}");
         }
     }
-    let published = ["latest.json", "r/_SUCCESS", "r/_claim.json", "r/part-00000.json", "r/part-00001.json"];
+    let published = ["latest.json", "r/.claim", "r/_SUCCESS", "r/part-00000.json", "r/part-00001.json"];
     let published = published.map(|key| format!("result/{key}"));
     assert_eq!(s3.keys("result"), published);
 }

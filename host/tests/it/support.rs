@@ -204,7 +204,8 @@ impl Project {
         format!("runs/test/{run_id}/{}", plan["id"].as_str().expect("a plan has an id"))
     }
 
-    /// Returns the names of all files below a directory, sorted; empty if there is none.
+    /// Returns the names of all files below a directory, sorted, without the claims that every result has from its begin;
+    /// empty if there is none.
     pub(crate) fn files(&self, directory: &str) -> Vec<String> {
         let root = self.path(directory);
         let mut found = Vec::new();
@@ -214,7 +215,7 @@ impl Project {
                 let path = entry.expect("an entry").path();
                 if path.is_dir() {
                     waiting.push(path);
-                } else {
+                } else if !path.ends_with(".claim") {
                     found.push(path.strip_prefix(&root).expect("below").to_string_lossy().into_owned());
                 }
             }

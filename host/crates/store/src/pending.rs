@@ -55,7 +55,7 @@ pub struct PendingWriter {
 
 enum Target {
     Upload(Box<Parts>),
-    Staged(Upload),
+    Staged(Box<Upload>),
 }
 
 impl PendingWriter {
@@ -98,7 +98,7 @@ impl PendingWriter {
             };
             self.target = Some(match begun {
                 Some(parts) => Target::Upload(Box::new(parts)),
-                None => Target::Staged(Upload::new(&self.store, &self.staged)),
+                None => Target::Staged(Box::new(Upload::new(&self.store, &self.staged))),
             });
         }
         self.target.as_mut().ok_or_else(|| Error::internal("a pending object was never begun"))

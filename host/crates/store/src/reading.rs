@@ -7,7 +7,7 @@ use etl_core::model::{
     error::{Error, ErrorKind, Result},
     object::Version,
 };
-use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStoreExt};
+use object_store::{Error as StoreError, GetOptions, GetRange, GetResult, ObjectStoreExt};
 
 use super::{
     Listed, Store,
@@ -94,16 +94,20 @@ impl Store {
             Err(error) if is_absent(&error) => Ok(None),
             // A directory may have a name that no object can have.
             Err(_) if self.is_directory(key).await => Ok(None),
-            Err(error) if says_not_why(&error) => Err(self.explained(key, error).await),
+            Err(error) if says_not_why(&error) => self.stat_by_reading(key).await,
             Err(error) => Err(self.failed("read", key, &error)),
         }
     }
 
-    /// Returns the error of a read, which is the same as that of looking at the object but for its text.
-    async fn explained(&self, key: &str, error: StoreError) -> Error {
-        let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
-        let error = self.read(key, options).await.err().unwrap_or(error);
-        self.failed("read", key, &error)
+    /// Does what [`Store::stat`] does by beginning to read the object. If that fails, the answer says why, and if it does
+    /// not fail, the trouble has passed.
+    async fn stat_by_reading(&self, key: &str) -> Result<Option<Listed>> {
+        let read = async { self.inner.get_opts(&self.path(key)?, GetOptions::default()).await };
+        match read.await {
+            Ok(GetResult { meta, .. }) => Ok(Some(Listed { key: key.to_owned(), size: meta.size, e_tag: meta.e_tag })),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
     }
 
     /// Returns whether there is an object with this key.

@@ -68,7 +68,7 @@ impl Upload {
 
     fn shut_down(&self, writer: Writer) -> Result<()> {
         let mut writer = match writer {
-            Writer::Alone(writer) => writer,
+            Writer::Alone(writer) => *writer,
             Writer::Noted(parts) => return self.complete(*parts),
         };
         let Err(error) = wait_on_runtime(writer.shutdown()) else { return Ok(()) };
@@ -106,14 +106,14 @@ impl Upload {
         {
             return Ok(Writer::Noted(Box::new(parts)));
         }
-        Ok(Writer::Alone(self.store.upload(&self.key)?))
+        Ok(Writer::Alone(Box::new(self.store.upload(&self.key)?)))
     }
 }
 
 /// The writer of an object that is too large for one put.
 enum Writer {
     /// A writer that only this process knows of.
-    Alone(BufWriter),
+    Alone(Box<BufWriter>),
     /// An upload that was noted.
     Noted(Box<Parts>),
 }

@@ -1,7 +1,7 @@
 //! The keys of a result in a sink: the only place that builds them.
 //!
 //! ```text
-//! <sink>/<run-id>/_claim.json        put-if-absent: the pipeline and the plan that the result belongs to
+//! <sink>/<run-id>/.claim             put-if-absent: the pipeline and the plan that the result belongs to
 //! <sink>/<run-id>/_attempts/…        parts until they are published, on stores without multipart uploads
 //! <sink>/<run-id>/part-00000.json …  the result
 //! <sink>/<run-id>/_SUCCESS
@@ -32,7 +32,7 @@ impl SinkLayout {
 
     /// Returns the key of the claim on the result.
     pub fn claim(&self) -> String {
-        format!("{}/_claim.json", self.run_id)
+        format!("{}/.claim", self.run_id)
     }
 
     /// Returns the key under which the part of an attempt waits in a store without multipart uploads.

@@ -14,7 +14,7 @@ use etl_core::{
     },
     runtime::fail_point,
 };
-use etl_store::{Listed, Pending, Store};
+use etl_store::{Created, Listed, Pending, Store};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -65,7 +65,7 @@ impl Latest {
 /// given.
 ///
 /// Idempotent: a part that was published before stays, and the outcome is the same. A part is visible whole or not at
-/// all. The result is not complete until [`publish`] says so.
+/// all. The result is not complete until [`succeed`] says so.
 ///
 /// # Errors
 /// Any error of the store. When parts are neither pending nor published, or not as they were committed, the error is of
@@ -175,15 +175,31 @@ pub(super) fn read(store: &Store, key: &str, bytes: u64) -> BoxStream<'static, R
     pieces.boxed()
 }
 
-/// Marks a result as complete: writes `_SUCCESS`, which names the plan, then `latest.json`, unless that points to the result of a later plan.
-/// Idempotent.
+/// Marks a result as complete by a plan: writes `_SUCCESS`, which names the plan. What another plan wrote there is
+/// replaced only if `replace` is set. Returns whether the result is complete by this plan then. Idempotent.
 ///
 /// # Errors
 /// Any error of the store.
-pub(super) async fn publish(store: &Store, layout: &SinkLayout, published: &Published<'_>) -> Result<()> {
-    let Published { plan, made_at_ms, parts, failed_shards } = *published;
-    store.put(&layout.success(), plan.to_string()).await?;
+pub(super) async fn succeed(store: &Store, layout: &SinkLayout, plan: &PlanId, replace: bool) -> Result<bool> {
+    let (key, bytes) = (layout.success(), plan.to_string());
+    if store.get(&key).await?.is_some_and(|by| by == bytes) {
+        return Ok(true);
+    }
+    match store.create(&key, bytes.clone()).await? {
+        Created::Lost(by) if by != bytes && !replace => return Ok(false),
+        Created::Lost(by) if by != bytes => store.put(&key, bytes).await?,
+        Created::Won | Created::Lost(_) => {}
+    }
     fail_point::reach("publish.success");
+    Ok(true)
+}
+
+/// Points `latest.json` to a result, unless it points to the result of a later plan. Idempotent.
+///
+/// # Errors
+/// Any error of the store.
+pub(super) async fn point(store: &Store, layout: &SinkLayout, published: &Published<'_>) -> Result<()> {
+    let Published { plan, made_at_ms, parts, failed_shards } = *published;
     let parts = parts.iter().map(|part| part.key.clone()).collect();
     let latest = Latest { run_id: layout.root().to_owned(), plan: plan.clone(), made_at_ms, parts, failed_shards };
     point_to(store, &latest).await?;
@@ -292,7 +308,7 @@ mod tests {
 
     async fn publish_as(store: &Store, run_id: &str, plan: &PlanId, made_at_ms: u64) {
         let published = Published { plan, made_at_ms, parts: &[], failed_shards: 2 };
-        publish(store, &SinkLayout::new(run_id, "json"), &published).await.expect("publishes");
+        point(store, &SinkLayout::new(run_id, "json"), &published).await.expect("points");
     }
 
     #[tokio::test]
@@ -310,7 +326,8 @@ mod tests {
                 assert!(published.iter().map(|part| &part.key).eq(&expected));
                 let plan = plan("a");
                 let of_result = Published { plan: &plan, made_at_ms: 7, parts: &published, failed_shards: 2 };
-                publish(&store, &layout, &of_result).await.expect("publishes");
+                assert!(succeed(&store, &layout, &plan, false).await.expect("publishes"));
+                point(&store, &layout, &of_result).await.expect("publishes");
                 delete_leftovers(&store, &layout).await;
                 assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), []);
             }
@@ -371,6 +388,20 @@ mod tests {
             store.put(&published[2].key, "part").await.expect("writes");
             store.delete(&published[3].key).await.expect("deletes");
             assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [1, 2, 3].map(TaskId));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_that_is_complete_by_another_plan_is_overwritten_only_on_purpose() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            for (process, replace, complete) in
+                [("a", false, true), ("a", false, true), ("b", false, false), ("b", true, true), ("a", false, false)]
+            {
+                assert_eq!(succeed(&store, &layout, &plan(process), replace).await.expect("writes"), complete);
+            }
+            assert_eq!(store.get(&layout.success()).await.expect("reads").as_deref(), Some(&b"1-b"[..]));
         }
     }
 

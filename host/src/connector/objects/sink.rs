@@ -122,8 +122,12 @@ impl SinkResult for ObjectResult {
         drop(self.store.abort_upload(key, id).await);
     }
 
-    async fn publish(&self, published: &Published<'_>) -> Result<()> {
-        publish::publish(&self.store, &self.layout, published).await
+    async fn succeed(&self, plan: &PlanId, replace: bool) -> Result<bool> {
+        publish::succeed(&self.store, &self.layout, plan, replace).await
+    }
+
+    async fn point(&self, published: &Published<'_>) -> Result<()> {
+        publish::point(&self.store, &self.layout, published).await
     }
 
     async fn retract(&self, plan: &PlanId) -> Result<()> {
