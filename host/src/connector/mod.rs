@@ -188,6 +188,9 @@ pub trait SinkResult: Send + Sync {
     /// Aborts the upload of an object, as far as possible.
     async fn abort(&self, key: &str, id: &str);
 
+    /// Aborts all uploads of parts of the result that are open, as far as possible.
+    async fn abort_all(&self);
+
     /// Declares the result complete by a plan. What another plan declared is replaced only if `replace` is set. Returns
     /// whether the result is complete by this plan then. Idempotent.
     ///

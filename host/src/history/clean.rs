@@ -151,6 +151,11 @@ impl Cleaner<'_> {
         run_store.delete(&layout.plan()).await?;
         let objects: Vec<Listed> = run_store.list(layout.root()).try_collect().await?;
         self.abort(layout, &objects).await?;
+        // Best effort: not every store lists its uploads.
+        drop(run_store.abort_uploads(layout.root()).await);
+        if !keeps_result {
+            drop(sink.abort_uploads(sink_layout.root()).await);
+        }
         let published_meanwhile = sink.exists(&sink_layout.success()).await?;
         if keeps_result || published_meanwhile || !self.holds_result(layout, plan).await? {
             delete(sink, sink.list_keys(&sink_layout.attempts()).await?).await?;

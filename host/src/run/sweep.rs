@@ -31,6 +31,10 @@ impl Run {
         let RunContext { stores, layouts: Layouts { run: layout, result }, .. } = &*self.context;
         let run_store = &stores.run_store;
         drop(self.abort_uploads(planned, parts).await);
+        // All tasks are committed and all parts are published, so no upload that is still open is of use. Those that a
+        // process was killed at before it could note them are found only in this way.
+        result.abort_all().await;
+        drop(run_store.abort_uploads(layout.root()).await);
         drop(delete_rejects(run_store, planned, mapped).await);
         drop(self.delete_other_plans(planned).await);
         run_store.sweep(planned.layout.root(), None).await;

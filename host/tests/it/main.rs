@@ -6,6 +6,7 @@ mod answers;
 mod bad_input;
 mod bench;
 mod browser;
+mod campaign;
 mod compile_cache;
 mod config;
 mod conformance;

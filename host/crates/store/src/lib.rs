@@ -31,6 +31,7 @@ mod location;
 mod metered;
 mod misfits;
 mod open;
+mod open_uploads;
 mod parts;
 pub mod pending;
 mod probe;
@@ -46,7 +47,11 @@ mod wanted;
 mod writing;
 mod xml;
 
-use self::metered::{Meter, metered};
+use self::{
+    metered::{Meter, metered},
+    open::Client,
+    open_uploads::OpenUploads,
+};
 pub use failure::classify_io;
 pub use listing::Listed;
 pub use location::Location;
@@ -65,6 +70,8 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     /// The same store, if it has multipart uploads that one process begins and another completes.
     multipart: Option<Arc<dyn MultipartStore>>,
+    /// Lists the uploads that are open, if the store may be asked for that.
+    uploads: Option<Arc<OpenUploads>>,
     prefix: Path,
     name: Arc<str>,
     /// The URL of the place that the store is.
@@ -98,10 +105,12 @@ impl Store {
     pub fn open(location: &Location, options: &BTreeMap<String, String>) -> Result<Self> {
         let opened =
             open::open(&location.url, options).context(|| format!("cannot open the store `{}`", location.written))?;
-        let store = Self::from_object_store(opened.store, opened.prefix, &location.written);
+        let Client { store, multipart, uploads } = opened.client;
+        let store = Self::from_object_store(store, opened.prefix, &location.written);
         Ok(Self {
             directory: opened.directory.map(Into::into),
-            multipart: opened.multipart,
+            multipart,
+            uploads,
             place: location.url.as_str().into(),
             ..store
         })
@@ -121,7 +130,17 @@ impl Store {
         let (creates_once, meter) = (Arc::new(AtomicBool::new(true)), Arc::default());
         let inner = metered(inner, &meter);
         let place = format!("{name}/{prefix}").into();
-        Self { inner, multipart: None, prefix, name: name.into(), place, directory: None, creates_once, meter }
+        Self {
+            inner,
+            multipart: None,
+            uploads: None,
+            prefix,
+            name: name.into(),
+            place,
+            directory: None,
+            creates_once,
+            meter,
+        }
     }
 
     /// Returns the store with the multipart uploads of the implementation that it stands on.

@@ -20,10 +20,11 @@ use object_store::{
     memory::InMemory,
     multipart::MultipartStore,
     path::Path,
+    signer::Signer,
 };
 use url::Url;
 
-use super::{answers::CheckedConnector, failure};
+use super::{answers::CheckedConnector, failure, open_uploads::OpenUploads};
 
 /// Settings of a client unless `[store_options]` says otherwise.
 const CLIENT_DEFAULTS: [(ClientConfigKey, &str); 3] = [
@@ -53,9 +54,7 @@ const KNOWN_OPTIONS: [&str; 12] = [
 
 /// A store, with the prefix and the directory that a URL names.
 pub(super) struct Opened {
-    pub(super) store: Arc<dyn ObjectStore>,
-    /// The same store, if it has multipart uploads.
-    pub(super) multipart: Option<Arc<dyn MultipartStore>>,
+    pub(super) client: Client,
     /// Prefix in the store.
     pub(super) prefix: Path,
     /// Directory of the prefix, in a local store.
@@ -70,12 +69,11 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Open
         let store = memory(url.host_str().unwrap_or_default());
         let prefix = Path::from_url_path(url.path()).or_kind(ErrorKind::Config, || "not a valid prefix")?;
         let multipart = Some(Arc::clone(&store) as Arc<dyn MultipartStore>);
-        return Ok(Opened { store, multipart, prefix, directory: None });
+        return Ok(Opened { client: Client { store, multipart, uploads: None }, prefix, directory: None });
     }
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
     let directory = (scheme == ObjectStoreScheme::Local).then(|| url.to_file_path().ok()).flatten();
-    let (store, multipart) = client(&scheme, &url, options)?;
-    Ok(Opened { store, multipart, prefix, directory })
+    Ok(Opened { client: client(&scheme, &url, options)?, prefix, directory })
 }
 
 /// Builds a cloud client, with settings from `AWS_…`, `AZURE_…` or `GOOGLE_…` and from the options, which count more.
@@ -92,19 +90,27 @@ macro_rules! build {
                 builder = builder.with_config(key, value);
             }
         }
-        builder.build().map(|store| {
+        builder.build().and_then(|store| {
             let store = Arc::new(store);
-            (Arc::clone(&store) as Arc<dyn ObjectStore>, Some(store as Arc<dyn MultipartStore>))
+            let uploads = OpenUploads::new(Arc::clone(&store) as Arc<dyn Signer>)?;
+            let multipart = Some(Arc::clone(&store) as Arc<dyn MultipartStore>);
+            Ok(Client { store, multipart, uploads: Some(Arc::new(uploads)) })
         })
     }};
 }
 
-/// A store, and the same store if it has multipart uploads.
-type Client = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>);
+/// A store, and what it offers beside the operations of all stores.
+pub(super) struct Client {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same store, if it has multipart uploads.
+    pub(super) multipart: Option<Arc<dyn MultipartStore>>,
+    /// Lists the uploads that are open, if the store may be asked for that.
+    pub(super) uploads: Option<Arc<OpenUploads>>,
+}
 
 fn client(scheme: &ObjectStoreScheme, url: &Url, options: &BTreeMap<String, String>) -> Result<Client> {
     let built = match scheme {
-        ObjectStoreScheme::Local => Ok((local(false), None)),
+        ObjectStoreScheme::Local => Ok(Client { store: local(false), multipart: None, uploads: None }),
         ObjectStoreScheme::AmazonS3 => build!(AmazonS3Builder, AmazonS3ConfigKey, url, options),
         ObjectStoreScheme::GoogleCloudStorage => build!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options),
         ObjectStoreScheme::MicrosoftAzure => build!(MicrosoftAzureBuilder, AzureConfigKey, url, options),

@@ -11,12 +11,13 @@ use etl_core::{
     model::error::{Error, Result},
     runtime::fail_point,
 };
-use object_store::{Error as StoreError, ObjectStoreExt, multipart::PartId};
+use object_store::{Error as StoreError, ObjectStoreExt, multipart::PartId, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Listed, Store,
     failure::{self, is_absent},
+    open_uploads::OpenUpload,
     parts::{Begun, Note, Parts},
     upload::Upload,
 };
@@ -192,6 +193,25 @@ impl Store {
             Pending::Upload { id, .. } => self.abort_upload(key, id).await,
             Pending::Staged { key, .. } => self.delete(key).await,
         }
+    }
+
+    /// Aborts all open uploads of objects below `prefix`, as far as the store lists them: S3 and Google Cloud Storage do.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn abort_uploads(&self, prefix: &str) -> Result<()> {
+        let (Some(uploads), Some(multipart)) = (&self.uploads, &self.multipart) else { return Ok(()) };
+        let abort = async {
+            let below = format!("{}/", self.path(prefix)?);
+            for OpenUpload { key, id } in uploads.list(&below).await? {
+                match multipart.abort_multipart(&Path::parse(key)?, &id).await {
+                    Err(error) if !failure::is_gone_upload(&error) => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        abort.await.map_err(|error| self.failed("abort the uploads below", prefix, &error))
     }
 
     /// Aborts the upload of an object. An upload that is gone is not an error.

@@ -122,6 +122,11 @@ impl SinkResult for ObjectResult {
         drop(self.store.abort_upload(key, id).await);
     }
 
+    async fn abort_all(&self) {
+        // Best effort by contract: not every store lists its uploads.
+        drop(self.store.abort_uploads(self.layout.root()).await);
+    }
+
     async fn succeed(&self, plan: &PlanId, replace: bool) -> Result<bool> {
         publish::succeed(&self.store, &self.layout, plan, replace).await
     }
