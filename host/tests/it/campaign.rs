@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     os::unix::process::ExitStatusExt,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +35,8 @@ struct Campaign<'a> {
 type Parts = BTreeMap<String, String>;
 
 const RUN: &[&str] = &["--run-id", "r", "--set", "run.tolerated_failures=2"];
+/// The run that a redrive makes.
+const REDRIVEN: &str = "r-redrive-1";
 const REDRIVE: &[&str] = &["--redrive", "--run-id", "r", "--set", "map.0.config.text=nothing like it"];
 
 fn project(s3: Option<&S3>, reduces: bool) -> Project {
@@ -76,7 +78,7 @@ impl<'a> Campaign<'a> {
     fn start(&self, arguments: &[&str]) -> Child {
         let mut command = etl_host_command();
         command.arg(self.project.path("pipeline.toml")).arg("--quiet").args(arguments);
-        command.stderr(Stdio::null()).spawn().expect("it starts")
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
     }
 
     fn clean(&self) -> Command {
@@ -86,11 +88,11 @@ impl<'a> Campaign<'a> {
     }
 
     /// Runs to the end undisturbed, and returns the result and how long it took.
-    fn undisturbed(&self, arguments: &[&str]) -> (Parts, Duration) {
+    fn undisturbed(&self, arguments: &[&str], run_id: &str) -> (Parts, Duration) {
         let started = Instant::now();
         let code = self.start(arguments).wait().expect("it ends").code();
         assert!(matches!(code, Some(0 | 3)), "{code:?}");
-        (self.result(), started.elapsed())
+        (self.result(run_id), started.elapsed())
     }
 
     /// Starts processes and kills them, again and again, until one ends by itself. Returns whether the run store still
@@ -99,10 +101,11 @@ impl<'a> Campaign<'a> {
         loop {
             let mut children: Vec<Child> = (0..self.processes).map(|_| self.start(arguments)).collect();
             thread::sleep(undisturbed.mul_f64(self.roll()));
-            let kill = |child: &mut Child| child.kill().and_then(|()| child.wait()).expect("it ends");
-            let ended: Vec<ExitStatus> = children.iter_mut().map(kill).collect();
+            children.iter_mut().for_each(|child| child.kill().expect("it can be killed"));
+            let ended: Vec<Output> =
+                children.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
             let mut done = false;
-            for status in ended {
+            for Output { status, stderr, .. } in ended {
                 match status.code() {
                     Some(0 | 3) => done = true,
                     // A `clean` that was killed may leave a claim without a plan, which another `clean` takes away.
@@ -110,11 +113,11 @@ impl<'a> Campaign<'a> {
                         let cleaned = Ended::of(&mut self.clean());
                         if cleaned.code != Some(0) {
                             cleaned.expect_error(2, &["there are no runs of `test`"]);
-                            assert!(self.is_published());
+                            assert!(self.is_there("result/r/_SUCCESS"), "{}", String::from_utf8_lossy(&stderr));
                             return false;
                         }
                     }
-                    _ => assert_eq!(status.signal(), Some(9), "{status}"),
+                    _ => assert_eq!(status.signal(), Some(9), "{status}: {}", String::from_utf8_lossy(&stderr)),
                 }
                 self.killed += usize::from(status.signal() == Some(9));
             }
@@ -124,7 +127,8 @@ impl<'a> Campaign<'a> {
                 assert!(matches!(code, Some(0 | 3)), "{code:?}");
                 return true;
             }
-            if may_clean && self.roll() < 0.2 {
+            // Of a complete run, `clean` deletes what a redrive needs.
+            if may_clean && self.roll() < 0.2 && !self.is_there("runs/test/r/_SUCCESS") {
                 let mut clean = self.clean().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
                 thread::sleep(undisturbed.mul_f64(self.roll() / 4.0));
                 clean.kill().expect("it can be killed");
@@ -133,21 +137,29 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Returns whether the result of the run is said to be complete.
-    fn is_published(&self) -> bool {
-        match self.s3 {
-            None => self.project.path("result/r/_SUCCESS").exists(),
-            Some(s3) => s3.keys("result").contains(&"result/r/_SUCCESS".to_owned()),
-        }
+    fn is_there(&self, key: &str) -> bool {
+        self.s3.map_or_else(|| self.project.path(key).exists(), |s3| s3.keys("").iter().any(|found| found == key))
     }
 
-    /// Returns the parts that `latest.json` points to.
-    fn result(&self) -> Parts {
-        let Some(s3) = self.s3 else { return self.project.latest().into_iter().collect() };
-        let latest: serde_json::Value = serde_json::from_str(&s3.get("result/latest.json")).expect("JSON");
-        let parts = latest["parts"].as_array().expect("parts").iter().map(|part| part.as_str().expect("a key"));
-        let name = |key: &str| key.rsplit('/').next().expect("a name").to_owned();
-        parts.map(|key| (name(key), s3.get(&format!("result/{key}")))).collect()
+    /// Returns the parts of the result of a run.
+    fn result(&self, run_id: &str) -> Parts {
+        let directory = format!("result/{run_id}");
+        let names = match self.s3 {
+            None => self.project.files(&directory),
+            Some(s3) => {
+                let keys = s3.keys(&directory).into_iter();
+                keys.map(|key| key.rsplit('/').next().expect("a name").to_owned()).collect()
+            }
+        };
+        let read = |name: String| {
+            let key = format!("{directory}/{name}");
+            let text = self.s3.map_or_else(
+                || std::fs::read_to_string(self.project.path(&key)).expect("the part is there"),
+                |s3| s3.get(&key),
+            );
+            (name, text)
+        };
+        names.into_iter().filter(|name| name.starts_with("part-")).map(read).collect()
     }
 
     /// Checks that nothing is left of processes that were killed.
@@ -172,18 +184,19 @@ impl<'a> Campaign<'a> {
 
     /// Disturbs runs until this many processes were killed.
     fn fight(&mut self, kills: usize) {
-        let (partial, took) = self.undisturbed(RUN);
-        let (whole, redrive_took) = if self.redrives { self.undisturbed(REDRIVE) } else { (partial.clone(), took) };
+        let (partial, took) = self.undisturbed(RUN, "r");
+        let (whole, redrive_took) =
+            if self.redrives { self.undisturbed(REDRIVE, REDRIVEN) } else { (partial.clone(), took) };
         self.forget();
         while self.killed < kills {
             let is_there = self.disturbed(RUN, took, true);
-            assert_eq!(self.result(), partial, "after {} kills", self.killed);
+            assert_eq!(self.result("r"), partial, "after {} kills", self.killed);
             if is_there {
                 self.check_left();
             }
             if self.redrives && is_there {
                 self.disturbed(REDRIVE, redrive_took, false);
-                assert_eq!(self.result(), whole, "after {} kills, redriven", self.killed);
+                assert_eq!(self.result(REDRIVEN), whole, "after {} kills, redriven", self.killed);
                 self.check_left();
             }
             self.forget();
