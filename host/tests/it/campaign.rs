@@ -98,9 +98,10 @@ impl<'a> Campaign<'a> {
     /// Starts processes and kills them, again and again, until one ends by itself. Returns whether the run store still
     /// has the run: a `clean` after the result was complete, and before the run was, leaves the result alone.
     fn disturbed(&mut self, arguments: &[&str], undisturbed: Duration, may_clean: bool) -> bool {
-        loop {
+        for round in 0_u32.. {
             let mut children: Vec<Child> = (0..self.processes).map(|_| self.start(arguments)).collect();
-            thread::sleep(undisturbed.mul_f64(self.roll()));
+            // Give them longer each time: on a busy machine, the time of an undisturbed run may not be enough.
+            thread::sleep(undisturbed.mul_f64(self.roll() * (1.0 + f64::from(round) / 8.0)));
             children.iter_mut().for_each(|child| child.kill().expect("it can be killed"));
             let ended: Vec<Output> =
                 children.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
@@ -135,6 +136,7 @@ impl<'a> Campaign<'a> {
                 clean.wait().expect("it ends");
             }
         }
+        unreachable!("some process lives long enough")
     }
 
     fn is_there(&self, key: &str) -> bool {
