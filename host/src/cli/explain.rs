@@ -197,8 +197,8 @@ mod tests {
         let error = explain(&ExplainArgs { code: Some("41".to_owned()) }).expect_err("no such code").to_string();
         assert_eq!(
             error,
-            "`41` is no exit code and no kind of error (choices: 0, 1, 2, config, 3, 42, input, damaged, plugin, sandbox, 70, \
-             internal, 75, unavailable, 130, interrupted, 143)"
+            "`41` is no exit code and no kind of error (choices: 0, 1, 2, config, 3, 42, input, changed, damaged, plugin, \
+             sandbox, 70, internal, 75, unavailable, 130, interrupted, 143)"
         );
         let slip = explain(&ExplainArgs { code: Some("sandboxed".to_owned()) }).expect_err("no such kind").to_string();
         assert!(slip.contains("(did you mean `sandbox`? choices: 0, "), "{slip}");
