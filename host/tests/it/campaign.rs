@@ -105,22 +105,23 @@ impl<'a> Campaign<'a> {
             children.iter_mut().for_each(|child| child.kill().expect("it can be killed"));
             let ended: Vec<Output> =
                 children.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
-            let mut done = false;
+            let (mut done, mut refused) = (false, None);
             for Output { status, stderr, .. } in ended {
                 match status.code() {
                     Some(0 | 3) => done = true,
-                    // A `clean` that was killed may leave a claim without a plan, which another `clean` takes away.
-                    Some(2) if may_clean => {
-                        let cleaned = Ended::of(&mut self.clean());
-                        if cleaned.code != Some(0) {
-                            cleaned.expect_error(2, &["there are no runs of `test`"]);
-                            assert!(self.is_there("result/r/_SUCCESS"), "{}", String::from_utf8_lossy(&stderr));
-                            return false;
-                        }
-                    }
+                    Some(2) if may_clean => refused = Some(stderr),
                     _ => assert_eq!(status.signal(), Some(9), "{status}: {}", String::from_utf8_lossy(&stderr)),
                 }
                 self.killed += usize::from(status.signal() == Some(9));
+            }
+            if let Some(stderr) = refused {
+                // A `clean` that was killed may leave a claim without a plan, which another `clean` takes away.
+                let cleaned = Ended::of(&mut self.clean());
+                if cleaned.code != Some(0) {
+                    cleaned.expect_error(2, &["there are no runs of `test`"]);
+                    assert!(self.is_there("result/r/_SUCCESS"), "{}", String::from_utf8_lossy(&stderr));
+                    return false;
+                }
             }
             if done {
                 // Whoever was killed last may have left something behind after the end of the other.
