@@ -9,7 +9,7 @@ use etl_core::model::{
     ids::{AttemptId, PlanId, Try},
 };
 use etl_store::{Listed, Store};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use crate::{
@@ -27,9 +27,6 @@ use crate::{
         uploads::{self, UploadNote, Uploaded},
     },
 };
-
-/// Number of objects that are deleted at the same time.
-const DELETES_IN_FLIGHT: usize = 16;
 
 /// Deletes what runs of a pipeline left behind.
 #[derive(Debug, Clone, Copy)]
@@ -126,8 +123,8 @@ impl Cleaner<'_> {
             self.sink.sweep(sink_layout.root(), None).await;
             if is_complete && !self.results {
                 self.abort(&layout, &intermediates).await?;
-                delete(self.run_store, keys(&intermediates)).await?;
-                delete(self.sink, keys(&results)).await?;
+                self.run_store.delete_all(keys(&intermediates)).await?;
+                self.sink.delete_all(keys(&results)).await?;
             } else {
                 self.delete_run(&layout, &sink_layout, keeps_result).await?;
             }
@@ -158,17 +155,17 @@ impl Cleaner<'_> {
         }
         let published_meanwhile = sink.exists(&sink_layout.success()).await?;
         if keeps_result || published_meanwhile || !self.holds_result(layout, plan).await? {
-            delete(sink, sink.list_keys(&sink_layout.attempts()).await?).await?;
+            sink.delete_all(sink.list_keys(&sink_layout.attempts()).await?).await?;
         } else {
             let mut parts = sink.list_keys(sink_layout.root()).await?;
             let claim = take(&mut parts, |key| key == sink_layout.claim());
-            delete(sink, parts).await?;
-            delete(sink, claim).await?;
+            sink.delete_all(parts).await?;
+            sink.delete_all(claim).await?;
         }
         let mut others = keys(&objects);
         let success = take(&mut others, |key| key == layout.success());
-        delete(run_store, others).await?;
-        delete(run_store, success).await
+        run_store.delete_all(others).await?;
+        run_store.delete_all(success).await
     }
 
     /// Holds the result of a run, whose plan has just been deleted, with a claim for that plan, so that no new plan
@@ -214,12 +211,6 @@ fn keys(objects: &[Listed]) -> Vec<String> {
 /// Removes the keys for which `which` returns true, and returns them.
 fn take(keys: &mut Vec<String>, which: impl Fn(&str) -> bool) -> Vec<String> {
     keys.extract_if(.., |key| which(key)).collect()
-}
-
-/// Deletes objects, several at the same time.
-async fn delete(store: &Store, keys: Vec<String>) -> Result<()> {
-    let deletes = futures::stream::iter(keys).map(|key| async move { store.delete(&key).await });
-    deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect().await
 }
 
 /// Removes the directories that are empty now that these objects are deleted.

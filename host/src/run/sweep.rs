@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use etl_core::model::error::Result;
 use etl_store::{Pending, Store};
-use futures::{StreamExt, TryStreamExt};
 
 use super::Run;
 use crate::{
@@ -19,9 +18,6 @@ use crate::{
     },
     task::context::{Layouts, RunContext},
 };
-
-/// Number of objects that are deleted at the same time.
-const DELETES_IN_FLIGHT: usize = 16;
 
 impl Run {
     /// Deletes what losing attempts left, what killed processes left, and what belongs to a plan that the run had
@@ -74,7 +70,7 @@ impl Run {
             let (notes, others): (Vec<String>, Vec<String>) =
                 keys.into_iter().partition(|key| layouts.run.is_upload(key));
             self.abort_noted(notes, &BTreeSet::new()).await?;
-            delete(run_store, others).await?;
+            run_store.delete_all(others).await?;
         }
         Ok(())
     }
@@ -92,12 +88,7 @@ async fn delete_rejects(run_store: &Store, planned: &Planned, mapped: &Ledger) -
     let named: BTreeSet<&String> = mapped.rejects.values().collect();
     let mut keys = run_store.list_keys(&planned.layout.all_rejects()).await?;
     keys.retain(|key| !named.contains(key));
-    delete(run_store, keys).await
-}
-
-async fn delete(store: &Store, keys: Vec<String>) -> Result<()> {
-    let deletes = futures::stream::iter(keys).map(|key| async move { store.delete(&key).await });
-    deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect().await
+    run_store.delete_all(keys).await
 }
 
 fn upload_id(pending: &Pending) -> Option<&str> {

@@ -1,8 +1,8 @@
 //! Notes of uploads: which uploads the attempts of a plan have begun.
 //!
 //! Owns these notes, which lie in the run store from before the first part of an upload until the upload is completed
-//! or aborted. No store lists the uploads that are open, so without its note an upload that a killed process left would
-//! stay there, and be paid for, until the store expires it.
+//! or aborted. Not every store lists the uploads that are open, so without its note an upload that a killed process left
+//! might stay there, and be paid for, until the store expires it.
 
 use etl_core::model::{
     error::Result,

@@ -29,8 +29,8 @@ impl Store {
         }
     }
 
-    /// Returns the bytes of `range`, which must lie within the object and may be empty. If `version` is given, the bytes are of that
-    /// version.
+    /// Returns the bytes of `range`, which must lie within the object and may be empty. If `version` is given, the
+    /// bytes are of that version.
     ///
     /// # Errors
     /// [`ErrorKind::Changed`] when the object is gone, shorter or another version by now; otherwise as [`Store::get`].

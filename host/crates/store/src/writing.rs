@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use etl_core::model::error::{ErrorKind, Result};
+use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, buffered::BufWriter};
 
 use super::{
@@ -17,6 +18,9 @@ pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 
 /// Number of parts of one upload that may be under way.
 pub(crate) const UPLOAD_PARTS_IN_FLIGHT: usize = 2;
+
+/// Number of objects that are deleted at the same time.
+const DELETES_IN_FLIGHT: usize = 16;
 
 /// Memory in bytes that an upload holds: the parts under way and the part being filled.
 pub const UPLOAD_BYTES: usize = (UPLOAD_PARTS_IN_FLIGHT + 1) * UPLOAD_PART_BYTES;
@@ -130,6 +134,15 @@ impl Store {
         let path = self.path(key).map_err(|error| self.failed("write", key, &error))?;
         let writer = BufWriter::with_capacity(Arc::clone(&self.inner), path, UPLOAD_PART_BYTES);
         Ok(writer.with_max_concurrency(UPLOAD_PARTS_IN_FLIGHT))
+    }
+
+    /// Deletes objects, several at the same time, as [`Store::delete`] does.
+    ///
+    /// # Errors
+    /// As [`Store::put`]. Some of the objects may be deleted then.
+    pub async fn delete_all(&self, keys: Vec<String>) -> Result<()> {
+        let deletes = futures::stream::iter(keys).map(|key| async move { self.delete(&key).await });
+        deletes.buffer_unordered(DELETES_IN_FLIGHT).try_collect().await
     }
 
     /// Deletes an object. A missing object is not an error.

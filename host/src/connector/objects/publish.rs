@@ -237,8 +237,7 @@ pub(super) async fn retract(store: &Store, layout: &SinkLayout, plan: &PlanId) -
 /// Takes back that a result is complete, and deletes these parts of it.
 pub(super) async fn withdraw(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<()> {
     store.delete(&layout.success()).await?;
-    let deletes = futures::stream::iter(parts.to_vec()).map(|part| async move { store.delete(&part.key).await });
-    deletes.buffer_unordered(IN_FLIGHT).try_collect().await
+    store.delete_all(parts.iter().map(|part| part.key.clone()).collect()).await
 }
 
 /// Deletes what losing attempts left in the sink, as far as possible. Errors are ignored, because a published result is
