@@ -1,4 +1,5 @@
-//! `cargo demo`: builds the plugins, runs `examples/count-types`, and shows the files of the run.
+//! `cargo demo`: builds the plugins, runs `examples/count-types`, and shows the files of the run. With arguments, it is
+//! `etl-host`, which starts itself to compile plugins.
 
 #![expect(clippy::print_stdout, reason = "a demo shows its output")]
 
@@ -14,6 +15,10 @@ use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<ExitCode> {
+    let args: Vec<_> = std::env::args_os().collect();
+    if args.len() > 1 {
+        return Ok(etl_host::cli::main_from(args));
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the host has no parent directory")?;
     std::env::set_current_dir(root)?;
     if !Command::new("guest-plugins/wasm-target").status()?.success() {

@@ -17,7 +17,7 @@ use etl_core::{
 };
 use etl_plugin::{self, Inspection};
 
-use super::{load, print, redacted, say};
+use super::{load, outside, print, redacted, say};
 use crate::pipeline::{Pipeline, Step};
 
 /// The compilation target of plugins.
@@ -40,8 +40,9 @@ pub(super) struct BuildArgs {
 pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
+    let compiler = outside::compiler();
     for step in pipeline.steps() {
-        let inspection = etl_plugin::inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
+        let inspection = compiler.inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
         print(&pipeline.secrets.redact(&built(step, &inspection)))?;
     }
     Ok(())

@@ -37,7 +37,7 @@ const DIGEST_CHARACTERS: usize = 12;
 /// Checks a pipeline and prints its source, steps and sink.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
-    let checked = block_on(&pipeline, check::check(&pipeline, outside::cache()))?;
+    let checked = block_on(&pipeline, check::check(&pipeline, outside::compiler()))?;
     print(&pipeline.secrets.redact(&render(&pipeline, &checked)))
 }
 

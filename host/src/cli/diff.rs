@@ -54,7 +54,7 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let request =
         Request { plugin: args.map.clone(), config: args.config.clone(), step: args.step.clone(), shards: args.sample };
     let events = shown_events(pipeline.secrets.redactor());
-    let compared = block_on(&pipeline, diff::diff(&pipeline, &request, outside::cache(), &events))?;
+    let compared = block_on(&pipeline, diff::diff(&pipeline, &request, outside::compiler(), &events))?;
     print(&pipeline.secrets.redact(&render(&compared)))?;
     let different = args.exit_code && !compared.is_same();
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })

@@ -15,7 +15,7 @@ use etl_plugin::{
     config_schema::{ConfigField, ConfigSchema},
 };
 
-use super::print;
+use super::{outside, print};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
@@ -26,7 +26,7 @@ pub(super) struct InspectArgs {
 
 /// Prints a plugin's step, interface, digest, size, exports, imports, grants and configuration.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
-    let inspection = etl_plugin::inspect(&args.file)?;
+    let inspection = outside::compiler().inspect(&args.file)?;
     print(&render(&args.file, &inspection))
 }
 

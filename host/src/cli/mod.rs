@@ -53,14 +53,20 @@ const REPORT_A_BUG: &str = "this is a bug in etl-host; please report it, with th
 ///
 /// In a debug build, arms the [fail point](fail_point) that `ETL_HOST_FAIL_POINT` names.
 ///
+/// The program starts itself to compile plugins, with [`etl_plugin::COMPILER`] as its first argument, so it must hand on
+/// the arguments it was started with.
+///
 /// Results go to standard output, everything else to standard error. A panic in the host ends in exit code 70.
 pub fn main_from<I, T>(args: I) -> ExitCode
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    outside::variable("ETL_HOST_FAIL_POINT").iter().for_each(|asked| fail_point::arm(asked));
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if args.get(1).is_some_and(|command| command == etl_plugin::COMPILER) {
+        return etl_plugin::serve(&args[2..]);
+    }
+    outside::variable("ETL_HOST_FAIL_POINT").iter().for_each(|asked| fail_point::arm(asked));
     let program = args.first().cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

@@ -7,19 +7,23 @@
 use std::{
     env,
     hash::{BuildHasher, RandomState},
+    path::PathBuf,
     time::SystemTime,
 };
 
-use etl_plugin::Cache;
+use etl_plugin::{Cache, Compiler};
 
 /// Returns the value of an environment variable, if it is set and is text.
 pub(super) fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-/// Returns the cache of compiled plugins that the environment names.
-pub(super) fn cache() -> Cache {
-    Cache::of_environment(|name| env::var_os(name))
+/// Returns the compiler of plugins: this program, and the cache that the environment names.
+pub(super) fn compiler() -> Compiler {
+    // On Linux, the link leads to this very program even after its file was replaced by another version.
+    let this = PathBuf::from("/proc/self/exe");
+    let program = if this.exists() { this } else { env::current_exe().unwrap_or(this) };
+    Compiler::new(program, Cache::of_environment(|name| env::var_os(name)))
 }
 
 /// Returns the present time.

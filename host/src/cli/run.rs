@@ -178,7 +178,7 @@ async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Eve
         repair: args.repair,
         cancel: interrupts.cancel.clone(),
         invocation: invocation(args),
-        ..RunOptions::new(outside::cache(), outside::now(), outside::random())
+        ..RunOptions::new(outside::compiler(), outside::now(), outside::random())
     };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // The exit code depends on the signal, but the run only knows that it was cancelled.

@@ -161,7 +161,7 @@ impl ReducerArgs {
 
 /// Starts an engine for a trial, which has at most 8 instances at a time.
 pub(super) fn engine() -> Result<Engine> {
-    Engine::new(8, outside::cache())
+    Engine::new(8, outside::compiler())
 }
 
 /// Returns events whose messages are shown on standard error. `redact` removes secrets from them.

@@ -34,6 +34,7 @@ pub(super) const SCRATCH_SPACE: Bounds<Size> = size(100 * GIB, MIB, 1024 * TIB);
 pub(super) const TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
 pub(super) const BATCH_TIMEOUT: Bounds<Period> = period(MINUTE, MILLISECOND, DAY);
 pub(super) const GRACE: Bounds<Period> = period(Duration::from_secs(5), Duration::ZERO, DAY);
+pub(super) const COMPILE_MEMORY: Bounds<Size> = size(GIB, 16 * MIB, 64 * GIB);
 pub(super) const COMPILE_TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
 pub(super) const INTERVAL: Bounds<Period> = period(SECOND, Duration::ZERO, DAY);
 pub(super) const MULTIPLIER: Bounds<f64> = Bounds { default: 2.0, min: 1.0, max: 100.0 };

@@ -196,6 +196,9 @@ pub(super) struct Limits {
     /// Time to compile the plugin.
     #[schemars(transform = range(bounds::COMPILE_TIMEOUT))]
     pub compile_timeout: Option<Period>,
+    /// Memory of the process that compiles the plugin.
+    #[schemars(transform = range(bounds::COMPILE_MEMORY))]
+    pub compile_memory: Option<Size>,
 }
 
 /// How failed tasks are tried again.

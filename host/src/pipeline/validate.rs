@@ -245,6 +245,9 @@ impl Validator<'_> {
             compile_timeout: self
                 .bounded(&at.key("compile_timeout"), table.compile_timeout, bounds::COMPILE_TIMEOUT)?
                 .0,
+            compile_memory_bytes: self
+                .bounded(&at.key("compile_memory"), table.compile_memory, bounds::COMPILE_MEMORY)?
+                .0,
         })
     }
 

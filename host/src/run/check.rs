@@ -4,7 +4,7 @@ use etl_core::model::{
     error::{Error, Result},
     object::Object,
 };
-use etl_plugin::{Cache, Engine, Plugin};
+use etl_plugin::{Compiler, Engine, Plugin};
 
 use crate::{
     connector::{Source, objects::split::count_shards},
@@ -45,13 +45,13 @@ pub struct CheckedStep {
     pub output: Option<String>,
 }
 
-/// Loads the plugins, chains their schemas, opens the stores and lists the source. Compiled plugins are kept in
-/// `cache`.
+/// Loads the plugins, chains their schemas, opens the stores and lists the source. Plugins are
+/// compiled with `compiler`.
 ///
 /// # Errors
 /// The first problem that would keep the pipeline from running.
-pub async fn check(pipeline: &Pipeline, cache: Cache) -> Result<Checked> {
-    let engine = Engine::new(1, cache)?;
+pub async fn check(pipeline: &Pipeline, compiler: Compiler) -> Result<Checked> {
+    let engine = Engine::new(1, compiler)?;
     let steps = Steps::load(pipeline, &engine)?;
     Slots::new(pipeline)?;
     if let Some(splitter) = &steps.split {

@@ -128,7 +128,8 @@ impl Run {
         let slots = Slots::new(pipeline)?;
         threads::need_stack(stack_bytes(pipeline.maps.len()));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
-        let engine = Engine::new(instances, options.cache.clone())?;
+        let engine = Engine::new(instances, options.compiler.clone())?;
+        engine.warning().into_iter().for_each(|message| events.emit(Event::Warning { message }));
         let steps = Steps::load(pipeline, &engine)?;
         let mut redrives = None;
         let run_id = match &options.start {

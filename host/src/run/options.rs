@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use etl_core::model::event::Invocation;
-use etl_plugin::Cache;
+use etl_plugin::Compiler;
 use tokio_util::sync::CancellationToken;
 
 /// The run that a process works on. The id of a new run begins with the time.
@@ -37,8 +37,8 @@ pub struct RunOptions {
     pub cancel: CancellationToken,
     /// How the pipeline was named on the command line. A command that looks at the run later must name it the same way.
     pub invocation: Invocation,
-    /// Where compiled plugins are kept from one run to the next.
-    pub cache: Cache,
+    /// The compiler of plugins, which keeps what it compiled from one run to the next.
+    pub compiler: Compiler,
     /// The present time. A new run is named after it, and the wall clock of its plugins stands at it.
     pub started_at: SystemTime,
     /// A number that no other process has. It tells apart runs that start in the same second, and processes that work
@@ -47,15 +47,15 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Returns the options of a process that starts at `started_at`, keeps compiled plugins in `cache`, and has the
-    /// number `random`. It starts a new run that nothing cancels.
-    pub fn new(cache: Cache, started_at: SystemTime, random: u64) -> Self {
+    /// Returns the options of a process that starts at `started_at`, compiles plugins with `compiler`, and has
+    /// the number `random`. It starts a new run that nothing cancels.
+    pub fn new(compiler: Compiler, started_at: SystemTime, random: u64) -> Self {
         Self {
             start: Start::Default,
             repair: false,
             cancel: CancellationToken::new(),
             invocation: Invocation::default(),
-            cache,
+            compiler,
             started_at,
             random,
         }
@@ -78,13 +78,15 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use etl_core::model::ids::check_name;
+    use etl_plugin::Cache;
 
     use super::*;
 
     #[test]
     fn a_run_is_named_after_its_start_and_told_apart_by_its_number() {
         let started_at = UNIX_EPOCH + Duration::from_millis(1_795_365_000_999);
-        let options = |random| RunOptions::new(Cache::of_environment(|_| None), started_at, random);
+        let compiler = Compiler::new("etl-host".into(), Cache::of_environment(|_| None));
+        let options = |random| RunOptions::new(compiler.clone(), started_at, random);
         let (one, small) = (options(0x5f3a_90c2_0bad_cafe), options(7));
         assert_eq!((one.new_run_id().as_str(), one.process().as_str()), ("20261122T163000Z-5f3a90c2", "0badcafe"));
         assert_eq!((small.new_run_id().as_str(), small.process().as_str()), ("20261122T163000Z-00000000", "00000007"));

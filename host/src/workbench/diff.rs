@@ -23,7 +23,7 @@ use etl_core::{
     runtime::threads,
     text::{nearest::listed, rows::values},
 };
-use etl_plugin::{Cache, DraftShard, Engine, Interface, Plugin};
+use etl_plugin::{Compiler, DraftShard, Engine, Interface, Plugin};
 
 use crate::{
     connector::{Source, objects::split::split_by_size},
@@ -104,8 +104,13 @@ impl Comparison {
 /// # Errors
 /// An error of the pipeline, the new plugin or the source, or the failure of an earlier step. If one of the two
 /// versions fails, that is part of the comparison and not an error.
-pub(crate) async fn diff(pipeline: &Pipeline, request: &Request, cache: Cache, events: &Events) -> Result<Comparison> {
-    let engine = Engine::new(8, cache)?;
+pub(crate) async fn diff(
+    pipeline: &Pipeline,
+    request: &Request,
+    compiler: Compiler,
+    events: &Events,
+) -> Result<Comparison> {
+    let engine = Engine::new(8, compiler)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
     let objects = list_source(&pipeline.source, &*source).await?;

@@ -17,7 +17,7 @@ use etl_core::{
     },
     runtime::threads,
 };
-use etl_plugin::{Attempt, Cache, Emit, Engine};
+use etl_plugin::{Attempt, Compiler, Emit, Engine};
 use etl_shuffle::{ShuffleWriter, index::ShuffleFiles};
 
 use crate::{
@@ -80,7 +80,7 @@ pub(crate) struct Replayed {
 
 impl Replay {
     /// Loads the plugins of a run, and checks that they are the ones its plan names, except for the plugin of the step
-    /// `replaced`, which may differ. Compiled plugins are kept in `cache`.
+    /// `replaced`, which may differ. Plugins are compiled with `compiler`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming the plugin, when a plugin has changed;
@@ -90,7 +90,7 @@ impl Replay {
         run_id: String,
         planned: Planned,
         replaced: Option<&str>,
-        cache: Cache,
+        compiler: Compiler,
         events: Events,
     ) -> Result<Self> {
         let stores = Stores::open(&pipeline).await?;
@@ -98,7 +98,7 @@ impl Replay {
         // Two instances for each mapper and one further step: those of the attempt, with its reducer or combiner, and
         // those of a search for poison records.
         let instances = 2 * (pipeline.maps.len() + 1);
-        let steps = Steps::load(&pipeline, &Engine::new(instances, cache)?)?;
+        let steps = Steps::load(&pipeline, &Engine::new(instances, compiler)?)?;
         for plugin in steps.maps.iter().chain(&steps.reduce).filter(|plugin| replaced != Some(plugin.step())) {
             let (step, digest) = (plugin.step(), plugin.digest());
             let then = planned.plan.recipe.steps.iter().find(|planned| planned.step == step);

@@ -14,7 +14,7 @@ use etl_host::{
 use crate::{
     guests::{SUM, WORD_COUNT},
     hooked::{Hook, Hooked},
-    support::{Project, compile_cache, events, standing_clock},
+    support::{Project, compiler, events, standing_clock},
 };
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ async fn run(pipeline: &Pipeline, random: u64) -> Arc<Hooked<Nothing>> {
     let opened = Stores::open(pipeline).await.expect("they open");
     let stores =
         Stores { run_store: memory.below("runs"), sink: Arc::new(ObjectSink::new(memory.below("result"))), ..opened };
-    let options = RunOptions::new(compile_cache(), standing_clock(), random);
+    let options = RunOptions::new(compiler(), standing_clock(), random);
     run_on(stores, pipeline, options, &events()).await.expect("it ends well");
     memory
 }

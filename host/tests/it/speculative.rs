@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES},
     hooked::{Hook, Hooked, Write},
-    support::{Ended, Project, compile_cache, etl_host, events, options},
+    support::{Ended, Project, compiler, etl_host, events, options},
 };
 
 /// Makes a project of eight shards of two words, where the first attempt at shard 7 never ends by itself, and of five
@@ -111,7 +111,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
          batch_timeout = \"1h\" }} }}]\nsink.format = \"lines\""
     ));
     let pipeline = Pipeline::load(&project.path("pipeline.toml"), &[], |_| None).expect("valid");
-    let engine = Engine::new(2, compile_cache()).expect("it starts");
+    let engine = Engine::new(2, compiler()).expect("it starts");
     let steps = Steps::load(&pipeline, &engine).expect("it loads");
     let (events, stop) = (events(), CancellationToken::new());
     events.listen(StopAtFirstWord(stop.clone()));

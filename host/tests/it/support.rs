@@ -13,7 +13,7 @@ use std::{
 
 use etl_core::model::event::Events;
 use etl_host::run::{RunOptions, Start};
-use etl_plugin::Cache;
+use etl_plugin::{Cache, Compiler};
 use tempfile::TempDir;
 
 /// Returns the directory of the repository.
@@ -232,9 +232,10 @@ fn own<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> impl Iterator
 /// The environment variable and directory of the compile cache that all tests share, which is not the user's own.
 pub(crate) const COMPILE_CACHE: (&str, &str) = ("ETL_HOST_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/components"));
 
-/// Returns the compile cache that all tests share, for tests that call the library.
-pub(crate) fn compile_cache() -> Cache {
-    Cache::of_environment(|name| (name == COMPILE_CACHE.0).then(|| COMPILE_CACHE.1.into()))
+/// Returns the compiler with the cache that all tests share, for tests that call the library.
+pub(crate) fn compiler() -> Compiler {
+    let cache = Cache::of_environment(|name| (name == COMPILE_CACHE.0).then(|| COMPILE_CACHE.1.into()));
+    Compiler::new(env!("CARGO_BIN_EXE_etl-host").into(), cache)
 }
 
 /// Returns the time at which the clock stands for tests that call the library: `2023-11-14T22:13:20Z`.
@@ -246,7 +247,7 @@ pub(crate) fn standing_clock() -> SystemTime {
 pub(crate) fn options(start: Start) -> RunOptions {
     static PROCESSES: AtomicU64 = AtomicU64::new(1);
     let number = PROCESSES.fetch_add(1, Relaxed);
-    RunOptions { start, ..RunOptions::new(compile_cache(), standing_clock(), number << 32 | number) }
+    RunOptions { start, ..RunOptions::new(compiler(), standing_clock(), number << 32 | number) }
 }
 
 /// Returns the events of a run in the tests' own process.

@@ -1,6 +1,14 @@
-//! Inspection of a component file before it is compiled: the step it implements and the imports it needs.
+//! Component files: opening one, and the facts it states about itself.
+//!
+//! Owns which files are opened and which step may use a component. Parses nothing: the [compiler](super::compiler) reads
+//! what is in the file, in a process of its own.
 
-use std::path::Path;
+use std::{
+    fs::{File, OpenOptions},
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use etl_core::{
     model::{
@@ -9,33 +17,19 @@ use etl_core::{
     },
     text::nearest::listed,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-use super::stdio::cut;
 use crate::config_schema::ConfigSchema;
 
 /// Largest component file that is loaded, in bytes.
 const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Deepest nesting of components in one another. The memory that compiling takes grows with the square of the depth.
-const DEPTH_MAX: u32 = 50;
-
-/// Custom section with the JSON Schema of the plugin's configuration.
-const CONFIG_SCHEMA: &str = "etl:config-schema";
-/// Custom section with the name and version of the SDK that the plugin uses.
-const SDK: &str = "etl:sdk";
-
-/// Number of tools that are listed as having built a component.
-const TOOLS_MAX: usize = 16;
-/// Longest name and version of such a tool, in bytes.
-const TOOL_BYTES_MAX: usize = 100;
-
 /// Version of the package in `wit/` that this host knows, without the patch number.
 const WIT_VERSION: &str = "0.1";
 
 /// The interfaces a plugin can export: one per kind of step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interface {
     /// World `split-plugin`.
     Splitter,
@@ -98,41 +92,55 @@ pub struct Inspection {
     pub size_bytes: u64,
 }
 
-/// Inspects the plugin in a file, without compiling or running it.
-///
-/// # Errors
-/// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements no step, or implements a step of
-/// an interface version that this host does not know.
-pub fn inspect(path: &Path) -> Result<Inspection> {
-    let bytes = read(path)?;
-    let found = Scanned::in_component(path, &bytes)?;
-    Ok(Inspection {
-        interface: found.interface,
-        wit_version: found.wit_version.clone(),
-        imports: found.imports.clone(),
-        grantable: found.grantable(),
-        exports: found.exports,
-        built_with: found.built_with,
-        config: found.config,
-        digest: digest(&bytes),
-        size_bytes: bytes.len() as u64,
-    })
+/// An opened component file. Its content is whatever a stranger wrote; only its size and digest are known.
+#[derive(Debug)]
+pub(super) struct ComponentFile {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) size_bytes: u64,
+    /// SHA-256 digest in hexadecimal.
+    pub(super) digest: String,
 }
 
-/// Reads a component file.
-///
-/// # Errors
-/// [`ErrorKind::Config`] when the file cannot be read or is larger than 256 MiB.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let cannot_read = || format!("cannot read plugin `{}`", path.display());
-    let size_bytes = std::fs::metadata(path).or_kind(ErrorKind::Config, cannot_read)?.len();
-    if size_bytes > COMPONENT_BYTES_MAX {
-        let path = path.display();
-        return Err(Error::config(format!(
-            "plugin `{path}` has {size_bytes} bytes, more than the limit of {COMPONENT_BYTES_MAX} bytes"
-        )));
+impl ComponentFile {
+    /// Opens a component file, and reads it through once for its digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the file cannot be read, is not a regular file, or is larger than 256 MiB.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let cannot_read = || format!("cannot read plugin `{shown}`");
+        // Without `O_NONBLOCK`, opening a pipe would wait for its writer. The flag does not affect regular files.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+        let mut file = opened.or_kind(ErrorKind::Config, cannot_read)?;
+        let found = file.metadata().or_kind(ErrorKind::Config, cannot_read)?;
+        if !found.is_file() {
+            return Err(Error::config(format!("plugin `{shown}` is not a regular file")));
+        }
+        if found.len() > COMPONENT_BYTES_MAX {
+            return Err(too_large(path, found.len()));
+        }
+        let mut hash = Sha256::new();
+        let mut read = (&mut file).take(COMPONENT_BYTES_MAX + 1);
+        let size_bytes = std::io::copy(&mut read, &mut hash).or_kind(ErrorKind::Config, cannot_read)?;
+        if size_bytes > COMPONENT_BYTES_MAX {
+            return Err(too_large(path, size_bytes));
+        }
+        Ok(Self { path: path.to_owned(), file, size_bytes, digest: hex(&hash.finalize()) })
     }
-    std::fs::read(path).or_kind(ErrorKind::Config, cannot_read)
+
+    /// Returns the configuration error that begins with the plugin and says `what` is wrong with it.
+    pub(super) fn refused(&self, what: impl std::fmt::Display) -> Error {
+        Error::config(format!("plugin `{}` {what}", self.path.display()))
+    }
+}
+
+fn too_large(path: &Path, size_bytes: u64) -> Error {
+    Error::config(format!(
+        "plugin `{}` has {size_bytes} bytes, more than the limit of {COMPONENT_BYTES_MAX} bytes",
+        path.display()
+    ))
 }
 
 /// Returns the SHA-256 digest of a component, in hexadecimal.
@@ -140,45 +148,46 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The facts that were found in a component.
-pub(super) struct Scanned {
+/// The facts that a component states about itself, and the step it implements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
     pub(super) interface: Interface,
-    wit_version: String,
-    imports: Vec<String>,
-    exports: Vec<String>,
-    built_with: Vec<String>,
+    pub(super) wit_version: String,
+    /// Sorted names.
+    pub(super) imports: Vec<String>,
+    /// Sorted names.
+    pub(super) exports: Vec<String>,
+    pub(super) built_with: Vec<String>,
     pub(super) config: Option<ConfigSchema>,
 }
 
-impl Scanned {
-    /// Reads the names that a component imports and exports, and finds the step it implements.
+impl Facts {
+    /// Finds the step that a component with these exports implements: its interface, and the version of the package
+    /// that the component was built against.
     ///
     /// # Errors
-    /// As [`inspect`], except for reading the file.
-    pub(super) fn in_component(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let names = scan(bytes).map_err(|what| Error::config(format!("plugin `{}` {what}", path.display())))?;
-        let found = names.exports.iter().find_map(|name| {
+    /// What is wrong, as the end of a sentence that begins with the plugin, when it implements no step, or a step of a
+    /// version that this host does not know.
+    pub(super) fn implemented(exports: &[String]) -> Result<(Interface, String), String> {
+        let found = exports.iter().find_map(|name| {
             let (interface, version) = name.strip_prefix("etl:plugin/")?.split_once('@')?;
             let interface = Interface::ALL.into_iter().find(|known| known.name() == interface)?;
             Some((interface, version.to_owned()))
         });
-        let Some((interface, wit_version)) = found else {
-            return Err(Error::config(format!(
-                "plugin `{}` implements no step: it exports {}, but a plugin exports one of `etl:plugin/splitter`, \
+        let Some((interface, version)) = found else {
+            return Err(format!(
+                "implements no step: it exports {}, but a plugin exports one of `etl:plugin/splitter`, \
                  `etl:plugin/mapper` and `etl:plugin/reducer`",
-                path.display(),
-                if names.exports.is_empty() { "nothing".to_owned() } else { listed(&names.exports) },
-            )));
+                if exports.is_empty() { "nothing".to_owned() } else { listed(exports) },
+            ));
         };
-        if !compatible(&wit_version) {
-            return Err(Error::config(format!(
-                "plugin `{}` was built against `etl:plugin@{wit_version}`, but this etl-host knows `etl:plugin@\
-                 {WIT_VERSION}`: rebuild it against the `wit` directory of this version",
-                path.display(),
-            )));
+        if !compatible(&version) {
+            return Err(format!(
+                "was built against `etl:plugin@{version}`, but this etl-host knows `etl:plugin@{WIT_VERSION}`: rebuild \
+                 it against the `wit` directory of this version",
+            ));
         }
-        let Names { imports, exports, built_with, config } = names;
-        Ok(Self { interface, wit_version, imports, exports, built_with, config })
+        Ok((interface, version))
     }
 
     /// Returns the grants that affect an import of the component. Without a grant, the import is linked to a stand-in.
@@ -188,30 +197,29 @@ impl Scanned {
         known.into_iter().filter(|(_, prefix)| imports(prefix)).map(|(grant, _)| grant).collect()
     }
 
-    /// Checks that the component implements the step it is used as, and imports only what that step's world offers.
+    /// Checks that the component implements the interface that `step` uses, and imports only what that interface's
+    /// world offers.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] otherwise.
-    pub(super) fn check_use(&self, path: &Path, step: &str, used_as: Interface) -> Result<()> {
+    /// What is wrong, as the end of a sentence that begins with the plugin.
+    pub(super) fn check_use(&self, step: &str, used_as: Interface) -> Result<(), String> {
         if self.interface != used_as {
-            return Err(Error::config(format!(
-                "plugin `{}` is a {} plugin, but `[{step}]` needs a {} plugin (world `{}-plugin`)",
-                path.display(),
+            return Err(format!(
+                "is a {} plugin, but `[{step}]` needs a {} plugin (world `{}-plugin`)",
                 self.interface.step(),
                 used_as.step(),
                 used_as.step(),
-            )));
+            ));
         }
         let denied: Vec<String> = self.imports.iter().filter(|name| !offers(used_as, name)).cloned().collect();
         if !denied.is_empty() {
-            return Err(Error::config(format!(
-                "plugin `{}` imports {}, which a {} plugin is not given (it is given {} of `etl:plugin@{WIT_VERSION}`, \
-                 and an empty WASI 0.2 world)",
-                path.display(),
+            return Err(format!(
+                "imports {}, which a {} plugin is not given (it is given {} of `etl:plugin@{WIT_VERSION}`, and an empty \
+                 WASI 0.2 world)",
                 listed(&denied),
                 used_as.step(),
                 listed(used_as.offered()),
-            )));
+            ));
         }
         Ok(())
     }
@@ -232,87 +240,6 @@ fn offers(interface: Interface, import: &str) -> bool {
     }
 }
 
-/// The sorted names at a component's top level, and the contents of its custom sections.
-#[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
-    built_with: Vec<String>,
-    config: Option<ConfigSchema>,
-}
-
-fn scan(bytes: &[u8]) -> Result<Names, String> {
-    if !bytes.starts_with(b"\0asm") {
-        return Err("is not WebAssembly (a component starts with `\\0asm`)".to_owned());
-    }
-    let broken = |error: wasmparser::BinaryReaderError| format!("is not a valid component: {error}");
-    let mut names = Names::default();
-    // The parser also yields the payloads of nested modules and components, between a section's start and its `End`.
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(broken)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                return Err("is a core module, not a component (build it for the `wasm32-wasip2` target, or wrap it \
-                            with `wasm-tools component new`)"
-                    .to_owned());
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } if depth == DEPTH_MAX => {
-                return Err(format!("nests components more than {DEPTH_MAX} deep"));
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    names.imports.push(import.map_err(broken)?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    names.exports.push(export.map_err(broken)?.name.name.to_owned());
-                }
-            }
-            Payload::CustomSection(section) if depth <= 1 => names.read_section(section.name(), section.data()),
-            _ => {}
-        }
-    }
-    names.imports.sort();
-    names.exports.sort();
-    Ok(names)
-}
-
-impl Names {
-    /// Takes over a custom section of the component, or of a module in it. Ignores a section that cannot be read.
-    fn read_section(&mut self, name: &str, data: &[u8]) {
-        match name {
-            CONFIG_SCHEMA if self.config.is_none() => self.config = ConfigSchema::parse(data),
-            SDK => self.built_with.extend(str::from_utf8(data).map(cut_tool)),
-            "producers" => self.built_with.extend(producers(data).unwrap_or_default()),
-            _ => {}
-        }
-        self.built_with.sort();
-        self.built_with.dedup();
-        self.built_with.truncate(TOOLS_MAX);
-    }
-}
-
-/// Reads the tools, but not the languages, of a custom section `producers`.
-fn producers(data: &[u8]) -> wasmparser::Result<Vec<String>> {
-    let mut tools = Vec::new();
-    for field in ProducersSectionReader::new(BinaryReader::new(data, 0))? {
-        let field = field?;
-        for tool in field.values.into_iter().take(TOOLS_MAX).filter(|_| field.name != "language") {
-            let tool = tool?;
-            let version = tool.version.split([' ', '(']).next().unwrap_or_default();
-            tools.push(cut_tool(&format!("{} {version}", tool.name)));
-        }
-    }
-    Ok(tools)
-}
-
-fn cut_tool(tool: &str) -> String {
-    cut(tool.trim(), TOOL_BYTES_MAX).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,16 +256,24 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_components_are_told_apart() {
-        let found =
-            |bytes: &[u8]| Scanned::in_component(Path::new("x.wasm"), bytes).err().expect("refused").to_string();
-        assert!(found(b"").contains("is not WebAssembly"));
-        assert!(found(b"#!/bin/sh").contains("is not WebAssembly"));
-        assert!(found(b"\0asm\x01\0\0\0").contains("is a core module, not a component"));
-        assert!(found(b"\0asm\x0d\0\x01\0").contains("implements no step"));
-        assert!(found(b"\0asm\x0d\0\x01\0\xff\xff").contains("is not a valid component"));
-        let nested = |depth| wat::parse_str("(component".repeat(depth) + &")".repeat(depth)).expect("a component");
-        assert!(found(&nested(50)).contains("implements no step"));
-        assert!(found(&nested(52)).contains("nests components more than 50 deep"));
+    fn only_regular_files_are_opened() {
+        let refused = |path: &Path| ComponentFile::open(path).expect_err("refused").to_string();
+        assert_eq!(refused(Path::new("/dev/zero")), "plugin `/dev/zero` is not a regular file");
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(refused(directory.path()).ends_with("is not a regular file"));
+        let link = directory.path().join("link.wasm");
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("a link");
+        assert!(refused(&link).ends_with("link.wasm` is not a regular file"));
+        let pipe = directory.path().join("pipe.wasm");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("a pipe");
+        assert!(refused(&pipe).ends_with("pipe.wasm` is not a regular file"));
+        assert!(refused(&directory.path().join("none.wasm")).starts_with("cannot read plugin `"));
     }
 }

@@ -1,30 +1,26 @@
-//! The wasm engine, which compiles components and runs their instances, and the plugins loaded by it.
+//! The wasm engine, which runs the instances of components, and the plugins loaded by it.
 
-use std::{
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, thread, time::Instant};
 
 use etl_core::model::error::{Error, ErrorKind, Result};
 use wasmtime::{
     Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{Component, Linker},
+    component::Linker,
 };
 
 use super::{
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
-    cache::Cache,
-    component::{self, Interface, Scanned},
+    compiler::{Compiled, Compiler},
+    component::{ComponentFile, Inspection, Interface},
     config_schema::ConfigSchema,
     imports,
-    limits::EPOCH,
+    limits::{EPOCH, TABLE_ELEMENTS_MAX},
     loaded::{Exports, Loading, Plugin},
     settings::PluginSettings,
     state::InstanceState,
+    stdio::cut,
+    structure::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX},
+    symbols::Symbols,
 };
 
 /// Largest number of instances that can be alive at the same time. Each reserves 4 GiB of address space per memory.
@@ -34,85 +30,106 @@ const INSTANCES_MAX: u32 = 4_000;
 /// An instance may emit from deep inside its calls, and the batch may go straight to another instance. A thread
 /// therefore needs this much stack for each mapper of a chain, and for a combiner.
 pub const STACK_BYTES_MAX: usize = 512 * 1024;
-/// Largest number of core instances in a component.
-const CORE_INSTANCES_MAX: u32 = 64;
-/// Largest number of memories in a component.
-const MEMORIES_MAX: u32 = 2;
-/// Largest number of tables in a component.
-const TABLES_MAX: u32 = 8;
 
+/// Longest message about the types of a component, in bytes.
+const MESSAGE_BYTES_MAX: usize = 2_000;
 /// Bytes of a dropped instance's memory that are zeroed in place instead of being returned to the system.
 const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of a dropped instance's tables that are zeroed in place instead of being returned to the system.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
-/// Compiles components and runs instances. A process needs one; clones share it.
+/// Loads components and runs instances. A process needs one; clones share it.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<InstanceState>>,
-    cache: Cache,
+    compiler: Compiler,
+    without_pool: Option<Arc<str>>,
 }
 
 impl Engine {
-    /// Creates an engine for up to `instances` instances at a time, but at most 4,000. It keeps compiled components in
-    /// `cache`.
+    /// Creates an engine for up to `instances` instances at a time, but at most 4,000. It gets its components from
+    /// `compiler`.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when this machine cannot run wasm at all.
-    pub fn new(instances: usize, cache: Cache) -> Result<Self> {
+    pub fn new(instances: usize, compiler: Compiler) -> Result<Self> {
         let instances = u32::try_from(instances).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
-        // The pool cannot be reserved if the address space is limited (`ulimit -v`, some containers). Instances are
-        // then allocated on demand, which is slower.
-        let engine = wasmtime::Engine::new(config().allocation_strategy(pool(instances)))
-            .or_else(|_| wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand)))
-            .map_err(|error| internal("cannot start the wasm engine", &error))?;
+        let pooled = wasmtime::Engine::new(config().allocation_strategy(pool(instances)));
+        let without_pool = pooled.as_ref().err().map(|error| format!("{error:#}").into());
+        let engine =
+            pooled.or_else(|_| compiling()).map_err(|error| internal("cannot start the wasm engine", &error))?;
         let mut linker = Linker::new(&engine);
         imports::add_to_linker(&mut linker).map_err(|error| internal("cannot link the host's functions", &error))?;
         tick(engine.weak());
-        Ok(Self { engine, linker: Arc::new(linker), cache })
+        Ok(Self { engine, linker: Arc::new(linker), compiler, without_pool })
     }
 
-    /// Loads the plugin of a step: reads and checks the component, and compiles it unless the cache has it.
+    /// Returns a warning if instances are allocated one by one, because the address space for a pool of them cannot be
+    /// reserved (`ulimit -v`, some containers). They have the same limits, but each takes longer to start.
+    pub fn warning(&self) -> Option<String> {
+        let reason = self.without_pool.as_ref()?;
+        Some(format!("plugin instances start more slowly, because no pool can be reserved for them: {reason}"))
+    }
+
+    /// Inspects the plugin in a file, without compiling or running it.
+    ///
+    /// # Errors
+    /// As [`Compiler::inspect`].
+    pub fn inspect(&self, path: &Path) -> Result<Inspection> {
+        self.compiler.inspect(path)
+    }
+
+    /// Loads the plugin of a step: checks the component, and compiles it unless the cache has it.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when the file cannot be read, is not a component, implements another step, imports
-    /// functions that the step's world does not offer, or cannot be compiled within `limits.compile_timeout`.
+    /// functions that the step's world does not offer, or cannot be compiled within `limits.compile_timeout` and
+    /// `limits.compile_memory`; [`ErrorKind::Unavailable`] when the compiler cannot be started.
     pub fn load(&self, step: &PluginSettings, interface: Interface) -> Result<Plugin> {
         let started = Instant::now();
         check_built(step)?;
-        let bytes = component::read(&step.path)?;
-        let found = Scanned::in_component(&step.path, &bytes)?;
-        found.check_use(&step.path, &step.name, interface)?;
-        let invalid = |error: wasmtime::Error| {
-            let what = format!("plugin `{}` cannot be compiled: {error:#}", step.path.display());
-            Error::config(what)
+        let file = ComponentFile::open(&step.path)?;
+        let compiled = self.compiler.component(&self.engine, &file, step, interface)?;
+        self.plugin(step, interface, file, compiled, started)
+    }
+
+    /// Links a compiled component to the host's functions.
+    fn plugin(
+        &self,
+        step: &PluginSettings,
+        interface: Interface,
+        file: ComponentFile,
+        compiled: Compiled,
+        started: Instant,
+    ) -> Result<Plugin> {
+        let Compiled { facts, component, miss } = compiled;
+        let differ = |what: &str, error: wasmtime::Error| {
+            let error = format!("{error:#}");
+            let error = cut(&error, MESSAGE_BYTES_MAX);
+            file.refused(format_args!("{what} functions whose types differ from `wit`: {error}"))
         };
-        let digest = component::digest(&bytes);
-        let compile = || compile(&self.engine, bytes, step.limits.compile_timeout);
-        let (component, miss) = self.cache.component(&self.engine, &digest, compile).map_err(invalid)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            let path = step.path.display();
-            Error::config(format!("plugin `{path}` imports functions whose types differ from `wit`: {error:#}"))
-        })?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| differ("imports", error))?;
         let exports = match interface {
             Interface::Splitter => splitter::GuestIndices::new(&pre).map(Exports::Splitter),
             Interface::Mapper => mapper::GuestIndices::new(&pre).map(Exports::Mapper),
             Interface::Reducer => reducer::GuestIndices::new(&pre).map(Exports::Reducer),
         };
+        let exports = exports.map_err(|error| differ("exports", error))?;
         Ok(Plugin {
             step: step.name.clone(),
             path: step.path.clone(),
-            digest,
-            grantable: found.grantable(),
+            digest: file.digest.clone(),
+            grantable: facts.grantable(),
             loading: Loading { compiled: miss, duration: started.elapsed() },
             grants: step.grants.clone(),
             limits: step.limits.clone(),
             mask: step.mask.clone(),
-            config: typed(step, found.config.as_ref()),
-            config_schema: found.config,
-            exports: exports.map_err(invalid)?,
+            config: typed(step, facts.config.as_ref()),
+            config_schema: facts.config,
+            exports,
             pre,
+            symbols: Symbols::new(self.compiler.clone(), file),
         })
     }
 }
@@ -143,24 +160,12 @@ fn internal(what: &str, error: &wasmtime::Error) -> Error {
     Error::new(ErrorKind::Internal, anyhow::anyhow!("{what}: {error:#}"))
 }
 
-/// Compiles a component within a time limit. After the limit, the compiler keeps running on its own thread: it cannot
-/// be stopped, but no other thread waits for it, and the error is about to end the process.
+/// Returns an engine that compiles for the engines of runs, and allocates instances one by one.
 ///
 /// # Errors
-/// Says that the limit was exceeded, or why the component cannot be compiled.
-fn compile(engine: &wasmtime::Engine, wasm: Vec<u8>, limit: Duration) -> wasmtime::Result<Component> {
-    let (done, compiled) = mpsc::sync_channel(1);
-    let engine = engine.clone();
-    let compiler = move || _ = done.send(Component::new(&engine, wasm));
-    thread::Builder::new().name("compile".to_owned()).spawn(compiler)?;
-    compiled.recv_timeout(limit).unwrap_or_else(|error| {
-        Err(wasmtime::Error::msg(match error {
-            RecvTimeoutError::Timeout => {
-                format!("exceeded `limits.compile_timeout` ({})", humantime::format_duration(limit))
-            }
-            RecvTimeoutError::Disconnected => "the compiler failed".to_owned(),
-        }))
-    })
+/// When this machine cannot run wasm at all.
+pub(super) fn compiling() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand))
 }
 
 fn config() -> Config {
@@ -173,7 +178,8 @@ fn config() -> Config {
         .memory_init_cow(true)
         .memory_guard_size(32 << 20)
         .relaxed_simd_deterministic(true)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        // Debug information is read by the compiler's process, when a trap is to be explained.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 
@@ -190,7 +196,7 @@ fn pool(instances: u32) -> InstanceAllocationStrategy {
         // Calls are synchronous and run on the stack of the calling thread.
         .total_stacks(0)
         .max_memory_size(4 << 30)
-        .table_elements(1_000_000)
+        .table_elements(TABLE_ELEMENTS_MAX)
         .max_core_instance_size(16 << 20)
         .max_component_instance_size(16 << 20)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

@@ -24,6 +24,7 @@ use super::{
     source_view::Splitting,
     state::{Emit, InstanceState, Phase, RejectedRow, Wasi},
     stdio::{Log, cut},
+    symbols::Symbols,
     trap::{self, Failure},
     world::{self, VirtualClock},
 };
@@ -70,6 +71,7 @@ pub(super) struct Instance {
     /// Whether the instance is a reducer that is opened as combiner.
     pub(super) combines: bool,
     stop: CancellationToken,
+    symbols: Symbols,
 }
 
 /// Error that ends an instance whose attempt is no longer needed.
@@ -111,7 +113,8 @@ impl Instance {
             Err(timed_out) => Err(timed_out.into()),
         });
         let (name, step, config) = (plugin.name(), plugin.step.clone(), plugin.config.clone());
-        let mut instance = Self { store, name, step, config, combines: false, stop: task.stop.clone() };
+        let (stop, symbols) = (task.stop.clone(), plugin.symbols.clone());
+        let mut instance = Self { store, name, step, config, combines: false, stop, symbols };
         let instantiated =
             instance.call("start", Phase::Open, |store| Ok(Ok(plugin.pre.instantiate(&mut *store)?)))?;
         let loaded = load(&plugin.exports, &mut instance.store, &instantiated).map_err(|error| {
@@ -250,7 +253,8 @@ impl Instance {
         if trap.is::<Stopped>() {
             return self.stopped();
         }
-        let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{}", trap::places(trap)));
+        let places = self.symbols.places(&trap::addresses(trap));
+        let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{places}"));
         let state = self.store.data();
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
             return sandbox("time", &format!("{timed_out} in `{function}`"));

@@ -4,13 +4,15 @@
 //! functions they may call. Receives batches and callbacks from its callers, never a store, so a plugin cannot reach an
 //! object by itself.
 //!
-//! - [`Engine`] compiles components; a process needs one. [`Cache`] keeps compiled components on local disk.
+//! - [`Engine`] loads components; a process needs one. [`Compiler`] compiles them in a process of its own, and [`Cache`]
+//!   keeps what it compiled on local disk.
 //! - [`Plugin`] is a loaded component. [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] create instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances. Each serves one attempt and is then dropped.
 
 mod batch;
 mod bindings;
 mod cache;
+mod compiler;
 mod component;
 pub mod config_schema;
 mod emitted;
@@ -25,16 +27,20 @@ mod limits;
 mod loaded;
 mod mapper;
 mod reducer;
+mod scan;
 mod settings;
 mod source_view;
 mod splitter;
 mod state;
 mod stdio;
+mod structure;
+mod symbols;
 mod trap;
 mod world;
 
 pub use cache::Cache;
-pub use component::{Inspection, Interface, inspect};
+pub use compiler::{COMPILER, Compiler, serve};
+pub use component::{Inspection, Interface};
 pub use engine::{Engine, STACK_BYTES_MAX};
 pub use grants::{CHOICES as GRANTS, Grants};
 pub use instance::{Attempt, InstanceUsage};

@@ -11,7 +11,7 @@ use super::settings::Limits;
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
 /// Largest number of elements in one table of an instance.
-const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+pub(super) const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 
 /// Largest number of handles (of streams, clocks, …) that an instance may hold at a time.
 pub(super) const HANDLES_MAX: usize = 10_000;
@@ -188,6 +188,7 @@ mod tests {
             output_bytes: 1,
             log_bytes: 1,
             compile_timeout: Duration::from_secs(60),
+            compile_memory_bytes: 1,
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     grants::Grants,
     settings::Limits,
     state::InstanceState,
+    symbols::Symbols,
 };
 use crate::config_schema::{ConfigSchema, WrongConfig};
 
@@ -30,6 +31,7 @@ pub struct Plugin {
     pub(super) config_schema: Option<ConfigSchema>,
     pub(super) pre: InstancePre<InstanceState>,
     pub(super) exports: Exports,
+    pub(super) symbols: Symbols,
 }
 
 impl Plugin {

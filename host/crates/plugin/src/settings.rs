@@ -43,6 +43,8 @@ pub struct Limits {
     pub output_bytes: u64,
     /// `compile_timeout`: time to compile the plugin.
     pub compile_timeout: Duration,
+    /// `compile_memory`: bytes of memory that compiling the plugin takes.
+    pub compile_memory_bytes: u64,
     /// `log`: bytes of messages, standard output and standard error per attempt; further messages are dropped.
     pub log_bytes: u64,
 }
@@ -55,6 +57,7 @@ impl Default for Limits {
             batch_timeout: Duration::from_secs(60),
             output_bytes: 16 << 30,
             compile_timeout: Duration::from_secs(300),
+            compile_memory_bytes: 1 << 30,
             log_bytes: 1 << 20,
         }
     }

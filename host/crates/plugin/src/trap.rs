@@ -3,7 +3,7 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::limits::HOSTCALL_BYTES_MAX;
+use super::{compiler::Place, limits::HOSTCALL_BYTES_MAX};
 
 /// Largest number of places in the plugin's source that are named.
 const FRAMES_MAX: usize = 6;
@@ -91,13 +91,16 @@ fn how(trap: &wasmtime::Error) -> String {
     }
 }
 
-/// Returns the places in the plugin's source that the call had reached, innermost first, each on its own line. Empty if
-/// the plugin has no line tables.
-pub(super) fn places(trap: &wasmtime::Error) -> String {
-    let Some(backtrace) = trap.downcast_ref::<WasmBacktrace>() else { return String::new() };
-    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-    let mut places: Vec<String> =
-        symbols.filter_map(|symbol| place(symbol.name(), symbol.file()?, symbol.line()?)).collect();
+/// Returns the addresses in the component's file that the call had reached, innermost first.
+pub(super) fn addresses(trap: &wasmtime::Error) -> Vec<u64> {
+    let Some(backtrace) = trap.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    backtrace.frames().iter().filter_map(|frame| Some(frame.module_offset()? as u64)).collect()
+}
+
+/// Shows places in the plugin's source, innermost first, each on its own line.
+pub(super) fn shown(places: &[Place]) -> String {
+    let shown = |found: &Place| place(found.function.as_deref(), found.file.as_deref()?, found.line?);
+    let mut places: Vec<String> = places.iter().filter_map(shown).collect();
     // Recursion repeats one place many times.
     places.dedup();
     places.truncate(FRAMES_MAX);
@@ -106,7 +109,11 @@ pub(super) fn places(trap: &wasmtime::Error) -> String {
 
 /// Formats a place in the source. Returns `None` for generated code and for libraries.
 fn place(name: Option<&str>, file: &str, line: u32) -> Option<String> {
-    let generated = name.is_some_and(|name| name.starts_with("_export_") || EXPORTS.contains(&name));
+    let generated = |name: &str| {
+        let last = name.rsplit("::").next().unwrap_or(name);
+        last.starts_with("_export_") || EXPORTS.contains(&last)
+    };
+    let generated = name.is_some_and(generated);
     if generated || LIBRARIES.iter().any(|directory| file.contains(directory)) {
         return None;
     }

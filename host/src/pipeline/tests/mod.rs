@@ -87,6 +87,7 @@ fn what_is_left_out_takes_its_default() {
         output_bytes: 16 << 30,
         log_bytes: 1 << 20,
         compile_timeout: Duration::from_secs(300),
+        compile_memory_bytes: 1 << 30,
     };
     assert_eq!(step.plugin.limits, limits);
     assert_eq!(step.retry, Retry { attempts: 3, interval: Duration::from_secs(1), multiplier: 2.0 });
@@ -108,7 +109,7 @@ fn every_key_is_read() {
         build = "make split"
         [[map]]
         plugin = "../plugins/a.wasm"
-        limits = { memory = "64MiB", timeout = "60s", batch_timeout = "500ms", output = "1GB", log = 4096, compile_timeout = "9s" }
+        limits = { memory = "64MiB", timeout = "60s", batch_timeout = "500ms", output = "1GB", log = 4096, compile_timeout = "9s", compile_memory = "2GiB" }
         grants = ["env:BUCKET", "random", "clock"]
         retry = { attempts = 5, interval = "2s", multiplier = 3 }
         max_rejects = 7
@@ -160,6 +161,7 @@ fn every_key_is_read() {
     assert_eq!(map.plugin.limits.batch_timeout, Duration::from_millis(500));
     assert_eq!((map.plugin.limits.output_bytes, map.plugin.limits.log_bytes), (1_000_000_000, 4096));
     assert_eq!(map.plugin.limits.compile_timeout, Duration::from_secs(9));
+    assert_eq!(map.plugin.limits.compile_memory_bytes, 2 << 30);
     let granted = Grants { clock: true, random: true, variables: vec![("BUCKET".to_owned(), "lake-7".to_owned())] };
     assert_eq!((&map.plugin.grants, &pipeline.maps[1].plugin.grants), (&granted, &Grants::default()));
     assert_eq!(pipeline.secrets.redact("in lake-7 with hunter2"), "in lake-7 with ${PASSWORD}");
@@ -279,7 +281,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "\"map.wasm\"",
         "\"map.wasm\"\n[[map]]\nplugin = \"b.wasm\"\n[map.limits]\nmemry = \"1MiB\"",
         "DIR/pipeline.toml:11: `map[1].limits.memry` is not a known key (did you mean `memory`? known keys: memory, \
-         timeout, batch_timeout, output, log, compile_timeout)",
+         timeout, batch_timeout, output, log, compile_timeout, compile_memory)",
     ),
     (
         "\"map.wasm\"",

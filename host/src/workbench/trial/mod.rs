@@ -59,7 +59,7 @@ pub(crate) struct Trial {
 /// [`ErrorKind::Config`] when the file is not a plugin, or `config` is not a JSON object; fails otherwise as
 /// [`load_step`] does.
 pub(crate) fn load(engine: &Engine, path: &Path, config: &str, sandbox: &Sandbox) -> Result<(Interface, Plugin)> {
-    let interface = etl_plugin::inspect(path)?.interface;
+    let interface = engine.inspect(path)?.interface;
     let config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(config).or_kind(ErrorKind::Config, || "the configuration is not a JSON object")?;
     let settings = PluginSettings {

@@ -2,8 +2,8 @@
 //!
 //! Owns where entries are stored and when one is trusted. Forged machine code would run outside the sandbox, so an
 //! entry is used only if no other user can have written it, if it is complete, and if an engine of the same version,
-//! target and settings made it from the same component. Otherwise the component is compiled again. Called when a plugin
-//! is loaded. A cache that fails costs time and nothing else.
+//! target and settings made it from the same component. Otherwise the component is compiled again. Called by the
+//! compiler. A cache that fails costs time and nothing else.
 
 use std::{
     ffi::OsString,
@@ -19,8 +19,10 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::component::Facts;
+
 /// First bytes of an entry. The number changes with the format.
-const MAGIC: &str = "etl-host compiled component 1";
+const MAGIC: &str = "etl-host compiled component 2";
 /// Suffix of the file names of entries.
 const ENTRY: &str = ".cwasm";
 /// Prefix of the file names of entries that are being written.
@@ -81,55 +83,53 @@ impl Cache {
         Self { directory }
     }
 
-    /// Returns the component with this SHA-256 digest, read from the cache or compiled. The [`Miss`] says why it was
-    /// compiled. A component that was compiled is added to the cache if possible.
-    ///
-    /// # Errors
-    /// Those of `compile`.
-    pub(super) fn component(
-        &self,
-        engine: &wasmtime::Engine,
-        digest: &str,
-        compile: impl FnOnce() -> wasmtime::Result<Component>,
-    ) -> wasmtime::Result<(Component, Option<Miss>)> {
+    /// Returns the component with this SHA-256 digest and its facts. The [`Miss`] says why it must be compiled.
+    pub(super) fn read(&self, engine: &wasmtime::Engine, digest: &str) -> Result<(Facts, Component), Miss> {
         let key = key(engine, digest);
-        let miss = match self.read(engine, &key) {
-            Ok(component) => return Ok((component, None)),
-            Err(miss) => miss,
-        };
-        let component = compile()?;
-        if !matches!(miss, Miss::Off | Miss::Directory) {
-            // A failed write is ignored: its only cost is that the next run compiles the component again.
-            _ = self.write(&key, &component);
-        }
-        Ok((component, Some(miss)))
-    }
-
-    fn read(&self, engine: &wasmtime::Engine, key: &str) -> Result<Component, Miss> {
         let directory = self.directory.as_deref().ok_or(Miss::Off)?;
         make_private(directory).map_err(|_| Miss::Directory)?;
-        let bytes = read_private(&path(directory, key))?;
-        let code = bytes.get(header(key, &[]).len()..).ok_or(Miss::Damaged)?;
-        if !bytes.starts_with(header(key, code).as_bytes()) {
+        let bytes = read_private(&path(directory, &key))?;
+        let content = bytes.get(header(&key, &[]).len()..).ok_or(Miss::Damaged)?;
+        if !bytes.starts_with(header(&key, content).as_bytes()) {
             return Err(Miss::Damaged);
         }
-        #[expect(unsafe_code, reason = "a cache of machine code is useful only if the code is run")]
-        // SAFETY: wasmtime requires bytes that `Component::serialize` made. The header states this for all of the bytes
-        // and for this engine. Only this user can write to the directory and the file, and this user could also change
-        // this program.
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.map_err(|_| Miss::Damaged)
+        let mut facts = serde_json::Deserializer::from_slice(content).into_iter();
+        let found = facts.next().and_then(Result::ok).ok_or(Miss::Damaged)?;
+        let component = load(engine, &content[facts.byte_offset()..]).map_err(|_| Miss::Damaged)?;
+        Ok((found, component))
+    }
+
+    /// Adds a component that was compiled because of `miss`, if the cache can be written.
+    pub(super) fn keep(&self, engine: &wasmtime::Engine, digest: &str, miss: Miss, facts: &Facts, code: &[u8]) {
+        if !matches!(miss, Miss::Off | Miss::Directory) {
+            // A failed write is ignored: its only cost is that the next run compiles the component again.
+            _ = self.write(&key(engine, digest), facts, code);
+        }
     }
 
     /// Writes an entry under a temporary name and renames it, so that no process ever reads an incomplete entry.
-    fn write(&self, key: &str, component: &Component) -> io::Result<()> {
+    fn write(&self, key: &str, facts: &Facts, code: &[u8]) -> io::Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let code = component.serialize().map_err(io::Error::other)?;
+        let content = [&serde_json::to_vec(facts)?, code].concat();
         let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory)?;
-        file.write_all(header(key, &code).as_bytes())?;
-        file.write_all(&code)?;
+        file.write_all(header(key, &content).as_bytes())?;
+        file.write_all(&content)?;
         file.persist(path(directory, key))?;
         prune(directory, ENTRIES_MAX, BYTES_MAX)
+    }
+}
+
+/// Makes a component of code that is in the cache, or that the [compiler](super::compiler) has just made.
+///
+/// # Errors
+/// When the code was made by an engine of another version or with other settings.
+pub(super) fn load(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "compiled code is useful only if it is run")]
+    // SAFETY: wasmtime requires bytes that `Engine::precompile_component` made. The compiler is this program, and hands
+    // on nothing else. The header of an entry states it for all of its bytes and for this engine; only this user can
+    // write to the directory and the file, and this user could also change this program.
+    unsafe {
+        Component::deserialize(engine, code)
     }
 }
 
@@ -144,9 +144,10 @@ fn path(directory: &Path, key: &str) -> PathBuf {
     directory.join(format!("{key}{ENTRY}"))
 }
 
-/// Returns the header that precedes `code` in an entry. The headers of one key have the same length for any `code`.
-fn header(key: &str, code: &[u8]) -> String {
-    format!("{MAGIC}\n{key}\n{:020}\n{:032x}\n", code.len(), xxh3_128(code))
+/// Returns the header that precedes the content of an entry: the facts of a component as JSON, and its code. The headers
+/// of one key have the same length for any content.
+fn header(key: &str, content: &[u8]) -> String {
+    format!("{MAGIC}\n{key}\n{:020}\n{:032x}\n", content.len(), xxh3_128(content))
 }
 
 /// Creates a directory that only this user can write to, or checks that an existing one is.

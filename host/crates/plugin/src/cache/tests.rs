@@ -8,9 +8,21 @@ use std::{
 use tempfile::TempDir;
 
 use super::*;
+use crate::component::Interface;
 
 /// The smallest component. Each test gives it any digest it likes.
 const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
+
+fn facts() -> Facts {
+    Facts {
+        interface: Interface::Mapper,
+        wit_version: "0.1.0".to_owned(),
+        imports: Vec::new(),
+        exports: vec!["etl:plugin/mapper@0.1.0".to_owned()],
+        built_with: Vec::new(),
+        config: None,
+    }
+}
 
 struct Fixture {
     root: TempDir,
@@ -30,8 +42,17 @@ impl Fixture {
     /// Loads a component, and returns why it was compiled.
     fn load(&self, digest: &str) -> Option<Miss> {
         let cache = Cache { directory: Some(self.directory()) };
-        let compile = || Component::new(&self.engine, WASM);
-        cache.component(&self.engine, digest, compile).expect("the component is valid").1
+        match cache.read(&self.engine, digest) {
+            Ok((found, _)) => {
+                assert_eq!(found, facts());
+                None
+            }
+            Err(miss) => {
+                let code = self.engine.precompile_component(WASM).expect("the component is valid");
+                cache.keep(&self.engine, digest, miss, &facts(), &code);
+                Some(miss)
+            }
+        }
     }
 
     fn entry(&self, digest: &str) -> PathBuf {
@@ -103,8 +124,8 @@ fn an_entry_of_something_else_is_compiled_again() {
         let key = key(&fixture.engine, "aa");
         let other = format!("{}{}", &key[..key.len() - 1], if key.ends_with('0') { "1" } else { "0" });
         change_bytes(path, |bytes| {
-            let code = bytes[header(&key, &[]).len()..].to_vec();
-            *bytes = [header(&other, &code).as_bytes(), &code].concat();
+            let content = bytes[header(&key, &[]).len()..].to_vec();
+            *bytes = [header(&other, &content).as_bytes(), &content].concat();
         });
     });
     // The header is right, but the code was not written by wasmtime.

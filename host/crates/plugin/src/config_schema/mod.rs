@@ -11,6 +11,7 @@ mod words;
 use std::fmt;
 
 use etl_core::text::variables::scalar;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::{
@@ -24,7 +25,7 @@ const BYTES_MAX: usize = 64 * 1024;
 const CHOICES_MAX: usize = 50;
 
 /// The JSON Schema with which a plugin describes its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigSchema(Map<String, Value>);
 
 /// A top-level field of a configuration, as the plugin's schema describes it.
