@@ -1,26 +1,26 @@
 //! Components that no compiler makes: each is written for its crime, and is refused or stopped before a run begins.
 
-use std::fs::File;
+use std::{fs::File, process::Command};
 
 use crate::{
-    guests::SUM,
-    support::{Ended, Project, etl_host_command},
+    guests::{COUNT_BY_TYPE, SUM},
+    support::{Ended, NONE, Project, etl_host_command},
 };
 
 /// The exports that make a component look like a mapper; `f` is a function of the core instance `$i`.
-const MAPPER: &str = r#"
+pub(crate) const MAPPER: &str = r#"
     (func $f (canon lift (core func $i "f")))
     (instance $mapper (export "open" (func $f)) (export "process" (func $f)) (export "finish" (func $f)))
     (export "etl:plugin/mapper@0.1.0" (instance $mapper))"#;
 
 /// Returns a component with one core module, which looks like a mapper.
-fn component(module: &str) -> Vec<u8> {
+pub(crate) fn component(module: &str) -> Vec<u8> {
     wat(&format!(
         "(component (core module $m {module} (func (export \"f\"))) (core instance $i (instantiate $m)) {MAPPER})"
     ))
 }
 
-fn wat(text: &str) -> Vec<u8> {
+pub(crate) fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is WebAssembly")
 }
 
@@ -31,7 +31,7 @@ fn run(component: impl AsRef<[u8]>, limits: &str) -> (Project, Ended) {
     (project, ended)
 }
 
-fn with_plugin(limits: &str) -> Project {
+pub(crate) fn with_plugin(limits: &str) -> Project {
     let pipeline = format!("map = [{{ plugin = \"bad.wasm\", limits = {{ memory = \"32MiB\" {limits} }} }}]");
     Project::of(&pipeline).file("input/a.txt", "one\n")
 }
@@ -146,6 +146,42 @@ fn a_component_larger_than_the_limit_is_not_even_read() {
     let file = File::create(project.path("bad.wasm")).expect("a file can be made");
     file.set_len(256 * 1024 * 1024 + 1).expect("a sparse file can be made");
     start(&project).expect_error(2, &["bad.wasm", "has 268435457 bytes, more than the limit of 268435456 bytes"]);
+}
+
+#[test]
+fn a_path_that_is_not_a_file_is_not_read() {
+    for (plugin, text) in [("/dev/zero", "is not a regular file"), ("input", "is not a regular file")] {
+        let project = Project::of(&format!("map = [{{ plugin = \"{plugin}\" }}]")).file("input/a.txt", "one\n");
+        project.run(NONE).expect_error(2, &[plugin, text]);
+    }
+}
+
+#[test]
+fn without_address_space_for_a_pool_instances_have_the_same_limits() {
+    let in_little = |project: &Project| {
+        let etl_host = etl_host_command();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v 12000000; exec \"$0\" \"$1\""]).arg(etl_host.get_program());
+        command.arg(project.path("pipeline.toml"));
+        Ended::of(command.envs(etl_host.get_envs().filter_map(|(name, value)| Some((name, value?)))))
+    };
+    let slower = "plugin instances start more slowly, because no pool can be reserved for them";
+    let honest = Project::of(&format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {SUM} }}"))
+        .file("input/a.txt", "one\n");
+    let ended = in_little(&honest);
+    assert!(ended.expect_success().stderr.contains(slower), "{ended:#?}");
+    let memories = "(core module $n (memory 1)) (core instance (instantiate $n)) (core instance (instantiate $n))
+        (core instance (instantiate $n))";
+    let many = wat(&format!(
+        "(component {memories} (core module $m (func (export \"f\"))) (core instance $i (instantiate $m)) {MAPPER})"
+    ));
+    for (component, text) in [
+        (many, "consists of 3 memories (limit 2)"),
+        (component("(memory 1000)"), "exceeded `limits.memory`"),
+        (component("(table 1000001 funcref)"), "exceeded the table limit (requested 1000001 elements, limit 1000000)"),
+    ] {
+        in_little(&with_plugin("").file("bad.wasm", component)).expect_error(2, &[text]);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests hand on their environment, and compare clocks")]
 
 mod answers;
+mod attacks;
 mod bad_input;
 mod bench;
 mod browser;

@@ -1,0 +1,80 @@
+//! Attacks on the host's own resources: components that are dear to parse, to compile, or to explain.
+//!
+//! Each attack is refused with its reason, in bounded memory. `cargo attacks` prints a line for each: the size of the
+//! component, the peak memory of the host and its compiler, the time, and what the operator sees.
+
+mod compiling;
+mod debug_info;
+mod structure;
+
+use std::{process::Command, time::Instant};
+
+use crate::{
+    hostile_components::with_plugin,
+    support::{Project, etl_host_command},
+};
+
+/// Memory that compiling may take in these tests, in MiB.
+const COMPILE_MIB: u64 = 64;
+
+/// Most memory that the host or its compiler may take, in MiB: the compiler's limit, what its process takes besides, and
+/// the component itself, twice.
+const PEAK_MIB: u64 = COMPILE_MIB + 192 + 128;
+
+/// A component that attacks, and what the operator sees of it.
+struct Attack {
+    name: &'static str,
+    component: Vec<u8>,
+    /// Texts of the message.
+    told: &'static [&'static str],
+}
+
+/// The end of a process.
+struct Measured {
+    code: Option<i32>,
+    stderr: String,
+    peak_mib: u64,
+}
+
+/// Starts a command, and writes the peak memory of its largest process to a file, in KiB. The system counts a process
+/// from before it becomes another program, so the one that starts it must be small, which these tests are not.
+const MEASURE: &str = "import resource, subprocess, sys
+ended = subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL)
+open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(ended.returncode)";
+
+/// Runs `etl-host` on a project to its end, and returns how it ended and the peak memory of its largest process.
+fn run(project: &Project) -> Measured {
+    let peak = project.path("peak");
+    let etl_host = etl_host_command();
+    let mut command = Command::new("python3");
+    command.args(["-c", MEASURE]).arg(&peak).arg(etl_host.get_program()).arg(project.path("pipeline.toml"));
+    command.envs(etl_host.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("ETL_HOST_CACHE", "off");
+    let ended = command.output().expect("python3 starts");
+    let peak_kib: u64 = std::fs::read_to_string(peak).expect("measured").parse().expect("a number");
+    let stderr = String::from_utf8(ended.stderr).expect("text");
+    Measured { code: ended.status.code(), stderr, peak_mib: peak_kib >> 10 }
+}
+
+/// Asserts that attacks end the run before there is a plan, with exit code 2 and their texts, and within the limits of
+/// memory; prints a line for each.
+#[track_caller]
+fn refused(attacks: Vec<Attack>) {
+    let mut wrong = Vec::new();
+    for Attack { name, component, told } in attacks {
+        let bytes = component.len();
+        let limits = format!(", compile_memory = \"{COMPILE_MIB}MiB\", compile_timeout = \"5s\"");
+        let project = with_plugin(&limits).file("bad.wasm", component);
+        let started = Instant::now();
+        let Measured { code, stderr, peak_mib } = run(&project);
+        let seconds = started.elapsed().as_secs_f64();
+        let message =
+            stderr.split("error: ").last().unwrap_or_default().replace(&*project.path("").to_string_lossy(), "");
+        println!("| {name} | {bytes} B | {peak_mib} MiB | {seconds:.1} s | {} |", message.trim().replace('\n', " "));
+        let as_told = code == Some(2) && told.iter().chain(&["bad.wasm"]).all(|text| stderr.contains(text));
+        if !as_told || stderr.len() > 16 * 1024 || peak_mib > PEAK_MIB || project.path("runs").exists() {
+            wrong.push(format!("{name}: exit code {code:?}, {peak_mib} MiB, {} bytes: {:.2000}", stderr.len(), stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
