@@ -94,8 +94,14 @@ impl Engine {
         self.plugin(step, interface, file, compiled, started)
     }
 
+    /// Returns the engine below, which loads what the compiler made.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
     /// Links a compiled component to the host's functions.
-    fn plugin(
+    pub(super) fn plugin(
         &self,
         step: &PluginSettings,
         interface: Interface,

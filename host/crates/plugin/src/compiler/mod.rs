@@ -10,9 +10,9 @@
 //!
 //! Compiled components are kept in the [cache](super::cache), so that a component is compiled once.
 
-mod child;
+pub(super) mod child;
 mod confine;
-mod job;
+pub(super) mod job;
 mod process;
 mod symbols;
 

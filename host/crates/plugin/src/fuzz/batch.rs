@@ -1,7 +1,4 @@
 //! The fuzz target for batches that guests emit.
-//!
-//! Each function takes arbitrary bytes, and panics when a promise is broken. The targets in `host/fuzz` call it with
-//! bytes that are made to reach every branch, the tests here with the seeds of those targets. Not part of the program.
 
 use std::sync::Arc;
 
