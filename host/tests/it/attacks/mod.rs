@@ -59,6 +59,7 @@ fn run(project: &Project) -> Measured {
 /// Asserts that attacks end the run before there is a plan, with exit code 2 and their texts, and within the limits of
 /// memory; prints a line for each.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "`cargo attacks` shows what these tests print")]
 fn refused(attacks: Vec<Attack>) {
     let mut wrong = Vec::new();
     for Attack { name, component, told } in attacks {
