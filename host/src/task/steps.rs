@@ -105,7 +105,15 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
 /// Returns the task for which a plugin is opened when only its schema or its answer to the configuration is wanted.
 pub fn rehearsal() -> Attempt {
     let (events, stop) = (Events::silent(), CancellationToken::new());
-    Attempt { run_id: "check".to_owned(), task: TaskId(0), attempt: Try::FIRST, clock_ms: 0, events, stop }
+    Attempt {
+        run_id: "check".to_owned(),
+        task: TaskId(0),
+        attempt: Try::FIRST,
+        clock_ms: 0,
+        time_max: None,
+        events,
+        stop,
+    }
 }
 
 fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {

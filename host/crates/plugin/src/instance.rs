@@ -45,6 +45,8 @@ pub struct Attempt {
     pub attempt: Try,
     /// Time that the instance's wall clock shows, in milliseconds since the Unix epoch: the start of the run.
     pub clock_ms: u64,
+    /// Longest time that the instance may compute, if that is less than its `limits.timeout`.
+    pub time_max: Option<Duration>,
     /// Receiver of the instance's messages.
     pub events: Events,
     /// Stops the instance within about 100 ms when cancelled, even inside a call. Used when the attempt is no longer
@@ -253,7 +255,7 @@ impl Instance {
         let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{}", trap::places(trap)));
         let state = self.store.data();
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
-            return sandbox("time", &format!("{timed_out} in `{function}`"));
+            return sandbox(timed_out.cause(), &format!("{timed_out} in `{function}`"));
         }
         if let Some(denied) = &state.growth.denied {
             return sandbox("memory", &format!("{denied} in `{function}`"));
@@ -290,7 +292,7 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         },
         clock: VirtualClock::new(&plugin.grants),
         growth: Growth::new(&plugin.limits),
-        time: TimeLimit::new(&plugin.limits),
+        time: TimeLimit::new(&plugin.limits, task.time_max),
         log,
         mask: plugin.mask.clone(),
         phase: Phase::Open,

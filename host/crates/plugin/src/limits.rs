@@ -104,6 +104,8 @@ impl OutputBudget {
 pub(super) struct TimeLimit {
     call_max: Duration,
     total_max: Duration,
+    /// Less than `total_max`, if the attempt allows the instance less.
+    attempt_max: Duration,
     /// Time the instance computed in calls that have ended.
     pub(super) spent: Duration,
     call_started: Instant,
@@ -113,24 +115,45 @@ pub(super) struct TimeLimit {
 
 /// A time limit that was exceeded.
 #[derive(Debug)]
-pub(super) struct TimedOut {
-    setting: &'static str,
-    limit: Duration,
+pub(super) enum TimedOut {
+    /// A limit that the pipeline sets.
+    Setting { setting: &'static str, limit: Duration },
+    /// The time that its attempt allowed the instance.
+    Attempt { limit: Duration },
+}
+
+impl TimedOut {
+    /// Returns the cause of a failure by this limit. That the attempt allowed less says nothing about the plugin, so it
+    /// is a cause of its own.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::Setting { .. } => "time",
+            Self::Attempt { .. } => "time of the attempt",
+        }
+    }
 }
 
 impl std::error::Error for TimedOut {}
 
 impl std::fmt::Display for TimedOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exceeded `limits.{}` ({})", self.setting, humantime::format_duration(self.limit))
+        match self {
+            Self::Setting { setting, limit } => {
+                write!(f, "exceeded `limits.{setting}` ({})", humantime::format_duration(*limit))
+            }
+            Self::Attempt { limit } => {
+                write!(f, "used up the {} left to its attempt", humantime::format_duration(*limit))
+            }
+        }
     }
 }
 
 impl TimeLimit {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, attempt_max: Option<Duration>) -> Self {
         Self {
             call_max: limits.batch_timeout,
             total_max: limits.timeout,
+            attempt_max: attempt_max.unwrap_or(limits.timeout),
             spent: Duration::ZERO,
             call_started: Instant::now(),
             host: Duration::ZERO,
@@ -141,7 +164,7 @@ impl TimeLimit {
     pub(super) fn start_call(&mut self) -> Duration {
         self.call_started = Instant::now();
         self.host = Duration::ZERO;
-        self.call_max.min(self.total_max.saturating_sub(self.spent))
+        self.call_max.min(self.total_max.min(self.attempt_max).saturating_sub(self.spent))
     }
 
     /// Ends a call, and adds its time to the total.
@@ -160,15 +183,19 @@ impl TimeLimit {
     /// The limit that was exceeded.
     pub(super) fn check(&self) -> Result<Duration, TimedOut> {
         let call = self.call();
+        let total = self.spent + call;
         // On a busy machine, both limits may be exceeded by the time of this check. The limit of one call is the more
         // telling of the two.
         if call >= self.call_max {
-            return Err(TimedOut { setting: "batch_timeout", limit: self.call_max });
+            return Err(TimedOut::Setting { setting: "batch_timeout", limit: self.call_max });
         }
-        if self.spent + call >= self.total_max {
-            return Err(TimedOut { setting: "timeout", limit: self.total_max });
+        if total >= self.total_max {
+            return Err(TimedOut::Setting { setting: "timeout", limit: self.total_max });
         }
-        Ok((self.total_max - self.spent - call).min(self.call_max - call))
+        if total >= self.attempt_max {
+            return Err(TimedOut::Attempt { limit: self.attempt_max });
+        }
+        Ok((self.total_max.min(self.attempt_max) - total).min(self.call_max - call))
     }
 
     fn call(&self) -> Duration {
@@ -203,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_call_that_lasts_longer_than_both_limits_has_passed_that_of_a_call() {
-        let mut clock = TimeLimit::new(&limits());
+        let mut clock = TimeLimit::new(&limits(), None);
         clock.start_call();
         clock.call_started -= Duration::from_secs(7200);
         let timed_out = clock.check().expect_err("an hour and a minute are over").to_string();
@@ -215,8 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_computes_no_longer_than_its_attempt_allows_and_that_is_a_cause_of_its_own() {
+        let allowed = Duration::from_secs(20);
+        let mut clock = TimeLimit::new(&limits(), Some(allowed));
+        assert_eq!(clock.start_call(), allowed);
+        clock.call_started -= Duration::from_secs(15);
+        assert!(clock.check().expect("15 s of 20 s") <= Duration::from_secs(5));
+        clock.call_started -= Duration::from_secs(15);
+        let timed_out = clock.check().expect_err("20 s are over");
+        assert_eq!(timed_out.to_string(), "used up the 20s left to its attempt");
+        clock.call_started -= Duration::from_secs(60);
+        assert_ne!(clock.check().expect_err("a minute is over").cause(), timed_out.cause());
+    }
+
+    #[test]
     fn host_time_is_not_the_plugins() {
-        let mut clock = TimeLimit::new(&limits());
+        let mut clock = TimeLimit::new(&limits(), None);
         clock.start_call();
         clock.call_started -= Duration::from_secs(90);
         assert!(clock.check().is_err());

@@ -1,0 +1,68 @@
+//! Plugins of strangers: what they cost while they fail, and what their failures tell an operator.
+
+use crate::{
+    guests::{CRIMES, FILTER_CLEAN},
+    support::{Ended, Project},
+};
+
+/// Returns the number of poison records that a run has told of.
+fn poison_records(ended: &Ended) -> usize {
+    ended.stdout.matches("\"event\":\"poison_record\"").count()
+}
+
+#[test]
+fn the_search_for_records_that_spin_takes_no_longer_than_the_mapper_may() {
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"spin\", on = \"x\" }}, max_rejects = 1000, \
+         limits = {{ timeout = \"2s\", batch_timeout = \"500ms\" }}, retry = {{ interval = \"1ms\" }} }}]\n\
+         sink.format = \"lines\""
+    );
+    let project = Project::of(&pipeline).file("input/a.txt", "x\n".repeat(200));
+    let ended = project.run(["--events", "json"]);
+    assert_eq!(ended.code, Some(42), "{ended:#?}");
+    let told = "map of shard 0 failed (attempt 2): the search for the records that make a mapper fail ran out of time (it \
+                may take as long again as `limits.timeout` allows: 2.0s): map plugin `crimes.wasm` exceeded \
+                `limits.batch_timeout` (500ms) in `process`";
+    assert!(ended.stdout.contains(told) || ended.stderr.contains(told), "{ended:#?}");
+    // Each takes 500 ms to show itself, and two attempts have 2 s for all.
+    let found = poison_records(&ended);
+    assert!((1..=8).contains(&found), "{found} records were found: {ended:#?}");
+}
+
+/// Runs a pipeline of these mappers on these lines, in one shard, and expects that they fail and no record is blamed.
+#[track_caller]
+fn blames_nobody(maps: &str, lines: &str, texts: &[&str]) {
+    let project = Project::of(&format!("map = [{maps}]\nsink.format = \"lines\"")).file("input/a.txt", lines);
+    let ended = project.run(["--set", "run.max_rejects=1000", "--events", "json"]);
+    assert_eq!((ended.code, poison_records(&ended)), (Some(42), 0), "{ended:#?}");
+    let again = project.run(["--resume", "--set", "run.max_rejects=1000"]);
+    again.expect_error(42, &[&["map of shard 0 failed", ": no single record makes the mapper fail"], texts].concat());
+    assert!(!again.stderr.contains("is set aside"), "{again:#?}");
+}
+
+#[test]
+fn what_adds_up_over_a_shard_is_blamed_on_no_record() {
+    let lines: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    let crime = |crime: &str, more: &str| {
+        format!("{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\" }}, retry = {{ interval = \"1ms\" }} {more} }}")
+    };
+    let of_the_shard = |what| [": no single record makes the mapper fail: map plugin `crimes.wasm` exceeded ", what];
+    let memory = of_the_shard("`limits.memory` (");
+    blames_nobody(&crime("hoard", ", limits = { memory = \"64MiB\" }"), &lines, &memory);
+    let output = of_the_shard("`limits.output` (limit 1000000 bytes");
+    blames_nobody(&crime("emit", ", limits = { output = \"1MB\" }"), &lines, &output);
+    let range =
+        "only the batch as a whole, from record `line 0` (`a.txt` at byte 0) to record `line 299` (`a.txt` at byte ";
+    let few = &lines[..lines.find("line 300").expect("it is there")];
+    blames_nobody(&crime("count-lines", ""), few, &[range, "used more than 256 counters"]);
+}
+
+#[test]
+fn what_adds_up_in_a_later_mapper_is_blamed_on_no_record() {
+    let maps = format!(
+        "{{ plugin = {FILTER_CLEAN}, config = {{ pattern = \"o\" }} }}, {{ plugin = {CRIMES}, \
+         config = {{ crime = \"panic-on-second\", text = \"once\" }}, retry = {{ interval = \"1ms\" }} }}"
+    );
+    let range = "only the batch as a whole, from record `once` (`a.txt` at byte 0) to record `so` (`a.txt` at byte 21)";
+    blames_nobody(&maps, "once\nmore\nonce again\nso\n", &[range, "map 2 plugin `crimes.wasm` panicked in `process`"]);
+}
