@@ -1,7 +1,7 @@
 //! Plugins of strangers: what they cost while they fail, and what their failures tell an operator.
 
 use crate::{
-    guests::{CRIMES, FILTER_CLEAN},
+    guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_CRIMES},
     support::{Ended, Project},
 };
 
@@ -65,4 +65,35 @@ fn what_adds_up_in_a_later_mapper_is_blamed_on_no_record() {
     );
     let range = "only the batch as a whole, from record `once` (`a.txt` at byte 0) to record `so` (`a.txt` at byte 21)";
     blames_nobody(&maps, "once\nmore\nonce again\nso\n", &[range, "map 2 plugin `crimes.wasm` panicked in `process`"]);
+}
+
+/// Runs a splitter that commits this crime, within these limits, on two objects of 300,000 bytes.
+fn split(mode: &str, limits: &str) -> Ended {
+    let pipeline = format!(
+        "split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"{mode}\" }}, limits = {{ {limits} }}, \
+         retry = {{ attempts = 1 }} }}\nmap = [{{ plugin = {COUNT_BY_TYPE} }}]"
+    );
+    let lines = "one\n".repeat(75_000);
+    Project::of(&pipeline).file("input/a.txt", &lines).file("input/b.txt", &lines).run(["--events", "json"])
+}
+
+#[test]
+fn a_splitter_that_reads_byte_by_byte_makes_few_requests() {
+    let ended = split("read-bytes", "timeout = \"2h\", batch_timeout = \"1h\"");
+    let usage =
+        ended.expect_success().stdout.lines().find(|line| line.contains("\"event\":\"usage\"")).expect("an event");
+    let usage: serde_json::Value = serde_json::from_str(usage).expect("JSON");
+    let reads = usage["stores"]["source"]["reads"].as_u64().expect("a number");
+    assert!(reads < 20, "{reads} requests");
+}
+
+#[test]
+fn what_the_host_does_for_a_splitter_is_limited() {
+    let reads = split("endless-reads", "timeout = \"1s\", batch_timeout = \"1h\"");
+    reads.expect_error(
+        42,
+        &["split_crimes.wasm` exceeded `limits.timeout` (1s; the host took ", " reads and shards of "],
+    );
+    let lists = split("endless-lists", "timeout = \"2h\", batch_timeout = \"1s\"");
+    lists.expect_error(42, &["split_crimes.wasm` exceeded `limits.batch_timeout` (1s) in `split`"]);
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use etl_core::model::error::{Error, ErrorKind, Result};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result},
+    text::numbers,
+};
 use wasmtime::ResourceLimiter;
 
 use super::settings::Limits;
@@ -111,13 +114,32 @@ pub(super) struct TimeLimit {
     call_started: Instant,
     /// Time the host worked inside the current call.
     host: Duration,
+    /// What the host did for a splitter, whose time counts against `total_max`.
+    work: HostWork,
+}
+
+/// What the host did for a splitter: the reads that it made of the source, and the shards that it took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HostWork {
+    count: u64,
+    bytes: u64,
+    time: Duration,
+}
+
+/// Writes `the host took 2m 05s for 1,234 reads and shards of 34.5 MiB`.
+impl std::fmt::Display for HostWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = numbers::duration(u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
+        let (count, bytes) = (numbers::count(self.count), numbers::bytes(self.bytes));
+        write!(f, "the host took {time} for {count} reads and shards of {bytes}")
+    }
 }
 
 /// A time limit that was exceeded.
 #[derive(Debug)]
 pub(super) enum TimedOut {
     /// A limit that the pipeline sets.
-    Setting { setting: &'static str, limit: Duration },
+    Setting { setting: &'static str, limit: Duration, work: HostWork },
     /// The time that its attempt allowed the instance.
     Attempt { limit: Duration },
 }
@@ -138,8 +160,9 @@ impl std::error::Error for TimedOut {}
 impl std::fmt::Display for TimedOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Setting { setting, limit } => {
-                write!(f, "exceeded `limits.{setting}` ({})", humantime::format_duration(*limit))
+            Self::Setting { setting, limit, work } => {
+                write!(f, "exceeded `limits.{setting}` ({}", humantime::format_duration(*limit))?;
+                if work.count > 0 { write!(f, "; {work})") } else { f.write_str(")") }
             }
             Self::Attempt { limit } => {
                 write!(f, "used up the {} left to its attempt", humantime::format_duration(*limit))
@@ -157,6 +180,7 @@ impl TimeLimit {
             spent: Duration::ZERO,
             call_started: Instant::now(),
             host: Duration::ZERO,
+            work: HostWork::default(),
         }
     }
 
@@ -177,20 +201,34 @@ impl TimeLimit {
         self.host += host;
     }
 
+    /// Counts a read or a shard, on which the host worked inside the current call. Its time is excluded from the time of
+    /// the call, but not from the time of the attempt.
+    pub(super) fn count_work(&mut self, time: Duration, bytes: u64) {
+        self.exclude(time);
+        self.work.count += 1;
+        self.work.bytes += bytes;
+        self.work.time += time;
+    }
+
+    /// Returns what was counted with [`TimeLimit::count_work`].
+    pub(super) fn work(&self) -> HostWork {
+        self.work
+    }
+
     /// Returns how much longer the plugin may compute.
     ///
     /// # Errors
     /// The limit that was exceeded.
     pub(super) fn check(&self) -> Result<Duration, TimedOut> {
         let call = self.call();
-        let total = self.spent + call;
+        let (total, work) = (self.spent + self.work.time + call, self.work);
         // On a busy machine, both limits may be exceeded by the time of this check. The limit of one call is the more
         // telling of the two.
         if call >= self.call_max {
-            return Err(TimedOut::Setting { setting: "batch_timeout", limit: self.call_max });
+            return Err(TimedOut::Setting { setting: "batch_timeout", limit: self.call_max, work: HostWork::default() });
         }
         if total >= self.total_max {
-            return Err(TimedOut::Setting { setting: "timeout", limit: self.total_max });
+            return Err(TimedOut::Setting { setting: "timeout", limit: self.total_max, work });
         }
         if total >= self.attempt_max {
             return Err(TimedOut::Attempt { limit: self.attempt_max });
@@ -263,5 +301,16 @@ mod tests {
         assert!(clock.check().is_err());
         clock.exclude(Duration::from_secs(80));
         assert!(clock.check().expect("10 s of 60 s") > Duration::from_secs(40));
+    }
+
+    #[test]
+    fn the_time_of_work_for_a_splitter_counts_for_the_attempt_but_not_for_the_call() {
+        let mut clock = TimeLimit::new(&limits(), None);
+        clock.start_call();
+        clock.call_started -= Duration::from_secs(7201);
+        clock.count_work(Duration::from_secs(3000), 1 << 20);
+        clock.count_work(Duration::from_secs(4200), 1 << 20);
+        let timed_out = clock.check().expect_err("the hour is over").to_string();
+        assert_eq!(timed_out, "exceeded `limits.timeout` (1h; the host took 2h 00m for 2 reads and shards of 2.0 MiB)");
     }
 }
