@@ -2,7 +2,7 @@
 
 use crate::{
     guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_CRIMES},
-    support::{Ended, Project},
+    support::{Ended, NONE, Project},
 };
 
 /// Returns the number of poison records that a run has told of.
@@ -96,4 +96,45 @@ fn what_the_host_does_for_a_splitter_is_limited() {
     );
     let lists = split("endless-lists", "timeout = \"2h\", batch_timeout = \"1s\"");
     lists.expect_error(42, &["split_crimes.wasm` exceeded `limits.batch_timeout` (1s) in `split`"]);
+}
+
+/// Returns a pipeline whose mapper prints this text when it is given a line with `bad`, and gives up.
+fn last_words(crime: &str, text: &str) -> Project {
+    let text = text.replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\", on = \"bad\", text = \"{text}\" }}, \
+         max_rejects = 2, retry = {{ interval = \"1ms\" }} }}]\nsink.format = \"lines\""
+    );
+    Project::of(&pipeline).file("input/a.txt", "good\nbad 1\nbad 2\nfine\n")
+}
+
+#[test]
+fn the_uncaught_error_of_any_language_is_told_and_is_the_reason_of_a_reject() {
+    let python = "Traceback (most recent call last):\n  File \"app.py\", line 12, in map\n    raise ValueError(\"bad \
+                  thing\")\nValueError: bad thing\n\nthread '<unnamed>' panicked at runtime/src/lib.rs:561:25:\nPython \
+                  function threw an unexpected exception\nnote: run with `RUST_BACKTRACE=1` environment variable";
+    let go = "panic: runtime error: bad\n\ngoroutine 1 [running]:\nmain.f()\n\tstep/main.go:12 +0x1d";
+    for (crime, text, told) in [
+        ("last-words", python, "failed in `process` at app.py:12: ValueError: bad thing\n"),
+        ("last-words", go, "failed in `process` at step/main.go:12: panic: runtime error: bad\n"),
+        ("last-words-on-stdout", "panic: bad", "failed in `process`: panic: bad\n"),
+        ("last-words", "Error: bad\n    at map (app.js:12:3)", "failed in `process` at app.js:12: Error: bad\n"),
+        (
+            "last-words",
+            "Assertion failed: x > 0 (map.c: f: 12)",
+            "failed in `process` at map.c:12: Assertion failed: x > 0\n",
+        ),
+        ("last-words", "so long", "trapped (wasm `unreachable` instruction executed) in `process`: so long\n"),
+    ] {
+        let project = last_words(crime, text);
+        let ended = project.run(NONE);
+        assert!(ended.expect_success().stderr.contains(told), "{ended:#?}");
+        assert_eq!(project.latest()[0].1, "good\nfine\n");
+        let named = format!(
+            " makes `map` fail each time, and its `max_rejects` allows no further reject (limit 0): map \
+                             plugin `crimes.wasm` {told}"
+        );
+        let none = project.run(["--new", "--set", "map.0.max_rejects=0"]);
+        none.expect_error(42, &[&named]);
+    }
 }

@@ -190,6 +190,7 @@ impl Instance {
         }
         let state = self.store.data_mut();
         state.phase = phase;
+        state.log.begin_call();
         let budget = state.time.start_call();
         self.store.set_epoch_deadline(epochs(budget));
         // The call hook switches to `Work::Guest` while the guest runs. The rest of a call that passes a batch is spent
