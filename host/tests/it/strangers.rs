@@ -2,7 +2,7 @@
 
 use crate::{
     guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_CRIMES},
-    support::{Ended, NONE, Project},
+    support::{Ended, NONE, Project, etl_host},
 };
 
 /// Returns the number of poison records that a run has told of.
@@ -137,4 +137,26 @@ fn the_uncaught_error_of_any_language_is_told_and_is_the_reason_of_a_reject() {
         let none = project.run(["--new", "--set", "map.0.max_rejects=0"]);
         none.expect_error(42, &[&named]);
     }
+}
+
+#[test]
+fn text_that_cannot_be_seen_is_shown_by_its_number() {
+    let unseen = "\u{61c}\u{200b}\u{202e}\u{2028}\u{2063}\u{2066}\u{feff}\u{e0041}";
+    let text = format!("bye {unseen}");
+    let project = last_words("last-words", &text).file(&format!("input/b{unseen}.txt"), format!("bad {unseen}\n"));
+    let file = project.path("pipeline.toml").display().to_string();
+    let run = project.run(["--run-id", "r", "--set", "map.0.max_rejects=3"]);
+    run.expect_success();
+    let failed = project.run(["--run-id", "f", "--set", "map.0.max_rejects=0"]);
+    assert_eq!(failed.code, Some(42), "{failed:#?}");
+    let show = |run: &str| etl_host(["show", &file, run]);
+    let sample = project.path(&format!("input/b{unseen}.txt")).display().to_string();
+    let plugin = CRIMES.path().display().to_string();
+    let tried = etl_host(["try", &plugin, "--input", &sample, "--output", "table"]);
+    for ended in [&run, &failed, &show("r"), &show("f"), &tried] {
+        let shown = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(shown.contains("\\u{202e}") && !shown.contains(|c| unseen.contains(c)), "{ended:#?}");
+    }
+    let events = project.run(["--run-id", "e", "--set", "map.0.max_rejects=3", "--events", "json"]).stdout;
+    assert!(events.contains(&text), "events are exact: {events}");
 }
