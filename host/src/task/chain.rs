@@ -106,12 +106,10 @@ impl Chain {
 /// # Errors
 /// [`ErrorKind::Plugin`], naming both schemas.
 pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
-    if now == then {
-        return Ok(());
-    }
+    let Some(difference) = now.difference(then) else { return Ok(()) };
     let what = format!(
-        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`): the schema \
-         may depend only on the configuration and on the input's schema",
+        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`; {difference}): \
+         the schema may depend only on the configuration and on the input's schema",
         plugin.name()
     );
     Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))

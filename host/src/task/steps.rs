@@ -82,7 +82,7 @@ impl Steps {
             keys: pipeline.result_keys(),
             variables: pipeline.variables(),
             steps,
-            records: self.source.to_string(),
+            records: self.source.signature(),
         }
     }
 }
@@ -130,10 +130,10 @@ fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<
     }
     let opened = plugin.reduce(&rehearsal(), input, Box::new(|_| Ok(())));
     let output = opened.map(|reducer| reducer.schema().clone()).map_err(|error| given(input, error))?;
-    if settings.combine && output != *input {
+    if let (true, Some(difference)) = (settings.combine, output.difference(input)) {
         return Err(Error::config(format!(
             "`reduce.combine` needs a reducer that emits what it is given, but this one is given `{input}` and emits \
-             `{output}`: set `combine = false`"
+             `{output}` ({difference}): set `combine = false`"
         )));
     }
     Ok(output)

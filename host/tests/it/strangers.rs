@@ -1,7 +1,7 @@
 //! Plugins of strangers: what they cost while they fail, and what their failures tell an operator.
 
 use crate::{
-    guests::{COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_CRIMES},
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, FILTER_CLEAN, SPLIT_CRIMES},
     support::{Ended, NONE, Project, etl_host},
 };
 
@@ -159,4 +159,65 @@ fn text_that_cannot_be_seen_is_shown_by_its_number() {
     }
     let events = project.run(["--run-id", "e", "--set", "map.0.max_rejects=3", "--events", "json"]).stdout;
     assert!(events.contains(&text), "events are exact: {events}");
+}
+
+/// Asserts that a run fails with these texts, in an error that is short.
+#[track_caller]
+fn fails_shortly(project: &Project, code: i32, texts: &[&str]) {
+    let ended = project.run(NONE);
+    ended.expect_error(code, texts);
+    assert!(ended.stderr.len() < 8 * 1024, "an error of {} bytes", ended.stderr.len());
+}
+
+#[test]
+fn a_large_schema_leaves_room_for_the_cause() {
+    let first = |crime: &str| format!("{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\" }} }}");
+    let second =
+        format!("{{ plugin = {CRIMES}, config = {{ crime = \"fatal\", at = \"open\", text = \"the reason\" }} }}");
+    let project = Project::of(&format!("map = [{}, {second}]", first("schema-wide"))).file("input/a.txt", "one\n");
+    let refused = "map 2 plugin `crimes.wasm` failed in `open`: the reason";
+    fails_shortly(&project, 2, &["opened for input `name 0 nnn", "… text, … and 1,014 more`: ", refused]);
+    let changing = format!("map = [{}]\nsplit.target_size = 4", first("schema-wide-by-task"));
+    let project = Project::of(&changing).file("input/a.txt", "one\ntwo\n");
+    let difference =
+        "; field 1024 is `last of 1 text`, not nullable, not `last of 0 text`, not nullable): the schema may";
+    fails_shortly(&project, 42, &["crimes.wasm` returned a different schema from `open`", difference]);
+}
+
+#[test]
+fn a_long_record_a_long_key_and_a_long_name_leave_room_for_the_cause() {
+    let long = "long ".repeat(20_000);
+    let panics = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"panic\", on = \"bad\" }} }}]\nsink.format = \"lines\""
+    );
+    let name = format!("input/{}a.txt", "directory of a long name/".repeat(100));
+    let project = Project::of(&panics).file(&name, format!("bad {long}\n"));
+    let panicked = "makes `map` fail each time, and its `max_rejects` allows no further reject (limit 0): map plugin \
+                    `crimes.wasm` panicked in `process` at fixtures/crimes/src/acts.rs:";
+    fails_shortly(
+        &project,
+        42,
+        &["record `bad long long ", "…` (`directory of a long name/", panicked, ": as asked\n"],
+    );
+    let reduces = format!(
+        "map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ plugin = {BAD_COMBINER}, config = {{ mode = \"panic\" }}, \
+         retry = {{ attempts = 1 }} }}"
+    );
+    let project = Project::of(&reduces).file("input/a.txt", format!("{long}\n"));
+    let panicked = "…`: reduce plugin `bad_combiner.wasm` panicked in `process`";
+    fails_shortly(&project, 42, &["reduce of partition 0 failed: key `long long ", panicked]);
+}
+
+#[test]
+fn a_long_message_of_a_step_is_told_with_its_beginning_and_its_end() {
+    let text = format!("the beginning {} the end", "of a long message ".repeat(220));
+    let fails = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"fatal\", text = \"{text}\" }} }}]\nsink.format = \"lines\""
+    );
+    let project = Project::of(&fails).file("input/a.txt", "one\n");
+    fails_shortly(
+        &project,
+        42,
+        &["map plugin `crimes.wasm` failed in `process`: the beginning of a long ", " the end\n"],
+    );
 }
