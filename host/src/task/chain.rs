@@ -108,8 +108,8 @@ impl Chain {
 pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
     let Some(difference) = now.difference(then) else { return Ok(()) };
     let what = format!(
-        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`; {difference}): \
-         the schema may depend only on the configuration and on the input's schema",
+        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`; \
+         {difference}): the schema may depend only on the configuration and on the input's schema",
         plugin.name()
     );
     Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))

@@ -124,6 +124,7 @@ pub fn find_poison(
     let shard = stumble.shard;
     let found = allowance.used_up().map_or_else(|| search(context, task, shards, allowance, stumble), Err);
     // What was found stays known to the next attempt.
+    let found = found.map_err(|error| allowance.explain(error));
     found.and_then(|()| allowance.used_up().map_or(Ok(()), Err)).map_err(|error| shards.name(shard, error))
 }
 
@@ -189,8 +190,9 @@ fn run(
     Ok(Commit { plan: layout.plan().clone(), attempt, counts, output: written.output, rejected, rejects })
 }
 
-/// Maps shards, whose chunks are `chunks`, on a thread that may block, within the attempt's allowance. Returns counts of what was read and of what the
-/// steps counted. `outlet` makes the receivers of the rows that a shard emits and of the records that it sets aside.
+/// Maps shards, whose chunks are `chunks`, on a thread that may block, within the attempt's allowance. Returns counts
+/// of what was read and of what the steps counted. `outlet` makes the receivers of the rows that a shard emits and of
+/// the records that it sets aside.
 pub fn map_shards(
     context: &RunContext,
     task: &Attempt,
@@ -204,7 +206,8 @@ pub fn map_shards(
     for (number, shard, _) in shards.iter() {
         let task = Attempt { task: TaskId::of_shard(number), ..task.clone() };
         let (emit, set_aside) = outlet();
-        let mut chain = Chain::open(&context.steps, &task, &allowance.left(), emit, set_aside)?;
+        let opened = Chain::open(&context.steps, &task, &allowance.left(), emit, set_aside);
+        let mut chain = opened.map_err(|error| allowance.explain(error))?;
         let poison = context.poison.of_shard(number);
         let mut mapping = Mapping { chain: &mut chain, shard: number, mapped: 0, poison, progress: &mut progress };
         let fed = input.feed(shard, |batch| mapping.map(batch).map(ControlFlow::Continue));

@@ -230,8 +230,8 @@ fn a_record_that_fails_only_after_others_of_its_batch_is_not_blamed() {
     let project = Project::of(&pipeline).file("input/a.txt", "once\nmore\nonce again\nlast\n");
     project.run(NONE).expect_error(
         42,
-        &["no single record makes the mapper fail, only the batch as a whole, from record `once` (`a.txt` at byte 0) to \
-           record `last` (`a.txt` at byte 21): map plugin `crimes.wasm` panicked in `process` at"],
+        &["no single record makes the mapper fail, only the batch as a whole, from record `once` (`a.txt` at byte 0) \
+           to record `last` (`a.txt` at byte 21): map plugin `crimes.wasm` panicked in `process` at"],
     );
     assert!(told(&project).is_empty(), "a record is blamed");
 }

@@ -20,8 +20,8 @@ fn the_search_for_records_that_spin_takes_no_longer_than_the_mapper_may() {
     let project = Project::of(&pipeline).file("input/a.txt", "x\n".repeat(200));
     let ended = project.run(["--events", "json"]);
     assert_eq!(ended.code, Some(42), "{ended:#?}");
-    let told = "map of shard 0 failed (attempt 2): the search for the records that make a mapper fail ran out of time (it \
-                may take as long again as `limits.timeout` allows: 2.0s): map plugin `crimes.wasm` exceeded \
+    let told = "map of shard 0 failed (attempt 2): the search for the records that make a mapper fail ran out of time \
+                (it may take as long again as `limits.timeout` allows: 2.0s): map plugin `crimes.wasm` exceeded \
                 `limits.batch_timeout` (500ms) in `process`";
     assert!(ended.stdout.contains(told) || ended.stderr.contains(told), "{ended:#?}");
     // Each takes 500 ms to show itself, and two attempts have 2 s for all.

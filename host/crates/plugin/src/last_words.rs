@@ -103,7 +103,9 @@ fn c(lines: &[String]) -> Option<Uncaught> {
         let mut place = place.split(": ");
         let (file, number) = (place.next()?, place.nth(1)?);
         let place = Some(format!("{file}:{number}"));
-        message.starts_with("Assertion failed: ").then(|| Uncaught::failed("assert".to_owned(), place, message.to_owned()))
+        message
+            .starts_with("Assertion failed: ")
+            .then(|| Uncaught::failed("assert".to_owned(), place, message.to_owned()))
     })
 }
 
@@ -137,11 +139,12 @@ fn javascript_place(line: &str) -> Option<String> {
     }
 }
 
-/// Returns the error that a line names, without what an engine puts around it: `Uncaught`, what it was doing, a place in
-/// front, or its form as source code, `(new Error("bad", "app.js", 12))`.
+/// Returns the error that a line names, without what an engine puts around it: `Uncaught`, what it was doing, a place
+/// in front, or its form as source code, `(new Error("bad", "app.js", 12))`.
 fn javascript_error(line: &str) -> String {
     let line = line.trim().trim_start_matches("Uncaught ").trim_start_matches("(in promise) ");
-    let line = line.strip_prefix("Exception while ").and_then(|rest| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
+    let line =
+        line.strip_prefix("Exception while ").and_then(|rest| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
     if let Some((name, arguments)) = line.strip_prefix("(new ").and_then(|rest| rest.split_once("(\"")) {
         return format!("{name}: {}", arguments.split("\", ").next().unwrap_or(arguments));
     }
@@ -192,18 +195,25 @@ mod tests {
 
     #[test]
     fn python_tells_the_exception_and_the_innermost_frame() {
-        let traceback = "Traceback (most recent call last):\n  File \"/0/app.py\", line 7, in process\n    self.map(row)\n    \
-                         ~~~~~~~~^^^^^\n  File \"/0/app.py\", line 12, in map\n    raise ValueError(\"bad thing\")\nValueError: \
-                         bad thing\n";
-        let of_componentize_py = "thread '<unnamed>' (1) panicked at runtime/src/lib.rs:561:25:\nPython function threw an \
-                                  unexpected exception\n";
+        let traceback = concat!(
+            "Traceback (most recent call last):\n",
+            "  File \"/0/app.py\", line 7, in process\n    self.map(row)\n    ~~~~~~~~^^^^^\n",
+            "  File \"/0/app.py\", line 12, in map\n    raise ValueError(\"bad thing\")\n",
+            "ValueError: bad thing\n",
+        );
+        let of_componentize_py = concat!(
+            "thread '<unnamed>' (1) panicked at runtime/src/lib.rs:561:25:\n",
+            "Python function threw an unexpected exception\n",
+        );
         for text in [traceback.to_owned(), format!("{traceback}\n{of_componentize_py}")] {
             tells(&text, "ValueError: bad thing", "/0/app.py:12", "ValueError at /0/app.py:12");
         }
-        let chained = format!(
-            "{traceback}\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent \
-             call last):\n  File \"app.py\", line 30, in <module>\n    assert False\nAssertionError\n{of_componentize_py}"
+        let second = concat!(
+            "\nDuring handling of the above exception, another exception occurred:\n\n",
+            "Traceback (most recent call last):\n  File \"app.py\", line 30, in <module>\n    assert False\n",
+            "AssertionError\n",
         );
+        let chained = format!("{traceback}{second}{of_componentize_py}");
         tells(&chained, "AssertionError", "app.py:30", "AssertionError at app.py:30");
         let lines = "Traceback (most recent call last):\n  File \"a.py\", line 1, in map\na.Bad: one\ntwo\n";
         tells(lines, "a.Bad: one two", "a.py:1", "a.Bad at a.py:1");
@@ -217,10 +227,15 @@ mod tests {
                      \t/src/step/main.go:12\nmain.main()\n\t/src/step/main.go:40 +0x1d\n";
         let message = "panic: runtime error: index out of range [5] with length 3";
         tells(panic, message, "/src/step/main.go:12", "panic at /src/step/main.go:12");
-        let again = "panic: bad [recovered]\n\tpanic: worse\n\ngoroutine 1 [running]:\nmain.f()\n\tstep/main.go:3 +0x1\n";
+        let again =
+            "panic: bad [recovered]\n\tpanic: worse\n\ngoroutine 1 [running]:\nmain.f()\n\tstep/main.go:3 +0x1\n";
         tells(again, "panic: bad [recovered]", "step/main.go:3", "panic at step/main.go:3");
-        tells("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\n\truntime/proc.go:1 +0x2\n",
-            "fatal error: all goroutines are asleep - deadlock!", "", "fatal error: all goroutines are asleep - deadlock!");
+        tells(
+            "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\n\truntime/proc.go:1 +0x2\n",
+            "fatal error: all goroutines are asleep - deadlock!",
+            "",
+            "fatal error: all goroutines are asleep - deadlock!",
+        );
     }
 
     #[test]
@@ -247,7 +262,7 @@ mod tests {
             "Uncaught TypeError: x is undefined\n    at app.js:12\n",
             "Uncaught (in promise) TypeError: x is undefined\n    at map (app.js:12)\n",
             "app.js:12:5 TypeError: x is undefined\nStack:\n  map@app.js:12:5\n  process@app.js:3:1\n",
-            "Exception while running: (new TypeError(\"x is undefined\", \"app.js\", 12))\nmap@app.js:12:5\n@app.js:3:1\n",
+            "Exception while f: (new TypeError(\"x is undefined\", \"app.js\", 12))\nmap@app.js:12:5\n@app.js:3:1",
         ] {
             tells(text, message, place, cause);
         }
@@ -259,7 +274,8 @@ mod tests {
 
     #[test]
     fn other_words_tell_no_error() {
-        for text in ["", "bye", "a panic: no", "at 12", "see me@example.com: 7", "File \"app.py\", line 3", "(a: b: c)"] {
+        for text in ["", "bye", "a panic: no", "at 12", "see me@example.com: 7", "File \"app.py\", line 3", "(a: b: c)"]
+        {
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
             assert_eq!(Uncaught::of(&lines), None, "{text}");
         }

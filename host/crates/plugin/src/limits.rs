@@ -13,6 +13,9 @@ use super::settings::Limits;
 /// Length of an epoch. The deadline of a guest is checked this often.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
+/// Cause of a failure of an instance that used up the time that its attempt allowed it.
+pub(super) const TIME_OF_ATTEMPT: &str = "time of the attempt";
+
 /// Largest number of elements in one table of an instance.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 
@@ -150,7 +153,7 @@ impl TimedOut {
     pub(super) fn cause(&self) -> &'static str {
         match self {
             Self::Setting { .. } => "time",
-            Self::Attempt { .. } => "time of the attempt",
+            Self::Attempt { .. } => TIME_OF_ATTEMPT,
         }
     }
 }
@@ -201,8 +204,8 @@ impl TimeLimit {
         self.host += host;
     }
 
-    /// Counts a read or a shard, on which the host worked inside the current call. Its time is excluded from the time of
-    /// the call, but not from the time of the attempt.
+    /// Counts a read or a shard, on which the host worked inside the current call. Its time is excluded from the time
+    /// of the call, but not from the time of the attempt.
     pub(super) fn count_work(&mut self, time: Duration, bytes: u64) {
         self.exclude(time);
         self.work.count += 1;
@@ -225,7 +228,11 @@ impl TimeLimit {
         // On a busy machine, both limits may be exceeded by the time of this check. The limit of one call is the more
         // telling of the two.
         if call >= self.call_max {
-            return Err(TimedOut::Setting { setting: "batch_timeout", limit: self.call_max, work: HostWork::default() });
+            return Err(TimedOut::Setting {
+                setting: "batch_timeout",
+                limit: self.call_max,
+                work: HostWork::default(),
+            });
         }
         if total >= self.total_max {
             return Err(TimedOut::Setting { setting: "timeout", limit: self.total_max, work });

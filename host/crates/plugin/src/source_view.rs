@@ -97,8 +97,8 @@ impl Splitting {
         Self { view, records, block: None, requests: 0 }
     }
 
-    /// Reads as [`SourceView::read`] does, and counts the requests it makes on `time`. Short reads in the same part of an
-    /// object share one request.
+    /// Reads as [`SourceView::read`] does, and counts the requests it makes on `time`. Short reads in the same part of
+    /// an object share one request.
     ///
     /// # Errors
     /// [`ErrorKind::Sandbox`] when the splitter has made too many requests.
@@ -152,13 +152,7 @@ impl Splitting {
         Ok(self.block.insert(block))
     }
 
-    fn request(
-        &mut self,
-        time: &mut TimeLimit,
-        object: &str,
-        offset: u64,
-        length: u32,
-    ) -> Result<Vec<u8>, ReadError> {
+    fn request(&mut self, time: &mut TimeLimit, object: &str, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         let started = Instant::now();
         let read = spend(Work::Check, || self.view.read(object, offset, length));
         time.count_work(started.elapsed(), read.as_ref().map_or(0, |bytes| bytes.len() as u64));
@@ -213,8 +207,7 @@ mod tests {
         let splitting = Splitting::new(Box::new(Counting(size, Arc::clone(&reads))), Schema::lines());
         let hour = Duration::from_secs(3600);
         let (timeout, batch_timeout, compile_timeout) = (hour, hour, hour);
-        let limits =
-            Limits { memory_bytes: 1, timeout, batch_timeout, output_bytes: 1, log_bytes: 1, compile_timeout };
+        let limits = Limits { memory_bytes: 1, timeout, batch_timeout, output_bytes: 1, log_bytes: 1, compile_timeout };
         (splitting, TimeLimit::new(&limits, None), reads)
     }
 
@@ -228,7 +221,10 @@ mod tests {
             assert_eq!(read, [byte_at(offset)]);
         }
         assert!(source.read(&mut time, "a", size, 1).expect("few requests").expect("the end").is_empty());
-        assert_eq!((reads.load(Relaxed), time.work().to_string().contains(" for 3 reads and shards of 512.0 KiB")), (3, true));
+        assert_eq!(
+            (reads.load(Relaxed), time.work().to_string().contains(" for 3 reads and shards of 512.0 KiB")),
+            (3, true)
+        );
     }
 
     #[test]
@@ -236,7 +232,8 @@ mod tests {
         let block = u64::from(BLOCK_BYTES);
         for size in [0, 1, block - 1, block, block + 1, 2 * block] {
             let (mut source, mut time, _) = source(size);
-            for (offset, length) in [(0, 0), (0, 5), (block - 2, 5), (block, 1), (1, BLOCK_BYTES - 1), (3, BLOCK_BYTES)] {
+            for (offset, length) in [(0, 0), (0, 5), (block - 2, 5), (block, 1), (1, BLOCK_BYTES - 1), (3, BLOCK_BYTES)]
+            {
                 let read = source.read(&mut time, "a", offset, length).expect("few requests").ok();
                 let expected = Counting(size, Arc::default()).read("a", offset, length).ok();
                 assert!(read == expected, "{length} bytes from {offset} of {size}");
@@ -253,6 +250,10 @@ mod tests {
         source.read(&mut time, "b", 0, 1).expect("the last one").expect_err("no such object");
         let error = source.read(&mut time, "b", 0, 1).expect_err("one too many").to_string();
         assert!(error.starts_with("read the source more than 500,000 times (the host took "));
-        assert!(error.ends_with(" for 1 reads and shards of 0 B): read larger pieces, in order") && reads.load(Relaxed) == 1, "{error}");
+        assert!(
+            error.ends_with(" for 1 reads and shards of 0 B): read larger pieces, in order")
+                && reads.load(Relaxed) == 1,
+            "{error}"
+        );
     }
 }

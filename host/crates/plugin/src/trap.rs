@@ -5,7 +5,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::{
     last_words::{Uncaught, joined},
-    limits::HOSTCALL_BYTES_MAX,
+    limits::{HOSTCALL_BYTES_MAX, TIME_OF_ATTEMPT},
 };
 
 /// Largest number of places in the plugin's source that are named.
@@ -46,6 +46,11 @@ impl Failure {
     pub fn is_like(&self, other: &Self) -> bool {
         self.step == other.step && self.cause == other.cause
     }
+
+    /// Returns whether the instance used up the time that its attempt allowed it, which was less than its limits.
+    pub fn is_of_attempt(&self) -> bool {
+        self.cause == TIME_OF_ATTEMPT
+    }
 }
 
 impl std::error::Error for Failure {}
@@ -80,8 +85,7 @@ pub(super) fn cause(trap: &wasmtime::Error, last_words: &[String]) -> String {
 /// Returns the uncaught error that the last words tell, if the call ended as one does: after an uncaught error, the
 /// runtimes of all languages execute `unreachable` or exit.
 fn uncaught(trap: &wasmtime::Error, last_words: &[String]) -> Option<Uncaught> {
-    let gave_up =
-        trap.is::<I32Exit>() || matches!(trap.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached));
+    let gave_up = trap.is::<I32Exit>() || matches!(trap.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached));
     gave_up.then(|| Uncaught::of(last_words)).flatten()
 }
 
@@ -165,7 +169,8 @@ mod tests {
 
     #[test]
     fn an_uncaught_error_is_told_in_the_words_of_its_language() {
-        let python = words(&["Traceback (most recent call last):", "  File \"app.py\", line 12, in map", "KeyError: 'a'"]);
+        let python =
+            words(&["Traceback (most recent call last):", "  File \"app.py\", line 12, in map", "KeyError: 'a'"]);
         let trap = wasmtime::Error::from(Trap::UnreachableCodeReached);
         assert_eq!(describe(&trap, "process", &python), "failed in `process` at app.py:12: KeyError: 'a'");
         assert_eq!(cause(&trap, &python), "KeyError at app.py:12");

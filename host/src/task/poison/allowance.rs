@@ -13,8 +13,8 @@ use etl_plugin::Failure;
 
 use crate::pipeline::Step;
 
-/// The time that the mappers of an attempt may compute after one of them failed, in searches for poison records and when
-/// the shards are mapped again: each mapper as long, in all, as it may before a failure.
+/// The time that the mappers of an attempt may compute after one of them failed, in searches for poison records and
+/// when the shards are mapped again: each mapper as long, in all, as it may before a failure.
 pub struct Allowance {
     full: Vec<Duration>,
     after: Mutex<Option<AfterFailure>>,
@@ -55,16 +55,29 @@ impl Allowance {
         }
     }
 
-    /// Returns the failure that was searched for last, as the error of the attempt, if a mapper has used up its time.
+    /// Returns the error of the attempt, if a mapper has used up its time.
     pub fn used_up(&self) -> Option<Error> {
-        let after = self.lock();
-        let AfterFailure { left, failure } = after.as_ref()?;
-        let full = left.iter().zip(&self.full).find_map(|(left, full)| left.is_zero().then_some(*full))?;
-        let full = duration(u64::try_from(full.as_millis()).unwrap_or(u64::MAX));
-        Some(Error::new(ErrorKind::Sandbox, failure.clone()).context(format!(
+        self.lock().as_ref().filter(|after| after.left.iter().any(Duration::is_zero)).map(|after| self.error(after))
+    }
+
+    /// Returns the error of the attempt instead of that of an instance that used up the time it was allowed. Returns
+    /// other errors as they are.
+    pub fn explain(&self, error: Error) -> Error {
+        match (error.cause::<Failure>(), self.lock().as_ref()) {
+            (Some(failure), Some(after)) if failure.is_of_attempt() => self.error(after),
+            _ => error,
+        }
+    }
+
+    /// Returns the failure that was searched for last, with the remark that the time is used up.
+    fn error(&self, after: &AfterFailure) -> Error {
+        let of_step = after.left.iter().zip(&self.full).min_by_key(|(left, _)| **left);
+        let full = of_step.map_or(0, |(_, full)| u64::try_from(full.as_millis()).unwrap_or(u64::MAX));
+        Error::new(ErrorKind::Sandbox, after.failure.clone()).context(format!(
             "the search for the records that make a mapper fail ran out of time (it may take as long again as \
-             `limits.timeout` allows: {full})"
-        )))
+             `limits.timeout` allows: {})",
+            duration(full)
+        ))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<AfterFailure>> {

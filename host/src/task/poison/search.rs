@@ -114,8 +114,8 @@ impl<'a> Search<'a> {
         self.allowance.used_up().is_some()
     }
 
-    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found, and
-    /// with the batch that fails as a whole, if there is one.
+    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found,
+    /// and with the batch that fails as a whole, if there is one.
     pub(crate) fn no_culprit(self, whole: Option<String>) -> Error {
         let whole = whole.map(|records| format!(", only the batch as a whole, {records}")).unwrap_or_default();
         self.error.context(format!("no single record makes the mapper fail{whole}"))

@@ -81,8 +81,8 @@ impl Schema {
         fields.join(", ") + &key
     }
 
-    /// Returns the first thing in which this schema differs from `other`, in the words of messages; `None` if the two are
-    /// equal.
+    /// Returns the first thing in which this schema differs from `other`, in the words of messages; `None` if the two
+    /// are equal.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let (fields, others) = (self.fields.fields(), other.fields.fields());
         if let Some(number) = (0..fields.len().min(others.len())).find(|number| fields[*number] != others[*number]) {
@@ -218,7 +218,10 @@ mod tests {
         let schema = Schema::new(fields("last"), 1024).expect("valid");
         let shown = schema.to_string();
         assert!(shown.len() < 2000 && shown.starts_with(&format!("0{}… int64, 1é", "é".repeat(19))), "{shown}");
-        assert!(shown.contains("… int64, … and 1,014 more (key: 0é") && shown.ends_with("…, … and 1,014 more)"), "{shown}");
+        assert!(
+            shown.contains("… int64, … and 1,014 more (key: 0é") && shown.ends_with("…, … and 1,014 more)"),
+            "{shown}"
+        );
         let signature = schema.signature();
         assert!(signature.contains("é int64, last int64 (key: 0é") && signature.ends_with("é, last)"));
         let other = Schema::new(fields("other"), 1024).expect("valid");
@@ -229,7 +232,8 @@ mod tests {
     #[test]
     fn the_first_difference_of_two_schemas_is_named() {
         let schema = |names: &[&str], nullable, key| {
-            Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, nullable)).collect(), key).expect("valid")
+            Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, nullable)).collect(), key)
+                .expect("valid")
         };
         let of = |other: &Schema| schema(&["a", "b"], false, 1).difference(other);
         assert_eq!(of(&schema(&["a", "b"], false, 1)), None);

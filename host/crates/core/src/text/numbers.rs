@@ -93,8 +93,8 @@ fn is_seen(character: char) -> bool {
     !unseen && !character.is_control()
 }
 
-/// Returns foreign text made safe for a terminal: characters that [`harmless`] escapes are escaped, lines after the first
-/// are indented, and of a text of more than 4,000 characters, those before the last 1,000 are cut out.
+/// Returns foreign text made safe for a terminal: characters that [`harmless`] escapes are escaped, lines after the
+/// first are indented, and of a text of more than 4,000 characters, those before the last 1,000 are cut out.
 pub fn printable(text: &str) -> String {
     let text = text.trim_end();
     let length = text.chars().count();
