@@ -1,7 +1,7 @@
 //! Poison records: records that make a mapper fail each time it is given them.
 //!
 //! Owns the poison records that this process has found so far, and keeps them away from the chain of mappers.
-//! [`Search`] finds them.
+//! `Search` finds them; an [`Allowance`] limits how long.
 
 mod allowance;
 mod search;
