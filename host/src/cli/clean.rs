@@ -15,7 +15,7 @@ use etl_core::{
 };
 
 use super::{
-    load_places, look, outside, print,
+    load_places, look, outside, print, print_exact,
     which_run::{RunWords, WhichRun},
 };
 use crate::{
@@ -69,7 +69,8 @@ pub(super) fn clean(args: &CleanArgs) -> Result<()> {
     let places = load_places(&which.file, &args.set)?;
     let (cleaned, kept) = look(&places, clean_runs(args, which.run_id.as_deref(), &places))?;
     let text = if args.json { to_json_pretty(&cleaned)? } else { render(args, &cleaned, &kept) };
-    print(&places.secrets.redact(&text))
+    let text = places.secrets.redact(&text);
+    if args.json { print_exact(&text) } else { print(&text) }
 }
 
 /// Checks that either a run or an age is given, and not both. This also protects a word that is misread: if a run's id

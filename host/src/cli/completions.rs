@@ -4,7 +4,7 @@ use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 use etl_core::model::error::Result;
 
-use super::print;
+use super::print_exact;
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -18,5 +18,5 @@ pub(super) fn completions(args: &CompletionsArgs, program: &mut Command) -> Resu
     // Generate into memory: written straight to standard output, the generator would panic when the reader goes away.
     let mut script = Vec::new();
     generate(args.shell, program, "etl-host", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    print_exact(&String::from_utf8_lossy(&script))
 }

@@ -195,17 +195,25 @@ fn redacted(error: &Error, secrets: &Secrets) -> Error {
     Error::new(error.kind(), anyhow::Error::msg(text))
 }
 
-/// Prints a line to standard error.
+/// Prints a line to standard error. It may contain foreign text.
 fn say(line: &str) {
     // If standard error cannot be written, there is no place left to report that.
-    _ = writeln!(io::stderr(), "{line}");
+    _ = writeln!(io::stderr(), "{}", numbers::harmless(line));
 }
 
-/// Prints a result to standard output.
+/// Prints a result for people to standard output. It may contain foreign text.
 ///
 /// # Errors
 /// As [`written`].
 fn print(text: &str) -> Result<()> {
+    print_exact(&numbers::harmless(text))
+}
+
+/// Prints a result for programs to standard output, as it is.
+///
+/// # Errors
+/// As [`written`].
+fn print_exact(text: &str) -> Result<()> {
     let mut stdout = io::stdout();
     written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }

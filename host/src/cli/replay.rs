@@ -18,7 +18,7 @@ use etl_core::{
 };
 
 use super::{
-    load, outside, print, redacted, runtime,
+    load, outside, print_exact, redacted, runtime,
     sample::{rejected, shown_events},
     say,
     which_run::{RunWords, WhichRun},
@@ -79,7 +79,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
     runtime.shutdown_background();
     let replayed = ended.map_err(|error| redacted(&error, &pipeline.secrets))?;
     for rows in &replayed.rows {
-        print(&pipeline.secrets.redact(&rows::json_lines(rows)))?;
+        print_exact(&pipeline.secrets.redact(&rows::json_lines(rows)))?;
     }
     say(&pipeline.secrets.redact(&account(args, &replayed)));
     Ok(())

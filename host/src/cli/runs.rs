@@ -12,7 +12,7 @@ use etl_core::{
     },
 };
 
-use super::{load_places, look, print};
+use super::{load_places, look, print, print_exact};
 use crate::{
     history::{self, Overview},
     pipeline::Places,
@@ -44,7 +44,8 @@ pub(super) fn runs(args: &RunsArgs) -> Result<()> {
     let places = load_places(&args.file, &args.set)?;
     let (overviews, more) = look(&places, newest(&places, if args.all { usize::MAX } else { RUNS_SHOWN }))?;
     let text = if args.json { to_json_pretty(&overviews)? } else { render(&places.name, &overviews, more) };
-    print(&places.secrets.redact(&text))
+    let text = places.secrets.redact(&text);
+    if args.json { print_exact(&text) } else { print(&text) }
 }
 
 /// Returns at most `max` runs, newest first, and the number of runs left out.

@@ -2,10 +2,10 @@
 
 use etl_core::model::error::Result;
 
-use super::print;
+use super::print_exact;
 use crate::{pipeline, run_store::document::to_json_pretty};
 
 /// Prints the JSON Schema of `pipeline.toml`.
 pub(super) fn schema() -> Result<()> {
-    print(&to_json_pretty(&pipeline::json_schema())?)
+    print_exact(&to_json_pretty(&pipeline::json_schema())?)
 }

@@ -17,7 +17,7 @@ use etl_core::{
 };
 use serde_json::json;
 
-use super::{load_places, look, print, which_run::RunWords};
+use super::{load_places, look, print, print_exact, which_run::RunWords};
 use crate::{
     history::{self, Account, AttemptEnd, Ending, Message, PastAttempt, Then},
     pipeline::Places,
@@ -48,7 +48,8 @@ pub(super) fn show(args: &ShowArgs) -> Result<()> {
     // Replay commands must name the pipeline as this command line does, because they are run from the same directory.
     account.invocation = Invocation { file: Some(which.file.display().to_string()), set: args.set.clone() };
     let text = if args.json { to_json_pretty(&as_json(&account))? } else { render(&account) };
-    print(&places.secrets.redact(&text))
+    let text = places.secrets.redact(&text);
+    if args.json { print_exact(&text) } else { print(&text) }
 }
 
 /// Reads the account of a run, or of the newest run if `run_id` is absent.

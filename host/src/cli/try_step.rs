@@ -24,7 +24,7 @@ use etl_core::{
 use etl_plugin::{Attempt, DraftShard, InstanceUsage, Interface, Plugin};
 
 use super::{
-    outside, print,
+    outside, print_exact,
     sample::{InputArgs, ReducerArgs, SandboxArgs, engine, rejected, shown_events},
     say,
 };
@@ -82,7 +82,7 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
         let reduced = reduce(reducer, &task, schema, rows)?;
         tried.push((reducer, reduced));
     }
-    tried.last().map_or(Ok(()), |(_, trial)| print(&shown(&trial.rows, args.output)))?;
+    tried.last().map_or(Ok(()), |(_, trial)| print_exact(&shown(&trial.rows, args.output)))?;
     tried.iter().for_each(|(plugin, trial)| say(&account(plugin, trial)));
     Ok(())
 }
@@ -100,7 +100,7 @@ fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
         let source = args.input.source().await?;
         trial::split(Arc::new(plugin), task, format.clone(), source).await
     })?;
-    print(&shown(&shards(&split.shards), args.output))?;
+    print_exact(&shown(&shards(&split.shards), args.output))?;
     say(&format!(
         "{name}: {} of {}{}",
         counted(split.shards.len() as u64, "shard"),

@@ -181,7 +181,7 @@ pub(super) struct Limits {
     /// Linear memory of an instance.
     #[schemars(transform = range(bounds::MEMORY))]
     pub memory: Option<Size>,
-    /// Time inside the plugin, per attempt.
+    /// Time inside the plugin, per attempt; for a splitter, also the time in which the host reads and takes shards.
     #[schemars(transform = range(bounds::TIMEOUT))]
     pub timeout: Option<Period>,
     /// Time inside the plugin, per call.

@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
-use etl_core::model::{
-    event::{Event, Level, Listener, Stamped},
-    redact::Redact,
+use etl_core::{
+    model::{
+        event::{Event, Level, Listener, Stamped},
+        redact::Redact,
+    },
+    text::numbers::harmless,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -57,6 +60,7 @@ impl Bars {
 
     fn print(&self, line: &str) {
         let line = (self.redact)(line);
+        let line = harmless(&line);
         match &self.under_way {
             Some((_, bar)) => bar.println(line),
             None => _ = writeln!(io::stderr(), "{line}"),

@@ -1,7 +1,10 @@
 //! The text of an event in one line, on a terminal and elsewhere.
 
 use etl_core::{
-    model::event::{Counts, Event, Level},
+    model::{
+        event::{Counts, Event, Level},
+        reject::shown_name,
+    },
     text::{
         entries::step_name,
         numbers::{bytes, count, counted, duration, printable},
@@ -52,7 +55,7 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
         }
         Event::PoisonRecord { step, shard, record, object, offset, reason, .. } => {
             let place = match (object, offset) {
-                (Some(object), Some(offset)) => format!(", `{object}` at byte {offset},"),
+                (Some(object), Some(offset)) => format!(", {} at byte {offset},", shown_name(object)),
                 _ => String::new(),
             };
             let line = format!("{step} of shard {shard}: record {record}{place} is set aside: {reason}");

@@ -7,7 +7,7 @@ use etl_core::{
         event::{Event, Level, Listener, Stage, Stamped},
         redact::Redact,
     },
-    text::numbers::{count, counted},
+    text::numbers::{count, counted, harmless},
 };
 
 use super::{flood::Flood, tally::Tally};
@@ -36,7 +36,7 @@ impl<W: Write> Plain<W> {
 
     fn write(&mut self, level: Level, line: &str) {
         if level >= self.level {
-            _ = writeln!(self.out, "{}", (self.redact)(line));
+            _ = writeln!(self.out, "{}", harmless(&(self.redact)(line)));
         }
     }
 
@@ -61,7 +61,7 @@ impl<W: Write + Send> Listener for Plain<W> {
             tally.observe(&event.event);
         }
         if let Some(line) = self.flood.line(&event.event) {
-            _ = writeln!(self.out, "{}", (self.redact)(&line));
+            _ = writeln!(self.out, "{}", harmless(&(self.redact)(&line)));
         }
         match event.event {
             Event::StageFinished { .. } | Event::RunFailed { .. } => self.tally = None,

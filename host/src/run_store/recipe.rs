@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use etl_core::{model::error::Error, text::variables};
+use etl_core::{
+    model::{error::Error, reject},
+    text::variables,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -100,7 +103,11 @@ pub fn changes(then: &Recipe, now: &Recipe) -> Vec<Change> {
         }
     }
     if then.records != now.records && changed.is_empty() {
-        changed.push(Change::other(format!("the source's records (were `{}`, are `{}`)", then.records, now.records)));
+        changed.push(Change::other(format!(
+            "the source's records (were {}, are {})",
+            reject::shown(&then.records),
+            reject::shown(&now.records)
+        )));
     }
     changed
 }

@@ -1,6 +1,6 @@
 //! The chain of mappers for one shard in one attempt: each mapper's output is the input of the next, in memory.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use etl_core::model::{
     error::{Error, ErrorKind, Result},
@@ -27,18 +27,25 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Opens an instance of each mapper. The output of the last one goes to `emit`; the records that any of them sets
-    /// aside go to `rejects`.
+    /// Opens an instance of each mapper, which may compute for the time that `time_max` has for it, if any. The output
+    /// of the last one goes to `emit`; the records that any of them sets aside go to `rejects`.
     ///
     /// # Errors
     /// The error that an `open` returned, the way it failed, or the error of [`check_planned`].
-    pub fn open(steps: &Steps, task: &Attempt, mut emit: Emit, rejects: SetAside) -> Result<Self> {
+    pub fn open(
+        steps: &Steps,
+        task: &Attempt,
+        time_max: &[Duration],
+        mut emit: Emit,
+        rejects: SetAside,
+    ) -> Result<Self> {
         let rejects = Shared::new(rejects);
         let given = Shared::new(Reject::new("", ""));
         let mut mappers = Vec::new();
         for (index, plugin) in steps.maps.iter().enumerate().rev() {
             let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
-            let mapper = plugin.map(task, input, emit)?;
+            let task = Attempt { time_max: time_max.get(index).copied(), ..task.clone() };
+            let mapper = plugin.map(&task, input, emit)?;
             check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
             let mapper = Shared::new(mapper);
             emit = emit_to(&mapper, plugin.step(), &rejects, &given);
@@ -47,6 +54,11 @@ impl Chain {
         mappers.reverse();
         let first = steps.maps.first().map(|plugin| plugin.step().to_owned()).unwrap_or_default();
         Ok(Self { mappers, first, rejects, given })
+    }
+
+    /// Returns the time that each mapper has computed so far.
+    pub fn computed(&self) -> Vec<Duration> {
+        self.mappers.iter().map(|mapper| mapper.lock().usage().time).collect()
     }
 
     /// Sets the given records aside.
@@ -94,12 +106,10 @@ impl Chain {
 /// # Errors
 /// [`ErrorKind::Plugin`], naming both schemas.
 pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()> {
-    if now == then {
-        return Ok(());
-    }
+    let Some(difference) = now.difference(then) else { return Ok(()) };
     let what = format!(
-        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`): the schema \
-         may depend only on the configuration and on the input's schema",
+        "{} returned a different schema from `open` than when the run was planned (`{now}`, was `{then}`; \
+         {difference}): the schema may depend only on the configuration and on the input's schema",
         plugin.name()
     );
     Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))

@@ -139,6 +139,6 @@ impl RunContext {
     /// milliseconds since the Unix epoch. The caller must cancel `stop` when it no longer waits for the attempt.
     pub fn task(&self, task: TaskId, number: Try, clock_ms: u64) -> Attempt {
         let (run_id, events) = (self.id.run_id.clone(), self.events.clone());
-        Attempt { run_id, task, attempt: number, clock_ms, events, stop: CancellationToken::new() }
+        Attempt { run_id, task, attempt: number, clock_ms, time_max: None, events, stop: CancellationToken::new() }
     }
 }

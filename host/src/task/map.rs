@@ -37,7 +37,7 @@ use crate::{
         context::RunContext,
         input::{Input, fetch},
         output::OutputWriter,
-        poison::{self, PoisonRecords, Search},
+        poison::{self, Allowance, PoisonRecords, Search},
         records::{Batch, Records},
         rejects::{RejectLimits, RejectLog},
     },
@@ -56,22 +56,26 @@ pub async fn map_task(context: Arc<RunContext>, planned: Planned, task: TaskId, 
     let guest_task = context.task(task, number, planned.plan.planned_at_ms);
     let _stop_when_dropped = guest_task.stop.clone().drop_guard();
     let attempt = context.id.attempt(number);
+    let allowance = Arc::new(Allowance::new(&context.pipeline.maps, shards.iter().count()));
     loop {
         let mut chunks = fetch(&context, &shards, |_| true)?;
         // Wait for the first chunk here, on the runtime, so that no worker thread is held while it is fetched.
         chunks.ready().await;
         fail_point::reach("map.begin");
         let (planned, guest_task) = (planned.clone(), guest_task.clone());
-        let (attempt, shards) = (attempt.clone(), Arc::clone(&shards));
+        let (attempt, shards, allowance) = (attempt.clone(), Arc::clone(&shards), Arc::clone(&allowance));
         let ended = context.work(move |context| {
-            let (mapped, times) = measure(|| run(context, &planned.layout, &guest_task, attempt, &shards, chunks));
+            let (mapped, times) =
+                measure(|| run(context, &planned.layout, &guest_task, attempt, &shards, &allowance, chunks));
             match mapped {
                 Ok(ours) => {
                     let committed = commit(context, &planned, Stage::Map, task, ours, times);
                     context.stores.run_store.wait(committed).map(Some)
                 }
                 Err(MapEnd::Failed(error)) => Err(error),
-                Err(MapEnd::Stumbled(stumble)) => find_poison(context, &guest_task, &shards, *stumble).map(|()| None),
+                Err(MapEnd::Stumbled(stumble)) => {
+                    find_poison(context, &guest_task, &shards, &allowance, *stumble).map(|()| None)
+                }
             }
         });
         if let Some(commit) = ended.await?? {
@@ -109,13 +113,28 @@ impl From<Error> for MapEnd {
 /// without them. Call this only on a thread that may block.
 ///
 /// # Errors
-/// As `Search::in_batch`; the error of the chain when no poison record is found.
-pub fn find_poison(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+/// As `Search::in_batch`; the error of the chain when no poison record is found, or the time of the attempt is used up.
+pub fn find_poison(
+    context: &RunContext,
+    task: &Attempt,
+    shards: &TaskShards,
+    allowance: &Allowance,
+    stumble: Stumble,
+) -> Result<()> {
     let shard = stumble.shard;
-    search(context, task, shards, stumble).map_err(|error| shards.name(shard, error))
+    let found = allowance.used_up().map_or_else(|| search(context, task, shards, allowance, stumble), Err);
+    // What was found stays known to the next attempt.
+    let found = found.map_err(|error| allowance.explain(error));
+    found.and_then(|()| allowance.used_up().map_or(Ok(()), Err)).map_err(|error| shards.name(shard, error))
 }
 
-fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: Stumble) -> Result<()> {
+fn search(
+    context: &RunContext,
+    task: &Attempt,
+    shards: &TaskShards,
+    allowance: &Allowance,
+    stumble: Stumble,
+) -> Result<()> {
     let Stumble { shard: number, records, known, error } = stumble;
     if context.poison.of_shard(number).len() > known.len() {
         // Another attempt at the task has found further poison records meanwhile.
@@ -123,7 +142,7 @@ fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: St
     }
     let Some((_, shard, _)) = shards.iter().find(|(other, ..)| *other == number) else { return Err(error) };
     let worker = context.resources.workers.take();
-    let search = Search::new(context, task, number, &known, error)?;
+    let search = Search::new(context, task, number, &known, allowance, error)?;
     let mut found = records.map_or(Ok(false), |records| search.in_batch(&records))?;
     if found {
         return Ok(());
@@ -133,14 +152,17 @@ fn search(context: &RunContext, task: &Attempt, shards: &TaskShards, stumble: St
         let _runtime = threads::runtime().enter();
         fetch(context, shards, |other| other == number)?
     };
-    let mut first = 0;
+    let (mut first, mut whole) = (0, None);
     Input::new(context, chunks).feed(shard, |batch| {
         let records = Records { shard: number, first, batch };
         first = records.numbers().end;
-        found = search.fails(&records)? && search.in_batch(&records)?;
+        if search.fails(&records)? {
+            found = search.in_batch(&records)?;
+            whole = Some(Search::ends(&records)?).filter(|_| whole.is_none()).or(whole.take());
+        }
         Ok::<_, Error>(if found || search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    if found { Ok(()) } else { Err(search.no_culprit()) }
+    if found { Ok(()) } else { Err(allowance.used_up().unwrap_or_else(|| search.no_culprit(whole))) }
 }
 
 /// Maps the shards of a task on a worker thread, one after the other, and returns the commit to be written.
@@ -150,6 +172,7 @@ fn run(
     task: &Attempt,
     attempt: AttemptId,
     shards: &TaskShards,
+    allowance: &Allowance,
     chunks: Chunks,
 ) -> Result<Commit, MapEnd> {
     let output = Shared::new(open_output(context, layout, task, &attempt)?);
@@ -158,7 +181,7 @@ fn run(
         let (output, rejects) = (output.clone(), rejects.clone());
         (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
     };
-    let mut counts = map_shards(context, task, shards, chunks, outlet)?;
+    let mut counts = map_shards(context, task, shards, allowance, chunks, outlet)?;
     fail_point::reach("map.mapped");
     let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
@@ -167,12 +190,14 @@ fn run(
     Ok(Commit { plan: layout.plan().clone(), attempt, counts, output: written.output, rejected, rejects })
 }
 
-/// Maps shards, whose chunks are `chunks`, on a thread that may block. Returns counts of what was read and of what the
-/// steps counted. `outlet` makes the receivers of the rows that a shard emits and of the records that it sets aside.
+/// Maps shards, whose chunks are `chunks`, on a thread that may block, within the attempt's allowance. Returns counts
+/// of what was read and of what the steps counted. `outlet` makes the receivers of the rows that a shard emits and of
+/// the records that it sets aside.
 pub fn map_shards(
     context: &RunContext,
     task: &Attempt,
     shards: &TaskShards,
+    allowance: &Allowance,
     chunks: Chunks,
     outlet: impl Fn() -> (Emit, SetAside),
 ) -> Result<Counts, MapEnd> {
@@ -181,11 +206,13 @@ pub fn map_shards(
     for (number, shard, _) in shards.iter() {
         let task = Attempt { task: TaskId::of_shard(number), ..task.clone() };
         let (emit, set_aside) = outlet();
-        let chain = Chain::open(&context.steps, &task, emit, set_aside)?;
+        let opened = Chain::open(&context.steps, &task, &allowance.left(), emit, set_aside);
+        let mut chain = opened.map_err(|error| allowance.explain(error))?;
         let poison = context.poison.of_shard(number);
-        let mut mapping = Mapping { chain, shard: number, mapped: 0, poison, progress: &mut progress };
+        let mut mapping = Mapping { chain: &mut chain, shard: number, mapped: 0, poison, progress: &mut progress };
         let fed = input.feed(shard, |batch| mapping.map(batch).map(ControlFlow::Continue));
         let counted = fed.and_then(|()| mapping.finish());
+        allowance.charge(&chain.computed());
         let counters = counted.map_err(|stop| match stop {
             MapEnd::Failed(error) => MapEnd::Failed(shards.name(number, error)),
             stumbled @ MapEnd::Stumbled(_) => stumbled,
@@ -217,7 +244,7 @@ fn open_reject_log(context: &RunContext, layout: &PlanLayout, task: &Attempt, at
 
 /// The mapping of one shard by its chain.
 struct Mapping<'a, 'b> {
-    chain: Chain,
+    chain: &'b mut Chain,
     shard: ShardId,
     /// Number of records mapped so far.
     mapped: u64,
@@ -230,7 +257,7 @@ impl Mapping<'_, '_> {
     fn map(&mut self, batch: Batch) -> Result<(), MapEnd> {
         let records = Records { shard: self.shard, first: self.mapped, batch };
         self.chain.set_aside(records.malformed())?;
-        if let Err(error) = poison::process(&mut self.chain, &records, 0..records.rows().num_rows(), &self.poison) {
+        if let Err(error) = poison::process(self.chain, &records, 0..records.rows().num_rows(), &self.poison) {
             return Err(self.stop(Some(records), error));
         }
         self.mapped = records.numbers().end;
@@ -239,7 +266,7 @@ impl Mapping<'_, '_> {
     }
 
     /// Ends the shard, and returns the counters of its steps.
-    fn finish(mut self) -> Result<BTreeMap<String, i64>, MapEnd> {
+    fn finish(self) -> Result<BTreeMap<String, i64>, MapEnd> {
         self.chain.finish().map_err(|error| self.stop(None, error))
     }
 

@@ -11,7 +11,7 @@ pub mod context;
 pub mod input;
 pub mod map;
 pub mod output;
-mod poison;
+pub mod poison;
 pub mod records;
 pub mod reduce;
 pub mod rejects;

@@ -82,7 +82,7 @@ impl Steps {
             keys: pipeline.result_keys(),
             variables: pipeline.variables(),
             steps,
-            records: self.source.to_string(),
+            records: self.source.signature(),
         }
     }
 }
@@ -105,7 +105,15 @@ fn load_plugins(pipeline: &Pipeline, engine: &Engine) -> Result<Vec<Plugin>> {
 /// Returns the task for which a plugin is opened when only its schema or its answer to the configuration is wanted.
 pub fn rehearsal() -> Attempt {
     let (events, stop) = (Events::silent(), CancellationToken::new());
-    Attempt { run_id: "check".to_owned(), task: TaskId(0), attempt: Try::FIRST, clock_ms: 0, events, stop }
+    Attempt {
+        run_id: "check".to_owned(),
+        task: TaskId(0),
+        attempt: Try::FIRST,
+        clock_ms: 0,
+        time_max: None,
+        events,
+        stop,
+    }
 }
 
 fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {
@@ -122,10 +130,10 @@ fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<
     }
     let opened = plugin.reduce(&rehearsal(), input, Box::new(|_| Ok(())));
     let output = opened.map(|reducer| reducer.schema().clone()).map_err(|error| given(input, error))?;
-    if settings.combine && output != *input {
+    if let (true, Some(difference)) = (settings.combine, output.difference(input)) {
         return Err(Error::config(format!(
             "`reduce.combine` needs a reducer that emits what it is given, but this one is given `{input}` and emits \
-             `{output}`: set `combine = false`"
+             `{output}` ({difference}): set `combine = false`"
         )));
     }
     Ok(output)

@@ -34,6 +34,7 @@ use crate::{
         input::{Input, fetch},
         map::{MapEnd, find_poison, map_shards},
         output::shuffle,
+        poison::Allowance,
         records::Records,
         reduce::reduce,
         rejects::RejectLimits,
@@ -121,15 +122,19 @@ impl Replay {
     /// as [`map_task`](crate::task::map::map_task) does.
     pub(crate) async fn shard(&self, number: ShardId, limit: usize) -> Result<Replayed> {
         let (shards, task) = self.shards(number).await?;
+        let allowance = Arc::new(Allowance::new(&self.context.pipeline.maps, 1));
         loop {
             let mut chunks = fetch(&self.context, &shards, |_| true)?;
             chunks.ready().await;
-            let (context, task, shards) = (Arc::clone(&self.context), task.clone(), Arc::clone(&shards));
+            let (context, task) = (Arc::clone(&self.context), task.clone());
+            let (shards, allowance) = (Arc::clone(&shards), Arc::clone(&allowance));
             let ended = threads::run(move || {
                 let collector = Collector::shuffling(&context, &task, limit)?;
-                match map_shards(&context, &task, &shards, chunks, || collector.outlet()) {
+                match map_shards(&context, &task, &shards, &allowance, chunks, || collector.outlet()) {
                     Ok(counts) => collector.finish(counts).map(Some),
-                    Err(MapEnd::Stumbled(stumble)) => find_poison(&context, &task, &shards, *stumble).map(|()| None),
+                    Err(MapEnd::Stumbled(stumble)) => {
+                        find_poison(&context, &task, &shards, &allowance, *stumble).map(|()| None)
+                    }
                     Err(MapEnd::Failed(error)) => Err(error),
                 }
             });
@@ -156,7 +161,7 @@ impl Replay {
             let (records, row) = find(&mut Input::new(&context, chunks), number, shard, &only)?;
             let collector = Collector::shuffling(&context, &task, limit)?;
             let (emit, set_aside) = collector.outlet();
-            let mut chain = Chain::open(&context.steps, &task, emit, set_aside)?;
+            let mut chain = Chain::open(&context.steps, &task, &[], emit, set_aside)?;
             let reject = records.reject(row, "", "")?;
             let named = || format!("{} ({})", reject.shown_record(), reject.place().unwrap_or_default());
             let counters = chain.process(&records, row..row + 1).and_then(|()| chain.finish()).context(named)?;

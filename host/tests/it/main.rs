@@ -47,6 +47,7 @@ mod scale;
 mod speculative;
 mod split_crimes;
 mod stores;
+mod strangers;
 mod support;
 mod tolerated;
 mod try_step;

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
+    reject::shown,
     schema::{Schema, type_name},
 };
 
@@ -88,9 +89,9 @@ pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
     match schema.fields.fields().iter().find(|field| !is_printable(field.data_type())) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
-            "a `{format}` sink cannot take field `{}`, which is {} (it takes boolean, int64, float64 and text; a single \
+            "a `{format}` sink cannot take field {}, which is {} (it takes boolean, int64, float64 and text; a single \
              binary column can go to `lines`)",
-            field.name(),
+            shown(field.name()),
             type_name(field.data_type())
         ))),
     }

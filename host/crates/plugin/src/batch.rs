@@ -12,7 +12,10 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field};
-use etl_core::model::schema::{Schema, type_name};
+use etl_core::model::{
+    reject::shown,
+    schema::{Schema, type_name},
+};
 
 use super::bindings::etl::plugin::types::{self as wit, BatchParam, BatchResult, ColumnParam, ColumnResult};
 
@@ -119,7 +122,7 @@ pub(crate) fn lift(batch: BatchResult, schema: &Schema) -> Result<RecordBatch, S
         .into_iter()
         .zip(fields)
         .map(|(column, field)| {
-            lift_column(column, field, rows).map_err(|what| format!("whose column `{}` {what}", field.name()))
+            lift_column(column, field, rows).map_err(|what| format!("whose column {} {what}", shown(field.name())))
         })
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));

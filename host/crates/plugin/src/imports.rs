@@ -2,6 +2,8 @@
 //!
 //! Owns what each imported function does with the state of its instance. The engine links them once.
 
+use std::time::Instant;
+
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
@@ -27,6 +29,7 @@ use super::{
         types,
     },
     emitted::Emitted,
+    limits::{OutputBudget, TimeLimit},
     source_view::{DraftShard, ReadError, Splitting},
     state::{InstanceState, Phase},
     world::{ClockView, VirtualClock},
@@ -104,17 +107,19 @@ impl diagnostics::Host for InstanceState {
 }
 
 impl InstanceState {
-    fn splitting(&mut self) -> wasmtime::Result<&mut Splitting> {
+    /// Returns what a call of a splitter's imports works on, if the instance may make that call now.
+    fn splitting(&mut self) -> wasmtime::Result<(&mut Splitting, &mut TimeLimit, &mut OutputBudget)> {
         if self.phase != Phase::Split || self.splitting.is_none() {
             return self.refuse("used the source outside `split`");
         }
-        Ok(self.splitting.as_mut().expect("checked just above"))
+        Ok((self.splitting.as_mut().expect("checked just above"), &mut self.time, &mut self.output))
     }
 }
 
 impl source::Host for InstanceState {
     fn list(&mut self, after: Option<String>) -> wasmtime::Result<Vec<Object>> {
-        let objects = self.splitting()?.view.list(after.as_deref(), PAGE_OBJECTS_MAX);
+        let (splitting, ..) = self.splitting()?;
+        let objects = splitting.view.list(after.as_deref(), PAGE_OBJECTS_MAX);
         Ok(objects.into_iter().map(|(name, size, splittable)| Object { name, size, splittable }).collect())
     }
 
@@ -124,28 +129,28 @@ impl source::Host for InstanceState {
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<std::result::Result<Vec<u8>, WitReadError>> {
-        self.splitting()?;
-        self.on_host(|state| {
-            let view = &state.splitting()?.view;
-            Ok(view.read(&object, offset, length.min(READ_BYTES_MAX)).map_err(|error| match error {
+        let (splitting, time, _) = self.splitting()?;
+        match splitting.read(time, &object, offset, length.min(READ_BYTES_MAX)) {
+            Ok(read) => Ok(read.map_err(|error| match error {
                 ReadError::NoSuchObject => WitReadError::NoSuchObject,
                 ReadError::OutOfRange => WitReadError::OutOfRange,
                 ReadError::Store(error) => WitReadError::Store(error.to_string()),
-            }))
-        })
+            })),
+            Err(error) => self.stop(error),
+        }
     }
 }
 
 impl shards::Host for InstanceState {
     fn add(&mut self, shards: Vec<Shard>) -> wasmtime::Result<()> {
-        self.splitting()?;
-        let added = self.on_host(|state| {
-            let Some(splitting) = &mut state.splitting else { return Ok(()) };
-            shards.into_iter().try_for_each(|shard| {
-                let draft = draft(shard, &splitting.records)?;
-                state.output.spend(draft.bytes())?;
-                splitting.view.add(draft)
-            })
+        let (splitting, time, output) = self.splitting()?;
+        let added = shards.into_iter().try_for_each(|shard| {
+            let started = Instant::now();
+            let draft = draft(shard, &splitting.records)?;
+            let bytes = draft.bytes();
+            let added = output.spend(bytes).and_then(|()| spend(Work::Check, || splitting.view.add(draft)));
+            time.count_work(started.elapsed(), bytes);
+            added
         });
         added.or_else(|error| self.stop(error))
     }

@@ -46,6 +46,8 @@ pub struct Attempt {
     pub attempt: Try,
     /// Time that the instance's wall clock shows, in milliseconds since the Unix epoch: the start of the run.
     pub clock_ms: u64,
+    /// Longest time that the instance may compute, if that is less than its `limits.timeout`.
+    pub time_max: Option<Duration>,
     /// Receiver of the instance's messages.
     pub events: Events,
     /// Stops the instance within about 100 ms when cancelled, even inside a call. Used when the attempt is no longer
@@ -191,6 +193,7 @@ impl Instance {
         }
         let state = self.store.data_mut();
         state.phase = phase;
+        state.log.begin_call();
         let budget = state.time.start_call();
         self.store.set_epoch_deadline(epochs(budget));
         // The call hook switches to `Work::Guest` while the guest runs. The rest of a call that passes a batch is spent
@@ -257,7 +260,7 @@ impl Instance {
         let sandbox = |cause: &str, what: &str| self.failure(cause, format!("{what}{places}"));
         let state = self.store.data();
         if let Some(timed_out) = trap.downcast_ref::<TimedOut>() {
-            return sandbox("time", &format!("{timed_out} in `{function}`"));
+            return sandbox(timed_out.cause(), &format!("{timed_out} in `{function}`"));
         }
         if let Some(denied) = &state.growth.denied {
             return sandbox("memory", &format!("{denied} in `{function}`"));
@@ -294,7 +297,7 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         },
         clock: VirtualClock::new(&plugin.grants),
         growth: Growth::new(&plugin.limits),
-        time: TimeLimit::new(&plugin.limits),
+        time: TimeLimit::new(&plugin.limits, task.time_max),
         log,
         mask: plugin.mask.clone(),
         phase: Phase::Open,

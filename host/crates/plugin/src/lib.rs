@@ -23,6 +23,7 @@ pub mod fuzz;
 mod grants;
 mod imports;
 mod instance;
+mod last_words;
 mod limits;
 mod loaded;
 mod mapper;

@@ -2,13 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use etl_core::model::error::{Error, ErrorKind, Result};
+use etl_core::{
+    model::error::{Error, ErrorKind, Result},
+    text::numbers,
+};
 use wasmtime::ResourceLimiter;
 
 use super::settings::Limits;
 
 /// Length of an epoch. The deadline of a guest is checked this often.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
+
+/// Cause of a failure of an instance that used up the time that its attempt allowed it.
+pub(super) const TIME_OF_ATTEMPT: &str = "time of the attempt";
 
 /// Largest number of elements in one table of an instance.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 1_000_000;
@@ -104,36 +110,80 @@ impl OutputBudget {
 pub(super) struct TimeLimit {
     call_max: Duration,
     total_max: Duration,
+    /// Less than `total_max`, if the attempt allows the instance less.
+    attempt_max: Duration,
     /// Time the instance computed in calls that have ended.
     pub(super) spent: Duration,
     call_started: Instant,
     /// Time the host worked inside the current call.
     host: Duration,
+    /// What the host did for a splitter, whose time counts against `total_max`.
+    work: HostWork,
+}
+
+/// What the host did for a splitter: the reads that it made of the source, and the shards that it took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HostWork {
+    count: u64,
+    bytes: u64,
+    time: Duration,
+}
+
+/// Writes `the host took 2m 05s for 1,234 reads and shards of 34.5 MiB`.
+impl std::fmt::Display for HostWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = numbers::duration(u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
+        let (count, bytes) = (numbers::count(self.count), numbers::bytes(self.bytes));
+        write!(f, "the host took {time} for {count} reads and shards of {bytes}")
+    }
 }
 
 /// A time limit that was exceeded.
 #[derive(Debug)]
-pub(super) struct TimedOut {
-    setting: &'static str,
-    limit: Duration,
+pub(super) enum TimedOut {
+    /// A limit that the pipeline sets.
+    Setting { setting: &'static str, limit: Duration, work: HostWork },
+    /// The time that its attempt allowed the instance.
+    Attempt { limit: Duration },
+}
+
+impl TimedOut {
+    /// Returns the cause of a failure by this limit. That the attempt allowed less says nothing about the plugin, so it
+    /// is a cause of its own.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::Setting { .. } => "time",
+            Self::Attempt { .. } => TIME_OF_ATTEMPT,
+        }
+    }
 }
 
 impl std::error::Error for TimedOut {}
 
 impl std::fmt::Display for TimedOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exceeded `limits.{}` ({})", self.setting, humantime::format_duration(self.limit))
+        match self {
+            Self::Setting { setting, limit, work } => {
+                write!(f, "exceeded `limits.{setting}` ({}", humantime::format_duration(*limit))?;
+                if work.count > 0 { write!(f, "; {work})") } else { f.write_str(")") }
+            }
+            Self::Attempt { limit } => {
+                write!(f, "used up the {} left to its attempt", humantime::format_duration(*limit))
+            }
+        }
     }
 }
 
 impl TimeLimit {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, attempt_max: Option<Duration>) -> Self {
         Self {
             call_max: limits.batch_timeout,
             total_max: limits.timeout,
+            attempt_max: attempt_max.unwrap_or(limits.timeout),
             spent: Duration::ZERO,
             call_started: Instant::now(),
             host: Duration::ZERO,
+            work: HostWork::default(),
         }
     }
 
@@ -141,7 +191,7 @@ impl TimeLimit {
     pub(super) fn start_call(&mut self) -> Duration {
         self.call_started = Instant::now();
         self.host = Duration::ZERO;
-        self.call_max.min(self.total_max.saturating_sub(self.spent))
+        self.call_max.min(self.total_max.min(self.attempt_max).saturating_sub(self.spent))
     }
 
     /// Ends a call, and adds its time to the total.
@@ -154,21 +204,43 @@ impl TimeLimit {
         self.host += host;
     }
 
+    /// Counts a read or a shard, on which the host worked inside the current call. Its time is excluded from the time
+    /// of the call, but not from the time of the attempt.
+    pub(super) fn count_work(&mut self, time: Duration, bytes: u64) {
+        self.exclude(time);
+        self.work.count += 1;
+        self.work.bytes += bytes;
+        self.work.time += time;
+    }
+
+    /// Returns what was counted with [`TimeLimit::count_work`].
+    pub(super) fn work(&self) -> HostWork {
+        self.work
+    }
+
     /// Returns how much longer the plugin may compute.
     ///
     /// # Errors
     /// The limit that was exceeded.
     pub(super) fn check(&self) -> Result<Duration, TimedOut> {
         let call = self.call();
+        let (total, work) = (self.spent + self.work.time + call, self.work);
         // On a busy machine, both limits may be exceeded by the time of this check. The limit of one call is the more
         // telling of the two.
         if call >= self.call_max {
-            return Err(TimedOut { setting: "batch_timeout", limit: self.call_max });
+            return Err(TimedOut::Setting {
+                setting: "batch_timeout",
+                limit: self.call_max,
+                work: HostWork::default(),
+            });
         }
-        if self.spent + call >= self.total_max {
-            return Err(TimedOut { setting: "timeout", limit: self.total_max });
+        if total >= self.total_max {
+            return Err(TimedOut::Setting { setting: "timeout", limit: self.total_max, work });
         }
-        Ok((self.total_max - self.spent - call).min(self.call_max - call))
+        if total >= self.attempt_max {
+            return Err(TimedOut::Attempt { limit: self.attempt_max });
+        }
+        Ok((self.total_max.min(self.attempt_max) - total).min(self.call_max - call))
     }
 
     fn call(&self) -> Duration {
@@ -204,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_call_that_lasts_longer_than_both_limits_has_passed_that_of_a_call() {
-        let mut clock = TimeLimit::new(&limits());
+        let mut clock = TimeLimit::new(&limits(), None);
         clock.start_call();
         clock.call_started -= Duration::from_secs(7200);
         let timed_out = clock.check().expect_err("an hour and a minute are over").to_string();
@@ -216,12 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_computes_no_longer_than_its_attempt_allows_and_that_is_a_cause_of_its_own() {
+        let allowed = Duration::from_secs(20);
+        let mut clock = TimeLimit::new(&limits(), Some(allowed));
+        assert_eq!(clock.start_call(), allowed);
+        clock.call_started -= Duration::from_secs(15);
+        assert!(clock.check().expect("15 s of 20 s") <= Duration::from_secs(5));
+        clock.call_started -= Duration::from_secs(15);
+        let timed_out = clock.check().expect_err("20 s are over");
+        assert_eq!(timed_out.to_string(), "used up the 20s left to its attempt");
+        clock.call_started -= Duration::from_secs(60);
+        assert_ne!(clock.check().expect_err("a minute is over").cause(), timed_out.cause());
+    }
+
+    #[test]
     fn host_time_is_not_the_plugins() {
-        let mut clock = TimeLimit::new(&limits());
+        let mut clock = TimeLimit::new(&limits(), None);
         clock.start_call();
         clock.call_started -= Duration::from_secs(90);
         assert!(clock.check().is_err());
         clock.exclude(Duration::from_secs(80));
         assert!(clock.check().expect("10 s of 60 s") > Duration::from_secs(40));
+    }
+
+    #[test]
+    fn the_time_of_work_for_a_splitter_counts_for_the_attempt_but_not_for_the_call() {
+        let mut clock = TimeLimit::new(&limits(), None);
+        clock.start_call();
+        clock.call_started -= Duration::from_secs(7201);
+        clock.count_work(Duration::from_secs(3000), 1 << 20);
+        clock.count_work(Duration::from_secs(4200), 1 << 20);
+        let timed_out = clock.check().expect_err("the hour is over").to_string();
+        assert_eq!(timed_out, "exceeded `limits.timeout` (1h; the host took 2h 00m for 2 reads and shards of 2.0 MiB)");
     }
 }

@@ -22,7 +22,7 @@ impl Plugin {
     /// # Errors
     /// The error that the plugin's `open` returned, or a description of how the call failed.
     pub fn split(&self, task: &Attempt, records: &Schema, view: Box<dyn SourceView>) -> Result<Splitter> {
-        let splitting = Splitting { view, records: records.clone() };
+        let splitting = Splitting::new(view, records.clone());
         let (mut instance, guest) = Instance::new(self, task, None, Some(splitting), |exports, store, instance| {
             exports.splitter()?.load(store, instance)
         })?;

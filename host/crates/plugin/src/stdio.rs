@@ -15,13 +15,17 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+use super::last_words::is_of_tiny_go;
+
 /// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// Number of bytes of a printed line that are kept until the line ends: more than are shown, so that a secret that is
 /// cut is found before.
 const LINE_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
-/// Number of lines of standard error that are kept to explain a trap.
-const LAST_WORDS_MAX: usize = 8;
+/// Number of lines that are kept to explain a trap: as many as a stack of Go's may have after the line that says why.
+const LAST_WORDS_MAX: usize = 256;
+/// Largest total size of the lines that are kept to explain a trap.
+const LAST_WORDS_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Start of a line that Rust prints after a panic, which is not logged.
 const RUST_ADVICE: &str = "note: run with `RUST_BACKTRACE=1`";
 
@@ -40,8 +44,10 @@ struct Inner {
     limit_noted: bool,
     /// Text printed since the last line end: to standard output, and to standard error.
     lines: [Vec<u8>; 2],
-    /// The last lines printed to standard error. After a panic, they hold its message.
+    /// The last lines that were printed in this call to standard error, or by TinyGo. After a panic, they hold its
+    /// message.
     last_words: VecDeque<String>,
+    last_words_bytes: usize,
 }
 
 impl Log {
@@ -55,6 +61,7 @@ impl Log {
             limit_noted: false,
             lines: [Vec::new(), Vec::new()],
             last_words: VecDeque::new(),
+            last_words_bytes: 0,
         };
         Self { inner: Shared::new(inner) }
     }
@@ -64,7 +71,14 @@ impl Log {
         self.inner.lock().message(level, text);
     }
 
-    /// Returns the last lines printed to standard error, including an unfinished one.
+    /// Begins a call: what was printed before does not explain how it ends.
+    pub(super) fn begin_call(&self) {
+        let mut inner = self.inner.lock();
+        inner.last_words.clear();
+        inner.last_words_bytes = 0;
+    }
+
+    /// Returns the last lines that the call printed to standard error, including an unfinished one.
     pub(super) fn last_words(&self) -> Vec<String> {
         let mut inner = self.inner.lock();
         inner.end_line(Level::Warn);
@@ -116,14 +130,19 @@ impl Inner {
         if text.trim().is_empty() || text.starts_with(RUST_ADVICE) {
             return;
         }
-        if level == Level::Warn {
-            let words = self.mask.apply(text.trim());
-            self.last_words.push_back(cut(&words, MESSAGE_BYTES_MAX).to_owned());
-            if self.last_words.len() > LAST_WORDS_MAX {
-                self.last_words.pop_front();
-            }
+        if level == Level::Warn || is_of_tiny_go(&text) {
+            self.keep(text.trim_end());
         }
         self.message(level, text.trim_end());
+    }
+
+    fn keep(&mut self, line: &str) {
+        let words = cut(&self.mask.apply(line), MESSAGE_BYTES_MAX).to_owned();
+        self.last_words_bytes += words.len();
+        self.last_words.push_back(words);
+        while self.last_words.len() > LAST_WORDS_MAX || self.last_words_bytes > LAST_WORDS_BYTES_MAX {
+            self.last_words_bytes -= self.last_words.pop_front().map_or(0, |words| words.len());
+        }
     }
 }
 

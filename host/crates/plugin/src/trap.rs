@@ -3,12 +3,16 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::{compiler::Place, limits::HOSTCALL_BYTES_MAX};
+use super::{
+    compiler::Place,
+    last_words::{Uncaught, joined},
+    limits::{HOSTCALL_BYTES_MAX, TIME_OF_ATTEMPT},
+};
 
 /// Largest number of places in the plugin's source that are named.
 const FRAMES_MAX: usize = 6;
-/// Text that Rust prints between the name of a thread and the place of its panic.
-const PANICKED: &str = " panicked at ";
+/// Number of last words that are shown of a failure that they do not tell.
+const WORDS_SHOWN_MAX: usize = 8;
 /// Directories of the standard libraries of Rust and C and of the SDK. Places in them are not named, because a plugin's
 /// author does not look for a mistake there.
 const LIBRARIES: [&str; 7] = [
@@ -30,8 +34,8 @@ pub struct Failure {
     pub step: String,
     /// Names of the step and the plugin, with which messages begin.
     pub(super) plugin: String,
-    /// Cause, which is the same each time the step fails in the same way: the place of a panic, the name of a trap, or
-    /// a limit.
+    /// Cause, which is the same each time the step fails in the same way: the kind and the place of an uncaught error,
+    /// the name of a trap, or a limit.
     pub(super) cause: String,
     /// Description of the failure, as a phrase that follows the plugin's name: what happened, in which function, and
     /// where in the plugin's source.
@@ -42,6 +46,11 @@ impl Failure {
     /// Returns whether both failures are of the same step and have the same cause. Their descriptions may differ.
     pub fn is_like(&self, other: &Self) -> bool {
         self.step == other.step && self.cause == other.cause
+    }
+
+    /// Returns whether the instance used up the time that its attempt allowed it, which was less than its limits.
+    pub fn is_of_attempt(&self) -> bool {
+        self.cause == TIME_OF_ATTEMPT
     }
 }
 
@@ -54,25 +63,31 @@ impl std::fmt::Display for Failure {
 }
 
 /// Describes how a call of `function` ended, as a phrase that follows the plugin's name: ``panicked in `process` at
-/// src/lib.rs:7:9: message``. `last_words` are the last lines that the plugin wrote to standard error.
+/// src/lib.rs:7:9: message``. `last_words` are the last lines that the plugin printed in the call.
 pub(super) fn describe(trap: &wasmtime::Error, function: &str, last_words: &[String]) -> String {
-    let (how, words) = match panic(last_words) {
-        Some((place, words)) => (format!("panicked in `{function}` at {place}"), words),
-        None => (format!("{} in `{function}`", how(trap)), last_words),
+    let (how, words) = match uncaught(trap, last_words) {
+        Some(Uncaught { verb, place, message, .. }) => {
+            let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+            (format!("{verb} in `{function}`{place}"), message)
+        }
+        None => {
+            let shown = &last_words[last_words.len().saturating_sub(WORDS_SHOWN_MAX)..];
+            (format!("{} in `{function}`", how(trap)), joined(shown))
+        }
     };
-    if words.is_empty() { how } else { format!("{how}: {}", words.join(" ")) }
+    if words.is_empty() { how } else { format!("{how}: {words}") }
 }
 
 /// Returns the [`Failure::cause`] of a trap.
 pub(super) fn cause(trap: &wasmtime::Error, last_words: &[String]) -> String {
-    panic(last_words).map_or_else(|| how(trap), |(place, _)| format!("panicked at {place}"))
+    uncaught(trap, last_words).map_or_else(|| how(trap), |uncaught| uncaught.cause())
 }
 
-/// Returns the place and the message of the last panic in the plugin's last words.
-fn panic(last_words: &[String]) -> Option<(&str, &[String])> {
-    let line = last_words.iter().rposition(|line| line.contains(PANICKED))?;
-    let (_, place) = last_words[line].split_once(PANICKED)?;
-    Some((place.trim_end_matches(':'), &last_words[line + 1..]))
+/// Returns the uncaught error that the last words tell, if the call ended as one does: after an uncaught error, the
+/// runtimes of all languages execute `unreachable` or exit.
+fn uncaught(trap: &wasmtime::Error, last_words: &[String]) -> Option<Uncaught> {
+    let gave_up = trap.is::<I32Exit>() || matches!(trap.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached));
+    gave_up.then(|| Uncaught::of(last_words)).flatten()
 }
 
 fn how(trap: &wasmtime::Error) -> String {
@@ -152,12 +167,23 @@ mod tests {
     fn another_trap_is_told_by_its_code_and_the_last_words() {
         let trap = wasmtime::Error::from(Trap::IntegerDivisionByZero);
         assert_eq!(describe(&trap, "finish", &[]), "trapped (integer divide by zero) in `finish`");
-        let goodbye = words(&["panic: runtime error"]);
+        let goodbye = words(&["too long ago", "1", "2", "3", "4", "5", "6", "7", "panic: runtime error"]);
         assert_eq!(
             describe(&trap, "finish", &goodbye),
-            "trapped (integer divide by zero) in `finish`: panic: runtime error"
+            "trapped (integer divide by zero) in `finish`: 1 2 3 4 5 6 7 panic: runtime error"
         );
         assert_eq!(describe(&wasmtime::Error::from(I32Exit(3)), "open", &[]), "called `exit` in `open`");
+    }
+
+    #[test]
+    fn an_uncaught_error_is_told_in_the_words_of_its_language() {
+        let python =
+            words(&["Traceback (most recent call last):", "  File \"app.py\", line 12, in map", "KeyError: 'a'"]);
+        let trap = wasmtime::Error::from(Trap::UnreachableCodeReached);
+        assert_eq!(describe(&trap, "process", &python), "failed in `process` at app.py:12: KeyError: 'a'");
+        assert_eq!(cause(&trap, &python), "KeyError at app.py:12");
+        let go = words(&["panic: bad", "goroutine 1 [running]:"]);
+        assert_eq!(describe(&wasmtime::Error::from(I32Exit(2)), "open", &go), "failed in `open`: panic: bad");
     }
 
     #[test]

@@ -145,12 +145,11 @@ impl Combining {
 
 /// Checks that a combiner emitted the columns it was given.
 pub(super) fn check_combined(batch: &RecordBatch, schema: &Schema) -> Result<()> {
-    if batch.schema_ref() == &schema.fields {
-        return Ok(());
-    }
     let emitted = Schema { fields: batch.schema(), key_fields: schema.key_fields };
+    let Some(difference) = emitted.difference(schema) else { return Ok(()) };
     Err(plugin_error(format!(
-        "the combiner emitted `{emitted}` instead of `{schema}`; a combiner must emit the schema it is given"
+        "the combiner emitted `{emitted}` instead of `{schema}` ({difference}); a combiner must emit the schema it is \
+         given"
     )))
 }
 

@@ -6,7 +6,8 @@
 
   // -- Text and numbers
 
-  const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+  // Characters that cannot be seen, or change how others are shown; as in `text/numbers.rs`.
+  const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
   const printable = text => String(text).replace(unprintable, c => `\\u{${c.codePointAt(0).toString(16)}}`);
   const count = number => number.toLocaleString('en-US');
   const counted = (number, thing, things = `${thing}s`) => `${count(number)} ${number === 1 ? thing : things}`;

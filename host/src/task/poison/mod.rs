@@ -1,8 +1,9 @@
 //! Poison records: records that make a mapper fail each time it is given them.
 //!
 //! Owns the poison records that this process has found so far, and keeps them away from the chain of mappers.
-//! [`Search`] finds them.
+//! `Search` finds them; an [`Allowance`] limits how long.
 
+mod allowance;
 mod search;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use self::allowance::Allowance;
 pub(super) use self::search::Search;
 use etl_core::model::{error::Result, ids::ShardId};
 use etl_plugin::Failure;

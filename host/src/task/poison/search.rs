@@ -8,7 +8,7 @@
 //! did in the attempt, and with that record alone. A timeout of a busy machine is no proof, nor is the failure of a
 //! mapper that has to see other records first. Called by the map stage, and by replays.
 
-use std::{ops::Range, time::Instant};
+use std::ops::Range;
 
 use etl_core::model::{
     error::{Error, Result},
@@ -18,7 +18,7 @@ use etl_core::model::{
 };
 use etl_plugin::{Attempt, Failure, PluginSettings};
 
-use super::{PoisonRecords, process};
+use super::{Allowance, PoisonRecords, process};
 use crate::{
     pipeline::Step,
     task::{chain::Chain, context::RunContext, records::Records},
@@ -37,13 +37,12 @@ pub(crate) struct Search<'a> {
     step: &'a Step,
     error: Error,
     failure: Failure,
-    started: Instant,
+    allowance: &'a Allowance,
 }
 
 impl<'a> Search<'a> {
     /// Begins to search a shard whose chain failed with `error`, although it was not given the `known` poison records.
-    /// The caller must hold a worker. The search runs plugins for about `limits.timeout` of the failed step at most, or
-    /// for a few times its `batch_timeout`.
+    /// The caller must hold a worker. The search runs plugins for as long as the attempt's `allowance` lets it.
     ///
     /// # Errors
     /// Returns `error` when it is not a failure of a mapper, or when that mapper fails without any record, too. Fails
@@ -53,12 +52,14 @@ impl<'a> Search<'a> {
         task: &Attempt,
         shard: ShardId,
         known: &'a PoisonRecords,
+        allowance: &'a Allowance,
         error: Error,
     ) -> Result<Self> {
         let Some(failure) = error.cause::<Failure>().cloned() else { return Err(error) };
         let Some(step) = context.pipeline.maps.iter().find(|step| step.plugin.name == failure.step) else {
             return Err(error);
         };
+        allowance.begin(&failure);
         // The search asks whether another attempt would fail, too, so instances are given the number of the next
         // attempt. Their events are dropped, because the failed attempt has emitted the same ones.
         let replayed = Attempt {
@@ -67,13 +68,11 @@ impl<'a> Search<'a> {
             events: Events::silent(),
             ..task.clone()
         };
-        let (task, started) = (task.task, Instant::now());
-        let search = Self { context, task, replayed, shard, known, step, error, failure, started };
-        let of_nothing = search.open()?.finish();
-        if of_nothing.is_err_and(|error| search.like(&error).is_some()) {
-            return Err(search.error);
+        let search = Self { context, task: task.task, replayed, shard, known, step, error, failure, allowance };
+        match search.run(|chain| chain.finish().err())? {
+            Some(of_nothing) if search.like(&of_nothing).is_some() => Err(search.error),
+            _ => Ok(search),
         }
-        Ok(search)
     }
 
     /// Returns whether a fresh chain fails on a whole batch in the same way.
@@ -110,14 +109,28 @@ impl<'a> Search<'a> {
         Ok(any)
     }
 
-    /// Returns whether the search has used up its time.
+    /// Returns whether the attempt has used up its time.
     pub(crate) fn is_over(&self) -> bool {
-        self.started.elapsed() >= self.step.plugin.limits.timeout
+        self.allowance.used_up().is_some()
     }
 
-    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found.
-    pub(crate) fn no_culprit(self) -> Error {
-        self.error.context("no single record makes the mapper fail")
+    /// Ends a search that found nothing. Returns the error of the attempt, with the remark that no record was found,
+    /// and with the batch that fails as a whole, if there is one.
+    pub(crate) fn no_culprit(self, whole: Option<String>) -> Error {
+        let whole = whole.map(|records| format!(", only the batch as a whole, {records}")).unwrap_or_default();
+        self.error.context(format!("no single record makes the mapper fail{whole}"))
+    }
+
+    /// Names a batch by its first and its last record.
+    ///
+    /// # Errors
+    /// Fails when a record cannot be written as JSON.
+    pub(crate) fn ends(records: &Records) -> Result<String> {
+        let named = |row| {
+            let reject = records.reject(row, "", "")?;
+            Ok::<_, Error>(format!("{} ({})", reject.shown_record(), reject.place().unwrap_or_default()))
+        };
+        Ok(format!("from {} to {}", named(0)?, named(records.rows().num_rows().saturating_sub(1))?))
     }
 
     fn too_many(&self, reject: &Reject, failure: &Failure) -> Error {
@@ -129,29 +142,28 @@ impl<'a> Search<'a> {
         ))
     }
 
-    /// Returns up to `most` poison records of a batch. May return fewer when the search takes too long; the shard then
-    /// fails on one of the others when it is mapped again, which begins the next search.
+    /// Returns up to `most` poison records of a batch, each of which makes a chain fail alone. That a mapper fails at a
+    /// record after others shows nothing: it may be the sum of all that is too much. May return fewer when the time of
+    /// the attempt is used up.
     fn find(&self, records: &Records, most: usize) -> Result<PoisonRecords> {
-        let (mut next, mut found, mut late) = (0, PoisonRecords::new(), None);
+        let (mut next, mut found) = (0, PoisonRecords::new());
         let enough = |found: &PoisonRecords| found.len() >= most || self.is_over();
         while !enough(&found)
             && next < records.rows().num_rows()
             && let Some((row, error)) = self.replay(records, next..records.rows().num_rows(), 1)?
         {
-            if self.like(&error).is_some() {
-                let before = found.len();
-                self.by_halves(records, row..row + 1, &mut found, &enough)?;
-                if found.len() == before {
-                    self.by_halves(records, next..row + 1, &mut found, &enough)?;
-                }
-                if found.len() == before {
-                    late = late.or(Some(row));
+            if let Some(failure) = self.like(&error) {
+                if row == next {
+                    found.insert(records.number(row), failure);
+                } else {
+                    let before = found.len();
+                    self.by_halves(records, row..row + 1, &mut found, &enough)?;
+                    if found.len() == before {
+                        self.by_halves(records, next..row + 1, &mut found, &enough)?;
+                    }
                 }
             }
             next = row + 1;
-        }
-        if let (true, Some(row)) = (found.is_empty(), late) {
-            found.extend(self.only_after_earlier(records, row)?);
         }
         Ok(found)
     }
@@ -178,36 +190,28 @@ impl<'a> Search<'a> {
         self.by_halves(records, middle..rows.end, found, enough)
     }
 
-    /// Returns the record of `row` if it makes the first mapper fail again, after the records before it in the batch.
-    /// Returns `None` when a later mapper failed: it does not tell which record it was processing.
-    fn only_after_earlier(&self, records: &Records, row: usize) -> Result<Option<(u64, Failure)>> {
-        if self.context.pipeline.maps.first().is_none_or(|first| first.plugin.name != self.step.plugin.name) {
-            return Ok(None);
-        }
-        let failed = self.replay(records, 0..row + 1, 1)?.filter(|(failed, _)| *failed == row);
-        let failure = failed.and_then(|(_, error)| self.like(&error));
-        Ok(failure.map(|mut failure| {
-            failure.what.push_str("\nonly when the records before this one in its batch are processed first");
-            (records.number(row), failure)
-        }))
-    }
-
     /// Gives these rows to a fresh chain, `at_a_time` in each call. If a call fails, returns the first row of that call
     /// and the error; if the chain fails at its end, returns the last row and the error.
     fn replay(&self, records: &Records, rows: Range<usize>, at_a_time: usize) -> Result<Option<(usize, Error)>> {
-        let mut chain = self.open()?;
-        for row in rows.clone().step_by(at_a_time.max(1)) {
-            let some = row..rows.end.min(row + at_a_time);
-            if let Err(error) = process(&mut chain, records, some, self.known) {
-                return Ok(Some((row, error)));
+        self.run(|chain| {
+            for row in rows.clone().step_by(at_a_time.max(1)) {
+                let some = row..rows.end.min(row + at_a_time);
+                if let Err(error) = process(chain, records, some, self.known) {
+                    return Some((row, error));
+                }
             }
-        }
-        Ok(chain.finish().err().map(|error| (rows.end.saturating_sub(1), error)))
+            chain.finish().err().map(|error| (rows.end.saturating_sub(1), error))
+        })
     }
 
-    /// Opens a chain whose output is discarded.
-    fn open(&self) -> Result<Chain> {
-        Chain::open(&self.context.steps, &self.replayed, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
+    /// Lets `replay` use a fresh chain, whose output is discarded, and charges the time that its mappers computed.
+    fn run<R>(&self, replay: impl FnOnce(&mut Chain) -> R) -> Result<R> {
+        let left = self.allowance.left();
+        let (emit, set_aside) = (Box::new(|_| Ok(())), Box::new(|_: &Reject| Ok(())));
+        let mut chain = Chain::open(&self.context.steps, &self.replayed, &left, emit, set_aside)?;
+        let replayed = replay(&mut chain);
+        self.allowance.charge(&chain.computed());
+        Ok(replayed)
     }
 
     /// Returns the plugin failure that caused an error, if it is like the failure of the shard.

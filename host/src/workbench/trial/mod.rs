@@ -90,7 +90,7 @@ pub(crate) fn load_step(engine: &Engine, mut settings: PluginSettings, interface
 /// Returns the task of a trial, for shard or partition `number`. The plugin's messages go to `events`.
 pub(crate) fn task(number: TaskId, events: &Events) -> Attempt {
     let (events, stop) = (events.clone(), CancellationToken::new());
-    Attempt { run_id: "trial".to_owned(), task: number, attempt: Try::FIRST, clock_ms: 0, events, stop }
+    Attempt { run_id: "trial".to_owned(), task: number, attempt: Try::FIRST, clock_ms: 0, time_max: None, events, stop }
 }
 
 /// Runs a mapper on a sample as one shard.

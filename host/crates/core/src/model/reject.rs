@@ -25,6 +25,9 @@ pub const REASON_BYTES_MAX: usize = 8 << 10;
 /// The most bytes of a record that a message shows.
 const SHOWN_BYTES_MAX: usize = 200;
 
+/// The most bytes of an object's name that a message shows.
+const SHOWN_NAME_BYTES_MAX: usize = 512;
+
 /// Number of rejects, by who set the record aside: `source`, or a step's name.
 pub type Rejected = BTreeMap<String, u64>;
 
@@ -117,9 +120,9 @@ impl Reject {
     /// Returns where the record came from, in the words of messages, if that is known: `` `a.csv` at byte 59``.
     pub fn place(&self) -> Option<String> {
         match (&self.object, self.offset, self.shard, self.number) {
-            (Some(object), Some(offset), ..) => Some(format!("`{object}` at byte {offset}")),
+            (Some(object), Some(offset), ..) => Some(format!("{} at byte {offset}", shown_name(object))),
             (.., Some(shard), Some(number)) => Some(format!("record {number} of shard {shard}")),
-            (Some(object), ..) => Some(format!("`{object}`, from byte {} on", self.batch_start?)),
+            (Some(object), ..) => Some(format!("{}, from byte {} on", shown_name(object), self.batch_start?)),
             (.., Some(shard), _) => Some(format!("shard {shard}, from record {} on", self.batch_start?)),
             _ => None,
         }
@@ -164,7 +167,16 @@ impl fmt::Display for Reject {
 
 /// Returns the beginning of foreign text in backticks, as messages show it.
 pub fn shown(text: &str) -> String {
-    let cut = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
+    begin(text, SHOWN_BYTES_MAX)
+}
+
+/// Returns the name of an object in backticks, as messages show it: only the beginning, if it is very long.
+pub fn shown_name(name: &str) -> String {
+    begin(name, SHOWN_NAME_BYTES_MAX)
+}
+
+fn begin(text: &str, bytes_max: usize) -> String {
+    let cut = &text[..text.floor_char_boundary(bytes_max)];
     if cut.len() < text.len() { format!("`{cut}{CUT}`") } else { format!("`{cut}`") }
 }
 
@@ -208,6 +220,8 @@ mod tests {
         assert_eq!(Reject::new("map", "no").with_record(b"a\xff").to_string(), "no: record of bytes `61ff`");
         let long = Reject::new("map", "no").with_record("é".repeat(101).as_bytes());
         assert_eq!((long.place(), long.shown_record()), (None, format!("record `{}…`", "é".repeat(100))));
+        let deep = Reject::new("map", "no").at(&"d/".repeat(2000), 7);
+        assert_eq!(deep.place(), Some(format!("`{}…` at byte 7", "d/".repeat(256))));
     }
 
     #[test]

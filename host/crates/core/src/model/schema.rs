@@ -4,12 +4,25 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef};
 
-use crate::model::error::{Error, Result};
+use crate::{
+    model::{
+        error::{Error, Result},
+        redact::CUT,
+        reject::shown,
+    },
+    text::numbers::count,
+};
 
 /// The most fields that a schema may have.
 pub const FIELDS_MAX: usize = 1024;
+
+/// The most fields that a message shows of a schema.
+const SHOWN_FIELDS_MAX: usize = 10;
+
+/// The most bytes that a message shows of the name of a field of a schema.
+const SHOWN_NAME_BYTES_MAX: usize = 40;
 
 /// The columns of a batch. Two schemas are equal when their names, types, nullability and key are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +52,7 @@ impl Schema {
                 return Err(Error::config("a field has an empty name"));
             }
             if !names.insert(field.name()) {
-                return Err(Error::config(format!("two fields are called `{}`", field.name())));
+                return Err(Error::config(format!("two fields are called {}", shown(field.name()))));
             }
         }
         Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
@@ -57,6 +70,34 @@ impl Schema {
             Ok(Field::new(name.trim(), data_type_of(data_type.trim()).ok_or_else(wrong)?, true))
         };
         Self::new(fields.iter().map(field).collect::<Result<_>>()?, key_fields)
+    }
+
+    /// Returns the names and types of all fields as text, which is the same for equal columns: `word text, count int64
+    /// (key: word)`.
+    pub fn signature(&self) -> String {
+        let fields: Vec<String> = self.fields.fields().iter().map(|field| written(field, usize::MAX)).collect();
+        let key: Vec<&str> = self.fields.fields().iter().take(self.key_fields).map(|f| f.name().as_str()).collect();
+        let key = if key.is_empty() { String::new() } else { format!(" (key: {})", key.join(", ")) };
+        fields.join(", ") + &key
+    }
+
+    /// Returns the first thing in which this schema differs from `other`, in the words of messages; `None` if the two
+    /// are equal.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (fields, others) = (self.fields.fields(), other.fields.fields());
+        if let Some(number) = (0..fields.len().min(others.len())).find(|number| fields[*number] != others[*number]) {
+            let described = |field: &Field| {
+                let nullable = if field.is_nullable() { "nullable" } else { "not nullable" };
+                format!("`{}`, {nullable}", written(field, SHOWN_NAME_BYTES_MAX))
+            };
+            let (field, other) = (described(&fields[number]), described(&others[number]));
+            return Some(format!("field {} is {field}, not {other}", number + 1));
+        }
+        if fields.len() != others.len() {
+            return Some(format!("it has {} fields, not {}", count(fields.len() as u64), count(others.len() as u64)));
+        }
+        let (key, other) = (self.key_fields, other.key_fields);
+        (key != other).then(|| format!("its key has {key} fields, not {other}"))
     }
 
     /// Returns the schema of the `lines` format: one binary column called `line`, without line terminators.
@@ -125,15 +166,32 @@ pub fn type_name(data_type: &DataType) -> &'static str {
     ColumnType::of(data_type).map_or("unknown", ColumnType::name)
 }
 
+/// Writes a field as its name, of at most `name_bytes_max` bytes, and its type.
+fn written(field: &Field, name_bytes_max: usize) -> String {
+    format!("{} {}", cut(field.name(), name_bytes_max), type_name(field.data_type()))
+}
+
+fn cut(name: &str, bytes_max: usize) -> String {
+    let begin = &name[..name.floor_char_boundary(bytes_max)];
+    if begin.len() < name.len() { format!("{begin}{CUT}") } else { name.to_owned() }
+}
+
 impl fmt::Display for Schema {
-    /// Writes `word text, count int64 (key: word)`.
+    /// Writes `word text, count int64 (key: word)`. Of a large schema, writes the first fields and the number of the
+    /// others, because what follows it in a message matters more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, field) in self.fields.fields().iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{} {}", field.name(), type_name(field.data_type()))?;
+        let list = |fields: &[FieldRef], shown: fn(&Field) -> String| {
+            let more = fields.len().saturating_sub(SHOWN_FIELDS_MAX) as u64;
+            let shown = fields.iter().take(SHOWN_FIELDS_MAX).map(|field| shown(field));
+            let more = (more > 0).then(|| format!("… and {} more", count(more)));
+            shown.chain(more).collect::<Vec<_>>().join(", ")
+        };
+        let fields = self.fields.fields();
+        f.write_str(&list(fields, |field| written(field, SHOWN_NAME_BYTES_MAX)))?;
+        match &fields[..self.key_fields] {
+            [] => Ok(()),
+            key => write!(f, " (key: {})", list(key, |field| cut(field.name(), SHOWN_NAME_BYTES_MAX))),
         }
-        let key: Vec<&str> = self.fields.fields().iter().take(self.key_fields).map(|f| f.name().as_str()).collect();
-        if key.is_empty() { Ok(()) } else { write!(f, " (key: {})", key.join(", ")) }
     }
 }
 
@@ -149,6 +207,40 @@ mod tests {
             let error = parse(&[wrong]).expect_err(wrong).to_string();
             assert!(error.contains(&format!("`{wrong}` is not a field")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_large_schema_is_cut_in_messages_and_whole_in_its_signature() {
+        let fields = |last: &str| {
+            let names = (0..1023).map(|number| format!("{number}{}", "é".repeat(500))).chain([last.to_owned()]);
+            names.map(|name| Field::new(name, DataType::Int64, false)).collect::<Vec<_>>()
+        };
+        let schema = Schema::new(fields("last"), 1024).expect("valid");
+        let shown = schema.to_string();
+        assert!(shown.len() < 2000 && shown.starts_with(&format!("0{}… int64, 1é", "é".repeat(19))), "{shown}");
+        assert!(
+            shown.contains("… int64, … and 1,014 more (key: 0é") && shown.ends_with("…, … and 1,014 more)"),
+            "{shown}"
+        );
+        let signature = schema.signature();
+        assert!(signature.contains("é int64, last int64 (key: 0é") && signature.ends_with("é, last)"));
+        let other = Schema::new(fields("other"), 1024).expect("valid");
+        let difference = "field 1024 is `last int64`, not nullable, not `other int64`, not nullable";
+        assert_eq!(schema.difference(&other).as_deref(), Some(difference));
+    }
+
+    #[test]
+    fn the_first_difference_of_two_schemas_is_named() {
+        let schema = |names: &[&str], nullable, key| {
+            Schema::new(names.iter().map(|name| Field::new(*name, DataType::Utf8, nullable)).collect(), key)
+                .expect("valid")
+        };
+        let of = |other: &Schema| schema(&["a", "b"], false, 1).difference(other);
+        assert_eq!(of(&schema(&["a", "b"], false, 1)), None);
+        assert_eq!(of(&schema(&["a"], false, 1)).as_deref(), Some("it has 2 fields, not 1"));
+        assert_eq!(of(&schema(&["a", "b"], false, 2)).as_deref(), Some("its key has 1 fields, not 2"));
+        let nullable = "field 1 is `a text`, not nullable, not `a text`, nullable";
+        assert_eq!(of(&schema(&["a", "b"], true, 1)).as_deref(), Some(nullable));
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! Numbers, sizes and times in a form for people, and foreign text made safe to print.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytesize::ByteSize;
 
 /// Maximum number of characters printed of one foreign text.
 const CHARACTERS_MAX: usize = 4000;
+
+/// Number of characters printed of the end of a foreign text that is longer, because an error ends with its cause.
+const END_CHARACTERS: usize = 1000;
 
 /// Returns a number with its thousands separated by commas: `1,234,567`.
 pub fn count(number: u64) -> String {
@@ -60,20 +66,51 @@ pub fn time(at_ms: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string()
 }
 
-/// Returns foreign text made safe for a terminal: control characters are escaped, lines after the first are indented,
-/// and the text is cut after 4,000 characters.
-pub fn printable(text: &str) -> String {
+/// Returns a text in which nothing drives a terminal, hides, or changes the order in which the rest is shown: control
+/// characters except line ends and tabs are escaped, and so are characters that cannot be seen.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmless = |character: char| matches!(character, '\n' | '\t') || is_seen(character);
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
     let mut safe = String::new();
-    for (position, character) in text.trim_end().chars().enumerate() {
+    for character in text.chars() {
+        if is_harmless(character) { safe.push(character) } else { safe.extend(character.escape_default()) }
+    }
+    Cow::Owned(safe)
+}
+
+/// Returns whether a character can be seen, and has no effect on others: it is neither a control character nor one that
+/// sets the direction of text, joins or varies its neighbours, fills or tags. `report/html/page.js` has the same list.
+fn is_seen(character: char) -> bool {
+    let unseen = matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    !unseen && !character.is_control()
+}
+
+/// Returns foreign text made safe for a terminal: characters that [`harmless`] escapes are escaped, lines after the
+/// first are indented, and of a text of more than 4,000 characters, those before the last 1,000 are cut out.
+pub fn printable(text: &str) -> String {
+    let text = text.trim_end();
+    let length = text.chars().count();
+    let (begin, end) = match length.checked_sub(CHARACTERS_MAX) {
+        None | Some(0) => (length, length),
+        Some(_) => (CHARACTERS_MAX - END_CHARACTERS, length - END_CHARACTERS),
+    };
+    let mut safe = String::new();
+    for (position, character) in text.chars().enumerate() {
         match character {
-            _ if position == CHARACTERS_MAX => {
-                safe.push('…');
-                break;
-            }
+            _ if position == begin && begin < end => safe.push('…'),
+            _ if (begin..end).contains(&position) => {}
             '\n' => safe.push_str("\n  "),
             '\t' => safe.push('\t'),
-            character if character.is_control() => safe.extend(character.escape_default()),
-            character => safe.push(character),
+            character if is_seen(character) => safe.push(character),
+            character => safe.extend(character.escape_default()),
         }
     }
     safe
@@ -108,6 +145,20 @@ mod tests {
     fn foreign_text_cannot_drive_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\r\u{9b}c\n"), "a\\u{1b}[2Jb\\r\\u{9b}c");
         assert_eq!(printable("one\ntwo\n"), "one\n  two");
-        assert_eq!(printable(&"x".repeat(5000)).chars().count(), CHARACTERS_MAX + 1);
+        for unseen in ["\u{61c}", "\u{200b}", "\u{202e}", "\u{2063}", "\u{2066}", "\u{feff}", "\u{fe0f}", "\u{e0041}"] {
+            let escaped = unseen.escape_unicode().to_string();
+            assert_eq!(printable(&format!("a{unseen}b")), format!("a{escaped}b"));
+            assert_eq!(harmless(&format!("a\n\tb{unseen}\n")), format!("a\n\tb{escaped}\n"));
+        }
+        let seen = "Zürich, Ελλάδα, 東京, עברית, ✓ … ━╸─\n\tπ";
+        assert!(matches!(harmless(seen), Cow::Borrowed(text) if text == seen));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_before_its_end() {
+        let long = printable(&format!("begin {} the cause", "x".repeat(5000)));
+        assert_eq!(long.chars().count(), CHARACTERS_MAX + 1);
+        assert!(long.starts_with("begin xx") && long.contains("xx…xx") && long.ends_with("xx the cause"), "{long}");
+        assert_eq!(printable(&"x".repeat(CHARACTERS_MAX)), "x".repeat(CHARACTERS_MAX));
     }
 }

@@ -5,7 +5,10 @@ use std::io::Write;
 use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, SchemaRef};
-use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    reject::shown,
+};
 
 use crate::{Encode, content::BYTE_ORDER_MARK};
 
@@ -68,8 +71,9 @@ impl<'a> Cells<'a> {
     fn append_only_null(&self, name: &str, row: usize, buffer: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Text(_) => Err(Error::input(format!(
-                "field `{name}` is null in row {row} of a batch, and the only field: a `csv` sink cannot tell it from an \
-                 empty line (use `json`, or emit another field, too)"
+                "field {} is null in row {row} of a batch, and the only field: a `csv` sink cannot tell it from an \
+                 empty line (use `json`, or emit another field, too)",
+                shown(name)
             ))),
             Self::Other(_) => {
                 buffer.extend_from_slice(b"\"\"");

@@ -8,7 +8,10 @@ use arrow_json::{
     Encoder, EncoderFactory, EncoderOptions, LineDelimitedWriter, WriterBuilder, writer::NullableEncoder,
 };
 use arrow_schema::{ArrowError, DataType, FieldRef};
-use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    reject::shown,
+};
 
 use crate::{Encode, NonFinite};
 
@@ -46,9 +49,9 @@ fn check_finite(batch: &RecordBatch) -> Result<()> {
         let found = values.iter().enumerate().find_map(|(row, value)| Some((row, value.filter(|v| !v.is_finite())?)));
         if let Some((row, value)) = found {
             return Err(Error::input(format!(
-                "field `{}` is {value} in row {row} of a batch, which JSON does not have (set `sink.non_finite` to \
+                "field {} is {value} in row {row} of a batch, which JSON does not have (set `sink.non_finite` to \
                  `null` or `text`, or use `csv`)",
-                field.name()
+                shown(field.name())
             )));
         }
     }

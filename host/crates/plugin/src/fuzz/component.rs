@@ -62,6 +62,7 @@ pub fn component(data: &[u8]) {
         clock_ms: 0,
         events: Events::silent(),
         stop,
+        time_max: None,
     };
     let Ok(mut mapper) = plugin.map(&attempt, &input, Box::new(|_| Ok(()))) else { return };
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
