@@ -187,7 +187,8 @@ pub(super) struct Limits {
     /// Time inside the plugin, per call.
     #[schemars(transform = range(bounds::BATCH_TIMEOUT))]
     pub batch_timeout: Option<Period>,
-    /// Bytes emitted, per attempt.
+    /// Bytes emitted, per attempt: as the plugin hands rows over, of which each counts as 16 bytes or more, and as the
+    /// host writes them, in the format of the sink or to the shuffle file. The larger of the two counts.
     #[schemars(transform = range(bounds::OUTPUT))]
     pub output: Option<Size>,
     /// Bytes of messages and printed text, per attempt. Further messages are dropped.

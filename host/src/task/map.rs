@@ -155,8 +155,8 @@ fn run(
     let output = Shared::new(open_output(context, layout, task, &attempt)?);
     let rejects = Shared::new(open_reject_log(context, layout, task, &attempt));
     let outlet = || -> (Emit, SetAside) {
-        let (output, rejects) = (output.clone(), rejects.clone());
-        (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
+        let rejects = rejects.clone();
+        (OutputWriter::outlet(&output), Box::new(move |reject| rejects.lock().push(reject)))
     };
     let mut counts = map_shards(context, task, shards, chunks, outlet)?;
     fail_point::reach("map.mapped");

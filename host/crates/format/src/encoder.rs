@@ -39,12 +39,12 @@ impl<W: Write + Send> PartWriter<W> {
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
     /// `writer`.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<u64> {
         self.encoder.rows(batch, &mut self.buffer)?;
         self.flush_buffer()
     }
@@ -60,7 +60,8 @@ impl<W: Write + Send> PartWriter<W> {
         Ok(self.writer)
     }
 
-    fn flush_buffer(&mut self) -> Result<()> {
+    /// Writes the buffer, empties it, and returns its length.
+    fn flush_buffer(&mut self) -> Result<u64> {
         if self.head.is_empty() && self.buffer.starts_with(BYTE_ORDER_MARK) {
             // A source skips one, and the other is a part of the first value.
             self.buffer.splice(..0, BYTE_ORDER_MARK.iter().copied());
@@ -68,8 +69,9 @@ impl<W: Write + Send> PartWriter<W> {
         let missing = HEAD_BYTES - self.head.len();
         self.head.extend(self.buffer.iter().take(missing));
         self.writer.write_all(&self.buffer).map_err(cannot_write)?;
+        let bytes = self.buffer.len() as u64;
         self.buffer.clear();
-        Ok(())
+        Ok(bytes)
     }
 }
 

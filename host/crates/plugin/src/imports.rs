@@ -143,7 +143,7 @@ impl shards::Host for InstanceState {
             let Some(splitting) = &mut state.splitting else { return Ok(()) };
             shards.into_iter().try_for_each(|shard| {
                 let draft = draft(shard, &splitting.records)?;
-                state.output.spend(draft.bytes())?;
+                state.output.spend(draft.bytes(), draft.rows())?;
                 splitting.view.add(draft)
             })
         });

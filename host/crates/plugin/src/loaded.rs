@@ -53,6 +53,11 @@ impl Plugin {
         schema.check(&serde_json::from_str(&self.config).unwrap_or_default())
     }
 
+    /// Returns the limits of an instance.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Returns the grants that affect an import of the component.
     pub fn grantable(&self) -> &[&'static str] {
         &self.grantable

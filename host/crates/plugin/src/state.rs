@@ -11,6 +11,7 @@ use etl_core::{
         error::{Error, ErrorKind, Result},
         redact::Mask,
         schema::Schema,
+        slices::Slices,
         times::Work,
     },
     runtime::clock::{self, spend},
@@ -148,8 +149,9 @@ impl InstanceState {
             return Err(refuse("called `emit`, but this step has no output".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
-        self.output.spend(batch.get_array_memory_size() as u64)?;
-        let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
+        self.output.spend(batch.get_array_memory_size() as u64, batch.num_rows() as u64)?;
+        // A guest may pack any number of rows into a batch; what comes after works on a bounded number at a time.
+        let emitted = Slices::of(batch).try_for_each(emit);
         self.foreign_failure = emitted.is_err();
         emitted
     }

@@ -1,0 +1,98 @@
+//! Charges: what the host makes of a plugin's output counts, not what it looked like when it was handed over.
+
+use crate::{
+    guests::{CRIMES, SPLIT_CRIMES, SUM},
+    support::{Ended, NONE, Project},
+};
+
+/// Memory that the host takes at most, in MiB, whatever a plugin hands over. It is a few times what it takes, and a
+/// fraction of what the crimes here ask for.
+const PEAK_MIB_MAX: u64 = 512;
+
+/// Returns a project whose mapper commits a crime with this further configuration, once.
+fn project(crime: &str, config: &str, limits: &str, sections: &str) -> Project {
+    let pipeline = format!(
+        "map = [{{ plugin = {CRIMES}, config = {{ crime = \"{crime}\" {config} }}, limits = {{ {limits} }}, \
+         retry = {{ interval = \"1ms\" }} }}]\n{sections}"
+    );
+    Project::of(&pipeline).file("input/a.txt", "one\n")
+}
+
+/// Asserts that a project fails with these texts, within the memory that the host may take.
+#[track_caller]
+fn fails(project: &Project, code: i32, texts: &[&str]) -> Ended {
+    let (ended, peak_mib) = project.run_for_peak(NONE);
+    ended.expect_error(code, texts);
+    assert!(peak_mib < PEAK_MIB_MAX, "a peak of {peak_mib} MiB");
+    ended
+}
+
+#[test]
+fn rows_count_as_what_they_take_in_the_sink() {
+    let name = "n".repeat(1000);
+    let bits = project("bits", &format!(", text = \"{name}\", count = 2000000"), "output = \"64MiB\"", "");
+    let ended = fails(
+        &bits,
+        42,
+        &[
+            "map of shard 0 failed",
+            "map plugin `crimes.wasm` exceeded `limits.output` (limit 67108864 bytes per attempt): its rows take more \
+             as `json`\n",
+        ],
+    );
+    assert!(!ended.stderr.contains("record"), "a record is blamed: {ended:#?}");
+}
+
+#[test]
+fn a_row_counts_even_if_it_is_one_bit() {
+    let bits = project("bits", ", text = \"b\", count = 134217728", "output = \"17MiB\"", "");
+    let text = "exceeded `limits.output` (limit 17825792 bytes per attempt; a row counts as 16 or more)";
+    fails(&bits, 42, &["map plugin `crimes.wasm`", text]);
+}
+
+#[test]
+fn a_batch_of_any_number_of_rows_is_passed_on_in_slices() {
+    let bits = project("bits", ", text = \"b\", count = 1000000", "", "");
+    assert_eq!(bits.result(["--quiet"])[0].1, "{\"b\":true}\n".repeat(1_000_000));
+    let text = std::fs::read_to_string(bits.path("pipeline.toml")).expect("it can be read");
+    let chain = Project::new(&text.replace("}]\n", &format!("}}, {{ plugin = {CRIMES} }}]\n")));
+    let chain = chain.file("input/a.txt", "one\n");
+    assert_eq!(chain.result(["--quiet"])[0].1.len(), 11_000_000);
+}
+
+#[test]
+fn records_of_a_splitter_are_bounded_too() {
+    let split = |count: u32| {
+        let pipeline = format!(
+            "source.format = \"json\"\nsource.fields.flag = \"boolean\"\nmap = [{{ plugin = {CRIMES} }}]\n\
+             split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"bits\", count = {count} }}, \
+             limits = {{ output = \"64MiB\" }} }}"
+        );
+        Project::of(&pipeline).file("input/a.txt", "")
+    };
+    fails(
+        &split(8 << 20),
+        42,
+        &["split_crimes.wasm", "(limit 67108864 bytes per attempt; a row counts as 16 or more)"],
+    );
+    assert_eq!(split(1 << 20).result(["--quiet"])[0].1, "{\"flag\":true}\n".repeat(1 << 20));
+}
+
+#[test]
+fn the_shuffle_spills_within_a_batch() {
+    let sections = format!("reduce.plugin = {SUM}\nrun.shuffle_memory = \"16MiB\"");
+    let letters = project("letters", ", text = \"letter\", count = 4000000", "", &sections);
+    let (ended, peak_mib) = letters.run_for_peak(["--quiet"]);
+    ended.expect_success();
+    assert_eq!(letters.latest()[0].1.lines().count(), 26);
+    assert!(peak_mib < PEAK_MIB_MAX, "a peak of {peak_mib} MiB");
+}
+
+#[test]
+fn rows_count_as_what_they_take_in_the_shuffle_file() {
+    let sections = format!("reduce = {{ plugin = {SUM}, partitions = 4096, combine = false }}");
+    let letters = project("letters", ", text = \"letter\", count = 26", "output = \"4KiB\"", &sections);
+    let text = "map plugin `crimes.wasm` exceeded `limits.output` (limit 4096 bytes per attempt): its rows take more in \
+                the shuffle file";
+    fails(&letters, 42, &[text]);
+}
