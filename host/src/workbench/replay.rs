@@ -256,13 +256,13 @@ impl Collector {
     }
 
     /// Returns the callbacks that take what the attempt emits and what it sets aside.
-    fn outlet(&self) -> (Emit, SetAside) {
-        let (kept, rejects, shuffle) = (self.kept.clone(), self.kept.clone(), self.shuffle.clone());
+    fn outlet(&self) -> (Emit, Box<dyn SetAside>) {
+        let (kept, shuffle) = (self.kept.clone(), self.shuffle.clone());
         let emit = move |batch: RecordBatch| {
             kept.lock().emit(&batch);
             shuffle.as_ref().map_or(Ok(()), |shuffle| shuffle.lock().push(batch))
         };
-        (Box::new(emit), Box::new(move |reject| rejects.lock().set_aside(reject)))
+        (Box::new(emit), Box::new(self.kept.clone()))
     }
 
     /// Completes the shuffle, if there is one, and returns what was collected. All instances must be dropped before.
@@ -292,12 +292,19 @@ impl Kept {
             self.replayed.rows.push(batch.slice(0, room.min(batch.num_rows())));
         }
     }
+}
 
+impl SetAside for Shared<Kept> {
     fn set_aside(&mut self, reject: &Reject) -> Result<()> {
-        let Replayed { rejects, rejected, .. } = &mut self.replayed;
+        let Kept { reject_limits, replayed: Replayed { rejects, rejected, .. }, .. } = &mut *self.lock();
         if rejects.len() < REJECTS_MAX {
             rejects.push(reject.clone());
         }
-        self.reject_limits.count(rejected, reject)
+        reject_limits.count(rejected, reject)
+    }
+
+    fn room(&self, step: &str) -> u64 {
+        let kept = self.lock();
+        kept.reject_limits.room(&kept.replayed.rejected, step)
     }
 }

@@ -108,3 +108,35 @@ fn a_long_field_name_is_refused_before_data_is_read() {
     let ended = fails(&long, 2, &["map plugin `crimes.wasm`", &text]);
     assert!(ended.stderr.len() < 1024 && !long.path("runs").exists(), "{ended:#?}");
 }
+
+#[test]
+fn a_plugin_that_rejects_more_than_it_may_is_stopped_at_once() {
+    let reject = |max_rejects: u32| {
+        let crime = "config = { crime = \"reject-every-row\", text = \"why\" }";
+        let pipeline =
+            format!("map = [{{ plugin = {CRIMES}, {crime}, max_rejects = {max_rejects} }}]\nsink.format = \"lines\"");
+        Project::of(&pipeline).file("input/a.txt", "one\ntwo\nthree\nfour\n")
+    };
+    let ended = reject(4).run(["--events", "json"]);
+    assert!(ended.expect_success().stdout.contains("rejected every row"), "{ended:#?}");
+    let ended = reject(2).run(["--events", "json"]);
+    let named = "map rejected a record of `a.txt` at byte 8 (why)";
+    let text = "the step rejected more records than `max_rejects` of `map` allows (limit 2)";
+    ended.expect_error(42, &["map of shard 0 failed", named, text]);
+    assert!(!ended.stdout.contains("rejected every row"), "{ended:#?}");
+}
+
+#[test]
+fn a_reject_counts_even_without_a_reason() {
+    let emit = format!("{{ plugin = {CRIMES}, config = {{ crime = \"bits\", text = \"b\", count = 67108864 }} }}");
+    let reject = |max_rejects: u32| {
+        let crime = "config = { crime = \"reject-every-row\", text = \"\" }, limits = { memory = \"64MiB\" }";
+        let pipeline = format!("map = [{emit}, {{ plugin = {CRIMES}, {crime}, max_rejects = {max_rejects} }}]");
+        Project::of(&pipeline).file("input/a.txt", "one\n")
+    };
+    fails(&reject(0), 42, &["map 2 rejected a record of", "max_rejects` of `map 2` allows (limit 0)"]);
+    fails(&reject(65_536), 42, &["map 2 rejected a record of", "max_rejects` of `map 2` allows (limit 65536)"]);
+    let crime = "config = { crime = \"reject-every-row\", text = \"\" }, max_rejects = 1000000";
+    let lines = Project::of(&format!("map = [{{ plugin = {CRIMES}, {crime} }}]\nsink.format = \"lines\""));
+    lines.file("input/a.txt", "\n".repeat(1 << 18)).run(NONE).expect_success();
+}

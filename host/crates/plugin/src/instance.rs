@@ -210,7 +210,7 @@ impl Instance {
 
     pub(super) fn take_rejects(&mut self) -> Vec<RejectedRow> {
         let state = self.store.data_mut();
-        state.reason_bytes = 0;
+        state.reject_bytes = 0;
         std::mem::take(&mut state.rejects).into_iter().collect()
     }
 
@@ -298,7 +298,7 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         schema: None,
         output: OutputBudget::new(&plugin.limits),
         rejects: BTreeMap::new(),
-        reason_bytes: 0,
+        reject_bytes: 0,
         counters: BTreeMap::new(),
         splitting,
         failure: None,

@@ -21,7 +21,11 @@ use etl_plugin::{Attempt, Failure, PluginSettings};
 use super::{PoisonRecords, process};
 use crate::{
     pipeline::Step,
-    task::{chain::Chain, context::RunContext, records::Records},
+    task::{
+        chain::{Chain, SetAside},
+        context::RunContext,
+        records::Records,
+    },
 };
 
 /// The search for the poison records of a shard whose chain of mappers failed.
@@ -38,6 +42,19 @@ pub(crate) struct Search<'a> {
     error: Error,
     failure: Failure,
     started: Instant,
+}
+
+/// Drops what a replayed chain sets aside.
+struct Dropped;
+
+impl SetAside for Dropped {
+    fn set_aside(&mut self, _: &Reject) -> Result<()> {
+        Ok(())
+    }
+
+    fn room(&self, _: &str) -> u64 {
+        u64::MAX
+    }
 }
 
 impl<'a> Search<'a> {
@@ -207,7 +224,7 @@ impl<'a> Search<'a> {
 
     /// Opens a chain whose output is discarded.
     fn open(&self) -> Result<Chain> {
-        Chain::open(&self.context.steps, &self.replayed, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
+        Chain::open(&self.context.steps, &self.replayed, Box::new(|_| Ok(())), Box::new(Dropped))
     }
 
     /// Returns the plugin failure that caused an error, if it is like the failure of the shard.
