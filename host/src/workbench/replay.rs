@@ -175,7 +175,8 @@ impl Replay {
     pub(crate) async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;
-        let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch));
+        let files = ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch);
+        let mut mapped = Ledger::new(context.pipeline.step_names(Stage::Map), files);
         mapped.read(&context.stores.run_store, &self.planned.layout, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
         if committed < tasks {

@@ -140,3 +140,51 @@ fn a_reject_counts_even_without_a_reason() {
     let lines = Project::of(&format!("map = [{{ plugin = {CRIMES}, {crime} }}]\nsink.format = \"lines\""));
     lines.file("input/a.txt", "\n".repeat(1 << 18)).run(NONE).expect_success();
 }
+
+/// Returns a project with one record in each shard, which counts itself under a name of its own.
+fn counting(records: u32) -> Project {
+    let lines: String = (0..records).map(|number| format!("{number:04}\n")).collect();
+    let crime = "config = { crime = \"counter-per-record\" }, max_rejects = 9";
+    let pipeline = format!("map = [{{ plugin = {CRIMES}, {crime} }}]\nsplit.target_size = 5\nsink.format = \"lines\"");
+    Project::of(&pipeline).file("input/a.txt", lines)
+}
+
+#[test]
+fn counters_are_few_in_all_shards_together() {
+    counting(256).run(NONE).expect_success();
+    let text = "map plugin `crimes.wasm`: used more than 256 counters (limit for all instances of the step together: \
+                counters are for few names)\n";
+    let ended = fails(&counting(300), 42, &["map of shard", text]);
+    assert!(!ended.stderr.contains("record") && !ended.stderr.contains("trying again"), "{ended:#?}");
+}
+
+#[test]
+fn output_and_counters_are_bounded_over_all_processes_of_a_run() {
+    let project = counting(300);
+    let limited = project.run(["--set", "run.max_output=1000"]);
+    let text =
+        " bytes, but `run.max_output` allows 1000: raise it in `[run]` if that is as much as you expect, and resume";
+    limited.expect_error(42, &["the tasks of the map stage have written 10", text]);
+    // The second process counts less than 256 names itself.
+    let text =
+        "`map` used more than 256 counters in all tasks together (256 for each step: counters are for few names)";
+    project.run(["--resume"]).expect_error(42, &[text]);
+    let project = counting(250);
+    project.run(["--set", "run.max_output=1000"]).expect_error(42, &["`run.max_output`"]);
+    project.run(["--resume"]).expect_success();
+}
+
+#[test]
+fn the_messages_of_all_shards_together_are_bounded() {
+    let crime = "config = { crime = \"long-logs\", count = 2560 }, limits = { log = \"1GiB\" }";
+    let pipeline = format!("map = [{{ plugin = {CRIMES}, {crime} }}]\nsplit.target_size = 4\nsink.format = \"lines\"");
+    let project = Project::of(&pipeline).file("input/a.txt", "one\ntwo\n");
+    let (ended, peak_mib) = project.run_for_peak(["--quiet"]);
+    ended.expect_success();
+    assert!(peak_mib < PEAK_MIB_MAX, "a peak of {peak_mib} MiB");
+    let events = project.files("runs").into_iter().find(|file| file.contains("/events/")).expect("events");
+    let events = std::fs::read_to_string(project.path("runs").join(events)).expect("they can be read");
+    assert!(events.len() < 70 << 20, "{} bytes of events", events.len());
+    let told = events.matches("the step reached 64 MiB of messages; its further messages are dropped").count();
+    assert_eq!(told, 1, "the warning is given once");
+}

@@ -73,7 +73,6 @@ fn whatever_one_attempt_does_the_result_is_that_of_honest_ones() {
         "endless-calls",
         "bad-function-pointer",
         "output-flood",
-        "counter-flood",
         "log-flood",
     ] {
         for at in ["process", "finish"] {

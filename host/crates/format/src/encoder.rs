@@ -117,7 +117,7 @@ mod tests {
     fn write(format: &str, batches: &[RecordBatch]) -> String {
         let mut part = PartWriter::new(SinkFormat::new(format).expect("known"), &schema_of(&batches[0]), Vec::new())
             .expect("fits");
-        batches.iter().for_each(|batch| part.write(batch).expect("writes"));
+        batches.iter().for_each(|batch| _ = part.write(batch).expect("writes"));
         String::from_utf8(part.finish().expect("finishes")).expect("text")
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let written = |non_finite| {
             let format = SinkFormat::new("json").and_then(|json| json.with_non_finite(non_finite)).expect("known");
             let mut part = PartWriter::new(format, &schema_of(&batch), Vec::new())?;
-            part.write(&batch).and_then(|()| part.finish()).map(|part| String::from_utf8(part).expect("text"))
+            part.write(&batch).and_then(|_| part.finish()).map(|part| String::from_utf8(part).expect("text"))
         };
         let refused = written(NonFinite::Refuse).expect_err("not in JSON");
         assert_eq!(refused.kind(), ErrorKind::Input);

@@ -16,6 +16,7 @@ use wasmtime::{
 };
 
 use super::{
+    allowance::Allowance,
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::Cache,
     component::{self, Interface, Scanned},
@@ -108,6 +109,7 @@ impl Engine {
             loading: Loading { compiled: miss, duration: started.elapsed() },
             grants: step.grants.clone(),
             limits: step.limits.clone(),
+            allowance: Allowance::new(),
             mask: step.mask.clone(),
             config: typed(step, found.config.as_ref()),
             config_schema: found.config,

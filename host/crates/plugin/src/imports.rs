@@ -19,6 +19,7 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtxView, p2::bindings::clocks::monotonic_clock};
 
 use super::{
+    allowance::COUNTERS_MAX,
     batch,
     bindings::etl::plugin::{
         diagnostics,
@@ -31,9 +32,6 @@ use super::{
     state::{InstanceState, Phase},
     world::{ClockView, VirtualClock},
 };
-
-/// Largest number of counters of a step.
-const COUNTERS_MAX: usize = 256;
 
 /// Longest name of a counter, in bytes.
 const COUNTER_NAME_BYTES_MAX: usize = 128;
@@ -95,8 +93,11 @@ impl diagnostics::Host for InstanceState {
             *total = total.saturating_add(delta);
             return Ok(());
         }
-        if self.counters.len() == COUNTERS_MAX {
-            return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
+        if !self.allowance.admit_counter(&counter) {
+            return self.refuse(format!(
+                "used more than {COUNTERS_MAX} counters (limit for all instances of the step together: counters are for \
+                 few names)"
+            ));
         }
         self.counters.insert(counter.into_owned(), delta);
         Ok(())

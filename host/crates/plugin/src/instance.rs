@@ -278,8 +278,7 @@ impl Instance {
 }
 
 fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> InstanceState {
-    let log =
-        Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.mask.clone(), plugin.limits.log_bytes);
+    let log = Log::new(plugin, task);
     // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
@@ -300,6 +299,7 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         rejects: BTreeMap::new(),
         reject_bytes: 0,
         counters: BTreeMap::new(),
+        allowance: plugin.allowance.clone(),
         splitting,
         failure: None,
         outside: None,

@@ -8,6 +8,7 @@
 //! - [`Plugin`] is a loaded component. [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] create instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances. Each serves one attempt and is then dropped.
 
+mod allowance;
 mod batch;
 mod bindings;
 mod cache;
@@ -33,6 +34,7 @@ mod stdio;
 mod trap;
 mod world;
 
+pub use allowance::COUNTERS_MAX;
 pub use cache::Cache;
 pub use component::{Inspection, Interface, inspect};
 pub use engine::{Engine, STACK_BYTES_MAX};

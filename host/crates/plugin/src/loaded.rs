@@ -8,6 +8,7 @@ use etl_core::model::{event::Event, redact::Mask, times::millis};
 use wasmtime::component::InstancePre;
 
 use super::{
+    allowance::Allowance,
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::Miss,
     grants::Grants,
@@ -25,6 +26,7 @@ pub struct Plugin {
     pub(super) grantable: Vec<&'static str>,
     pub(super) grants: Grants,
     pub(super) limits: Limits,
+    pub(super) allowance: Allowance,
     pub(super) mask: Mask,
     pub(super) config: String,
     pub(super) config_schema: Option<ConfigSchema>,

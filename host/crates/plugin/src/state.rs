@@ -20,6 +20,7 @@ use wasmtime::{CallHook, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
+    allowance::Allowance,
     batch,
     bindings::etl::plugin::types,
     limits::{Growth, OutputBudget, TimeLimit},
@@ -70,6 +71,7 @@ pub(super) struct InstanceState {
     /// What `rejects` count, in bytes.
     pub(super) reject_bytes: usize,
     pub(super) counters: BTreeMap<String, i64>,
+    pub(super) allowance: Allowance,
     pub(super) splitting: Option<Splitting>,
     /// Work the attempt did before it entered the guest, and returns to afterwards.
     pub(super) outside: Option<Work>,
