@@ -1,7 +1,7 @@
 //! Charges: what the host makes of a plugin's output counts, not what it looked like when it was handed over.
 
 use crate::{
-    guests::{CRIMES, SPLIT_CRIMES, SUM},
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, SPLIT_CRIMES, SUM},
     support::{Ended, NONE, Project},
 };
 
@@ -187,4 +187,13 @@ fn the_messages_of_all_shards_together_are_bounded() {
     assert!(events.len() < 70 << 20, "{} bytes of events", events.len());
     let told = events.matches("the step reached 64 MiB of messages; its further messages are dropped").count();
     assert_eq!(told, 1, "the warning is given once");
+}
+
+#[test]
+fn a_combiner_cannot_fill_the_memory_of_the_host() {
+    let reduce = format!("plugin = {BAD_COMBINER}, combine = true, config.mode = \"flood\", limits.memory = \"64MiB\"");
+    let flood = Project::of(&format!("map = [{{ plugin = {COUNT_BY_TYPE} }}]\nreduce = {{ {reduce} }}"));
+    let text = "reduce plugin `bad_combiner.wasm` emitted more in one call as combiner than `limits.memory` lets it hold \
+                (67108864 bytes)\n";
+    fails(&flood.file("input/a.txt", "a\na\n"), 42, &["map of shard 0 failed", text]);
 }
