@@ -41,6 +41,7 @@ pub(super) const MULTIPLIER: Bounds<f64> = Bounds { default: 2.0, min: 1.0, max:
 pub(super) const ATTEMPTS: Bounds<i64> = Bounds { default: 3, min: 1, max: 100 };
 pub(super) const PARTITIONS: Bounds<i64> = Bounds { default: 1, min: 1, max: 4096 };
 pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
+pub(super) const MAX_OUTPUT: Bounds<Size> = size(TIB, 1, 1024 * 1024 * TIB);
 pub(super) const RUN_STORE: &str = "runs/";
 
 /// Returns the bounds of `run.concurrency`. The default is the number of cores.

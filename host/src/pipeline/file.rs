@@ -187,7 +187,8 @@ pub(super) struct Limits {
     /// Time inside the plugin, per call.
     #[schemars(transform = range(bounds::BATCH_TIMEOUT))]
     pub batch_timeout: Option<Period>,
-    /// Bytes emitted, per attempt.
+    /// Bytes emitted, per attempt: as the plugin hands rows over, of which each counts as 16 bytes or more, and as the
+    /// host writes them, in the format of the sink or to the shuffle file. The larger of the two counts.
     #[schemars(transform = range(bounds::OUTPUT))]
     pub output: Option<Size>,
     /// Bytes of messages and printed text, per attempt. Further messages are dropped.
@@ -244,6 +245,10 @@ pub(super) struct Run {
     /// Number of malformed records the source may have. Also the default of `max_rejects` of each step.
     #[schemars(transform = range(bounds::MAX_REJECTS))]
     pub max_rejects: Option<i64>,
+    /// Bytes that the committed tasks of a stage may write in all: shuffle files of the map stage, parts of the result.
+    /// More fails the run, which can be resumed with a higher limit.
+    #[schemars(transform = range(bounds::MAX_OUTPUT))]
+    pub max_output: Option<Size>,
     /// Shards that may fail for good and be left out of the result: a number, or a share of all shards such as `"1%"`.
     /// A run that leaves shards out ends with exit code 3.
     #[serde(default)]

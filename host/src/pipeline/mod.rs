@@ -40,6 +40,7 @@ pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, toler
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
+        event::Stage,
         ids::check_new_run_id,
     },
     text::variables::scalar,
@@ -169,6 +170,16 @@ impl Pipeline {
     /// Returns the number of reduce tasks; 0 in a pipeline without `[reduce]`.
     pub fn partitions(&self) -> u32 {
         self.reduce.as_ref().map_or(0, |reduce| reduce.partitions)
+    }
+
+    /// Returns the names of the steps that run in the tasks of a stage.
+    pub fn step_names(&self, stage: Stage) -> Vec<String> {
+        let steps = match stage {
+            Stage::Map => self.maps.iter().collect(),
+            Stage::Reduce => self.reduce.iter().map(|reduce| &reduce.step).collect(),
+            Stage::Split | Stage::Finalize => Vec::new(),
+        };
+        steps.into_iter().map(|step: &Step| step.plugin.name.clone()).collect()
     }
 
     /// Returns the steps that are plugins, in the order data flows.
@@ -303,6 +314,8 @@ pub struct RunSettings {
     pub concurrency: usize,
     /// Number of malformed records the source may have. Also the default of [`Step::max_rejects`].
     pub max_rejects: u64,
+    /// Number of bytes that the committed tasks of a stage may write in all.
+    pub max_output_bytes: u64,
     /// How many shards may fail for good without failing the run.
     pub tolerated_failures: Tolerance,
     /// Bytes of memory the process may use. They decide how many attempts are in flight, but not the result.

@@ -88,6 +88,7 @@ mod tests {
             "source.max_record=1GiB",
             "run.concurrency=7",
             "run.max_rejects=9",
+            "run.max_output=1GiB",
             "run.tolerated_failures=1%",
             "run.scratch=/var/tmp",
             "run.scratch_space=1GiB",

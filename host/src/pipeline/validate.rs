@@ -277,6 +277,7 @@ impl Validator<'_> {
             store: self.run_store(at, table.store.as_deref())?,
             concurrency: self.counted(&at.key("concurrency"), table.concurrency, bounds::concurrency())? as usize,
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
+            max_output_bytes: self.bounded(&at.key("max_output"), table.max_output, bounds::MAX_OUTPUT)?.0,
             tolerated_failures: table.tolerated_failures,
             memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::RUN_MEMORY)?.0,
             shuffle_memory_bytes: shuffle_memory.0,

@@ -217,7 +217,7 @@ impl Run {
 
     /// Reduces every partition that is not committed yet.
     async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>) -> Result<Ledger> {
-        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger()) };
+        let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger(Stage::Reduce)) };
         let (context, planned_again, mapped) = (Arc::clone(&self.context), planned.clone(), Arc::clone(mapped));
         let attempt = move |task: TaskId, number| {
             let (context, planned, mapped) = (Arc::clone(&context), planned_again.clone(), Arc::clone(&mapped));

@@ -1,7 +1,7 @@
 //! A stage of a run: its tasks, run by the scheduler, and the ledger of their commits.
 
 use etl_core::model::{
-    error::Result,
+    error::{Error, Result},
     event::{Counts, Stage},
     ids::{TaskId, Try},
 };
@@ -11,7 +11,7 @@ use super::{Run, failures::Failures};
 use crate::{
     run_store::{commit::Commit, ledger::Ledger, plan::Planned},
     scheduler::{HasCounts, Retry, Scheduler, interrupted},
-    task::rejects::RejectLimits,
+    task::{context::RunContext, rejects::RejectLimits},
 };
 
 impl Run {
@@ -31,13 +31,16 @@ impl Run {
         A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
     {
         let started = self.start(stage, tasks.len() as u64, ledger.committed());
-        let limits = RejectLimits::of(&self.context.pipeline);
-        check_rejects(&limits, &ledger)?;
+        let (limits, output_max) =
+            (RejectLimits::of(&self.context.pipeline), self.context.pipeline.run.max_output_bytes);
+        let check =
+            |ledger: &Ledger| check_rejects(&limits, ledger).and_then(|()| check_output(stage, output_max, ledger));
+        check(&ledger)?;
         tasks.retain(|task| !ledger.contains(*task));
         let done = |task, result| match result {
             Ok(commit) => {
                 ledger.add(task, commit)?;
-                check_rejects(&limits, &ledger)
+                check(&ledger)
             }
             Err(error) => failures.add(task, error, &ledger),
         };
@@ -67,15 +70,16 @@ impl Run {
 
     /// Returns a ledger of all commits that a stage has so far. Takes back those that are damaged.
     pub(super) async fn read_ledger(&self, planned: &Planned, stage: Stage) -> Result<Ledger> {
-        let mut ledger = self.ledger();
+        let mut ledger = self.ledger(stage);
         ledger.read(&self.context.stores.run_store, &planned.layout, stage).await?;
         self.take_back_damaged(planned, stage, &ledger).await?;
         Ok(ledger)
     }
 
-    /// Returns a ledger without commits.
-    pub(super) fn ledger(&self) -> Ledger {
-        Ledger::new(ShuffleFiles::new(self.context.pipeline.partitions(), &self.context.resources.scratch))
+    /// Returns a ledger of a stage without commits.
+    pub(super) fn ledger(&self, stage: Stage) -> Ledger {
+        let RunContext { pipeline, resources, .. } = &*self.context;
+        Ledger::new(pipeline.step_names(stage), ShuffleFiles::new(pipeline.partitions(), &resources.scratch))
     }
 
     /// Returns the scheduler of a stage.
@@ -97,4 +101,16 @@ impl HasCounts for Commit {
 /// Checks the rejects of all commits of a stage so far against `max_rejects`.
 fn check_rejects(limits: &RejectLimits, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| limits.check(step, *count))
+}
+
+/// Checks what all commits of a stage so far have written against `run.max_output`.
+fn check_output(stage: Stage, bytes_max: u64, ledger: &Ledger) -> Result<()> {
+    let (stage, bytes) = (stage.name(), ledger.counts.bytes_out);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "the tasks of the {stage} stage have written {bytes} bytes, but `run.max_output` allows {bytes_max}: raise it in \
+         `[run]` if that is as much as you expect, and resume the run"
+    )))
 }

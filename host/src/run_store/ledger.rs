@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use etl_core::model::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     event::{Counts, Stage},
     ids::{AttemptId, TaskId},
     reject::Rejected,
 };
+use etl_plugin::COUNTERS_MAX;
 use etl_shuffle::index::ShuffleFiles;
 use etl_store::Store;
 use futures::{TryStreamExt, future};
@@ -25,6 +26,8 @@ use crate::run_store::{
 
 /// The commits of one stage, added up.
 pub struct Ledger {
+    /// The names of the steps that run in the stage.
+    steps: Vec<String>,
     /// The tasks that are committed.
     done: BTreeSet<TaskId>,
     /// The sums of what the tasks did.
@@ -44,9 +47,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Creates an empty ledger.
-    pub fn new(shuffle_files: ShuffleFiles) -> Self {
+    /// Creates an empty ledger of a stage in which the named steps run.
+    pub fn new(steps: Vec<String>, shuffle_files: ShuffleFiles) -> Self {
         Self {
+            steps,
             done: BTreeSet::new(),
             counts: Counts::default(),
             rejected: Rejected::new(),
@@ -61,7 +65,7 @@ impl Ledger {
     /// Adds all commits of a stage. Lists them once, and reads each of them once.
     ///
     /// # Errors
-    /// When the store fails, or scratch is not available.
+    /// When the store fails, and as [`Ledger::add`] does.
     pub async fn read(&mut self, store: &Store, layout: &PlanLayout, stage: Stage) -> Result<()> {
         let commits = Commit::read_all(store, layout, stage);
         let add = |(task, stored)| {
@@ -79,11 +83,12 @@ impl Ledger {
     /// Adds the commit of a task.
     ///
     /// # Errors
-    /// When scratch is not available.
+    /// [`ErrorKind::Plugin`] when the steps have used too many counters in all tasks; when scratch is not available.
     pub fn add(&mut self, task: TaskId, commit: Commit) -> Result<()> {
         let Commit { attempt, counts, output, rejected, rejects, plan: _ } = commit;
         self.done.insert(task);
         self.counts.add(&counts);
+        self.check_counters()?;
         for (step, count) in rejected {
             *self.rejected.entry(step).or_default() += count;
         }
@@ -94,6 +99,21 @@ impl Ledger {
             Output::LeftOut(left_out) => drop(self.failed.insert(task, left_out)),
         }
         Ok(())
+    }
+
+    /// Checks the number of counters. Each process keeps its instances to the limit; several processes, or a run that is
+    /// resumed, may exceed it together.
+    fn check_counters(&self) -> Result<()> {
+        let max = COUNTERS_MAX * self.steps.len();
+        if self.counts.counters.len() <= max {
+            return Ok(());
+        }
+        let what = format!(
+            "`{}` used more than {max} counters in all tasks together ({COUNTERS_MAX} for each step: counters are for few \
+             names)",
+            self.steps.join("`, `")
+        );
+        Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
     }
 
     /// Returns whether a task is committed.
@@ -161,7 +181,7 @@ mod tests {
                 .await
                 .expect("writes");
         }
-        let mut ledger = Ledger::new(ShuffleFiles::new(0, &scratch(u64::MAX)));
+        let mut ledger = Ledger::new(vec!["map".to_owned()], ShuffleFiles::new(0, &scratch(u64::MAX)));
         ledger.read(&store, &layout, Stage::Map).await.expect("reads");
         assert_eq!((requests.lists.load(SeqCst), requests.gets.load(SeqCst)), (1, 1000));
         assert_eq!(
@@ -171,5 +191,21 @@ mod tests {
         assert_eq!((ledger.counts.records_in, ledger.counts.bytes_in), (1000, 499_500));
         assert_eq!((ledger.rejected["map"], &ledger.rejects), (2000, &[(TaskId(7), "rejects/7".to_owned())].into()));
         assert!(ledger.parts.keys().copied().eq((0..1000).map(TaskId)), "parts are in the order of tasks");
+    }
+
+    #[test]
+    fn counters_of_all_tasks_together_are_few() {
+        let mut ledger =
+            Ledger::new(vec!["map".to_owned(), "map 2".to_owned()], ShuffleFiles::new(0, &scratch(u64::MAX)));
+        let mut add = |task: u32, names: std::ops::Range<u32>| {
+            let mut commit = commit(TaskId(task));
+            commit.counts.counters = names.map(|name| (name.to_string(), 1)).collect();
+            ledger.add(TaskId(task), commit).map_err(|error| (error.kind(), error.to_string()))
+        };
+        add(0, 0..256).expect("few");
+        add(1, 0..512).expect("256 for each step");
+        let (kind, text) = add(2, 512..513).expect_err("one more");
+        assert_eq!(kind, ErrorKind::Plugin);
+        assert!(text.starts_with("`map`, `map 2` used more than 512 counters in all tasks together"), "{text}");
     }
 }

@@ -14,14 +14,23 @@ use etl_plugin::{Attempt, Emit, Mapper, Plugin};
 
 use crate::task::{records::Records, steps::Steps};
 
-/// Receives the records that a chain sets aside. An error it returns ends the attempt.
-pub type SetAside = Box<dyn FnMut(&Reject) -> Result<()> + Send>;
+/// Receives the records that a chain sets aside.
+pub trait SetAside: Send {
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// Any error ends the attempt.
+    fn set_aside(&mut self, reject: &Reject) -> Result<()>;
+
+    /// Returns how many more records a step may set aside. Taking one more than these is an error.
+    fn room(&self, step: &str) -> u64;
+}
 
 /// The opened mappers of one shard, in order.
 pub struct Chain {
     mappers: Vec<Shared<Mapper>>,
     first: String,
-    rejects: Shared<SetAside>,
+    rejects: Shared<Box<dyn SetAside>>,
     /// A reject that locates the batch that the first mapper was given last.
     given: Shared<Reject>,
 }
@@ -37,7 +46,7 @@ impl Chain {
         task: &Attempt,
         time_max: &[Duration],
         mut emit: Emit,
-        rejects: SetAside,
+        rejects: Box<dyn SetAside>,
     ) -> Result<Self> {
         let rejects = Shared::new(rejects);
         let given = Shared::new(Reject::new("", ""));
@@ -66,7 +75,7 @@ impl Chain {
     /// # Errors
     /// When more records are set aside than the pipeline allows, or they cannot be stored.
     pub fn set_aside(&mut self, rejects: &[Reject]) -> Result<()> {
-        rejects.iter().try_for_each(|reject| (self.rejects.lock())(reject))
+        rejects.iter().try_for_each(|reject| self.rejects.lock().set_aside(reject))
     }
 
     /// Maps the given rows of a batch. Does nothing if there are none.
@@ -80,7 +89,8 @@ impl Chain {
         if self.mappers.len() > 1 {
             *self.given.lock() = records.locate(rows.start, Reject::new("", "")).made_of_batch();
         }
-        let rejected = self.mappers[0].lock().process(&records.rows().slice(rows.start, rows.len()))?;
+        let room = self.rejects.lock().room(&self.first);
+        let rejected = self.mappers[0].lock().process(&records.rows().slice(rows.start, rows.len()), room)?;
         for (row, reason) in rejected {
             let reject = records.reject(rows.start + row as usize, &self.first, &reason)?;
             self.set_aside(&[reject])?;
@@ -116,15 +126,16 @@ pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()>
 }
 
 /// Returns the output callback of the mapper that precedes `mapper` in the chain.
-fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<SetAside>, given: &Shared<Reject>) -> Emit {
+fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<Box<dyn SetAside>>, given: &Shared<Reject>) -> Emit {
     let (mapper, step) = (mapper.clone(), step.to_owned());
     let (rejects, given) = (rejects.clone(), given.clone());
     Box::new(move |batch| {
-        let rejected = mapper.lock().process(&batch)?;
+        let room = rejects.lock().room(&step);
+        let rejected = mapper.lock().process(&batch, room)?;
         for (row, reason) in rejected {
             let record = record_of(&batch.slice(row as usize, 1))?;
             let reject = given.lock().clone().by(&step, &reason).with_record(&record);
-            (rejects.lock())(&reject)?;
+            rejects.lock().set_aside(&reject)?;
         }
         Ok(())
     })

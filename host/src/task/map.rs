@@ -177,10 +177,7 @@ fn run(
 ) -> Result<Commit, MapEnd> {
     let output = Shared::new(open_output(context, layout, task, &attempt)?);
     let rejects = Shared::new(open_reject_log(context, layout, task, &attempt));
-    let outlet = || -> (Emit, SetAside) {
-        let (output, rejects) = (output.clone(), rejects.clone());
-        (Box::new(move |batch| output.lock().write(batch)), Box::new(move |reject| rejects.lock().push(reject)))
-    };
+    let outlet = || -> (Emit, Box<dyn SetAside>) { (OutputWriter::outlet(&output), Box::new(rejects.clone())) };
     let mut counts = map_shards(context, task, shards, allowance, chunks, outlet)?;
     fail_point::reach("map.mapped");
     let written = output.take()?.finish(&context.stores.run_store)?;
@@ -199,7 +196,7 @@ pub fn map_shards(
     shards: &TaskShards,
     allowance: &Allowance,
     chunks: Chunks,
-    outlet: impl Fn() -> (Emit, SetAside),
+    outlet: impl Fn() -> (Emit, Box<dyn SetAside>),
 ) -> Result<Counts, MapEnd> {
     let (mut input, mut progress) = (Input::new(context, chunks), Progress::new(&context.events, task));
     let mut counts = Counts::default();

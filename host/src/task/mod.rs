@@ -5,6 +5,7 @@
 //! scheduler's.
 
 pub mod chain;
+pub mod charge;
 pub mod combine;
 pub mod commit;
 pub mod context;

@@ -11,12 +11,13 @@ use etl_core::{
         error::{Error, Result},
         event::Stage,
         ids::{AttemptId, TaskId},
+        shared::Shared,
         times::Work,
     },
     runtime::clock::spend,
 };
 use etl_format::PartWriter;
-use etl_plugin::Attempt;
+use etl_plugin::{Attempt, Emit};
 use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
 use etl_store::{Note, Store, upload::Upload};
 use xxhash_rust::xxh3::Xxh3;
@@ -28,7 +29,11 @@ use crate::{
         layout::PlanLayout,
         uploads::{Uploaded, note},
     },
-    task::{combine::PluginCombiner, context::RunContext},
+    task::{
+        charge::{Charge, Charged},
+        combine::PluginCombiner,
+        context::RunContext,
+    },
 };
 
 /// The most sorted runs, spilled or fetched, that are merged at once.
@@ -38,6 +43,9 @@ pub const FAN_IN: usize = 64;
 /// of the async runtime.
 pub struct OutputWriter {
     target: Target,
+    charge: Charge,
+    /// Number of instances whose rows go into this output.
+    instances: u64,
     rows: u64,
 }
 
@@ -72,7 +80,8 @@ impl OutputWriter {
         let of = (Stage::Map, task.task, attempt);
         let note = note(&context.stores.run_store, layout, of, Uploaded::ShuffleFile, &key);
         let shuffle = Box::new(shuffle(context, task, partitions)?);
-        Ok(Self { target: Target::ShuffleFile { shuffle, key, note }, rows: 0 })
+        let charge = Charge::new(context.steps.last_map(), "in the shuffle file".to_owned());
+        Ok(Self { target: Target::ShuffleFile { shuffle, key, note }, charge, instances: 0, rows: 0 })
     }
 
     /// Begins the part of the result that an attempt at a task of this stage writes, with rows of the schema that the
@@ -91,31 +100,49 @@ impl OutputWriter {
         let part_sink = context.layouts.result.writer(part, attempt, &noted);
         let format = context.pipeline.sink.format;
         let writer = PartWriter::new(format, &context.steps.output, HashedPart::new(part_sink))?;
-        Ok(Self { target: Target::Part { writer: Box::new(writer), part }, rows: 0 })
+        let last = context.steps.reduce.as_ref().unwrap_or(context.steps.last_map());
+        let charge = Charge::new(last, format!("as `{}`", format.name()));
+        Ok(Self { target: Target::Part { writer: Box::new(writer), part }, charge, instances: 0, rows: 0 })
     }
 
-    /// Adds the rows of a batch to the output.
-    ///
-    /// # Errors
-    /// Fails when the rows cannot be written in the sink's format, the combiner fails, or there is no space left.
-    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+    /// Returns the receiver of what the next instance of the step emits. It adds the rows to the output, and fails as
+    /// [`Charge::spend`] does, when the rows cannot be written in the sink's format, when the combiner fails, and when
+    /// there is no space left.
+    pub fn outlet(output: &Shared<Self>) -> Emit {
+        output.lock().admit();
+        let output = output.clone();
+        Box::new(move |batch| output.lock().write(batch))
+    }
+
+    /// Makes room for the output of the next instance.
+    fn admit(&mut self) {
+        self.instances += 1;
+        match self.target {
+            // What one instance leaves of its room is not for the next one.
+            Target::Part { .. } => self.charge.renew(1),
+            // Nothing is written before the last instance has ended.
+            Target::ShuffleFile { .. } => self.charge.renew(self.instances),
+        }
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         match &mut self.target {
             Target::ShuffleFile { shuffle, .. } => shuffle.push(batch),
-            Target::Part { writer, .. } => spend(Work::Write, || writer.write(&batch)),
+            Target::Part { writer, .. } => self.charge.spend(spend(Work::Write, || writer.write(&batch))?),
         }
     }
 
     /// Completes the written object. The object is garbage until a commit names it.
     ///
     /// # Errors
-    /// Fails as [`OutputWriter::write`] does, and when the store fails.
+    /// Fails as the receivers of [`OutputWriter::outlet`] do, and when the store fails.
     pub fn finish(self, run_store: &Store) -> Result<Written> {
         match self.target {
             Target::ShuffleFile { shuffle, key, note } => {
-                let mut upload = Upload::noted(run_store, &key, note);
+                let mut upload = Charged { out: Upload::noted(run_store, &key, note), charge: self.charge };
                 let index = shuffle.finish(&mut upload)?;
-                spend(Work::Write, || upload.finish())?;
+                spend(Work::Write, || upload.out.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
             Target::Part { writer, part } => {

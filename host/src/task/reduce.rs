@@ -73,7 +73,7 @@ fn run(
 ) -> Result<Commit> {
     fail_point::reach("reduce.begin");
     let output = Shared::new(OutputWriter::part(context, layout, Stage::Reduce, task.task, &attempt)?);
-    let mut counts = reduce(context, shuffle_files, task, emit_to(&output))?;
+    let mut counts = reduce(context, shuffle_files, task, OutputWriter::outlet(&output))?;
     let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);
     let (plan, output) = (layout.plan().clone(), written.output);
@@ -154,11 +154,6 @@ fn shown_keys(schema: &Schema, groups: &SortedGroups, row: Option<usize>) -> Res
         Some(row) => format!("key {}", key(row)?),
         None => format!("keys {} to {}", key(0)?, key(keys.num_rows() - 1)?),
     })
-}
-
-fn emit_to(output: &Shared<OutputWriter>) -> Emit {
-    let output = output.clone();
-    Box::new(move |batch| output.lock().write(batch))
 }
 
 /// Begins to read one sorted run of a partition from the shuffle file of the map task `mapped`.

@@ -8,10 +8,11 @@ use etl_core::model::{
     error::{Error, Result},
     redact::Mask,
     reject::{Reject, Rejected, SOURCE},
+    shared::Shared,
 };
 use etl_store::{Note, Store, upload::Upload};
 
-use crate::{pipeline::Pipeline, run_store::document::to_json};
+use crate::{pipeline::Pipeline, run_store::document::to_json, task::chain::SetAside};
 
 /// The numbers of records that may be rejected before a run fails.
 #[derive(Debug, Clone)]
@@ -37,6 +38,12 @@ impl RejectLimits {
         let count = rejected.entry(reject.step.clone()).or_default();
         *count += 1;
         self.check(&reject.step, *count).map_err(|error| error.context(named(reject)))
+    }
+
+    /// Returns how many more rejects by `step` an attempt with these counts may have.
+    pub fn room(&self, rejected: &Rejected, step: &str) -> u64 {
+        let max = self.mappers.get(step).unwrap_or(&self.run);
+        max.saturating_sub(rejected.get(step).copied().unwrap_or_default())
     }
 
     /// Checks a count of rejects by `step` against its `max_rejects`. Rejects by any step but a mapper, such as the
@@ -101,6 +108,17 @@ impl RejectLog {
         let Some(upload) = self.upload else { return Ok((self.rejected, None)) };
         upload.finish()?;
         Ok((self.rejected, Some(self.key)))
+    }
+}
+
+impl SetAside for Shared<RejectLog> {
+    fn set_aside(&mut self, reject: &Reject) -> Result<()> {
+        self.lock().push(reject)
+    }
+
+    fn room(&self, step: &str) -> u64 {
+        let log = self.lock();
+        log.limits.room(&log.rejected, step)
     }
 }
 

@@ -68,6 +68,12 @@ impl Steps {
         self.mapped.last().expect("at least one mapper")
     }
 
+    /// Returns the last mapper, whose rows go into the shuffle, or to the sink when there is no reducer.
+    pub fn last_map(&self) -> &Plugin {
+        // `load` refuses a pipeline without mappers.
+        self.maps.last().expect("at least one mapper")
+    }
+
     /// Returns the plugins in the order data flows.
     pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
         self.split.iter().chain(&self.maps).chain(&self.reduce)

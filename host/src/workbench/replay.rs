@@ -180,7 +180,8 @@ impl Replay {
     pub(crate) async fn partition(&self, number: PartitionId, limit: usize) -> Result<Replayed> {
         let context = Arc::clone(&self.context);
         check_number("partition", number.0, context.pipeline.partitions())?;
-        let mut mapped = Ledger::new(ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch));
+        let files = ShuffleFiles::new(context.pipeline.partitions(), &context.resources.scratch);
+        let mut mapped = Ledger::new(context.pipeline.step_names(Stage::Map), files);
         mapped.read(&context.stores.run_store, &self.planned.layout, Stage::Map).await?;
         let (committed, tasks) = (mapped.committed(), self.planned.plan.shards.tasks() as u64);
         if committed < tasks {
@@ -261,13 +262,13 @@ impl Collector {
     }
 
     /// Returns the callbacks that take what the attempt emits and what it sets aside.
-    fn outlet(&self) -> (Emit, SetAside) {
-        let (kept, rejects, shuffle) = (self.kept.clone(), self.kept.clone(), self.shuffle.clone());
+    fn outlet(&self) -> (Emit, Box<dyn SetAside>) {
+        let (kept, shuffle) = (self.kept.clone(), self.shuffle.clone());
         let emit = move |batch: RecordBatch| {
             kept.lock().emit(&batch);
             shuffle.as_ref().map_or(Ok(()), |shuffle| shuffle.lock().push(batch))
         };
-        (Box::new(emit), Box::new(move |reject| rejects.lock().set_aside(reject)))
+        (Box::new(emit), Box::new(self.kept.clone()))
     }
 
     /// Completes the shuffle, if there is one, and returns what was collected. All instances must be dropped before.
@@ -297,12 +298,19 @@ impl Kept {
             self.replayed.rows.push(batch.slice(0, room.min(batch.num_rows())));
         }
     }
+}
 
+impl SetAside for Shared<Kept> {
     fn set_aside(&mut self, reject: &Reject) -> Result<()> {
-        let Replayed { rejects, rejected, .. } = &mut self.replayed;
+        let Kept { reject_limits, replayed: Replayed { rejects, rejected, .. }, .. } = &mut *self.lock();
         if rejects.len() < REJECTS_MAX {
             rejects.push(reject.clone());
         }
-        self.reject_limits.count(rejected, reject)
+        reject_limits.count(rejected, reject)
+    }
+
+    fn room(&self, step: &str) -> u64 {
+        let kept = self.lock();
+        kept.reject_limits.room(&kept.replayed.rejected, step)
     }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod browser;
 mod campaign;
+mod charges;
 mod compile_cache;
 mod config;
 mod conformance;

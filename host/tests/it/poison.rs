@@ -121,7 +121,6 @@ fn whatever_way_a_record_makes_a_mapper_fail_it_is_set_aside() {
         ("spin", "exceeded `limits.batch_timeout` (500ms) in `process`"),
         ("grow-memory", "exceeded `limits.memory`"),
         ("output-flood", "exceeded `limits.output`"),
-        ("counter-flood", "used more than 256 counters"),
         ("other", "failed in `process`: as asked"),
     ] {
         let (project, ended) = commit(crime, "");

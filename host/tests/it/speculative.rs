@@ -119,7 +119,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_| Ok(()))).expect("it opens");
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
     let batch = RecordBatch::try_new(Arc::clone(&steps.source.fields), vec![lines]).expect("a batch");
-    let error = mapper.process(&batch).expect_err("it never ends by itself");
+    let error = mapper.process(&batch, 0).expect_err("it never ends by itself");
     assert!(error.to_string().contains("was stopped: its attempt is no longer needed"), "{error}");
     let error = mapper.finish().expect_err("it is not called any more");
     assert!(error.to_string().contains("was stopped"), "{error}");

@@ -15,6 +15,7 @@ use etl_core::model::event::Events;
 use etl_host::run::{RunOptions, Start};
 use etl_plugin::{Cache, Compiler};
 use tempfile::TempDir;
+use wait4::Wait4;
 
 /// Returns the directory of the repository.
 pub(crate) fn repository() -> &'static Path {
@@ -178,6 +179,19 @@ impl Project {
         };
         assert!(status.success() && peak_kib > 0, "{status}, a peak of {peak_kib} KiB");
         peak_kib / 1024
+    }
+
+    /// Runs the binary as [`Project::run`] does, and returns its peak memory in MiB, too. The system counts the memory that
+    /// the tests' own process has when it starts the binary: assert on much more than that.
+    pub(crate) fn run_for_peak<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> (Ended, u64) {
+        let printed = ["stdout", "stderr"].map(|name| self.path(name));
+        let [stdout, stderr] = printed.each_ref().map(|path| fs::File::create(path).expect("a file can be made"));
+        let mut command = etl_host_command();
+        command.arg(self.path("pipeline.toml")).args(own(arguments)).stdout(stdout).stderr(stderr);
+        let ended = command.spawn().expect("it starts").wait4().expect("it can be waited for");
+        let [stdout, stderr] = printed.map(|path| fs::read(path).expect("a file can be read"));
+        let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (Ended { code: ended.status.code(), stdout, stderr }, ended.rusage.maxrss >> 20)
     }
 
     /// Reads a JSON document of the project.

@@ -40,12 +40,12 @@ impl<W: Write + Send> PartWriter<W> {
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
     /// `writer`.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<u64> {
         self.encoder.rows(batch, &mut self.buffer)?;
         self.flush_buffer()
     }
@@ -61,7 +61,8 @@ impl<W: Write + Send> PartWriter<W> {
         Ok(self.writer)
     }
 
-    fn flush_buffer(&mut self) -> Result<()> {
+    /// Writes the buffer, empties it, and returns its length.
+    fn flush_buffer(&mut self) -> Result<u64> {
         if self.head.is_empty() && self.buffer.starts_with(BYTE_ORDER_MARK) {
             // A source skips one, and the other is a part of the first value.
             self.buffer.splice(..0, BYTE_ORDER_MARK.iter().copied());
@@ -69,8 +70,9 @@ impl<W: Write + Send> PartWriter<W> {
         let missing = HEAD_BYTES - self.head.len();
         self.head.extend(self.buffer.iter().take(missing));
         self.writer.write_all(&self.buffer).map_err(cannot_write)?;
+        let bytes = self.buffer.len() as u64;
         self.buffer.clear();
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
     fn write(format: &str, batches: &[RecordBatch]) -> String {
         let mut part = PartWriter::new(SinkFormat::new(format).expect("known"), &schema_of(&batches[0]), Vec::new())
             .expect("fits");
-        batches.iter().for_each(|batch| part.write(batch).expect("writes"));
+        batches.iter().for_each(|batch| _ = part.write(batch).expect("writes"));
         String::from_utf8(part.finish().expect("finishes")).expect("text")
     }
 
@@ -173,7 +175,7 @@ mod tests {
         let written = |non_finite| {
             let format = SinkFormat::new("json").and_then(|json| json.with_non_finite(non_finite)).expect("known");
             let mut part = PartWriter::new(format, &schema_of(&batch), Vec::new())?;
-            part.write(&batch).and_then(|()| part.finish()).map(|part| String::from_utf8(part).expect("text"))
+            part.write(&batch).and_then(|_| part.finish()).map(|part| String::from_utf8(part).expect("text"))
         };
         let refused = written(NonFinite::Refuse).expect_err("not in JSON");
         assert_eq!(refused.kind(), ErrorKind::Input);

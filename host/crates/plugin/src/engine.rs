@@ -9,6 +9,7 @@ use wasmtime::{
 };
 
 use super::{
+    allowance::Allowance,
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     compiler::{Compiled, Compiler},
     component::{ComponentFile, Inspection, Interface},
@@ -130,6 +131,7 @@ impl Engine {
             loading: Loading { compiled: miss, duration: started.elapsed() },
             grants: step.grants.clone(),
             limits: step.limits.clone(),
+            allowance: Allowance::new(),
             mask: step.mask.clone(),
             config: typed(step, facts.config.as_ref()),
             config_schema: facts.config,

@@ -21,6 +21,7 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtxView, p2::bindings::clocks::monotonic_clock};
 
 use super::{
+    allowance::COUNTERS_MAX,
     batch,
     bindings::etl::plugin::{
         diagnostics,
@@ -34,9 +35,6 @@ use super::{
     state::{InstanceState, Phase},
     world::{ClockView, VirtualClock},
 };
-
-/// Largest number of counters of a step.
-const COUNTERS_MAX: usize = 256;
 
 /// Longest name of a counter, in bytes.
 const COUNTER_NAME_BYTES_MAX: usize = 128;
@@ -98,8 +96,11 @@ impl diagnostics::Host for InstanceState {
             *total = total.saturating_add(delta);
             return Ok(());
         }
-        if self.counters.len() == COUNTERS_MAX {
-            return self.exceed(format!("used more than {COUNTERS_MAX} counters"));
+        if !self.allowance.admit_counter(&counter) {
+            return self.refuse(format!(
+                "used more than {COUNTERS_MAX} counters (limit for all instances of the step together: counters are for \
+                 few names)"
+            ));
         }
         self.counters.insert(counter.into_owned(), delta);
         Ok(())
@@ -147,8 +148,8 @@ impl shards::Host for InstanceState {
         let added = shards.into_iter().try_for_each(|shard| {
             let started = Instant::now();
             let draft = draft(shard, &splitting.records)?;
-            let bytes = draft.bytes();
-            let added = output.spend(bytes).and_then(|()| spend(Work::Check, || splitting.view.add(draft)));
+            let (bytes, rows) = (draft.bytes(), draft.rows());
+            let added = output.spend(bytes, rows).and_then(|()| spend(Work::Check, || splitting.view.add(draft)));
             time.count_work(started.elapsed(), bytes);
             added
         });

@@ -216,7 +216,7 @@ impl Instance {
 
     pub(super) fn take_rejects(&mut self) -> Vec<RejectedRow> {
         let state = self.store.data_mut();
-        state.reason_bytes = 0;
+        state.reject_bytes = 0;
         std::mem::take(&mut state.rejects).into_iter().collect()
     }
 
@@ -285,8 +285,7 @@ impl Instance {
 }
 
 fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<Splitting>) -> InstanceState {
-    let log =
-        Log::new(task.events.clone(), plugin.step.clone(), task.task, plugin.mask.clone(), plugin.limits.log_bytes);
+    let log = Log::new(plugin, task);
     // The seed does not include the attempt, so that a second attempt computes the same result.
     let seed = format!("{}\0{}\0{}", plugin.digest(), plugin.step, task.task);
     let seed = xxhash_rust::xxh3::xxh3_128(seed.as_bytes());
@@ -305,8 +304,9 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
         schema: None,
         output: OutputBudget::new(&plugin.limits),
         rejects: BTreeMap::new(),
-        reason_bytes: 0,
+        reject_bytes: 0,
         counters: BTreeMap::new(),
+        allowance: plugin.allowance.clone(),
         splitting,
         failure: None,
         outside: None,

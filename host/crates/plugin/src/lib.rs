@@ -9,6 +9,7 @@
 //! - [`Plugin`] is a loaded component. [`Plugin::map`], [`Plugin::reduce`] and [`Plugin::split`] create instances.
 //! - [`Mapper`], [`Reducer`] and [`Splitter`] are opened instances. Each serves one attempt and is then dropped.
 
+mod allowance;
 mod batch;
 mod bindings;
 mod cache;
@@ -39,6 +40,7 @@ mod symbols;
 mod trap;
 mod world;
 
+pub use allowance::COUNTERS_MAX;
 pub use cache::Cache;
 pub use compiler::{COMPILER, Compiler, serve};
 pub use component::{Inspection, Interface};

@@ -82,6 +82,9 @@ impl std::fmt::Display for Denied {
     }
 }
 
+/// The least that a row counts, in bytes: each costs the host work, even if it is a bit in the guest's batch.
+const ROW_BYTES_MIN: u64 = 16;
+
 /// Account of the bytes that an instance may still hand over in its attempt.
 pub(super) struct OutputBudget {
     bytes_max: u64,
@@ -93,14 +96,17 @@ impl OutputBudget {
         Self { bytes_max: limits.output_bytes, bytes_left: limits.output_bytes }
     }
 
-    /// Charges `bytes` that are handed over to the account.
+    /// Charges `rows` that are handed over as `bytes` to the account.
     ///
     /// # Errors
     /// [`ErrorKind::Sandbox`] when fewer bytes are left.
-    pub(super) fn spend(&mut self, bytes: u64) -> Result<()> {
+    pub(super) fn spend(&mut self, bytes: u64, rows: u64) -> Result<()> {
         let limit = self.bytes_max;
-        let exceeded = || anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt)");
-        let left = self.bytes_left.checked_sub(bytes);
+        let charged = bytes.max(rows.saturating_mul(ROW_BYTES_MIN));
+        let counted =
+            if charged > bytes { format!("; a row counts as {ROW_BYTES_MIN} or more") } else { String::new() };
+        let exceeded = || anyhow::anyhow!("exceeded `limits.output` (limit {limit} bytes per attempt{counted})");
+        let left = self.bytes_left.checked_sub(charged);
         self.bytes_left = left.ok_or_else(|| Error::new(ErrorKind::Sandbox, exceeded()))?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use etl_core::model::{event::Event, redact::Mask, times::millis};
 use wasmtime::component::InstancePre;
 
 use super::{
+    allowance::Allowance,
     bindings::exports::etl::plugin::{mapper, reducer, splitter},
     cache::Miss,
     grants::Grants,
@@ -26,6 +27,7 @@ pub struct Plugin {
     pub(super) grantable: Vec<&'static str>,
     pub(super) grants: Grants,
     pub(super) limits: Limits,
+    pub(super) allowance: Allowance,
     pub(super) mask: Mask,
     pub(super) config: String,
     pub(super) config_schema: Option<ConfigSchema>,
@@ -53,6 +55,11 @@ impl Plugin {
         let Some(schema) = &self.config_schema else { return Ok(()) };
         // The configuration of a step was made from a TOML document, so it is always valid JSON.
         schema.check(&serde_json::from_str(&self.config).unwrap_or_default())
+    }
+
+    /// Returns the limits of an instance.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns the grants that affect an import of the component.

@@ -46,16 +46,23 @@ impl Mapper {
         self.instance.usage()
     }
 
-    /// Hands the next rows to the plugin, and returns the rows that it rejected, in the order of their numbers.
+    /// Hands the next rows to the plugin, and returns the rows that it rejected, in the order of their numbers. Stops
+    /// the plugin when it rejects more than `rejects_max` rows; these are returned, and the instance must not be used
+    /// any further.
     ///
     /// # Errors
     /// The error that the plugin returned, a description of how the call failed, or the error of the receiver of its
     /// output. The instance must not be used any further.
-    pub fn process(&mut self, batch: &RecordBatch) -> Result<Vec<RejectedRow>> {
+    pub fn process(&mut self, batch: &RecordBatch, rejects_max: u64) -> Result<Vec<RejectedRow>> {
         let lowered = Lowered::new(batch);
-        let phase = Phase::Process { rows: lowered.rows() };
-        self.instance.call("process", phase, |store| lowered.with(|batch| self.guest.call_process(store, batch)))?;
-        Ok(self.instance.take_rejects())
+        let phase = Phase::Process { rows: lowered.rows(), rejects_max };
+        let called =
+            self.instance.call("process", phase, |store| lowered.with(|batch| self.guest.call_process(store, batch)));
+        let rejects = self.instance.take_rejects();
+        if rejects.len() as u64 <= rejects_max {
+            called?;
+        }
+        Ok(rejects)
     }
 
     /// Lets the plugin emit its remaining rows, and returns its counters.

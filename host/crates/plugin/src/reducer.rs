@@ -71,7 +71,7 @@ impl Reducer {
     /// output. The instance must not be used any further.
     pub fn process(&mut self, batch: &RecordBatch, group_ends: &[u32], last_group_continues: bool) -> Result<()> {
         let lowered = Lowered::new(batch);
-        let phase = Phase::Process { rows: lowered.rows() };
+        let phase = Phase::Process { rows: lowered.rows(), rejects_max: u64::MAX };
         self.instance.call("process", phase, |store| {
             lowered.with(|batch| self.guest.call_process(store, batch, group_ends, last_group_continues))
         })?;

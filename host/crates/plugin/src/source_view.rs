@@ -74,6 +74,14 @@ impl DraftShard {
         };
         (size_of::<Self>() + bytes) as u64
     }
+
+    /// Returns the number of records that the splitter made for the shard.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Slices(_) => 0,
+            Self::Records(batch) => batch.num_rows() as u64,
+        }
+    }
 }
 
 /// The part of an instance's state that only splitters have.

@@ -11,6 +11,7 @@ use etl_core::{
         error::{Error, ErrorKind, Result},
         redact::Mask,
         schema::Schema,
+        slices::Slices,
         times::Work,
     },
     runtime::clock::{self, spend},
@@ -19,6 +20,7 @@ use wasmtime::{CallHook, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
+    allowance::Allowance,
     batch,
     bindings::etl::plugin::types,
     limits::{Growth, OutputBudget, TimeLimit},
@@ -29,8 +31,10 @@ use super::{
 
 /// Longest reason that is kept with a reject, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
-/// Largest total size of the reasons kept in one call.
-const REASONS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a reject counts beside its reason, in bytes.
+const REJECT_BYTES: usize = 64;
+/// Largest total size of the rejects kept in one call. A source's batch of empty lines fits, with short reasons.
+const REJECTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Receiver of an instance's batches. An error from it stops the instance and is returned to the instance's caller.
 pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
@@ -42,7 +46,11 @@ pub type RejectedRow = (u32, String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    Process { rows: u32 },
+    /// A batch of `rows` is processed, of which up to `rejects_max` may be rejected.
+    Process {
+        rows: u32,
+        rejects_max: u64,
+    },
     Finish,
     Split,
 }
@@ -60,9 +68,10 @@ pub(super) struct InstanceState {
     pub(super) schema: Option<Schema>,
     pub(super) output: OutputBudget,
     pub(super) rejects: BTreeMap<u32, String>,
-    /// Total size of the reasons in `rejects`, in bytes.
-    pub(super) reason_bytes: usize,
+    /// What `rejects` count, in bytes.
+    pub(super) reject_bytes: usize,
     pub(super) counters: BTreeMap<String, i64>,
+    pub(super) allowance: Allowance,
     pub(super) splitting: Option<Splitting>,
     /// Work the attempt did before it entered the guest, and returns to afterwards.
     pub(super) outside: Option<Work>,
@@ -125,7 +134,7 @@ impl InstanceState {
     }
 
     pub(super) fn reject(&mut self, row: u32, reason: &str) -> wasmtime::Result<()> {
-        let Phase::Process { rows } = self.phase else {
+        let Phase::Process { rows, rejects_max } = self.phase else {
             return self.refuse("called `reject` outside `process`");
         };
         if row >= rows {
@@ -133,11 +142,17 @@ impl InstanceState {
         }
         if let Entry::Vacant(entry) = self.rejects.entry(row) {
             let reason = cut(&self.mask.apply(reason), REASON_BYTES_MAX).to_owned();
-            self.reason_bytes += reason.len();
+            self.reject_bytes += reason.len() + REJECT_BYTES;
             entry.insert(reason);
         }
-        if self.reason_bytes > REASONS_BYTES_MAX {
-            return self.exceed(format!("gave more than {REASONS_BYTES_MAX} bytes of reject reasons in one call"));
+        if self.rejects.len() as u64 > rejects_max {
+            return self.refuse(format!("rejected more than {rejects_max} rows"));
+        }
+        if self.reject_bytes > REJECTS_BYTES_MAX {
+            return self.exceed(format!(
+                "gave more than {REJECTS_BYTES_MAX} bytes of rejects in one call (each counts as its reason and \
+                 {REJECT_BYTES} bytes)"
+            ));
         }
         Ok(())
     }
@@ -148,8 +163,9 @@ impl InstanceState {
             return Err(refuse("called `emit`, but this step has no output".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
-        self.output.spend(batch.get_array_memory_size() as u64)?;
-        let emitted = if batch.num_rows() == 0 { Ok(()) } else { emit(batch) };
+        self.output.spend(batch.get_array_memory_size() as u64, batch.num_rows() as u64)?;
+        // A guest may pack any number of rows into a batch; what comes after works on a bounded number at a time.
+        let emitted = Slices::of(batch).try_for_each(emit);
         self.foreign_failure = emitted.is_err();
         emitted
     }

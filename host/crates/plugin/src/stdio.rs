@@ -15,7 +15,12 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use super::last_words::is_of_tiny_go;
+use super::{
+    allowance::{Admission, Allowance, MESSAGES_BYTES_MAX},
+    instance::Attempt,
+    last_words::is_of_tiny_go,
+    loaded::Plugin,
+};
 
 /// Longest message, in bytes. The rest of a longer message is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -40,6 +45,7 @@ struct Inner {
     step: String,
     task: TaskId,
     mask: Mask,
+    allowance: Allowance,
     bytes_left: u64,
     limit_noted: bool,
     /// Text printed since the last line end: to standard output, and to standard error.
@@ -51,13 +57,15 @@ struct Inner {
 }
 
 impl Log {
-    pub(super) fn new(events: Events, step: String, task: TaskId, mask: Mask, bytes_max: u64) -> Self {
+    /// Creates the log of an instance that is made of `plugin` for `task`.
+    pub(super) fn new(plugin: &Plugin, task: &Attempt) -> Self {
         let inner = Inner {
-            events,
-            step,
-            task,
-            mask,
-            bytes_left: bytes_max,
+            events: task.events.clone(),
+            step: plugin.step.clone(),
+            task: task.task,
+            mask: plugin.mask.clone(),
+            allowance: plugin.allowance.clone(),
+            bytes_left: plugin.limits.log_bytes,
             limit_noted: false,
             lines: [Vec::new(), Vec::new()],
             last_words: VecDeque::new(),
@@ -66,7 +74,8 @@ impl Log {
         Self { inner: Shared::new(inner) }
     }
 
-    /// Emits one message, cut to 16 KiB. Drops the message if it would exceed `limits.log`; the first drop is logged.
+    /// Emits one message, cut to 16 KiB. Drops the message if it would exceed `limits.log` or the allowance of the step;
+    /// the first drop is logged.
     pub(super) fn message(&self, level: Level, text: &str) {
         self.inner.lock().message(level, text);
     }
@@ -100,7 +109,15 @@ impl Inner {
             return;
         }
         self.bytes_left -= bytes;
-        self.emit(level, text);
+        match self.allowance.admit_message(bytes) {
+            Admission::Passed => self.emit(level, text),
+            Admission::FirstDropped => {
+                let mib = MESSAGES_BYTES_MAX >> 20;
+                let message = format!("the step reached {mib} MiB of messages; its further messages are dropped");
+                self.emit(Level::Warn, message);
+            }
+            Admission::Dropped => {}
+        }
     }
 
     fn emit(&self, level: Level, message: String) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     schema::Schema,
+    slices::SLICE_ROWS_MAX,
 };
 
 /// The records that a splitter made for one shard, as batches.
@@ -36,7 +37,7 @@ pub fn read_records(key: &str, file: Bytes, schema: &Schema) -> Result<SplitReco
 fn cut_batch(batch: &RecordBatch) -> Vec<RecordBatch> {
     let rows = batch.num_rows();
     let pieces = batch.get_array_memory_size().div_ceil(RECORDS_BATCH_BYTES).max(1);
-    let piece_rows = rows.div_ceil(pieces).max(1);
+    let piece_rows = rows.div_ceil(pieces).clamp(1, SLICE_ROWS_MAX);
     (0..rows).step_by(piece_rows).map(|start| batch.slice(start, piece_rows.min(rows - start))).collect()
 }
 

@@ -21,7 +21,11 @@ use etl_plugin::{Attempt, Failure, PluginSettings};
 use super::{Allowance, PoisonRecords, process};
 use crate::{
     pipeline::Step,
-    task::{chain::Chain, context::RunContext, records::Records},
+    task::{
+        chain::{Chain, SetAside},
+        context::RunContext,
+        records::Records,
+    },
 };
 
 /// The search for the poison records of a shard whose chain of mappers failed.
@@ -38,6 +42,19 @@ pub(crate) struct Search<'a> {
     error: Error,
     failure: Failure,
     allowance: &'a Allowance,
+}
+
+/// Drops what a replayed chain sets aside.
+struct Dropped;
+
+impl SetAside for Dropped {
+    fn set_aside(&mut self, _: &Reject) -> Result<()> {
+        Ok(())
+    }
+
+    fn room(&self, _: &str) -> u64 {
+        u64::MAX
+    }
 }
 
 impl<'a> Search<'a> {
@@ -207,7 +224,7 @@ impl<'a> Search<'a> {
     /// Lets `replay` use a fresh chain, whose output is discarded, and charges the time that its mappers computed.
     fn run<R>(&self, replay: impl FnOnce(&mut Chain) -> R) -> Result<R> {
         let left = self.allowance.left();
-        let (emit, set_aside) = (Box::new(|_| Ok(())), Box::new(|_: &Reject| Ok(())));
+        let (emit, set_aside) = (Box::new(|_| Ok(())), Box::new(Dropped));
         let mut chain = Chain::open(&self.context.steps, &self.replayed, &left, emit, set_aside)?;
         let replayed = replay(&mut chain);
         self.allowance.charge(&chain.computed());

@@ -122,7 +122,7 @@ fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut
     let mut first = 0;
     for batch in sample.batches() {
         *under_way = Some(first);
-        for (row, reason) in mapper.process(&batch)? {
+        for (row, reason) in mapper.process(&batch, u64::MAX)? {
             let record = record_of(&batch.slice(row as usize, 1))?;
             let reject = Reject::new(plugin.step(), &reason).with_record(&record);
             rejects.push(sample.place(first + row as usize).of(reject));

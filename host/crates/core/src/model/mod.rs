@@ -12,5 +12,6 @@ pub mod reject;
 pub mod row_text;
 pub mod schema;
 pub mod shared;
+pub mod slices;
 pub mod times;
 pub mod usage;

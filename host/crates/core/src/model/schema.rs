@@ -18,6 +18,12 @@ use crate::{
 /// The most fields that a schema may have.
 pub const FIELDS_MAX: usize = 1024;
 
+/// The longest name of a field, in bytes. No database allows as much for a column; a key of a JSON record may be a URL.
+const NAME_BYTES_MAX: usize = 1024;
+
+/// The most bytes that the names of a schema's fields have together. A JSON sink repeats them in each row.
+const NAMES_BYTES_MAX: usize = 64 * 1024;
+
 /// The most fields that a message shows of a schema.
 const SHOWN_FIELDS_MAX: usize = 10;
 
@@ -37,8 +43,8 @@ impl Schema {
     /// Creates a schema of `fields`, the first `key_fields` of which are the key.
     ///
     /// # Errors
-    /// Says what is wrong when there are no fields or more than [`FIELDS_MAX`], a name is empty or given twice, or the
-    /// key has more fields than the schema.
+    /// Says what is wrong when there are no fields or more than [`FIELDS_MAX`], a name is empty, given twice or too long,
+    /// the names are too long together, or the key has more fields than the schema.
     pub fn new(fields: Vec<Field>, key_fields: usize) -> Result<Self> {
         if fields.is_empty() || fields.len() > FIELDS_MAX {
             return Err(Error::config(format!("a schema has 1 to {FIELDS_MAX} fields, this one has {}", fields.len())));
@@ -48,12 +54,15 @@ impl Schema {
         }
         let mut names = std::collections::HashSet::new();
         for field in &fields {
-            if field.name().is_empty() {
-                return Err(Error::config("a field has an empty name"));
-            }
+            check_name(field.name())?;
             if !names.insert(field.name()) {
                 return Err(Error::config(format!("two fields are called {}", shown(field.name()))));
             }
+        }
+        let bytes: usize = fields.iter().map(|field| field.name().len()).sum();
+        if bytes > NAMES_BYTES_MAX {
+            let what = format!("the field names have {bytes} bytes together (limit {NAMES_BYTES_MAX} bytes)");
+            return Err(Error::config(what));
         }
         Ok(Self { fields: Arc::new(arrow_schema::Schema::new(fields)), key_fields })
     }
@@ -105,6 +114,19 @@ impl Schema {
         let line = Field::new("line", DataType::Binary, false);
         Self { fields: Arc::new(arrow_schema::Schema::new(vec![line])), key_fields: 0 }
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::config("a field has an empty name"));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        let (shown, bytes) = (&name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)], name.len());
+        return Err(Error::config(format!(
+            "field `{shown}…` has a name of {bytes} bytes (limit {NAME_BYTES_MAX} bytes)"
+        )));
+    }
+    Ok(())
 }
 
 /// The types that a field of a JSON record may have, as messages list them.
@@ -251,5 +273,20 @@ mod tests {
         assert!(Schema::new(vec![], 0).is_err());
         let schema = Schema::new(vec![field("a"), field("b")], 1).expect("valid");
         assert_eq!(schema.to_string(), "a int64, b int64 (key: a)");
+    }
+
+    #[test]
+    fn names_are_bounded_one_by_one_and_together() {
+        let named = |names: &[String]| {
+            let fields = names.iter().map(|name| Field::new(name, DataType::Int64, false));
+            Schema::new(fields.collect(), 0).map_err(|error| error.to_string())
+        };
+        named(&["é".repeat(512)]).expect("1024 bytes");
+        let refused = named(&["é".repeat(513)]).expect_err("too long");
+        assert_eq!(refused, format!("field `{}…` has a name of 1026 bytes (limit 1024 bytes)", "é".repeat(32)));
+        let names: Vec<String> = (0..65).map(|number| format!("{number:01024}")).collect();
+        named(&names[1..]).expect("64 KiB");
+        let refused = named(&names).expect_err("too long together");
+        assert_eq!(refused, "the field names have 66560 bytes together (limit 65536 bytes)");
     }
 }
