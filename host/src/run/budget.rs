@@ -32,8 +32,8 @@ const BATCHES_BYTES: u64 = 8 * MIB;
 const RECORDS: u64 = 4;
 
 /// Bytes that merging [`FAN_IN`] sorted runs holds: for each of them a batch, its keys, and the bytes they come from.
-const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
-const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
+const SPILL_MERGE_BYTES: u64 = FAN_IN.runs as u64 * 3 * BATCH_BYTES as u64;
+const REDUCE_MERGE_BYTES: u64 = FAN_IN.runs as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
 
 /// Bytes of a thread's stack for the host's own code, besides its plugin instances; only what is used takes memory.
 const HOST_STACK_BYTES: usize = 2 << 20;
@@ -105,7 +105,7 @@ impl<'a> Footprint<'a> {
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
-        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} sorted runs"));
+        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
         Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
     }
 
