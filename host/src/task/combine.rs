@@ -1,8 +1,12 @@
 //! The combiner: the reducer, run on the rows of one map attempt before they are shuffled.
 
 use arrow_array::RecordBatch;
-use etl_core::model::{error::Result, schema::Schema, shared::Shared};
-use etl_plugin::{Attempt, Plugin, Reducer};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result},
+    schema::Schema,
+    shared::Shared,
+};
+use etl_plugin::{Attempt, HOSTCALL_BYTES_MAX, Plugin, Reducer};
 use etl_shuffle::Combiner;
 
 /// A reducer instance as the shuffle sees it.
@@ -19,9 +23,10 @@ impl PluginCombiner {
     pub fn open(plugin: &Plugin, input: &Schema, task: &Attempt) -> Result<Self> {
         let emitted = Shared::new(Vec::new());
         let receiver = emitted.clone();
-        let emit = Box::new(move |batch| {
-            receiver.lock().push(batch);
-            Ok(())
+        let emit = Box::new(move |batch: RecordBatch| {
+            let mut emitted = receiver.lock();
+            emitted.push(batch);
+            check(&emitted)
         });
         Ok(Self { reducer: plugin.combine(task, input, emit)?, emitted })
     }
@@ -29,6 +34,16 @@ impl PluginCombiner {
     fn take(&self) -> Vec<RecordBatch> {
         std::mem::take(&mut *self.emitted.lock())
     }
+}
+
+/// Checks that a combiner emitted no more in one call than is held until the shuffle takes it.
+fn check(emitted: &[RecordBatch]) -> Result<()> {
+    let bytes: usize = emitted.iter().map(RecordBatch::get_array_memory_size).sum();
+    if bytes <= HOSTCALL_BYTES_MAX {
+        return Ok(());
+    }
+    let what = format!("the combiner emitted more than {HOSTCALL_BYTES_MAX} bytes for one batch");
+    Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
 }
 
 impl Combiner for PluginCombiner {

@@ -33,7 +33,7 @@ use crate::{
 
 /// The most sorted runs, spilled or fetched, that are merged at once. Their batches fit the memory unless many of their
 /// rows are larger than a batch usually is.
-pub const FAN_IN: FanIn = FanIn { runs: 64, bytes: 96 << 20 };
+pub const FAN_IN: FanIn = FanIn { runs: 64, bytes: 76 << 20 };
 
 /// Writes the output of one attempt under keys that no other attempt uses. Blocks, so it must not be used on a thread
 /// of the async runtime.

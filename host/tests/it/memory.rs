@@ -49,25 +49,25 @@ const LINE_BY_LINE: &str = "split.target_size = 8\n";
 #[test]
 fn large_rows_of_many_keys_are_merged_in_the_memory_of_the_run() {
     let project = large_rows(&format!("{LINE_BY_LINE}{}", counting()));
-    let project = project.file("input/a.txt", lines(60, |row| format!("key-{row:03},15000")));
+    let project = project.file("input/a.txt", lines(30, |row| format!("key-{row:03},15000")));
     check(&project, &[]);
-    assert_eq!(project.latest()[0].1.lines().count(), 60);
+    assert_eq!(project.latest()[0].1.lines().count(), 30);
 }
 
 #[test]
 fn large_rows_of_one_key_are_merged_in_the_memory_of_the_run() {
     let project = large_rows(&format!("{LINE_BY_LINE}{}", counting()));
-    let project = project.file("input/a.txt", lines(60, |_| "the-key,15000".to_owned()));
+    let project = project.file("input/a.txt", lines(30, |_| "the-key,15000".to_owned()));
     check(&project, &[]);
-    assert_eq!(project.latest()[0].1, "{\"type\":\"the-key\",\"count\":60}\n");
+    assert_eq!(project.latest()[0].1, "{\"type\":\"the-key\",\"count\":30}\n");
 }
 
 #[test]
 fn large_keys_are_merged_in_the_memory_of_the_run() {
     let project = large_rows(&format!("{LINE_BY_LINE}{}sink.format = \"csv\"\n", counting()));
-    let project = project.file("input/a.txt", lines(40, |row| format!("{row:02},0,15000")));
+    let project = project.file("input/a.txt", lines(20, |row| format!("{row:02},0,15000")));
     check(&project, &[]);
-    assert_eq!(project.latest()[0].1.lines().count(), 41);
+    assert_eq!(project.latest()[0].1.lines().count(), 21);
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn large_rows_are_spilled_and_combined_in_the_memory_of_the_run() {
 #[test]
 fn large_rows_are_spilled_in_the_memory_of_the_run() {
     let project = large_rows(&counting());
-    let project = project.file("input/a.txt", lines(40, |row| format!("key-{row:03},15000")));
+    let project = project.file("input/a.txt", lines(20, |row| format!("key-{row:03},15000")));
     check(&project, &["run.shuffle_memory=1MiB"]);
-    assert_eq!(project.latest()[0].1.lines().count(), 40);
+    assert_eq!(project.latest()[0].1.lines().count(), 20);
 }
 
 #[test]
