@@ -1,13 +1,13 @@
 //! The division of `run.memory`: how much an attempt may hold, and so how many attempts may be in flight.
 //!
-//! Owns the sum. Its terms are bounded where they are used: read-ahead by the source, rows by the shuffle, parts of an
-//! upload by the store. Memory decides how many attempts there are at a time, never what one of them does, because the
+//! Owns the sum. Its terms are bounded where they are used: read-ahead by the source, what a plugin emits by its
+//! instance, rows by the shuffle, parts of an upload by the store. Memory decides how many attempts there are at a time, never what one of them does, because the
 //! result must be the same bytes on any machine. Asked by `check` and when a run starts.
 
 use bytesize::ByteSize;
 use etl_core::model::error::{Error, Result};
-use etl_plugin::STACK_BYTES_MAX;
-use etl_shuffle::BATCH_BYTES;
+use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
+use etl_shuffle::{BATCH_BYTES, merged_bytes};
 use etl_store::UPLOAD_BYTES;
 
 use crate::{
@@ -25,15 +25,35 @@ const BASE_BYTES: u64 = 128 * MIB;
 /// counting each of them with its whole limit would leave most processors idle.
 const INSTANCE_BYTES: u64 = 32 * MIB;
 
-/// Bytes of the batches on their way between source, plugins and output.
-const BATCHES_BYTES: u64 = 8 * MIB;
+/// Bytes of the batch that a step emits, which is held until the next step or the output has taken it. Bounded by what
+/// a plugin may hand over in one call.
+const EMITTED_BYTES: u64 = HOSTCALL_BYTES_MAX as u64;
+
+/// Bytes of the largest batch of a sorted run: a batch that was nearly full, and the largest row.
+const LARGEST_BATCH_BYTES: u64 = (BATCH_BYTES + ROW_BYTES_MAX) as u64;
+
+/// Bytes that a row may take in the sink's format. JSON makes six bytes of a control character.
+const ENCODED_BYTES: u64 = 6 * ROW_BYTES_MAX as u64;
 
 /// Number of longest records that an attempt may hold at a time: as one arrives, in a batch, and as it is written.
 const RECORDS: u64 = 4;
 
-/// Bytes that merging [`FAN_IN`] sorted runs holds: for each of them a batch, its keys, and the bytes they come from.
-const SPILL_MERGE_BYTES: u64 = FAN_IN as u64 * 3 * BATCH_BYTES as u64;
-const REDUCE_MERGE_BYTES: u64 = FAN_IN as u64 * 2 * (PIECE_BYTES + BATCH_BYTES as u64);
+/// Bytes that a merge of sorted runs holds: the batches and keys that [`FAN_IN`] bounds, the next batch of one run with
+/// the bytes it comes from, and the batch that is made.
+const MERGE_BYTES: u64 = FAN_IN.bytes + merged_bytes(LARGEST_BATCH_BYTES) + 2 * LARGEST_BATCH_BYTES;
+
+/// Bytes that a reducer's merge holds besides: two pieces of each run.
+const PIECES_BYTES: u64 = FAN_IN.runs as u64 * 2 * PIECE_BYTES;
+
+/// Bytes that writing a batch to a shuffle file holds: its message, plain and compressed.
+const MESSAGE_BYTES: u64 = 2 * LARGEST_BATCH_BYTES;
+
+/// Bytes that a full shuffle buffer takes beyond `run.shuffle_memory`: a row and its keys, a copy of them to join it
+/// with others, and the sorted batch.
+const OVERFULL_BYTES: u64 = merged_bytes(LARGEST_BATCH_BYTES) + 2 * LARGEST_BATCH_BYTES;
+
+/// Two runs are merged in any case, so two must fit.
+const _: () = assert!(2 * merged_bytes(LARGEST_BATCH_BYTES) <= FAN_IN.bytes);
 
 /// Bytes of a thread's stack for the host's own code, besides its plugin instances; only what is used takes memory.
 const HOST_STACK_BYTES: usize = 2 << 20;
@@ -90,23 +110,33 @@ struct Footprint<'a> {
 
 impl<'a> Footprint<'a> {
     fn map(pipeline: &'a Pipeline) -> Self {
-        let read_ahead = (READ_AHEAD_BYTES as u64 + BATCHES_BYTES, "read ahead".to_owned());
+        let read_ahead = (READ_AHEAD_BYTES as u64, "read ahead".to_owned());
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
-        let mut parts = vec![read_ahead, records, upload()];
+        let mut parts = vec![read_ahead, records, upload(), emitted(pipeline.maps.len(), "mappers")];
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
-            parts.push((shuffle.max(SPILL_MERGE_BYTES), format!("for a `run.shuffle_memory` of {}", size(shuffle))));
-            steps.extend(reduce.combine.then_some(&reduce.step));
+            let bytes = (shuffle.saturating_add(OVERFULL_BYTES)).max(MERGE_BYTES) + MESSAGE_BYTES;
+            parts.push((bytes, format!("for a `run.shuffle_memory` of {}", size(shuffle))));
+            if reduce.combine {
+                parts.push(emitted(1, "combiner"));
+                steps.push(&reduce.step);
+            }
+        } else {
+            parts.push(encoded());
         }
         Self { stage: "map", parts, steps }
     }
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
-        let merge = (REDUCE_MERGE_BYTES + BATCHES_BYTES, format!("to merge {FAN_IN} sorted runs"));
-        Some(Self { stage: "reduce", parts: vec![merge, upload()], steps: vec![&reduce.step] })
+        let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
+        Some(Self {
+            stage: "reduce",
+            parts: vec![merge, upload(), emitted(1, "reducer"), encoded()],
+            steps: vec![&reduce.step],
+        })
     }
 
     /// Returns the number of attempts that fit, up to twice the number that compute at a time.
@@ -164,6 +194,14 @@ fn upload() -> (u64, String) {
     (UPLOAD_BYTES as u64, "of output being uploaded".to_owned())
 }
 
+fn emitted(steps: usize, whose: &str) -> (u64, String) {
+    (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
+}
+
+fn encoded() -> (u64, String) {
+    (ENCODED_BYTES, "for a row in the sink's format".to_owned())
+}
+
 fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
@@ -187,18 +225,48 @@ mod tests {
     #[test]
     fn two_attempts_for_each_worker_are_in_flight_if_they_fit() {
         assert_eq!(slots(&["run.concurrency=2"]).expect("fits"), (Slots { map: 4, reduce: 4 }, None));
-        let (many, shortage) = slots(&["run.concurrency=100", "run.memory=64GiB"]).expect("fits");
+        let (many, shortage) = slots(&["run.concurrency=100", "run.memory=100GiB"]).expect("fits");
         assert_eq!((many, shortage), (Slots { map: 200, reduce: 200 }, None));
     }
 
     #[test]
     fn attempts_that_do_not_fit_wait_and_the_operator_is_told() {
         let (few, shortage) = slots(&["run.concurrency=100"]).expect("fits");
-        assert!((8..50).contains(&few.map) && (8..50).contains(&few.reduce), "{few:?}");
+        assert!((4..12).contains(&few.map) && (4..12).contains(&few.reduce), "{few:?}");
         let shortage = shortage.expect("100 do not fit");
         assert!(shortage.starts_with("`run.memory` of 2.0 GiB lets "), "{shortage}");
-        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=700MiB"]).expect("fits");
+        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=500MiB"]).expect("fits");
         assert_eq!((fewer.map, fewer.reduce), (2, few.reduce));
+    }
+
+    #[test]
+    fn each_thing_that_an_attempt_holds_is_counted_and_named() {
+        let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
+        let map = refused(&["run.memory=200MiB", "map.0.limits.memory=1MiB"]);
+        for term in [
+            "18.0 MiB read ahead",
+            "32.0 MiB for a `source.max_record` of 8.0 MiB",
+            "24.0 MiB of output being uploaded",
+            "64.0 MiB of emitted batches of the mappers",
+            "64.0 MiB of emitted batches of the combiner",
+            "for a `run.shuffle_memory` of 64.0 MiB",
+        ] {
+            assert!(map.contains(term), "no `{term}` in {map}");
+        }
+        let reduce = refused(&[
+            "run.memory=500MiB",
+            "map.0.limits.memory=1MiB",
+            "reduce.combine=false",
+            "run.shuffle_memory=1MiB",
+        ]);
+        for term in [
+            "to merge 64 sorted runs",
+            "24.0 MiB of output being uploaded",
+            "64.0 MiB of emitted batches of the reducer",
+            "96.0 MiB for a row in the sink's format",
+        ] {
+            assert!(reduce.contains(term), "no `{term}` in {reduce}");
+        }
     }
 
     #[test]
@@ -206,13 +274,13 @@ mod tests {
         let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
         let shuffle = refused(&["run.shuffle_memory=4GiB"]);
         assert!(shuffle.starts_with("`run.memory` is 2.0 GiB, but one map attempt may take 4."), "{shuffle}");
-        assert!(shuffle.contains("4.0 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");
+        assert!(shuffle.contains("4.1 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");
         let record = refused(&["source.max_record=1GiB"]);
         assert!(record.contains("4.0 GiB for a `source.max_record` of 1.0 GiB"), "{record}");
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=500MiB",
+            "run.memory=550MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",

@@ -6,7 +6,7 @@ use etl_core::model::{
     schema::Schema,
     shared::Shared,
 };
-use etl_plugin::{Attempt, Plugin, Reducer};
+use etl_plugin::{Attempt, HOSTCALL_BYTES_MAX, Plugin, Reducer};
 use etl_shuffle::Combiner;
 
 /// A reducer instance as the shuffle sees it.
@@ -34,7 +34,8 @@ impl Emitted {
             return Ok(());
         }
         let what = format!(
-            "{plugin} emitted more in one call as combiner than `limits.memory` lets it hold ({bytes_max} bytes)"
+            "{plugin} emitted more in one call as combiner than {bytes_max} bytes (its `limits.memory`, at most \
+             {HOSTCALL_BYTES_MAX} bytes)"
         );
         Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
     }
@@ -51,7 +52,7 @@ impl PluginCombiner {
     /// # Errors
     /// The error that `open` returned, or the way it failed.
     pub fn open(plugin: &Plugin, input: &Schema, task: &Attempt) -> Result<Self> {
-        let bytes_max = plugin.limits().memory_bytes;
+        let bytes_max = plugin.limits().memory_bytes.min(HOSTCALL_BYTES_MAX as u64);
         let emitted = Shared::new(Emitted { plugin: plugin.name(), batches: Vec::new(), bytes: 0, bytes_max });
         let receiver = emitted.clone();
         let emit = Box::new(move |batch| receiver.lock().add(batch));

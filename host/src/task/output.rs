@@ -18,7 +18,7 @@ use etl_core::{
 };
 use etl_format::PartWriter;
 use etl_plugin::{Attempt, Emit};
-use etl_shuffle::{NewCombiner, ShuffleSettings, ShuffleWriter};
+use etl_shuffle::{FanIn, NewCombiner, ShuffleSettings, ShuffleWriter};
 use etl_store::{Note, Store, upload::Upload};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -36,8 +36,9 @@ use crate::{
     },
 };
 
-/// The most sorted runs, spilled or fetched, that are merged at once.
-pub const FAN_IN: usize = 64;
+/// The most sorted runs, spilled or fetched, that are merged at once. Their batches fit the memory unless many of their
+/// rows are larger than a batch usually is.
+pub const FAN_IN: FanIn = FanIn { runs: 64, bytes: 76 << 20 };
 
 /// Writes the output of one attempt under keys that no other attempt uses. Blocks, so it must not be used on a thread
 /// of the async runtime.

@@ -24,7 +24,7 @@ use etl_core::{
     },
 };
 use etl_plugin::{Attempt, Emit, Failure, Plugin};
-use etl_shuffle::{PartitionIndex, ShuffleReader, SortedGroups, SortedRun, index::ShuffleFiles, merge_all};
+use etl_shuffle::{PartitionIndex, ShuffleReader, SizedRun, SortedGroups, index::ShuffleFiles, merge_all};
 use etl_store::Store;
 use tokio::sync::mpsc;
 
@@ -163,10 +163,11 @@ fn open_run(
     key: &str,
     index: &PartitionIndex,
     worker: &Shared<Worker>,
-) -> SortedRun {
+) -> SizedRun {
     let pieces = open_pieces(&context.stores.run_store, key, index.range(), worker);
     let batches = ShuffleReader::new(key, context.steps.shuffled(), index, pieces);
-    Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))))
+    let run = Box::new(batches.map(move |batch| batch.map_err(|error| damaged(error, mapped))));
+    SizedRun { run, batch_bytes_max: index.batch_bytes_max }
 }
 
 /// Reads a range of a shuffle file in pieces. From a remote store the pieces are fetched a little ahead of the merge;

@@ -157,11 +157,14 @@ fn batches_of_any_size_are_taken_or_named() {
         let ended = project.run(["--quiet"]);
         (project, ended)
     };
-    let (project, ended) = run(20_000_000);
+    let (project, ended) = run(12_000_000);
     ended.expect_success();
-    assert_eq!(project.latest()[0].1.len(), 20_000_001);
+    assert_eq!(project.latest()[0].1.len(), 12_000_001);
     let (_, ended) = run(150_000_000);
-    ended.expect_error(42, &["crimes.wasm", "handed over more than 134217728 bytes in one call"]);
+    ended.expect_error(42, &["crimes.wasm", "handed over more than 67108864 bytes in one call"]);
+    let (_, ended) = run(20_000_000);
+    let row = "emitted row 0 of a batch with 20000000 bytes (limit 16777216 bytes per row)";
+    ended.expect_error(42, &["crimes.wasm", row]);
     let (project, ended) = commit("empty-batch", "");
     ended.expect_success();
     assert_eq!(project.latest().iter().filter(|(_, text)| text.is_empty()).count(), 1);

@@ -40,6 +40,8 @@ guests! {
     BAD_COMBINER = "bad-combiner",
     CRIMES = "crimes",
     IMPORTS_EXTRA = "imports-extra",
+    JOIN = "join",
+    LARGE_ROWS = "large-rows",
     LAWLESS = "lawless",
     OTHER_VERSION = "other-version",
     PROBE_WORLD = "probe-world",

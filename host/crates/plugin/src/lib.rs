@@ -47,6 +47,7 @@ pub use component::{Inspection, Interface};
 pub use engine::{Engine, STACK_BYTES_MAX};
 pub use grants::{CHOICES as GRANTS, Grants};
 pub use instance::{Attempt, InstanceUsage};
+pub use limits::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX};
 pub use loaded::Plugin;
 pub use mapper::Mapper;
 pub use reducer::Reducer;

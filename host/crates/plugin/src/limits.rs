@@ -22,7 +22,9 @@ pub(super) const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// Largest number of handles (of streams, clocks, …) that an instance may hold at a time.
 pub(super) const HANDLES_MAX: usize = 10_000;
 /// Largest number of bytes that an instance may hand over in one call of a host function.
-pub(super) const HOSTCALL_BYTES_MAX: usize = 128 << 20;
+pub const HOSTCALL_BYTES_MAX: usize = 64 << 20;
+/// Largest number of bytes of one row that an instance emits. What comes after holds a few rows at a time, whole.
+pub const ROW_BYTES_MAX: usize = 16 << 20;
 
 /// Grants memory and tables up to the limit, and records the first request that it denied. A guest that is denied
 /// memory traps in a way that depends on its language, so only this record shows that memory was the cause.

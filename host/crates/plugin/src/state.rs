@@ -5,7 +5,8 @@ use std::{
     time::Instant,
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
+use arrow_schema::DataType;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
@@ -23,7 +24,7 @@ use super::{
     allowance::Allowance,
     batch,
     bindings::etl::plugin::types,
-    limits::{Growth, OutputBudget, TimeLimit},
+    limits::{Growth, OutputBudget, ROW_BYTES_MAX, TimeLimit},
     source_view::Splitting,
     stdio::{Log, cut},
     world::VirtualClock,
@@ -163,10 +164,35 @@ impl InstanceState {
             return Err(refuse("called `emit`, but this step has no output".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
+        check_rows(&batch)?;
         self.output.spend(batch.get_array_memory_size() as u64, batch.num_rows() as u64)?;
         // A guest may pack any number of rows into a batch; what comes after works on a bounded number at a time.
         let emitted = Slices::of(batch).try_for_each(emit);
         self.foreign_failure = emitted.is_err();
         emitted
     }
+}
+
+/// Checks that no row of an emitted batch is larger than [`ROW_BYTES_MAX`].
+fn check_rows(batch: &RecordBatch) -> Result<()> {
+    if batch.get_array_memory_size() <= ROW_BYTES_MAX {
+        return Ok(());
+    }
+    let Some((row, bytes)) =
+        (0..batch.num_rows()).map(|row| (row, row_bytes(batch, row))).find(|(_, bytes)| *bytes > ROW_BYTES_MAX)
+    else {
+        return Ok(());
+    };
+    let what = format!("emitted row {row} of a batch with {bytes} bytes (limit {ROW_BYTES_MAX} bytes per row)");
+    Err(Error::new(ErrorKind::Sandbox, anyhow::anyhow!(what)))
+}
+
+/// Returns the bytes of text and binary in a row.
+fn row_bytes(batch: &RecordBatch, row: usize) -> usize {
+    let length = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).len(),
+        DataType::Binary => column.as_binary::<i32>().value(row).len(),
+        _ => 0,
+    };
+    batch.columns().iter().map(length).sum()
 }

@@ -22,6 +22,8 @@ use etl_core::model::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::sizes::RowSizes;
+
 /// Name, in the schema metadata of a shuffle file, of the number of key fields.
 const KEY_FIELDS: &str = "etl:key-fields";
 
@@ -59,6 +61,8 @@ pub struct PartitionIndex {
     pub partition: u32,
     /// Number of rows the sorted run has of the partition, at least one.
     pub rows: u64,
+    /// Size of the largest batch in bytes, in memory.
+    pub batch_bytes_max: u64,
     /// Offset of the first block in bytes.
     pub offset: u64,
     /// Blocks of the partition, in order.
@@ -116,7 +120,7 @@ impl<W: Write> ShuffleFileWriter<W> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let rows = batch.num_rows() as u64;
+        let (rows, batch_bytes) = (batch.num_rows() as u64, RowSizes::new(batch).total() as u64);
         let offset = self.arrow.get_ref().written;
         self.arrow.get_mut().block.reset();
         self.arrow.write(batch).map_err(write_error)?;
@@ -127,9 +131,13 @@ impl<W: Write> ShuffleFileWriter<W> {
         match of_run.last_mut().filter(|last| last.partition == partition) {
             Some(last) => {
                 last.rows += rows;
+                last.batch_bytes_max = last.batch_bytes_max.max(batch_bytes);
                 last.blocks.push(block);
             }
-            None => self.partitions.push(PartitionIndex { partition, rows, offset, blocks: vec![block] }),
+            None => {
+                let (batch_bytes_max, blocks) = (batch_bytes, vec![block]);
+                self.partitions.push(PartitionIndex { partition, rows, batch_bytes_max, offset, blocks });
+            }
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ mod tests {
     use etl_core::testing::{check_target, scratch};
 
     use super::*;
-    use crate::{ShuffleSettings, ShuffleWriter};
+    use crate::{FanIn, ShuffleSettings, ShuffleWriter};
 
     /// Makes shuffle files, each behind its index, and the first block of each.
     fn shuffled() -> Vec<Vec<u8>> {
@@ -57,7 +57,8 @@ mod tests {
         let rows = RecordBatch::try_new(Arc::clone(&schema.fields), columns).expect("rows");
         let of = |partitions| {
             let scratch = scratch(u64::MAX);
-            let settings = ShuffleSettings { partitions, memory_bytes: 1 << 20, fan_in: 2, scratch };
+            let fan_in = FanIn { runs: 2, bytes: 1 << 20 };
+            let settings = ShuffleSettings { partitions, memory_bytes: 1 << 20, fan_in, scratch };
             let mut writer = ShuffleWriter::new(settings, schema.clone(), None).expect("it has a key");
             writer.push(rows.clone()).expect("taken");
             let mut file = Vec::new();

@@ -141,7 +141,8 @@ impl Gathered {
     fn copy_exactly(&mut self, value: &[u8]) {
         let end = self.length + value.len();
         if self.bytes.len() < end {
-            self.bytes.resize(end + end / 2 + SHORT_BYTES, 0);
+            // A batch ends soon after `BATCH_BYTES`, so more room behind a large value would stay empty.
+            self.bytes.resize(end + (end / 2).min(BATCH_BYTES) + SHORT_BYTES, 0);
         }
         self.bytes[self.length..end].copy_from_slice(value);
     }

@@ -32,8 +32,8 @@ pub struct ShuffleFiles {
     partitions: u32,
     files: BTreeMap<TaskId, FileEntry>,
     /// For each file: first the end of each partition's entry, counted in numbers from the end of this list; then the
-    /// entries. An entry has, for each sorted run, the rows, the offset, the number of blocks, and the length and the
-    /// checksum of each block. Every use of the file seeks first, so a use that panicked leaves no state that matters.
+    /// entries. An entry has, for each sorted run, the rows, the size of the largest batch, the offset, the number of
+    /// blocks, and the length and the checksum of each block. Every use of the file seeks first, so a use that panicked leaves no state that matters.
     index: Shared<SpooledTempFile>,
 }
 
@@ -61,8 +61,9 @@ impl ShuffleFiles {
         let (mut ends, mut entries) = (Vec::new(), Vec::new());
         for partition in 0..self.partitions {
             for index in run.of_partition(partition) {
-                entries.extend([index.rows, index.offset, index.blocks.len() as u64]);
-                entries.extend(index.blocks.iter().flat_map(|block| [block.length, block.checksum]));
+                let PartitionIndex { rows, batch_bytes_max, offset, blocks, .. } = index;
+                entries.extend([*rows, *batch_bytes_max, *offset, blocks.len() as u64]);
+                entries.extend(blocks.iter().flat_map(|block| [block.length, block.checksum]));
             }
             ends.push(entries.len() as u64);
         }
@@ -117,10 +118,12 @@ impl ShuffleFiles {
         let start = start + (u64::from(self.partitions) + ends[0]) * NUMBER_BYTES as u64;
         let mut entry = read_numbers(&mut index, start, ends[1] - ends[0])?.into_iter();
         let mut runs = Vec::new();
-        while let (Some(rows), Some(offset), Some(blocks)) = (entry.next(), entry.next(), entry.next()) {
+        while let (Some(rows), Some(batch_bytes_max), Some(offset), Some(blocks)) =
+            (entry.next(), entry.next(), entry.next(), entry.next())
+        {
             let block = |_| Some(Block { length: entry.next()?, checksum: entry.next()? });
             let blocks = (0..blocks).map_while(block).collect();
-            runs.push(PartitionIndex { partition, rows, offset, blocks });
+            runs.push(PartitionIndex { partition, rows, batch_bytes_max, offset, blocks });
         }
         Ok(runs)
     }
@@ -148,7 +151,8 @@ mod tests {
                 (0..*count).map(|block| Block { length: 100 + block, checksum: seed << 32 | block }).collect();
             let offset = at;
             at += blocks.iter().map(|block| block.length).sum::<u64>();
-            PartitionIndex { partition: u32::try_from(partition).expect("few"), rows: count * 10, offset, blocks }
+            let partition = u32::try_from(partition).expect("few");
+            PartitionIndex { partition, rows: count * 10, batch_bytes_max: seed, offset, blocks }
         };
         let partitions = blocks.iter().enumerate().filter(|(_, count)| **count > 0).map(partition).collect();
         ShuffleIndex { rows: 0, size_bytes: 0, digest: String::new(), partitions }

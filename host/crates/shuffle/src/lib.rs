@@ -23,6 +23,7 @@ mod chunk;
 mod cut;
 pub mod decode;
 mod entry;
+mod fan_in;
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -45,11 +46,12 @@ mod tests;
 use arrow_array::RecordBatch;
 
 pub use self::{
+    fan_in::{FanIn, merged_bytes},
     file::{Block, PartitionIndex, ShuffleIndex},
     keys::partition_of,
     merge::Merge,
     reader::ShuffleReader,
-    spill::merge_all,
+    spill::{SizedRun, merge_all},
     writer::{PARTITIONS_MAX, ShuffleSettings, ShuffleWriter},
 };
 use etl_core::model::error::Result;

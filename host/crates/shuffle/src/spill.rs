@@ -16,7 +16,7 @@ use etl_core::{
 };
 
 use super::{
-    Merge, NewCombiner, ShuffleIndex, ShuffleReader, SortedRun,
+    FanIn, Merge, NewCombiner, ShuffleIndex, ShuffleReader, SortedRun,
     output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput},
 };
 
@@ -64,18 +64,34 @@ impl Spill {
         Ok(())
     }
 
-    /// Merges neighbouring runs until at most `fan_in` are left.
-    pub(super) fn narrow(mut self, fan_in: usize, combiner: &mut Option<NewCombiner>) -> Result<Self> {
-        let fan_in = fan_in.max(2);
-        while self.runs.len() > fan_in {
+    /// Merges neighbouring runs until those that are left can be merged at once.
+    pub(super) fn narrow(mut self, fan_in: FanIn, combiner: &mut Option<NewCombiner>) -> Result<Self> {
+        loop {
+            let together = self.together(fan_in);
+            if together.len() <= 1 {
+                return Ok(self);
+            }
             let mut merged = Self::new(&self.schema, self.partitions, &self.scratch)?;
-            for start in self.runs().step_by(fan_in) {
-                let runs = start..self.runs.len().min(start + fan_in);
+            for runs in together {
                 merged.add(combiner, |out| self.merge_into(runs, out))?;
             }
             self = merged;
         }
-        Ok(self)
+    }
+
+    /// Divides the runs into neighbours that are merged at once.
+    fn together(&self, fan_in: FanIn) -> Vec<Range<usize>> {
+        let batch_bytes = |run: &usize| {
+            let partitions = &self.runs[*run].1.partitions;
+            partitions.iter().map(|index| index.batch_bytes_max).max().unwrap_or_default()
+        };
+        let (mut runs, mut together, mut start) = (self.runs().peekable(), Vec::new(), 0);
+        while start < self.runs.len() {
+            let end = start + fan_in.take(&mut runs, batch_bytes).len();
+            together.push(start..end);
+            start = end;
+        }
+        together
     }
 
     /// Passes the rows of the given runs to `out`, sorted.
@@ -89,9 +105,9 @@ impl Spill {
     }
 
     /// Returns whether merging the runs brings so many rows of each key together that combining them pays. To find out,
-    /// merges the first rows of some partitions, of at most `fan_in` runs.
-    pub(super) fn is_worth_combining(&self, fan_in: usize) -> Result<bool> {
-        let runs = 0..self.runs.len().min(fan_in.max(2));
+    /// merges the first rows of some partitions, of as many runs as are merged at once.
+    pub(super) fn is_worth_combining(&self, fan_in: FanIn) -> Result<bool> {
+        let runs = self.together(fan_in).into_iter().next().unwrap_or_default();
         let (mut rows, mut keys) = (0, 0);
         for partition in 0..self.partitions.min(LOOK_PARTITIONS) {
             let mut merge = Merge::new(self.of_partition(runs.clone(), partition), &self.schema)?;
@@ -144,32 +160,44 @@ fn read_at(file: &Shared<ScratchFile>, offset: u64, length: u64) -> io::Result<B
     Ok(bytes.into())
 }
 
-/// Merges any number of sorted runs, of which at most `fan_in` (at least 2) are open at once.
+/// A sorted run that is to be merged.
+pub struct SizedRun {
+    /// The batches of the run.
+    pub run: SortedRun,
+    /// Size of the largest batch in bytes, in memory.
+    pub batch_bytes_max: u64,
+}
+
+/// Merges any number of sorted runs, of which `fan_in` says how many are open at once.
 ///
-/// Takes a run from the iterator only when it is merged, so the iterator should open each run as it is asked for. Up to
-/// `fan_in` runs are merged directly. More runs are first merged in scratch, `fan_in` neighbours at a time, in as many
-/// passes as needed; the order of the rows is the same. Rows of one key come in the order of their runs.
+/// Takes a run from the iterator only when it is merged, or to see whether it can be merged with those before it, so
+/// the iterator should open each run as it is asked for. Runs that can be merged at once are merged directly. More runs
+/// are first merged in scratch, some neighbours at a time, in as many passes as needed; the order of the rows is the
+/// same. Rows of one key come in the order of their runs.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] when the schema has no key; [`ErrorKind::Unavailable`] when scratch is unavailable; any error
 /// from opening or reading the runs.
 pub fn merge_all(
-    runs: impl IntoIterator<Item = Result<SortedRun>>,
+    runs: impl IntoIterator<Item = Result<SizedRun>>,
     schema: &Schema,
-    fan_in: usize,
+    fan_in: FanIn,
     scratch: &Scratch,
 ) -> Result<Merge> {
-    let fan_in = fan_in.max(2);
     let mut runs = runs.into_iter().peekable();
-    let first: Vec<SortedRun> = runs.by_ref().take(fan_in).collect::<Result<_>>()?;
-    if runs.peek().is_none() {
-        return Merge::new(first, schema);
+    let mut next = || -> Result<(Vec<SortedRun>, bool)> {
+        let taken = fan_in.take(&mut runs, |run| run.as_ref().map_or(0, |run| run.batch_bytes_max));
+        let taken = taken.into_iter().map(|run| run.map(|run| run.run)).collect::<Result<_>>()?;
+        Ok((taken, runs.peek().is_none()))
+    };
+    let (mut group, is_last) = next()?;
+    if is_last {
+        return Merge::new(group, schema);
     }
     let mut spill = Spill::new(schema, 1, scratch)?;
-    let mut group = first;
     while !group.is_empty() {
         spill.add(&mut None, |out| Merge::new(group, schema)?.try_for_each(|groups| out.push(0, &groups?)))?;
-        group = runs.by_ref().take(fan_in).collect::<Result<_>>()?;
+        (group, _) = next()?;
     }
     let spill = spill.narrow(fan_in, &mut None)?;
     Merge::new(spill.of_partition(spill.runs(), 0), schema)

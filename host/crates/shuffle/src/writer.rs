@@ -14,7 +14,8 @@ use etl_core::{
 };
 
 use super::{
-    Combiner, NewCombiner, ShuffleIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::ShuffleOutput, spill::Spill,
+    Combiner, FanIn, NewCombiner, ShuffleIndex, buffer::SortBuffer, entry::PARTITION_BITS, output::ShuffleOutput,
+    spill::Spill,
 };
 
 /// Maximum number of partitions of a shuffle.
@@ -27,8 +28,8 @@ pub struct ShuffleSettings {
     pub partitions: u32,
     /// Bytes of rows, keys and sort entries that are collected before they are sorted and spilled.
     pub memory_bytes: u64,
-    /// Number of spilled runs that are merged at once, at least 2. Each takes about 1 MiB during the merge.
-    pub fan_in: usize,
+    /// How many spilled runs are merged at once.
+    pub fan_in: FanIn,
     /// Scratch space that sorted runs are spilled to.
     pub scratch: Scratch,
 }

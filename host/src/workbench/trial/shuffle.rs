@@ -8,7 +8,7 @@ use etl_core::{
     model::{error::Result, schema::Schema},
     runtime::scratch::Scratch,
 };
-use etl_shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedGroups, SortedRun, merge_all};
+use etl_shuffle::{NewCombiner, ShuffleReader, ShuffleSettings, ShuffleWriter, SizedRun, SortedGroups, merge_all};
 
 use crate::task::output::FAN_IN;
 
@@ -43,7 +43,7 @@ pub(crate) fn group(
             let range = partition.range();
             let bytes = file.slice(range.start as usize..range.end as usize);
             let run = ShuffleReader::new(format!("shard {number}"), schema, partition, std::iter::once(Ok(bytes)));
-            runs.push(Ok(Box::new(run) as SortedRun));
+            runs.push(Ok(SizedRun { run: Box::new(run), batch_bytes_max: partition.batch_bytes_max }));
         }
     }
     merge_all(runs, schema, FAN_IN, &scratch)?.collect()

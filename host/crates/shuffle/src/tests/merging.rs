@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use etl_core::model::error::{Error, ErrorKind, Result};
 
-use crate::{merge_all, tests::*};
+use crate::{SizedRun, merge_all, tests::*};
 
 /// Returns one sorted run per batch of the table.
 fn runs_of(table: &Table) -> Vec<SortedRun> {
@@ -12,6 +12,14 @@ fn runs_of(table: &Table) -> Vec<SortedRun> {
         read(&shard.schema, &file, &index, 0, 10_000)
     });
     runs.collect()
+}
+
+fn sized(run: SortedRun) -> SizedRun {
+    SizedRun { run, batch_bytes_max: 1 }
+}
+
+fn up_to(runs: usize) -> FanIn {
+    FanIn { runs, bytes: u64::MAX }
 }
 
 fn run_of(batches: impl IntoIterator<Item = RecordBatch>) -> SortedRun {
@@ -47,8 +55,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn groups_are_those_of_all_runs_in_order(table in table(), fan_in in 0..6_usize) {
-        let merge = merge_all(runs_of(&table).into_iter().map(Ok), &table.schema, fan_in, &scratch(u64::MAX));
+    fn groups_are_those_of_all_runs_in_order(
+        table in table(), runs in 0..6_usize, bytes in 0..1000_u64, batch_bytes in proptest::collection::vec(0..200_u64, 50),
+    ) {
+        let sized = runs_of(&table).into_iter().zip(batch_bytes.into_iter().cycle());
+        let sized = sized.map(|(run, batch_bytes_max)| Ok(SizedRun { run, batch_bytes_max }));
+        let merge = merge_all(sized, &table.schema, FanIn { runs, bytes }, &scratch(u64::MAX));
         let expected: Vec<Vec<Row>> = table.groups(1).into_values().collect();
         prop_assert_eq!(groups_of(merge.expect("the runs are sound")), expected);
     }
@@ -111,9 +123,9 @@ fn no_more_runs_are_open_than_the_fan_in_and_the_next() {
     let (open, most) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
     let runs = (0..1000).map(|_| {
         most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        Ok(Box::new(Counted { batch: table.batches().next(), open: open.clone() }) as SortedRun)
+        Ok(sized(Box::new(Counted { batch: table.batches().next(), open: open.clone() })))
     });
-    let merge = merge_all(runs, &table.schema, 7, &scratch(u64::MAX)).expect("the runs are sound");
+    let merge = merge_all(runs, &table.schema, up_to(7), &scratch(u64::MAX)).expect("the runs are sound");
     assert_eq!(groups_of(merge), [vec![table.batches[0][0].clone(); 1000]]);
     assert_eq!(most.into_inner(), 8);
 }
@@ -147,7 +159,9 @@ fn an_error_of_a_run_is_handed_on() {
     let mut merge = Merge::new(vec![run_of(table.batches()), failing()], &table.schema).expect("the start is sound");
     let error = merge.find_map(Result::err).expect("the second run fails");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unavailable, "gone"));
-    let merge = |runs: Vec<Result<SortedRun>>| merge_all(runs, &table.schema, 2, &scratch(u64::MAX)).err();
+    let merge = |runs: Vec<Result<SortedRun>>| {
+        merge_all(runs.into_iter().map(|run| run.map(sized)), &table.schema, up_to(2), &scratch(u64::MAX)).err()
+    };
     let error = merge(vec![Ok(run_of([])), Ok(failing()), Ok(run_of([]))]).expect("the second run fails");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let error = merge(vec![Ok(run_of([])), Ok(run_of([])), Err(Error::input("closed"))]).expect("the third is closed");

@@ -20,8 +20,8 @@ use etl_core::{model::schema::Schema, testing::scratch};
 use proptest::prelude::*;
 
 use super::{
-    Merge, PartitionIndex, ShuffleIndex, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedRun, keys::KeyEncoder,
-    partition_of,
+    FanIn, Merge, PartitionIndex, ShuffleIndex, ShuffleReader, ShuffleSettings, ShuffleWriter, SortedRun,
+    keys::KeyEncoder, partition_of,
 };
 
 /// More bytes than any test pushes.
@@ -178,6 +178,7 @@ fn counting_table(prefix: &str, rows: usize, distinct: usize) -> Table {
 }
 
 fn settings(partitions: u32, memory_bytes: u64, fan_in: usize) -> ShuffleSettings {
+    let fan_in = FanIn { runs: fan_in, bytes: u64::MAX };
     ShuffleSettings { partitions, memory_bytes, fan_in, scratch: scratch(u64::MAX) }
 }
 
