@@ -28,7 +28,6 @@ pub(super) const TARGET_SIZE: Bounds<Size> = size(64 * MIB, 1, TIB);
 pub(super) const MEMORY: Bounds<Size> = size(256 * MIB, 64 * KIB, 4 * GIB);
 pub(super) const OUTPUT: Bounds<Size> = size(16 * GIB, 1, 1024 * TIB);
 pub(super) const LOG: Bounds<Size> = size(MIB, 0, GIB);
-pub(super) const RUN_MEMORY: Bounds<Size> = size(2 * GIB, 64 * MIB, 1024 * TIB);
 pub(super) const SHUFFLE_MEMORY: Bounds<Size> = size(64 * MIB, MIB, TIB);
 pub(super) const SCRATCH_SPACE: Bounds<Size> = size(100 * GIB, MIB, 1024 * TIB);
 pub(super) const TIMEOUT: Bounds<Period> = period(Duration::from_secs(300), MILLISECOND, DAY);
@@ -43,6 +42,13 @@ pub(super) const PARTITIONS: Bounds<i64> = Bounds { default: 1, min: 1, max: 409
 pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
 pub(super) const MAX_OUTPUT: Bounds<Size> = size(TIB, 1, 1024 * 1024 * TIB);
 pub(super) const RUN_STORE: &str = "runs/";
+
+/// Returns the bounds of `run.memory`. A machine with more cores runs more tasks at a time by default, which take more
+/// memory.
+pub(super) fn run_memory() -> Bounds<Size> {
+    let cores = u64::try_from(concurrency().default).unwrap_or(1);
+    size((2 * GIB).max(cores * 512 * MIB), 64 * MIB, 1024 * TIB)
+}
 
 /// Returns the bounds of `run.concurrency`. The default is the number of cores.
 pub(super) fn concurrency() -> Bounds<i64> {

@@ -254,8 +254,8 @@ pub(super) struct Run {
     #[serde(default)]
     #[schemars(transform = default_value(0))]
     pub tolerated_failures: Tolerance,
-    /// Memory the process may use. It decides how many tasks are in flight at a time.
-    #[schemars(transform = range(bounds::RUN_MEMORY))]
+    /// Memory the process may use, 64MiB to 1024TiB. It decides how many tasks are in flight at a time. Defaults to
+    /// 2GiB, or 512MiB for each core if that is more.
     pub memory: Option<Size>,
     /// Memory a map task fills with rows before it sorts them and spills them to `scratch`.
     #[schemars(transform = range(bounds::SHUFFLE_MEMORY))]

@@ -279,7 +279,7 @@ impl Validator<'_> {
             max_rejects: self.max_rejects(at, table.max_rejects, 0)?,
             max_output_bytes: self.bounded(&at.key("max_output"), table.max_output, bounds::MAX_OUTPUT)?.0,
             tolerated_failures: table.tolerated_failures,
-            memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::RUN_MEMORY)?.0,
+            memory_bytes: self.bounded(&at.key("memory"), table.memory, bounds::run_memory())?.0,
             shuffle_memory_bytes: shuffle_memory.0,
             scratch: table.scratch.map_or_else(|| temporary_directory(self.env), |path| self.path(&path)),
             scratch_space_bytes: self.bounded(&at.key("scratch_space"), table.scratch_space, bounds::SCRATCH_SPACE)?.0,

@@ -224,24 +224,28 @@ mod tests {
 
     #[test]
     fn two_attempts_for_each_worker_are_in_flight_if_they_fit() {
-        assert_eq!(slots(&["run.concurrency=2"]).expect("fits"), (Slots { map: 4, reduce: 4 }, None));
+        assert_eq!(
+            slots(&["run.concurrency=2", "run.memory=2GiB"]).expect("fits"),
+            (Slots { map: 4, reduce: 4 }, None)
+        );
         let (many, shortage) = slots(&["run.concurrency=100", "run.memory=100GiB"]).expect("fits");
         assert_eq!((many, shortage), (Slots { map: 200, reduce: 200 }, None));
     }
 
     #[test]
     fn attempts_that_do_not_fit_wait_and_the_operator_is_told() {
-        let (few, shortage) = slots(&["run.concurrency=100"]).expect("fits");
+        let (few, shortage) = slots(&["run.concurrency=100", "run.memory=2GiB"]).expect("fits");
         assert!((4..12).contains(&few.map) && (4..12).contains(&few.reduce), "{few:?}");
         let shortage = shortage.expect("100 do not fit");
         assert!(shortage.starts_with("`run.memory` of 2.0 GiB lets "), "{shortage}");
-        let (fewer, _) = slots(&["run.concurrency=100", "run.shuffle_memory=500MiB"]).expect("fits");
+        let (fewer, _) = slots(&["run.concurrency=100", "run.memory=2GiB", "run.shuffle_memory=500MiB"]).expect("fits");
         assert_eq!((fewer.map, fewer.reduce), (2, few.reduce));
     }
 
     #[test]
     fn each_thing_that_an_attempt_holds_is_counted_and_named() {
-        let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
+        let refused =
+            |set: &[&str]| slots(&[&["run.memory=2GiB"], set].concat()).expect_err("does not fit").to_string();
         let map = refused(&["run.memory=200MiB", "map.0.limits.memory=1MiB"]);
         for term in [
             "18.0 MiB read ahead",
@@ -271,7 +275,8 @@ mod tests {
 
     #[test]
     fn a_run_whose_attempt_does_not_fit_is_refused_with_what_it_takes() {
-        let refused = |set: &[&str]| slots(set).expect_err("does not fit").to_string();
+        let refused =
+            |set: &[&str]| slots(&[&["run.memory=2GiB"], set].concat()).expect_err("does not fit").to_string();
         let shuffle = refused(&["run.shuffle_memory=4GiB"]);
         assert!(shuffle.starts_with("`run.memory` is 2.0 GiB, but one map attempt may take 4."), "{shuffle}");
         assert!(shuffle.contains("4.1 GiB for a `run.shuffle_memory` of 4.0 GiB"), "{shuffle}");

@@ -29,6 +29,7 @@ mod hostile_components;
 mod identity;
 mod interrupts;
 mod laws;
+mod limits;
 mod memory;
 mod metrics;
 mod model;

@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_large_schema_is_cut_in_messages_and_whole_in_its_signature() {
         let fields = |last: &str| {
-            let names = (0..1023).map(|number| format!("{number}{}", "é".repeat(500))).chain([last.to_owned()]);
+            let names = (0..1023).map(|number| format!("{number}{}", "é".repeat(28))).chain([last.to_owned()]);
             names.map(|name| Field::new(name, DataType::Int64, false)).collect::<Vec<_>>()
         };
         let schema = Schema::new(fields("last"), 1024).expect("valid");
@@ -283,7 +283,7 @@ mod tests {
         };
         named(&["é".repeat(512)]).expect("1024 bytes");
         let refused = named(&["é".repeat(513)]).expect_err("too long");
-        assert_eq!(refused, format!("field `{}…` has a name of 1026 bytes (limit 1024 bytes)", "é".repeat(32)));
+        assert_eq!(refused, format!("field `{}…` has a name of 1026 bytes (limit 1024 bytes)", "é".repeat(20)));
         let names: Vec<String> = (0..65).map(|number| format!("{number:01024}")).collect();
         named(&names[1..]).expect("64 KiB");
         let refused = named(&names).expect_err("too long together");
