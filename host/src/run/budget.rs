@@ -5,7 +5,10 @@
 //! result must be the same bytes on any machine. Asked by `check` and when a run starts.
 
 use bytesize::ByteSize;
-use etl_core::model::error::{Error, Result};
+use etl_core::{
+    model::error::{Error, Result},
+    text::numbers::counted as some,
+};
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
 use etl_store::UPLOAD_BYTES;
@@ -93,7 +96,8 @@ impl Slots {
         (slots < concurrency).then(|| {
             let memory = size(run.memory_bytes);
             format!(
-                "`run.memory` of {memory} lets {slots} tasks run at a time, not {concurrency}: raise it to use them all"
+                "`run.memory` of {memory} lets {} run at a time, not {concurrency}: raise it to use them all",
+                some(slots as u64, "task")
             )
         })
     }

@@ -5,6 +5,7 @@
 
 mod compiling;
 mod debug_info;
+mod one_run;
 mod structure;
 
 use std::{process::Command, time::Instant};
