@@ -36,7 +36,7 @@ fn blames_nobody(maps: &str, lines: &str, texts: &[&str]) {
     let ended = project.run(["--set", "run.max_rejects=1000", "--events", "json"]);
     assert_eq!((ended.code, poison_records(&ended)), (Some(42), 0), "{ended:#?}");
     let again = project.run(["--resume", "--set", "run.max_rejects=1000"]);
-    again.expect_error(42, &[&["map of shard 0 failed", ": no single record makes the mapper fail"], texts].concat());
+    again.expect_error(42, &[&["map of shard 0 failed"], texts].concat());
     assert!(!again.stderr.contains("is set aside"), "{again:#?}");
 }
 
@@ -51,10 +51,8 @@ fn what_adds_up_over_a_shard_is_blamed_on_no_record() {
     blames_nobody(&crime("hoard", ", limits = { memory = \"64MiB\" }"), &lines, &memory);
     let output = of_the_shard("`limits.output` (limit 1000000 bytes");
     blames_nobody(&crime("emit", ", limits = { output = \"1MB\" }"), &lines, &output);
-    let range =
-        "only the batch as a whole, from record `line 0` (`a.txt` at byte 0) to record `line 299` (`a.txt` at byte ";
     let few = &lines[..lines.find("line 300").expect("it is there")];
-    blames_nobody(&crime("count-lines", ""), few, &[range, "used more than 256 counters"]);
+    blames_nobody(&crime("count-lines", ""), few, &["map plugin `crimes.wasm`: used more than 256 counters"]);
 }
 
 #[test]
