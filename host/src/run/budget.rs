@@ -1,13 +1,13 @@
 //! The division of `run.memory`: how much an attempt may hold, and so how many attempts may be in flight.
 //!
 //! Owns the sum. Its terms are bounded where they are used: read-ahead by the source, what a plugin emits by its
-//! instance, rows by the shuffle, parts of an upload by the store. Memory decides how many attempts there are at a time, never what one of them does, because the
-//! result must be the same bytes on any machine. Asked by `check` and when a run starts.
+//! instance, rows by the shuffle, parts of an upload by the store. Memory decides how many attempts there are at a time,
+//! never what one of them does, because the result must be the same bytes on any machine. Asked by `check` and when a
+//! run starts.
 
-use bytesize::ByteSize;
 use etl_core::{
     model::error::{Error, Result},
-    text::numbers::counted as some,
+    text::numbers::{bytes as size, counted},
 };
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
@@ -97,7 +97,7 @@ impl Slots {
             let memory = size(run.memory_bytes);
             format!(
                 "`run.memory` of {memory} lets {} run at a time, not {concurrency}: raise it to use them all",
-                some(slots as u64, "task")
+                counted(slots as u64, "task")
             )
         })
     }
@@ -156,12 +156,12 @@ impl<'a> Footprint<'a> {
     /// Returns the number of bytes that the attempt is counted with.
     fn bytes(&self) -> u64 {
         self.parts.iter().map(|(bytes, _)| bytes).sum::<u64>()
-            + self.steps.iter().map(|step| counted(step)).sum::<u64>()
+            + self.steps.iter().map(|step| instance_bytes(step)).sum::<u64>()
     }
 
     /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it.
     fn bytes_max(&self) -> u64 {
-        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - counted(step))
+        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - instance_bytes(step))
     }
 
     fn largest(&self) -> Option<&Step> {
@@ -190,7 +190,7 @@ impl<'a> Footprint<'a> {
     }
 }
 
-fn counted(step: &Step) -> u64 {
+fn instance_bytes(step: &Step) -> u64 {
     step.plugin.limits.memory_bytes.min(INSTANCE_BYTES)
 }
 
@@ -204,10 +204,6 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
 
 fn encoded() -> (u64, String) {
     (ENCODED_BYTES, "for a row in the sink's format".to_owned())
-}
-
-fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 
 use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-use super::{
-    component::Facts,
-    stdio::cut,
-    structure::{DEPTH_MAX, Parts},
-};
+use super::{component::Facts, stdio::cut, structure::Parts};
 use crate::config_schema::ConfigSchema;
+
+/// Deepest nesting of components in one another. The memory that compiling takes grows with the square of the depth.
+const DEPTH_MAX: u32 = 50;
 
 /// Custom section with the JSON Schema of the plugin's configuration.
 const CONFIG_SCHEMA: &str = "etl:config-schema";

@@ -11,8 +11,6 @@ use wasmparser::{
 
 use super::scan::broken;
 
-/// Deepest nesting of components in one another. The memory that compiling takes grows with the square of the depth.
-pub(super) const DEPTH_MAX: u32 = 50;
 /// Largest number of modules, and of components, that one component defines or gets by an alias.
 const DEFINITIONS_MAX: usize = 1_000;
 /// Largest number of component instances in a component.
@@ -45,11 +43,6 @@ impl Parts {
         for payload in Parser::new(0).parse_all(component) {
             let payload = payload.map_err(broken)?;
             match &payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. }
-                    if scopes.len() > DEPTH_MAX as usize =>
-                {
-                    return Err(format!("nests components more than {DEPTH_MAX} deep"));
-                }
                 Payload::ModuleSection { .. } => scopes.push(Scope::module()),
                 Payload::ComponentSection { .. } => scopes.push(Scope::default()),
                 Payload::End(_) => {

@@ -5,9 +5,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use etl_core::model::shared::Shared;
 
 use super::{compiler::Compiler, component::ComponentFile, trap::shown};
 
@@ -19,13 +21,9 @@ const KNOWN_MAX: usize = 1_000;
 /// The places in the source of one plugin. Clones share what is known.
 #[derive(Clone)]
 pub(super) struct Symbols {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     compiler: Compiler,
-    file: ComponentFile,
-    found: Mutex<Found>,
+    file: Arc<ComponentFile>,
+    found: Shared<Found>,
 }
 
 struct Found {
@@ -39,7 +37,7 @@ struct Found {
 impl Symbols {
     pub(super) fn new(compiler: Compiler, file: ComponentFile) -> Self {
         let found = Found { known: HashMap::new(), time_left: TIME_MAX, unreadable: None };
-        Self { shared: Arc::new(Shared { compiler, file, found: Mutex::new(found) }) }
+        Self { compiler, file: Arc::new(file), found: Shared::new(found) }
     }
 
     /// Returns the places in the source that belong to the addresses of a trap, each on its own line. Returns an empty
@@ -48,7 +46,7 @@ impl Symbols {
         if addresses.is_empty() {
             return String::new();
         }
-        let mut found = self.lock();
+        let mut found = self.found.lock();
         if let Some(known) = found.known.get(addresses) {
             return known.clone();
         }
@@ -56,7 +54,7 @@ impl Symbols {
             return note.clone();
         }
         let started = Instant::now();
-        let places = self.shared.compiler.places(&self.shared.file, addresses, found.time_left);
+        let places = self.compiler.places(&self.file, addresses, found.time_left);
         found.time_left = found.time_left.saturating_sub(started.elapsed());
         match places {
             Ok(places) => {
@@ -76,10 +74,6 @@ impl Symbols {
                 note
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Found> {
-        self.shared.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,6 +15,12 @@ pub const MASKED_CHARACTERS_MIN: usize = 4;
 /// The mark that messages have where a text was cut.
 pub const CUT: char = '…';
 
+/// Returns text of at most `bytes_max` bytes as it is, and the beginning of a longer one, with the mark [`CUT`].
+pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    let begin = &text[..text.floor_char_boundary(bytes_max)];
+    if begin.len() < text.len() { format!("{begin}{CUT}").into() } else { begin.into() }
+}
+
 /// The values that are taken out of texts, each with the name that is shown instead. The default takes out nothing.
 /// Clones share the values.
 #[derive(Clone, Default)]

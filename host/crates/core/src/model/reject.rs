@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     hex::hex,
     ids::ShardId,
-    redact::{CUT, Mask},
+    redact::{CUT, Mask, cut},
 };
 
 /// Name of the step in the rejects of the source.
@@ -176,8 +176,7 @@ pub fn shown_name(name: &str) -> String {
 }
 
 fn begin(text: &str, bytes_max: usize) -> String {
-    let cut = &text[..text.floor_char_boundary(bytes_max)];
-    if cut.len() < text.len() { format!("`{cut}{CUT}`") } else { format!("`{cut}`") }
+    format!("`{}`", cut(text, bytes_max))
 }
 
 #[cfg(test)]

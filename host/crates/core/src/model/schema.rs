@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, FieldRef, SchemaRef};
 use crate::{
     model::{
         error::{Error, Result},
-        redact::CUT,
+        redact::cut,
         reject::shown,
     },
     text::numbers::count,
@@ -121,9 +121,9 @@ fn check_name(name: &str) -> Result<()> {
         return Err(Error::config("a field has an empty name"));
     }
     if name.len() > NAME_BYTES_MAX {
-        let (shown, bytes) = (&name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)], name.len());
+        let (shown, bytes) = (cut(name, SHOWN_NAME_BYTES_MAX), name.len());
         return Err(Error::config(format!(
-            "field `{shown}…` has a name of {bytes} bytes (limit {NAME_BYTES_MAX} bytes)"
+            "field `{shown}` has a name of {bytes} bytes (limit {NAME_BYTES_MAX} bytes)"
         )));
     }
     Ok(())
@@ -193,11 +193,6 @@ fn written(field: &Field, name_bytes_max: usize) -> String {
     format!("{} {}", cut(field.name(), name_bytes_max), type_name(field.data_type()))
 }
 
-fn cut(name: &str, bytes_max: usize) -> String {
-    let begin = &name[..name.floor_char_boundary(bytes_max)];
-    if begin.len() < name.len() { format!("{begin}{CUT}") } else { name.to_owned() }
-}
-
 impl fmt::Display for Schema {
     /// Writes `word text, count int64 (key: word)`. Of a large schema, writes the first fields and the number of the
     /// others, because what follows it in a message matters more.
@@ -212,7 +207,7 @@ impl fmt::Display for Schema {
         f.write_str(&list(fields, |field| written(field, SHOWN_NAME_BYTES_MAX)))?;
         match &fields[..self.key_fields] {
             [] => Ok(()),
-            key => write!(f, " (key: {})", list(key, |field| cut(field.name(), SHOWN_NAME_BYTES_MAX))),
+            key => write!(f, " (key: {})", list(key, |field| cut(field.name(), SHOWN_NAME_BYTES_MAX).into_owned())),
         }
     }
 }

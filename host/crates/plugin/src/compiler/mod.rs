@@ -18,12 +18,14 @@ mod symbols;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use etl_core::{
-    model::error::{Error, ErrorKind, Result},
+    model::{
+        error::{Error, ErrorKind, Result},
+        shared::Shared,
+    },
     text::numbers::bytes as size,
 };
 use wasmtime::component::Component;
@@ -51,7 +53,7 @@ pub struct Compiler {
     program: PathBuf,
     cache: Cache,
     /// Held while the process is at work. The memory limit is that of one process, so there is only one.
-    at_work: Arc<Mutex<()>>,
+    at_work: Shared<()>,
 }
 
 /// A compiled component.
@@ -66,7 +68,7 @@ impl Compiler {
     /// Creates a compiler that starts `program`, which must call [`serve`] when its first argument is [`COMPILER`].
     /// Compiled components are kept in `cache`.
     pub fn new(program: PathBuf, cache: Cache) -> Self {
-        Self { program, cache, at_work: Arc::default() }
+        Self { program, cache, at_work: Shared::new(()) }
     }
 
     /// Inspects the plugin in a file, without compiling or running it.
@@ -134,7 +136,7 @@ impl Compiler {
         within: Duration,
         explain: impl FnOnce(&Died) -> String,
     ) -> Result<(Facts, Vec<u8>)> {
-        let _one_at_a_time = self.lock();
+        let _one_at_a_time = self.at_work.lock();
         let (answer, code) = ask(&self.program, job, &file.file, within).map_err(|died| match &died {
             Died::Unstarted(error) => {
                 Error::new(ErrorKind::Unavailable, anyhow::anyhow!("cannot start the compiler: {error}"))
@@ -162,7 +164,7 @@ impl Compiler {
         addresses: &[u64],
         within: Duration,
     ) -> Result<Vec<Vec<Place>>, String> {
-        let _one_at_a_time = self.lock();
+        let _one_at_a_time = self.at_work.lock();
         let task = Task::Locate { addresses: addresses.to_vec() };
         let job = Job { task, memory_bytes: READ_BYTES, time_s: seconds(within) };
         let (answer, _) = ask(&self.program, &job, &file.file, within)
@@ -173,10 +175,6 @@ impl Compiler {
             Outcome::Refused(what) => Err(what),
             Outcome::Facts(_) => Err("cannot be read".to_owned()),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
