@@ -15,7 +15,6 @@ use etl_core::model::event::Events;
 use etl_host::run::{RunOptions, Start};
 use etl_plugin::{Cache, Compiler};
 use tempfile::TempDir;
-use wait4::Wait4;
 
 /// Returns the directory of the repository.
 pub(crate) fn repository() -> &'static Path {
@@ -181,17 +180,9 @@ impl Project {
         peak_kib / 1024
     }
 
-    /// Runs the binary as [`Project::run`] does, and returns its peak memory in MiB, too. The system counts the memory that
-    /// the tests' own process has when it starts the binary: assert on much more than that.
+    /// Runs the binary as [`Project::run`] does, and returns its peak memory in MiB, too, as [`measured`] does.
     pub(crate) fn run_for_peak<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> (Ended, u64) {
-        let printed = ["stdout", "stderr"].map(|name| self.path(name));
-        let [stdout, stderr] = printed.each_ref().map(|path| fs::File::create(path).expect("a file can be made"));
-        let mut command = etl_host_command();
-        command.arg(self.path("pipeline.toml")).args(own(arguments)).stdout(stdout).stderr(stderr);
-        let ended = command.spawn().expect("it starts").wait4().expect("it can be waited for");
-        let [stdout, stderr] = printed.map(|path| fs::read(path).expect("a file can be read"));
-        let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        (Ended { code: ended.status.code(), stdout, stderr }, ended.rusage.maxrss >> 20)
+        measured(etl_host_command().arg(self.path("pipeline.toml")).args(own(arguments)))
     }
 
     /// Reads a JSON document of the project.
@@ -274,6 +265,26 @@ pub(crate) fn etl_host_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etl-host"));
     command.env(COMPILE_CACHE.0, COMPILE_CACHE.1).stdin(Stdio::null());
     command
+}
+
+/// Starts a command, and writes the peak memory of its largest process as the last line of standard error, in KiB. The
+/// system counts a process from before it becomes another program, so the one that starts it must be small, which these
+/// tests are not.
+const MEASURE: &str = "import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(ended.returncode)";
+
+/// Runs a command to its end, and returns the peak memory of its largest process in MiB, too: of the host itself, or of
+/// the compiler that it starts.
+pub(crate) fn measured(command: &Command) -> (Ended, u64) {
+    let mut python = Command::new("python3");
+    python.args(["-c", MEASURE]).stdin(Stdio::null()).arg(command.get_program()).args(command.get_args());
+    python.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut ended = Ended::of(&mut python);
+    let peak = ended.stderr.trim_end().rsplit('\n').next().expect("a line").to_owned();
+    ended.stderr.truncate(ended.stderr.trim_end().len() - peak.len());
+    (ended, peak.parse::<u64>().expect("a number of KiB") >> 10)
 }
 
 /// Returns a command that runs a line in a shell, with the compile cache of the tests.

@@ -8,11 +8,11 @@ mod debug_info;
 mod one_run;
 mod structure;
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 use crate::{
     hostile_components::with_plugin,
-    support::{Project, etl_host_command},
+    support::{Ended, etl_host_command, measured},
 };
 
 /// Memory that compiling may take in these tests, in MiB.
@@ -30,33 +30,6 @@ struct Attack {
     told: &'static [&'static str],
 }
 
-/// The end of a process.
-struct Measured {
-    code: Option<i32>,
-    stderr: String,
-    peak_mib: u64,
-}
-
-/// Starts a command, and writes the peak memory of its largest process to a file, in KiB. The system counts a process
-/// from before it becomes another program, so the one that starts it must be small, which these tests are not.
-const MEASURE: &str = "import resource, subprocess, sys
-ended = subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL)
-open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(ended.returncode)";
-
-/// Runs `etl-host` on a project to its end, and returns how it ended and the peak memory of its largest process.
-fn run(project: &Project) -> Measured {
-    let peak = project.path("peak");
-    let etl_host = etl_host_command();
-    let mut command = Command::new("python3");
-    command.args(["-c", MEASURE]).arg(&peak).arg(etl_host.get_program()).arg(project.path("pipeline.toml"));
-    command.envs(etl_host.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("ETL_HOST_CACHE", "off");
-    let ended = command.output().expect("python3 starts");
-    let peak_kib: u64 = std::fs::read_to_string(peak).expect("measured").parse().expect("a number");
-    let stderr = String::from_utf8(ended.stderr).expect("text");
-    Measured { code: ended.status.code(), stderr, peak_mib: peak_kib >> 10 }
-}
-
 /// Asserts that attacks end the run before there is a plan, with exit code 2 and their texts, and within the limits of
 /// memory; prints a line for each.
 #[track_caller]
@@ -68,7 +41,9 @@ fn refused(attacks: Vec<Attack>) {
         let limits = format!(", compile_memory = \"{COMPILE_MIB}MiB\", compile_timeout = \"5s\"");
         let project = with_plugin(&limits).file("bad.wasm", component);
         let started = Instant::now();
-        let Measured { code, stderr, peak_mib } = run(&project);
+        let mut etl_host = etl_host_command();
+        etl_host.env("ETL_HOST_CACHE", "off").arg(project.path("pipeline.toml"));
+        let (Ended { code, stderr, .. }, peak_mib) = measured(&etl_host);
         let seconds = started.elapsed().as_secs_f64();
         let message =
             stderr.split("error: ").last().unwrap_or_default().replace(&*project.path("").to_string_lossy(), "");
