@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow_schema::Field;
 use etl_core::{
     model::{
         error::{Error, Result},
         ids::{self, LATEST},
-        schema::{Schema, data_type_of},
+        schema::Schema,
+        types,
     },
     runtime::scratch::temporary_directory,
 };
@@ -122,11 +122,11 @@ impl Validator<'_> {
 
     fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
         let field = |(name, value): (&String, &Value)| {
-            let data_type = value.as_str().and_then(data_type_of).ok_or_else(|| {
-                let what = format!("is {value}, which is not a type (choices: boolean, int64, float64, text)");
-                self.wrong(&at.key(name), what)
-            })?;
-            Ok(Field::new(name, data_type, true))
+            let written =
+                value.as_str().ok_or_else(|| format!("is {value}, which is not a type (types: {})", types::NAMES));
+            let parsed = written
+                .and_then(|written| types::parse(name, written).map_err(|why| format!("is `{written}`, which {why}")));
+            parsed.map_err(|what| self.wrong(&at.key(name), what))
         };
         let fields = table.iter().map(field).collect::<Result<_>>()?;
         Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is not valid: {error}")))

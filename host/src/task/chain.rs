@@ -6,10 +6,10 @@ use etl_core::model::{
     error::{Error, ErrorKind, Result},
     event::add_counters,
     reject::Reject,
-    row_text::record_of,
     schema::Schema,
     shared::Shared,
 };
+use etl_core::text::rows::record_of;
 use etl_plugin::{Attempt, Emit, Mapper, Plugin};
 
 use crate::task::{records::Records, steps::Steps};
@@ -31,9 +31,30 @@ pub struct Chain {
     mappers: Vec<Shared<Mapper>>,
     first: String,
     rejects: Shared<Box<dyn SetAside>>,
-    /// A reject that locates the batch that the first mapper was given last.
-    given: Shared<Reject>,
+    /// What the first mapper was given last.
+    given: Shared<Option<Given>>,
 }
+
+/// Records that the first mapper was given, from one of them on.
+struct Given {
+    records: Records,
+    start: usize,
+}
+
+impl Given {
+    /// Returns `reject` with the origin of the record that a row was made of, or that of the first record if it is not
+    /// known which one that was.
+    fn locate(&self, row: Option<u32>, reject: Reject) -> Reject {
+        match row {
+            Some(row) => self.records.locate(self.start + row as usize, reject),
+            None => self.records.locate(self.start, reject).made_of_batch(),
+        }
+    }
+}
+
+/// For each row of the batch that a mapper is being given, the row of the first mapper's batch that it was made of; none
+/// if a plugin did not say.
+type Lineage = Shared<Option<Vec<u32>>>;
 
 impl Chain {
     /// Opens an instance of each mapper, which may compute for the time that `time_max` has for it, if any. The output
@@ -49,7 +70,8 @@ impl Chain {
         rejects: Box<dyn SetAside>,
     ) -> Result<Self> {
         let rejects = Shared::new(rejects);
-        let given = Shared::new(Reject::new("", ""));
+        let given = Shared::new(None);
+        let lineages: Vec<Lineage> = steps.maps.iter().map(|_| Shared::new(None)).collect();
         let mut mappers = Vec::new();
         for (index, plugin) in steps.maps.iter().enumerate().rev() {
             let input = if index == 0 { &steps.source } else { &steps.mapped[index - 1] };
@@ -57,7 +79,9 @@ impl Chain {
             let mapper = plugin.map(&task, input, emit)?;
             check_planned(plugin, mapper.schema(), &steps.mapped[index])?;
             let mapper = Shared::new(mapper);
-            emit = emit_to(&mapper, plugin.step(), &rejects, &given);
+            let before = (index > 1).then(|| lineages[index - 1].clone());
+            let between = Between { before, after: lineages[index].clone(), given: given.clone() };
+            emit = emit_to(&mapper, plugin.step(), &rejects, between);
             mappers.push(mapper);
         }
         mappers.reverse();
@@ -87,12 +111,12 @@ impl Chain {
             return Ok(());
         }
         if self.mappers.len() > 1 {
-            *self.given.lock() = records.locate(rows.start, Reject::new("", "")).made_of_batch();
+            *self.given.lock() = Some(Given { records: records.clone(), start: rows.start });
         }
         let room = self.rejects.lock().room(&self.first);
         let rejected = self.mappers[0].lock().process(&records.rows().slice(rows.start, rows.len()), room)?;
         for (row, reason) in rejected {
-            let reject = records.reject(rows.start + row as usize, &self.first, &reason)?;
+            let reject = records.reject(rows.start + row as usize, &self.first, &reason);
             self.set_aside(&[reject])?;
         }
         Ok(())
@@ -125,17 +149,49 @@ pub fn check_planned(plugin: &Plugin, now: &Schema, then: &Schema) -> Result<()>
     Err(Error::new(ErrorKind::Plugin, anyhow::anyhow!(what)))
 }
 
+/// What is known of the rows that pass from one mapper to the next.
+struct Between {
+    /// The lineage of the batch that the former mapper is being given; absent if it is the first.
+    before: Option<Lineage>,
+    /// That of the batch that the latter is being given.
+    after: Lineage,
+    given: Shared<Option<Given>>,
+}
+
+impl Between {
+    /// Notes that the former mapper made rows of these rows of its batch.
+    fn pass(&self, origins: Option<&[u32]>) {
+        let passed = match &self.before {
+            None => origins.map(<[u32]>::to_vec),
+            Some(before) => origins.and_then(|origins| {
+                let before = before.lock();
+                let rows = before.as_ref()?;
+                origins.iter().map(|origin| rows.get(*origin as usize).copied()).collect()
+            }),
+        };
+        *self.after.lock() = passed;
+    }
+
+    /// Returns `reject` with the origin of a row that was passed.
+    fn locate(&self, row: u32, reject: Reject) -> Reject {
+        let origin = self.after.lock().as_ref().and_then(|rows| rows.get(row as usize).copied());
+        match &*self.given.lock() {
+            Some(given) => given.locate(origin, reject),
+            None => reject,
+        }
+    }
+}
+
 /// Returns the output callback of the mapper that precedes `mapper` in the chain.
-fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<Box<dyn SetAside>>, given: &Shared<Reject>) -> Emit {
-    let (mapper, step) = (mapper.clone(), step.to_owned());
-    let (rejects, given) = (rejects.clone(), given.clone());
-    Box::new(move |batch| {
+fn emit_to(mapper: &Shared<Mapper>, step: &str, rejects: &Shared<Box<dyn SetAside>>, between: Between) -> Emit {
+    let (mapper, step, rejects) = (mapper.clone(), step.to_owned(), rejects.clone());
+    Box::new(move |batch, origins| {
+        between.pass(origins);
         let room = rejects.lock().room(&step);
         let rejected = mapper.lock().process(&batch, room)?;
         for (row, reason) in rejected {
-            let record = record_of(&batch.slice(row as usize, 1))?;
-            let reject = given.lock().clone().by(&step, &reason).with_record(&record);
-            rejects.lock().set_aside(&reject)?;
+            let reject = between.locate(row, Reject::new(&step, &reason));
+            rejects.lock().set_aside(&reject.with_record(&record_of(&batch.slice(row as usize, 1))))?;
         }
         Ok(())
     })

@@ -55,7 +55,7 @@ impl PluginCombiner {
         let bytes_max = plugin.limits().memory_bytes.min(HOSTCALL_BYTES_MAX as u64);
         let emitted = Shared::new(Emitted { plugin: plugin.name(), batches: Vec::new(), bytes: 0, bytes_max });
         let receiver = emitted.clone();
-        let emit = Box::new(move |batch| receiver.lock().add(batch));
+        let emit = Box::new(move |batch, _: Option<&[u32]>| receiver.lock().add(batch));
         Ok(Self { reducer: plugin.combine(task, input, emit)?, emitted })
     }
 }

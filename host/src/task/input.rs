@@ -3,7 +3,7 @@
 //! Owns the way to batches from slices, or from a file of records that the splitter made. Knows no plugin. Used by the
 //! map stage and by replays.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use etl_core::{
     model::{
@@ -71,7 +71,7 @@ impl<'a> Input<'a> {
         };
         let mut decoder = context.pipeline.source.format.decoder(Box::new(std::iter::from_fn(next)))?;
         while let Some(batch) = spend(Work::Decode, || decoder.next_batch())? {
-            if take(Batch::Source(Box::new(batch)))?.is_break() {
+            if take(Batch::Source(Arc::new(batch)))?.is_break() {
                 break;
             }
         }

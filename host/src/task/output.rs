@@ -112,7 +112,7 @@ impl OutputWriter {
     pub fn outlet(output: &Shared<Self>) -> Emit {
         output.lock().admit();
         let output = output.clone();
-        Box::new(move |batch| output.lock().write(batch))
+        Box::new(move |batch, _| output.lock().write(batch))
     }
 
     /// Makes room for the output of the next instance.

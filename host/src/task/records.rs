@@ -3,15 +3,18 @@
 //! Owns how a reject names its record: by its origin and its content. The map stage makes [`Records`]; its chain of
 //! mappers takes them.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
-use etl_core::model::{error::Result, ids::ShardId, reject::Reject, row_text::record_of};
+use etl_core::{
+    model::{ids::ShardId, reject::Reject},
+    text::rows::record_of,
+};
 use etl_format::SourceBatch;
 
 /// A batch of a shard's records. The records of a shard are numbered from 0, in the order in which the first mapper is
 /// given them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Records {
     /// The number of the shard.
     pub shard: ShardId,
@@ -22,10 +25,10 @@ pub struct Records {
 }
 
 /// The rows of a batch, by their origin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Batch {
     /// Records read from the source.
-    Source(Box<SourceBatch>),
+    Source(Arc<SourceBatch>),
     /// Records made by the splitter.
     Splitter(RecordBatch),
 }
@@ -83,17 +86,14 @@ impl Records {
 
     /// Returns a reject of the row's record by `step`, with the record's origin and content.
     ///
-    /// # Errors
-    /// Fails when the record cannot be written as JSON.
-    ///
     /// # Panics
     /// Panics when the batch has no such row.
-    pub fn reject(&self, row: usize, step: &str, reason: &str) -> Result<Reject> {
+    pub fn reject(&self, row: usize, step: &str, reason: &str) -> Reject {
         let reject = self.locate(row, Reject::new(step, reason));
-        Ok(match &self.batch {
+        match &self.batch {
             Batch::Source(batch) => reject.with_record(batch.origin(row).record),
-            Batch::Splitter(batch) => reject.with_record(&record_of(&batch.slice(row, 1))?),
-        })
+            Batch::Splitter(batch) => reject.with_record(&record_of(&batch.slice(row, 1))),
+        }
     }
 
     /// Returns `reject` with the origin of the row's record: object and offset, or shard and number.

@@ -12,7 +12,6 @@ use etl_core::{
         event::{Counts, Events, Stage},
         ids::{AttemptId, PartitionId, TaskId, Try},
         reject::{Rejected, shown},
-        row_text::record_of,
         schema::Schema,
         shared::Shared,
         times::Work,
@@ -22,6 +21,7 @@ use etl_core::{
         fail_point, threads,
         workers::Worker,
     },
+    text::rows::record_of,
 };
 use etl_plugin::{Attempt, Emit, Failure, Plugin};
 use etl_shuffle::{PartitionIndex, ShuffleReader, SizedRun, SortedGroups, index::ShuffleFiles, merge_all};
@@ -133,7 +133,7 @@ fn failing_row(
     failure: &Failure,
 ) -> Option<usize> {
     let replayed = Attempt { attempt: task.attempt.next(), events: Events::silent(), ..task.clone() };
-    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_| Ok(()))).ok()?;
+    let mut reducer = plugin.reduce(&replayed, schema, Box::new(|_, _| Ok(()))).ok()?;
     let mut start = 0;
     for &end in &groups.group_ends {
         let rows = groups.batch.slice(start, end as usize - start);
@@ -149,10 +149,10 @@ fn failing_row(
 fn shown_keys(schema: &Schema, groups: &SortedGroups, row: Option<usize>) -> Result<String> {
     let keys: Vec<usize> = (0..schema.key_fields).collect();
     let keys = groups.batch.project(&keys).or_kind(ErrorKind::Internal, || "cannot take the keys of a batch")?;
-    let key = |row| Ok::<_, Error>(shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))?)));
+    let key = |row| shown(&String::from_utf8_lossy(&record_of(&keys.slice(row, 1))));
     Ok(match row {
-        Some(row) => format!("key {}", key(row)?),
-        None => format!("keys {} to {}", key(0)?, key(keys.num_rows() - 1)?),
+        Some(row) => format!("key {}", key(row)),
+        None => format!("keys {} to {}", key(0), key(keys.num_rows() - 1)),
     })
 }
 

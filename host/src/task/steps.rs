@@ -123,7 +123,7 @@ pub fn rehearsal() -> Attempt {
 }
 
 fn mapped_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {
-    let opened = plugin.map(&rehearsal(), input, Box::new(|_| Ok(())));
+    let opened = plugin.map(&rehearsal(), input, Box::new(|_, _| Ok(())));
     opened.map(|mapper| mapper.schema().clone()).map_err(|error| given(input, error))
 }
 
@@ -134,7 +134,7 @@ fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<
              fields, or leave `[reduce]` out"
         )));
     }
-    let opened = plugin.reduce(&rehearsal(), input, Box::new(|_| Ok(())));
+    let opened = plugin.reduce(&rehearsal(), input, Box::new(|_, _| Ok(())));
     let output = opened.map(|reducer| reducer.schema().clone()).map_err(|error| given(input, error))?;
     if let (true, Some(difference)) = (settings.combine, output.difference(input)) {
         return Err(Error::config(format!(

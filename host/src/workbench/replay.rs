@@ -162,7 +162,7 @@ impl Replay {
             let collector = Collector::shuffling(&context, &task, limit)?;
             let (emit, set_aside) = collector.outlet();
             let mut chain = Chain::open(&context.steps, &task, &[], emit, set_aside)?;
-            let reject = records.reject(row, "", "")?;
+            let reject = records.reject(row, "", "");
             let named = || format!("{} ({})", reject.shown_record(), reject.place().unwrap_or_default());
             let counters = chain.process(&records, row..row + 1).and_then(|()| chain.finish()).context(named)?;
             drop(chain);
@@ -264,7 +264,7 @@ impl Collector {
     /// Returns the callbacks that take what the attempt emits and what it sets aside.
     fn outlet(&self) -> (Emit, Box<dyn SetAside>) {
         let (kept, shuffle) = (self.kept.clone(), self.shuffle.clone());
-        let emit = move |batch: RecordBatch| {
+        let emit = move |batch: RecordBatch, _: Option<&[u32]>| {
             kept.lock().emit(&batch);
             shuffle.as_ref().map_or(Ok(()), |shuffle| shuffle.lock().push(batch))
         };

@@ -6,13 +6,19 @@ use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
     ArrayRef,
-    builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder},
+    builder::{BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder},
+    make_array,
 };
+use arrow_buffer::{Buffer, NullBufferBuilder};
+use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field};
 use etl_core::model::{
     error::{Error, Result},
-    schema::{Schema, type_name},
+    schema::Schema,
+    types::type_name,
 };
+
+use crate::plain::hex_bytes;
 
 /// Checks that records of `format` can have the fields of a schema.
 ///
@@ -22,9 +28,9 @@ pub(crate) fn check_fields(format: &str, schema: &Schema) -> Result<()> {
     match schema.fields.fields().iter().find(|field| Column::new(field, 0).is_none()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
-            "field `{}` of a `{format}` source cannot be {} (use boolean, int64, float64 or text)",
+            "field `{}` of a `{format}` source cannot be {} (use `json`, or a type that is not nested)",
             field.name(),
-            type_name(field.data_type())
+            type_name(field)
         ))),
     }
 }
@@ -55,6 +61,10 @@ pub(crate) enum Value<'a> {
     Text(&'a str),
     /// Text that is not in the record as such, as a range of a buffer beside the values.
     Unescaped(Range<usize>),
+    /// Bytes, as hexadecimal digits.
+    Hex(&'a str),
+    /// A value of any other type, as the bits that Arrow keeps of it.
+    Bits(i128),
 }
 
 /// Builder of one column.
@@ -63,6 +73,9 @@ pub(crate) enum Column {
     Int64(Int64Builder),
     Float64(Float64Builder),
     Text(StringBuilder),
+    Binary(BinaryBuilder),
+    FixedBinary(FixedSizeBinaryBuilder),
+    Bits(BitsBuilder),
 }
 
 impl Column {
@@ -73,7 +86,9 @@ impl Column {
             DataType::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
             DataType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
             DataType::Utf8 => Self::Text(StringBuilder::with_capacity(rows, 0)),
-            _ => return None,
+            DataType::Binary => Self::Binary(BinaryBuilder::with_capacity(rows, 0)),
+            DataType::FixedSizeBinary(bytes) => Self::FixedBinary(FixedSizeBinaryBuilder::with_capacity(rows, *bytes)),
+            other => Self::Bits(BitsBuilder::new(other)?),
         })
     }
 
@@ -89,6 +104,14 @@ impl Column {
             (Self::Text(column), Value::Text(value)) => column.append_value(value),
             (Self::Text(column), Value::Unescaped(range)) => column.append_value(&unescaped[range.clone()]),
             (Self::Text(column), _) => column.append_null(),
+            (Self::Binary(column), Value::Hex(digits)) => column.append_value(hex_bytes(digits)),
+            (Self::Binary(column), _) => column.append_null(),
+            (Self::FixedBinary(column), Value::Hex(digits)) => {
+                column.append_value(hex_bytes(digits)).expect("a value is checked for its length when it is read");
+            }
+            (Self::FixedBinary(column), _) => column.append_null(),
+            (Self::Bits(column), Value::Bits(bits)) => column.append(Some(*bits)),
+            (Self::Bits(column), _) => column.append(None),
         }
     }
 
@@ -98,6 +121,36 @@ impl Column {
             Self::Int64(mut column) => Arc::new(column.finish()),
             Self::Float64(mut column) => Arc::new(column.finish()),
             Self::Text(mut column) => Arc::new(column.finish()),
+            Self::Binary(mut column) => Arc::new(column.finish()),
+            Self::FixedBinary(mut column) => Arc::new(column.finish()),
+            Self::Bits(column) => column.finish(),
         }
+    }
+}
+
+/// Builder of a column of any type whose values have a fixed number of bits.
+pub(crate) struct BitsBuilder {
+    data_type: DataType,
+    width: usize,
+    bytes: Vec<u8>,
+    validity: NullBufferBuilder,
+}
+
+impl BitsBuilder {
+    fn new(data_type: &DataType) -> Option<Self> {
+        let width = data_type.primitive_width()?;
+        Some(Self { data_type: data_type.clone(), width, bytes: Vec::new(), validity: NullBufferBuilder::new(0) })
+    }
+
+    fn append(&mut self, bits: Option<i128>) {
+        self.bytes.extend_from_slice(&bits.unwrap_or_default().to_le_bytes()[..self.width]);
+        self.validity.append(bits.is_some());
+    }
+
+    fn finish(mut self) -> ArrayRef {
+        let values = self.bytes.len() / self.width;
+        let data = ArrayData::builder(self.data_type).len(values).add_buffer(Buffer::from_slice_ref(&self.bytes));
+        let data = data.nulls(self.validity.finish()).build();
+        make_array(data.expect("as many values as there is room for"))
     }
 }

@@ -20,7 +20,8 @@ use csv_core::{ReadRecordResult, Reader};
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     reject::{Reject, SOURCE},
-    schema::{Schema, type_name},
+    schema::Schema,
+    types::type_name,
 };
 
 use crate::{
@@ -30,8 +31,8 @@ use crate::{
     cuts::Cuts,
     decoder::{ChunkIter, Sizes, SourceBatch, too_long},
     encoder::check_printable,
-    numbers,
     origin::Origins,
+    plain,
 };
 
 /// Room in bytes that is made at first for the fields of a record.
@@ -311,16 +312,14 @@ impl Record {
 /// Returns the value that a field has as its column's type.
 fn value<'a>(field: &Field, bytes: &'a [u8]) -> Result<Value<'a>, String> {
     let wrong = |text: &str| {
-        let (name, expected) = (field.name(), type_name(field.data_type()));
+        let (name, expected) = (field.name(), type_name(field));
         format!("`{}` in column `{name}` is not of type {expected}", shown(text))
     };
     let text = str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", field.name()))?;
     let value = match (field.data_type(), text) {
-        (DataType::Utf8, text) => Some(Value::Text(text)),
+        (DataType::Utf8, "") => Some(Value::Text("")),
         (_, "") => Some(Value::Null),
-        (DataType::Boolean, text) => text.parse().ok().map(Value::Boolean),
-        (DataType::Int64, text) => numbers::int64(text).map(Value::Int64),
-        (_, text) => numbers::float64(text).map(Value::Float64),
+        _ => plain::value(field, text),
     };
     value.ok_or_else(|| wrong(text))
 }

@@ -7,7 +7,8 @@ use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
     reject::shown,
-    schema::{Schema, type_name},
+    schema::Schema,
+    types::type_name,
 };
 
 use crate::{
@@ -94,7 +95,7 @@ pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
             "a `{format}` sink cannot take field {}, which is {} (it takes boolean, int64, float64 and text; a single \
              binary column can go to `lines`)",
             shown(field.name()),
-            type_name(field.data_type())
+            type_name(field)
         ))),
     }
 }

@@ -22,6 +22,7 @@ mod line_splitter;
 mod lines;
 mod numbers;
 mod origin;
+mod plain;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Numbers as decimal text: the values they stand for, which are exact or refused.
 
-/// The largest power of ten that fits an int64.
-const SCALE_MAX: i64 = 18;
+/// The largest power of ten that fits 128 bits.
+const SCALE_MAX: i64 = 38;
 
 /// Returns the int64 that a decimal text stands for exactly, however it is written: `7`, `7.0`, `70e-1`. `None` if
 /// there is no such int64. Never goes by way of a double.
@@ -10,6 +10,12 @@ pub(crate) fn int64(text: &str) -> Option<i64> {
 }
 
 fn scaled_int64(text: &str) -> Option<i64> {
+    scaled(text, 0).and_then(|value| i64::try_from(value).ok())
+}
+
+/// Returns the number that a decimal text stands for, times ten to the power of `scale`. `None` if the text is no number,
+/// or the product is not whole or does not fit 128 bits.
+pub(crate) fn scaled(text: &str, scale: i64) -> Option<i128> {
     let (sign, unsigned) = text.strip_prefix('-').map_or((1, text), |unsigned| (-1, unsigned));
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -21,11 +27,10 @@ fn scaled_int64(text: &str) -> Option<i64> {
     if significant.is_empty() {
         return exponent.parse::<f64>().ok().map(|_| 0);
     }
-    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?.checked_add(scale)?;
     let scale = exponent.parse::<i64>().ok()?.checked_add(zeros)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let power = 10_i128.pow(u32::try_from(scale).ok().filter(|_| scale <= SCALE_MAX)?);
-    let value = significant.parse::<i128>().ok()?.checked_mul(power)?;
-    i64::try_from(sign * value).ok()
+    significant.parse::<i128>().ok()?.checked_mul(power)?.checked_mul(sign)
 }
 
 /// Returns the double nearest to a decimal text, or the one that `NaN` or `inf` stands for. `None` if the text is no

@@ -12,7 +12,7 @@ pub struct Origin<'a> {
 }
 
 /// The records of a batch as they were read, each with the place it came from.
-pub(crate) trait Origins: Send {
+pub(crate) trait Origins: Send + Sync {
     /// Returns the place that a record came from. Panics if there is no such record.
     fn origin(&self, record: usize) -> Origin<'_>;
 }

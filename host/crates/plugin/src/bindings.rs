@@ -8,13 +8,13 @@ wasmtime::component::bindgen!({
     inline: "
         package etl:host;
         world host {
-            import etl:plugin/diagnostics@0.1.0;
-            import etl:plugin/output@0.1.0;
-            import etl:plugin/source@0.1.0;
-            import etl:plugin/shards@0.1.0;
-            export etl:plugin/mapper@0.1.0;
-            export etl:plugin/reducer@0.1.0;
-            export etl:plugin/splitter@0.1.0;
+            import etl:plugin/diagnostics@0.2.0;
+            import etl:plugin/output@0.2.0;
+            import etl:plugin/source@0.2.0;
+            import etl:plugin/shards@0.2.0;
+            export etl:plugin/mapper@0.2.0;
+            export etl:plugin/reducer@0.2.0;
+            export etl:plugin/splitter@0.2.0;
         }
     ",
     world: "etl:host/host",

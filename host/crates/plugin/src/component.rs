@@ -26,7 +26,7 @@ use crate::config_schema::ConfigSchema;
 const COMPONENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Version of the package in `wit/` that this host knows, without the patch number.
-const WIT_VERSION: &str = "0.1";
+const WIT_VERSION: &str = "0.2";
 
 /// The interfaces a plugin can export: one per kind of step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn only_what_the_world_names_is_offered() {
-        assert!(offers(Interface::Mapper, "etl:plugin/output@0.1.0"));
-        assert!(offers(Interface::Mapper, "etl:plugin/output@0.1.7"));
+        assert!(offers(Interface::Mapper, "etl:plugin/output@0.2.0"));
+        assert!(offers(Interface::Mapper, "etl:plugin/output@0.2.7"));
         assert!(offers(Interface::Mapper, "wasi:clocks/wall-clock@0.2.6"));
-        assert!(offers(Interface::Splitter, "etl:plugin/source@0.1.0"));
-        for denied in ["etl:plugin/source@0.1.0", "etl:plugin/output@0.2.0", "wasi:http/types@0.2.0", "a:b/c", "env"] {
+        assert!(offers(Interface::Splitter, "etl:plugin/source@0.2.0"));
+        for denied in ["etl:plugin/source@0.2.0", "etl:plugin/output@0.1.0", "wasi:http/types@0.2.0", "a:b/c", "env"] {
             assert!(!offers(Interface::Mapper, denied), "`{denied}` was offered");
         }
     }

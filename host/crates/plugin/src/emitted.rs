@@ -21,30 +21,9 @@ pub(super) struct Emitted {
 #[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct Column {
-    values: Values,
+    length: u32,
     validity: Option<WasmList<u8>>,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(variant)]
-pub(super) enum Values {
-    #[component(name = "boolean")]
-    Boolean(WasmList<u8>),
-    #[component(name = "int64")]
-    Int64(WasmList<i64>),
-    #[component(name = "float64")]
-    Float64(WasmList<f64>),
-    #[component(name = "text")]
-    Text(Variable),
-    #[component(name = "binary")]
-    Binary(Variable),
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Variable {
-    offsets: WasmList<u32>,
-    bytes: WasmList<u8>,
+    buffers: WasmList<WasmList<u8>>,
 }
 
 impl Emitted {
@@ -61,23 +40,9 @@ impl Emitted {
 
 impl Column {
     fn copy<T: 'static>(&self, store: &mut StoreContextMut<'_, T>) -> wasmtime::Result<types::ColumnResult> {
-        let values = match &self.values {
-            Values::Boolean(bits) => types::ValuesResult::Boolean(bits.as_le_slice(&*store).to_vec()),
-            Values::Int64(values) => types::ValuesResult::Int64(values.as_le_slice(&*store).to_vec()),
-            Values::Float64(values) => {
-                types::ValuesResult::Float64(values.iter(&mut *store)?.collect::<wasmtime::Result<_>>()?)
-            }
-            Values::Text(values) => types::ValuesResult::Text(values.copy(store)),
-            Values::Binary(values) => types::ValuesResult::Binary(values.copy(store)),
-        };
+        let buffers: Vec<WasmList<u8>> = self.buffers.iter(&mut *store)?.collect::<wasmtime::Result<_>>()?;
+        let buffers = buffers.iter().map(|buffer| buffer.as_le_slice(&*store).to_vec()).collect();
         let validity = self.validity.as_ref().map(|bits| bits.as_le_slice(&*store).to_vec());
-        Ok(types::ColumnResult { values, validity })
-    }
-}
-
-impl Variable {
-    fn copy<T: 'static>(&self, store: &StoreContextMut<'_, T>) -> types::VariableResult {
-        let (offsets, bytes) = (self.offsets.as_le_slice(store), self.bytes.as_le_slice(store));
-        types::VariableResult { offsets: offsets.to_vec(), bytes: bytes.to_vec() }
+        Ok(types::ColumnResult { length: self.length, validity, buffers })
     }
 }

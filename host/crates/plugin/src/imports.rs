@@ -16,7 +16,7 @@ use etl_core::{
 };
 use wasmtime::{
     StoreContextMut,
-    component::{HasSelf, Linker},
+    component::{HasSelf, Linker, WasmList},
 };
 use wasmtime_wasi::{WasiCtxView, p2::bindings::clocks::monotonic_clock};
 
@@ -49,8 +49,10 @@ const READ_BYTES_MAX: u32 = 8 * 1024 * 1024;
 pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
     diagnostics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
-    let mut output = linker.instance("etl:plugin/output@0.1.0")?;
-    output.func_wrap("emit", |store, (batch,): (Emitted,)| emit(store, &batch))?;
+    let mut output = linker.instance("etl:plugin/output@0.2.0")?;
+    output.func_wrap("emit", |store, (batch, origins): (Emitted, Option<WasmList<u8>>)| {
+        emit(store, &batch, origins.as_ref())
+    })?;
     output.func_wrap("reject", |mut store: StoreContextMut<'_, InstanceState>, (row, reason): (u32, String)| {
         store.data_mut().reject(row, &reason)
     })?;
@@ -60,13 +62,21 @@ pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Res
 }
 
 /// Implements `emit`: copies the batch out of the guest, checks it, and hands it to the receiver of the output.
-fn emit(mut store: StoreContextMut<'_, InstanceState>, batch: &Emitted) -> wasmtime::Result<()> {
+fn emit(
+    mut store: StoreContextMut<'_, InstanceState>,
+    batch: &Emitted,
+    origins: Option<&WasmList<u8>>,
+) -> wasmtime::Result<()> {
     if !matches!(store.data().phase, Phase::Process { .. } | Phase::Finish) {
         return store.data_mut().refuse("called `emit` outside `process` and `finish`");
     }
-    let batch = spend(Work::CopyOut, || batch.copy(&mut store))?;
+    let (batch, origins) = spend(Work::CopyOut, || {
+        let origins = origins.map(|origins| origins.as_le_slice(&store).to_vec());
+        (batch.copy(&mut store), origins)
+    });
+    let batch = batch?;
     let state = store.data_mut();
-    match state.on_host(|state| state.emit_batch(batch)) {
+    match state.on_host(|state| state.emit_batch(batch, origins)) {
         Ok(()) => Ok(()),
         Err(error) => state.stop(error),
     }

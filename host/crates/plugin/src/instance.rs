@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use arrow_schema::DataType;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
@@ -17,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline, component};
 
 use super::{
-    batch::lift_schema,
     bindings::etl::plugin::types as wit,
+    formats::{Lowered, lift_schema},
     limits::{EPOCH, Growth, HANDLES_MAX, HOSTCALL_BYTES_MAX, OutputBudget, TimeLimit, TimedOut},
     loaded::{Exports, Plugin},
     source_view::Splitting,
@@ -154,27 +153,12 @@ impl Instance {
         f: impl FnOnce(&mut Self, wit::Context<'_>) -> R,
     ) -> R {
         let config = self.config.clone();
-        let fields: Vec<wit::FieldParam<'_>> = input
-            .fields
-            .fields()
-            .iter()
-            .map(|field| wit::FieldParam {
-                name: field.name(),
-                data_type: wit_type(field.data_type()),
-                nullable: field.is_nullable(),
-            })
-            .collect();
-        // `Schema::new` allows at most 1024 fields, and no more key fields than fields.
-        let key_fields = u32::try_from(input.key_fields).expect("a schema of at most 1024 fields");
-        let context = wit::Context {
-            run_id: &task.run_id,
-            task: task.task.0,
-            attempt: task.attempt.0,
-            combines: self.combines,
-            input: wit::SchemaParam { fields: &fields, key_fields },
-            config: &config,
-        };
-        f(self, context)
+        let combines = self.combines;
+        let Attempt { run_id, task, attempt, .. } = task;
+        Lowered::new(input).with(|input| {
+            let (task, attempt) = (task.0, attempt.0);
+            f(self, wit::Context { run_id, task, attempt, combines, input, config: &config })
+        })
     }
 
     /// Calls into the guest, within the limits of the step.
@@ -318,15 +302,4 @@ fn state(plugin: &Plugin, task: &Attempt, emit: Option<Emit>, splitting: Option<
 /// cover [`STOP_WITHIN`], so that an instance is stopped soon.
 fn epochs(duration: Duration) -> u64 {
     u64::try_from(duration.min(STOP_WITHIN).as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX / 2) + 1
-}
-
-fn wit_type(data_type: &DataType) -> wit::DataType {
-    match data_type {
-        DataType::Boolean => wit::DataType::Boolean,
-        DataType::Int64 => wit::DataType::Int64,
-        DataType::Float64 => wit::DataType::Float64,
-        DataType::Utf8 => wit::DataType::Text,
-        DataType::Binary => wit::DataType::Binary,
-        other => unreachable!("a schema has the five column types only, not {other}"),
-    }
 }

@@ -18,6 +18,7 @@ mod component;
 pub mod config_schema;
 mod emitted;
 mod engine;
+mod formats;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -38,6 +39,7 @@ mod stdio;
 mod structure;
 mod symbols;
 mod trap;
+mod values;
 mod world;
 
 pub use allowance::COUNTERS_MAX;

@@ -5,13 +5,13 @@ use std::{
     time::Instant,
 };
 
-use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
-use arrow_schema::DataType;
+use arrow_array::RecordBatch;
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result},
         redact::Mask,
         schema::Schema,
+        sizes::{Measure, RowSizes},
         slices::Slices,
         times::Work,
     },
@@ -37,8 +37,9 @@ const REJECT_BYTES: usize = 64;
 /// Largest total size of the rejects kept in one call. A source's batch of empty lines fits, with short reasons.
 const REJECTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Receiver of an instance's batches. An error from it stops the instance and is returned to the instance's caller.
-pub type Emit = Box<dyn FnMut(RecordBatch) -> Result<()> + Send>;
+/// Receiver of an instance's batches: takes a batch, and for each of its rows the row of the batch being processed that
+/// it was made of, if the plugin says so. An error from it stops the instance and is returned to the instance's caller.
+pub type Emit = Box<dyn FnMut(RecordBatch, Option<&[u32]>) -> Result<()> + Send>;
 
 /// A row that a mapper rejected: its number in the batch, and the reason.
 pub type RejectedRow = (u32, String);
@@ -158,16 +159,23 @@ impl InstanceState {
         Ok(())
     }
 
-    pub(super) fn emit_batch(&mut self, batch: types::BatchResult) -> Result<()> {
+    pub(super) fn emit_batch(&mut self, batch: types::BatchResult, origins: Option<Vec<u8>>) -> Result<()> {
         let refuse = |what: String| Error::new(ErrorKind::Plugin, anyhow::anyhow!("{what}"));
         let (Some(schema), Some(emit)) = (&self.schema, &mut self.emit) else {
             return Err(refuse("called `emit`, but this step has no output".to_owned()));
         };
         let batch = batch::lift(batch, schema).map_err(|what| refuse(format!("emitted a batch {what}")))?;
         check_rows(&batch)?;
+        let origins = origins.map(|origins| lift_origins(&origins, batch.num_rows(), self.phase)).transpose();
+        let origins = origins.map_err(|what| refuse(format!("emitted a batch whose origins {what}")))?;
         self.output.spend(batch.get_array_memory_size() as u64, batch.num_rows() as u64)?;
         // A guest may pack any number of rows into a batch; what comes after works on a bounded number at a time.
-        let emitted = Slices::of(batch).try_for_each(emit);
+        let mut row = 0;
+        let emitted = Slices::of(batch).try_for_each(|slice| {
+            let rows = row..row + slice.num_rows();
+            row = rows.end;
+            emit(slice, origins.as_ref().map(|origins| &origins[rows]))
+        });
         self.foreign_failure = emitted.is_err();
         emitted
     }
@@ -178,21 +186,25 @@ fn check_rows(batch: &RecordBatch) -> Result<()> {
     if batch.get_array_memory_size() <= ROW_BYTES_MAX {
         return Ok(());
     }
-    let Some((row, bytes)) =
-        (0..batch.num_rows()).map(|row| (row, row_bytes(batch, row))).find(|(_, bytes)| *bytes > ROW_BYTES_MAX)
-    else {
-        return Ok(());
-    };
+    let sizes = RowSizes::new(batch, Measure::Memory);
+    let mut rows = (0..batch.num_rows()).map(|row| (row, sizes.row(row)));
+    let Some((row, bytes)) = rows.find(|(_, bytes)| *bytes > ROW_BYTES_MAX) else { return Ok(()) };
     let what = format!("emitted row {row} of a batch with {bytes} bytes (limit {ROW_BYTES_MAX} bytes per row)");
     Err(Error::new(ErrorKind::Sandbox, anyhow::anyhow!(what)))
 }
 
-/// Returns the bytes of text and binary in a row.
-fn row_bytes(batch: &RecordBatch, row: usize) -> usize {
-    let length = |column: &ArrayRef| match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value(row).len(),
-        DataType::Binary => column.as_binary::<i32>().value(row).len(),
-        _ => 0,
+/// Returns the row of the batch being processed that each emitted row was made of, from 32 bits for each.
+fn lift_origins(origins: &[u8], rows: usize, phase: Phase) -> Result<Vec<u32>, String> {
+    let Phase::Process { rows: processed, .. } = phase else {
+        return Err("belong to no batch being processed".to_owned());
     };
-    batch.columns().iter().map(length).sum()
+    let (chunks, rest) = origins.as_chunks::<{ size_of::<u32>() }>();
+    if chunks.len() != rows || !rest.is_empty() {
+        return Err(format!("have {} bytes for {rows} rows (4 for each)", origins.len()));
+    }
+    let origins: Vec<u32> = chunks.iter().map(|origin| u32::from_le_bytes(*origin)).collect();
+    match origins.iter().find(|origin| **origin >= processed) {
+        Some(origin) => Err(format!("name row {origin} of a batch of {processed} rows")),
+        None => Ok(origins),
+    }
 }

@@ -10,6 +10,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
         schema::Schema,
+        sizes::{Measure, RowSizes},
         times::Work,
     },
     runtime::clock::spend,
@@ -23,7 +24,6 @@ use super::{
     group::Groups,
     keys::KeyEncoder,
     output::{COMBINED_ROWS_PER_KEY_MIN, ShuffleOutput, check_combined},
-    sizes::RowSizes,
     sort::Sorted,
 };
 
@@ -85,7 +85,7 @@ impl SortBuffer {
             return Err(Error::internal(format!("a batch to shuffle has other columns than `{}`", self.schema)));
         }
         let bytes_max = if self.combines && combiner.is_some() { COMBINED_BYTES } else { CHUNK_BYTES };
-        let bytes = RowSizes::new(&batch).total();
+        let bytes = RowSizes::new(&batch, Measure::Memory).total();
         if self.small_bytes + bytes >= bytes_max {
             self.add_small(combiner)?;
         }
@@ -121,7 +121,7 @@ impl SortBuffer {
         let (mut chunks, mut small, mut bytes) = (Vec::new(), Vec::new(), 0);
         let last = batches.len().saturating_sub(1);
         for (number, batch) in batches.into_iter().enumerate() {
-            bytes += RowSizes::new(&batch).total();
+            bytes += RowSizes::new(&batch, Measure::Memory).total();
             small.push(batch);
             if number < last && bytes < bytes_min {
                 continue;

@@ -1,12 +1,12 @@
 //! Chunks: batches with their encoded keys, which are sorted and merged.
 
 use arrow_array::RecordBatch;
-use etl_core::model::error::Result;
-
-use super::{
-    keys::{KeyEncoder, Keys},
-    sizes::RowSizes,
+use etl_core::model::{
+    error::Result,
+    sizes::{Measure, RowSizes},
 };
+
+use super::keys::{KeyEncoder, Keys};
 
 /// A batch with the keys and sizes of its rows.
 pub(super) struct Chunk {
@@ -22,7 +22,7 @@ impl Chunk {
     /// # Errors
     /// As [`KeyEncoder::encode`].
     pub(super) fn new(batch: RecordBatch, encoder: &KeyEncoder) -> Result<Self> {
-        let (keys, sizes) = (encoder.encode(&batch)?, RowSizes::new(&batch));
+        let (keys, sizes) = (encoder.encode(&batch)?, RowSizes::new(&batch, Measure::Memory));
         let row_max = sizes.row_max();
         Ok(Self { batch, keys, sizes, row_max })
     }

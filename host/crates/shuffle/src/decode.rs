@@ -9,15 +9,21 @@ use std::collections::HashMap;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::{FieldNode, reader::RecordBatchDecoder, root_as_message};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use bytes::Bytes;
-use etl_core::model::error::{Error, ErrorKind, Result, ResultExt};
+use etl_core::model::{
+    error::{Error, ErrorKind, Result, ResultExt},
+    types::parts,
+};
 
 /// Number of bytes before a message: a marker and the message's length.
 const MESSAGE_START: usize = 8;
 
 /// Number of bytes before a compressed buffer: its decompressed length, or -1 if the buffer is stored uncompressed.
 const BUFFER_START: usize = 8;
+
+/// Item size of the buffer of a column's validity.
+const VALIDITY_BYTES: usize = 1;
 
 /// Maximum number of bytes that LZ4 makes of one byte.
 const LZ4_RATIO_MAX: u64 = 255;
@@ -52,13 +58,14 @@ fn split_message(block: &Bytes) -> Result<(Bytes, Bytes)> {
 
 /// Checks that the message has the nodes and buffers of `schema`, and that the buffers lie in the body.
 fn check_buffers(header: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &SchemaRef) -> Result<()> {
-    let fields = schema.fields();
-    let nodes = header.nodes().filter(|nodes| nodes.len() == fields.len());
+    let expected = Expected::of(schema);
+    let nodes = header.nodes().filter(|nodes| nodes.len() == expected.is_column.len());
     let nodes = nodes.ok_or_else(|| Error::input("its columns are not those of the schema"))?;
-    if !nodes.iter().all(|node| is_sound(node, header.length())) {
+    let is_sound = |(node, is_column): (&FieldNode, &bool)| is_sound(node, is_column.then(|| header.length()));
+    if !nodes.iter().zip(&expected.is_column).all(is_sound) {
         return Err(Error::input("its columns differ in length"));
     }
-    let widths: Vec<usize> = fields.iter().flat_map(|field| buffer_widths(field.data_type())).copied().collect();
+    let widths = expected.widths;
     let buffers = header.buffers().filter(|buffers| buffers.len() == widths.len());
     let buffers = buffers.ok_or_else(|| Error::input("its buffers are not those of the schema"))?;
     for (buffer, width) in buffers.iter().zip(widths) {
@@ -71,17 +78,41 @@ fn check_buffers(header: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &Sche
     Ok(())
 }
 
-fn is_sound(node: &FieldNode, rows: i64) -> bool {
-    let rows_max = i64::from(i32::MAX);
-    node.length() == rows && (0..=rows_max).contains(&rows) && (0..=rows).contains(&node.null_count())
+/// Returns whether a node has the length that is wanted, if one is, and no more nulls than values.
+fn is_sound(node: &FieldNode, wanted: Option<i64>) -> bool {
+    let length = node.length();
+    let fits = (0..=i64::from(i32::MAX)).contains(&length) && wanted.is_none_or(|wanted| wanted == length);
+    fits && (0..=length).contains(&node.null_count())
 }
 
-/// Returns the item size in bytes of each buffer of a column: validity, then values, or offsets and values.
-fn buffer_widths(data_type: &DataType) -> &'static [usize] {
-    match data_type {
-        DataType::Boolean => &[1, 1],
-        DataType::Utf8 | DataType::Binary => &[1, size_of::<i32>(), 1],
-        _ => &[1, size_of::<i64>()],
+/// What the message of a batch of some schema has.
+#[derive(Default)]
+struct Expected {
+    /// For each node, whether it is a column of the batch rather than a part of one, whose length is its own.
+    is_column: Vec<bool>,
+    /// The item size in bytes of each buffer.
+    widths: Vec<usize>,
+}
+
+impl Expected {
+    fn of(schema: &SchemaRef) -> Self {
+        let mut expected = Self::default();
+        schema.fields().iter().for_each(|field| expected.add(field, true));
+        expected
+    }
+
+    fn add(&mut self, field: &Field, is_column: bool) {
+        self.is_column.push(is_column);
+        self.widths.push(VALIDITY_BYTES);
+        match field.data_type() {
+            DataType::Boolean => self.widths.push(1),
+            DataType::Utf8 | DataType::Binary => self.widths.extend([size_of::<i32>(), 1]),
+            DataType::List(_) | DataType::Map(..) => self.widths.push(size_of::<i32>()),
+            DataType::Struct(_) => {}
+            DataType::FixedSizeBinary(bytes) => self.widths.push(usize::try_from(*bytes).unwrap_or(1)),
+            other => self.widths.push(other.primitive_width().unwrap_or(1)),
+        }
+        parts(field.data_type()).iter().for_each(|part| self.add(part, false));
     }
 }
 

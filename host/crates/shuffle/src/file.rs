@@ -18,11 +18,10 @@ use arrow_schema::ArrowError;
 use etl_core::model::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
+    sizes::{Measure, RowSizes},
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
-
-use super::sizes::RowSizes;
 
 /// Name, in the schema metadata of a shuffle file, of the number of key fields.
 const KEY_FIELDS: &str = "etl:key-fields";
@@ -120,7 +119,7 @@ impl<W: Write> ShuffleFileWriter<W> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let (rows, batch_bytes) = (batch.num_rows() as u64, RowSizes::new(batch).total() as u64);
+        let (rows, batch_bytes) = (batch.num_rows() as u64, RowSizes::new(batch, Measure::Memory).total() as u64);
         let offset = self.arrow.get_ref().written;
         self.arrow.get_mut().block.reset();
         self.arrow.write(batch).map_err(write_error)?;

@@ -35,7 +35,6 @@ mod keys;
 mod merge;
 mod output;
 mod reader;
-mod sizes;
 mod sort;
 mod spill;
 mod writer;

@@ -11,6 +11,7 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
         schema::Schema,
+        sizes::{Measure, RowSizes},
         times::Work,
     },
     runtime::clock::spend,
@@ -18,7 +19,6 @@ use etl_core::{
 
 use super::{
     BATCH_BYTES, Combiner, ShuffleIndex, SortedGroups, file::ShuffleFileWriter, keys::KeyEncoder, partition_of,
-    sizes::RowSizes,
 };
 
 /// Combining pays if a key has at least this many rows on average. With fewer, the plugin returns most of what it is
@@ -112,7 +112,7 @@ impl Combining {
     fn write_batch<W: Write>(&mut self, batch: &RecordBatch, file: &mut ShuffleFileWriter<W>) -> Result<()> {
         check_combined(batch, &self.schema)?;
         let keys = self.encoder.encode(batch)?;
-        let sizes = RowSizes::new(batch);
+        let sizes = RowSizes::new(batch, Measure::Memory);
         let last_key = mem::take(&mut self.last_key);
         let (mut last_key, mut start) = (last_key.as_slice(), 0);
         for (row, key) in keys.iter().enumerate() {

@@ -16,7 +16,7 @@ use etl_core::model::{
     ids::{ShardId, TaskId},
     reject::Reject,
 };
-use etl_plugin::{Attempt, Failure, PluginSettings};
+use etl_plugin::{Attempt, Emit, Failure, PluginSettings};
 
 use super::{Allowance, PoisonRecords, process};
 use crate::{
@@ -115,11 +115,11 @@ impl<'a> Search<'a> {
         if let Some((number, failure)) = found.last_key_value()
             && found.len() as u64 > allowed
         {
-            return Err(self.too_many(&reject(*number, failure)?, failure));
+            return Err(self.too_many(&reject(*number, failure), failure));
         }
         let any = !found.is_empty();
         for (number, failure) in &self.context.poison.add(self.shard, found) {
-            let Reject { object, offset, step, reason, .. } = reject(*number, failure)?;
+            let Reject { object, offset, step, reason, .. } = reject(*number, failure);
             let (task, shard, record) = (self.task, self.shard, *number);
             self.context.events.emit(Event::PoisonRecord { step, task, shard, record, object, offset, reason });
         }
@@ -144,7 +144,7 @@ impl<'a> Search<'a> {
     /// Fails when a record cannot be written as JSON.
     pub(crate) fn ends(records: &Records) -> Result<String> {
         let named = |row| {
-            let reject = records.reject(row, "", "")?;
+            let reject = records.reject(row, "", "");
             Ok::<_, Error>(format!("{} ({})", reject.shown_record(), reject.place().unwrap_or_default()))
         };
         Ok(format!("from {} to {}", named(0)?, named(records.rows().num_rows().saturating_sub(1))?))
@@ -224,8 +224,8 @@ impl<'a> Search<'a> {
     /// Lets `replay` use a fresh chain, whose output is discarded, and charges the time that its mappers computed.
     fn run<R>(&self, replay: impl FnOnce(&mut Chain) -> R) -> Result<R> {
         let left = self.allowance.left();
-        let (emit, set_aside) = (Box::new(|_| Ok(())), Box::new(Dropped));
-        let mut chain = Chain::open(&self.context.steps, &self.replayed, &left, emit, set_aside)?;
+        let emit: Emit = Box::new(|_, _| Ok(()));
+        let mut chain = Chain::open(&self.context.steps, &self.replayed, &left, emit, Box::new(Dropped))?;
         let replayed = replay(&mut chain);
         self.allowance.charge(&chain.computed());
         Ok(replayed)

@@ -24,10 +24,10 @@ use etl_core::model::{
     ids::{TaskId, Try},
     redact::Mask,
     reject::Reject,
-    row_text::record_of,
     schema::Schema,
     shared::Shared,
 };
+use etl_core::text::rows::record_of;
 use etl_plugin::{self, Attempt, Emit, Engine, InstanceUsage, Interface, Plugin, PluginSettings};
 use etl_shuffle::SortedGroups;
 
@@ -123,7 +123,7 @@ fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut
     for batch in sample.batches() {
         *under_way = Some(first);
         for (row, reason) in mapper.process(&batch, u64::MAX)? {
-            let record = record_of(&batch.slice(row as usize, 1))?;
+            let record = record_of(&batch.slice(row as usize, 1));
             let reject = Reject::new(plugin.step(), &reason).with_record(&record);
             rejects.push(sample.place(first + row as usize).of(reject));
         }
@@ -161,7 +161,7 @@ pub(crate) fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[
 fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
     let batches = Shared::new(Vec::new());
     let receiver = batches.clone();
-    let emit = move |batch| {
+    let emit = move |batch, _: Option<&[u32]>| {
         receiver.lock().push(batch);
         Ok(())
     };

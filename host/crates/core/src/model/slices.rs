@@ -3,11 +3,9 @@
 //! Owns how much the host may make of a row, which is more than the row is in a batch: one bit of a boolean column is a
 //! line of text in a part. Knows no format; it reckons with JSON, which repeats the names of the fields in each row.
 
-use std::ops::Range;
+use arrow_array::RecordBatch;
 
-use arrow_array::{Array, RecordBatch, cast::AsArray};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{DataType, Field};
+use crate::model::sizes::{Measure, RowSizes};
 
 /// The most rows of a slice.
 pub const SLICE_ROWS_MAX: usize = 65_536;
@@ -18,9 +16,7 @@ const SLICE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The slices of a batch, in order. They share its memory.
 pub struct Slices {
     batch: RecordBatch,
-    /// What a row takes without its values of variable length, in bytes.
-    fixed: usize,
-    variable: Vec<OffsetBuffer<i32>>,
+    sizes: RowSizes,
     /// The first row of the next slice.
     next: usize,
 }
@@ -28,22 +24,14 @@ pub struct Slices {
 impl Slices {
     /// Begins to cut a batch. One of ordinary size is a slice as it is; one without rows has no slice.
     pub fn of(batch: RecordBatch) -> Self {
-        let fixed = batch.schema_ref().fields().iter().map(|field| fixed_bytes(field)).sum();
-        let variable = batch.columns().iter().filter_map(|column| offsets(column)).collect();
-        Self { batch, fixed, variable, next: 0 }
-    }
-
-    fn bytes(&self, rows: Range<usize>) -> usize {
-        let span = |offsets: &OffsetBuffer<i32>| {
-            usize::try_from(offsets[rows.end] - offsets[rows.start]).expect("offsets never decrease")
-        };
-        rows.len() * self.fixed + self.variable.iter().map(span).sum::<usize>()
+        let sizes = RowSizes::new(&batch, Measure::Json);
+        Self { batch, sizes, next: 0 }
     }
 
     /// Returns the end of the slice that begins at row `start`.
     fn end(&self, start: usize) -> usize {
         let most = self.batch.num_rows().min(start + SLICE_ROWS_MAX);
-        let fits = |end| self.bytes(start..end) <= SLICE_BYTES_MAX;
+        let fits = |end| self.sizes.range(start..end) <= SLICE_BYTES_MAX;
         if fits(most) {
             return most;
         }
@@ -70,31 +58,11 @@ impl Iterator for Slices {
     }
 }
 
-/// Returns what a value of a field takes in JSON at most: the name and the value, with what stands around them. Of text,
-/// the value's own bytes are left out.
-fn fixed_bytes(field: &Field) -> usize {
-    let value = match field.data_type() {
-        DataType::Boolean => "false".len(),
-        DataType::Int64 => "-9223372036854775808".len(),
-        DataType::Float64 => "-2.2250738585072014e-308".len(),
-        _ => "null".len(),
-    };
-    "\"\":,".len() + field.name().len() + value
-}
-
-fn offsets(column: &dyn Array) -> Option<OffsetBuffer<i32>> {
-    match column.data_type() {
-        DataType::Utf8 => Some(column.as_string::<i32>().offsets().clone()),
-        DataType::Binary => Some(column.as_binary::<i32>().offsets().clone()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+    use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, StringArray};
 
     use super::*;
 

@@ -4,16 +4,13 @@
 
 use std::fmt::Write;
 
-use arrow_array::{
-    Array, RecordBatch,
-    cast::AsArray,
-    types::{Float64Type, Int64Type},
-};
-use arrow_schema::DataType;
+use arrow_array::{Array, RecordBatch, cast::AsArray};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, Field};
 use serde_json::Value;
 
 use crate::{
-    model::{hex::hex, schema::ColumnType},
+    model::{hex::hex, types},
     text::{numbers::printable, table},
 };
 
@@ -35,13 +32,14 @@ pub fn table(rows: &RecordBatch, marks: Option<&[&str]>) -> String {
 }
 
 /// Returns rows as JSON Lines, with the columns in their order. Binary values that are UTF-8 become a string, others a
-/// string of hexadecimal digits; numbers that JSON does not have become `"NaN"`, `"Infinity"` and `"-Infinity"`.
+/// string of hexadecimal digits; numbers that JSON does not have become `"NaN"`, `"Infinity"` and `"-Infinity"`;
+/// decimals, dates, times and durations become the string that a CSV part has for them.
 pub fn json_lines(rows: &RecordBatch) -> String {
     let mut text = String::new();
     for row in 0..rows.num_rows() {
         let cells = rows.schema_ref().fields().iter().zip(rows.columns());
         let cells =
-            cells.map(|(field, column)| format!("{}:{}", Value::from(field.name().as_str()), json(column, row)));
+            cells.map(|(field, column)| format!("{}:{}", Value::from(field.name().as_str()), json(field, column, row)));
         _ = writeln!(text, "{{{}}}", cells.collect::<Vec<_>>().join(","));
     }
     text
@@ -49,7 +47,20 @@ pub fn json_lines(rows: &RecordBatch) -> String {
 
 /// Returns the values of a row as JSON, in the order of the columns.
 pub fn values(rows: &RecordBatch, row: usize) -> Vec<Value> {
-    rows.columns().iter().map(|column| json(column, row)).collect()
+    let fields = rows.schema_ref().fields().iter();
+    fields.zip(rows.columns()).map(|(field, column)| json(field, column, row)).collect()
+}
+
+/// Returns the content that a reject keeps of a row that does not come straight from the source: the value of its only
+/// column if that is text or bytes, otherwise the row as a JSON object.
+pub fn record_of(row: &RecordBatch) -> Vec<u8> {
+    match row.columns() {
+        [only] if only.is_valid(0) && *only.data_type() == DataType::Binary => {
+            only.as_binary::<i32>().value(0).to_vec()
+        }
+        [only] if only.is_valid(0) && *only.data_type() == DataType::Utf8 => only.as_string::<i32>().value(0).into(),
+        _ => json_lines(row).trim_ascii_end().into(),
+    }
 }
 
 /// A column of a table as text.
@@ -63,12 +74,10 @@ struct Column {
 impl Column {
     fn new(rows: &RecordBatch, column: usize) -> Self {
         let (field, values) = (rows.schema_ref().field(column), rows.column(column));
-        let right = matches!(field.data_type(), DataType::Int64 | DataType::Float64);
-        let cells = (0..rows.num_rows()).map(|row| match json(values, row) {
+        let right = field.data_type().is_numeric();
+        let cells = (0..rows.num_rows()).map(|row| match json(field, values, row) {
             Value::String(text) => text,
-            _ if matches!(field.data_type(), DataType::Float64) && values.is_valid(row) => {
-                values.as_primitive::<Float64Type>().value(row).to_string()
-            }
+            _ if field.data_type().is_floating() && values.is_valid(row) => text(values, row),
             value => value.to_string(),
         });
         let cells = [field.name().clone()].into_iter().chain(cells).map(|cell| shown(&cell)).collect();
@@ -86,37 +95,62 @@ fn shown(cell: &str) -> String {
     safe.chars().take(WIDTH_MAX - 1).chain(['…']).collect()
 }
 
-fn json(column: &dyn Array, row: usize) -> Value {
+fn json(field: &Field, column: &dyn Array, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
     }
-    match ColumnType::of(column.data_type()) {
-        Some(ColumnType::Boolean) => column.as_boolean().value(row).into(),
-        Some(ColumnType::Int64) => column.as_primitive::<Int64Type>().value(row).into(),
-        Some(ColumnType::Float64) => number(column.as_primitive::<Float64Type>().value(row)),
-        Some(ColumnType::Text) => column.as_string::<i32>().value(row).into(),
-        Some(ColumnType::Binary) => {
-            let bytes = column.as_binary::<i32>().value(row);
-            str::from_utf8(bytes).map_or_else(|_| hex(bytes).into(), Value::from)
+    match field.data_type() {
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Utf8 => match column.as_string::<i32>().value(row) {
+            value if types::is_json(field) => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
+            value => value.into(),
+        },
+        DataType::Binary => bytes(column.as_binary::<i32>().value(row)),
+        DataType::FixedSizeBinary(_) => bytes(column.as_fixed_size_binary().value(row)),
+        DataType::List(item) => items(item, &column.as_list::<i32>().value(row)),
+        DataType::Map(entries, _) => items(entries, &column.as_map().value(row)),
+        DataType::Struct(members) => {
+            let columns = members.iter().zip(column.as_struct().columns());
+            columns.map(|(member, column)| (member.name().clone(), json(member, column, row))).collect()
         }
-        None => format!("a value of type {}", column.data_type()).into(),
+        data_type if data_type.is_integer() || data_type.is_floating() => number(text(column, row)),
+        _ => text(column, row).into(),
     }
 }
 
-fn number(value: f64) -> Value {
-    match value {
-        f64::INFINITY => "Infinity".into(),
-        f64::NEG_INFINITY => "-Infinity".into(),
-        _ if value.is_nan() => "NaN".into(),
-        _ => value.into(),
+fn items(item: &Field, items: &dyn Array) -> Value {
+    (0..items.len()).map(|row| json(item, items, row)).collect()
+}
+
+fn bytes(bytes: &[u8]) -> Value {
+    str::from_utf8(bytes).map_or_else(|_| hex(bytes).into(), Value::from)
+}
+
+/// Returns a number, or the text of one that JSON does not have.
+fn number(text: String) -> Value {
+    match text.as_str() {
+        "inf" => "Infinity".into(),
+        "-inf" => "-Infinity".into(),
+        _ => serde_json::from_str(&text).unwrap_or_else(|_| text.into()),
     }
+}
+
+/// Returns a value as Arrow writes it.
+fn text(column: &dyn Array, row: usize) -> String {
+    let formatter = ArrayFormatter::try_new(column, &FormatOptions::default());
+    formatter.map_or_else(|error| error.to_string(), |formatter| formatter.value(row).to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
+    use arrow_array::{
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationMillisecondArray, Float32Array,
+        Float64Array, Int64Array, ListArray, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+        types::Int32Type,
+    };
+    use arrow_schema::Schema;
 
     use super::*;
 
@@ -137,7 +171,7 @@ mod tests {
 city           n    x  ok     raw
 Chur           7  0.5  true   text
 a\\u{1b}\\nb  1234  NaN  false  ff00
-null          -1    1  true
+null          -1  1.0  true
 ";
         assert_eq!(table(&rows(), None), expected);
         let marked = table(&rows().slice(0, 2), Some(&["-", "+"]));
@@ -148,9 +182,31 @@ null          -1    1  true
     }
 
     #[test]
-    fn a_value_of_a_type_that_no_batch_has_is_named() {
-        let other: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
-        assert_eq!(values(&RecordBatch::try_from_iter([("n", other)]).expect("rows"), 0), ["a value of type Int32"]);
+    fn values_of_all_types_are_shown() {
+        let tags = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None])]);
+        let price = Decimal128Array::from(vec![1250]).with_precision_and_scale(10, 2).expect("a decimal");
+        let members: Vec<(&str, ArrayRef)> = vec![("small", Arc::new(Float32Array::from(vec![0.1])))];
+        let columns: [(&str, ArrayRef); 7] = [
+            ("tags", Arc::new(tags)),
+            ("price", Arc::new(price)),
+            ("inner", Arc::new(StructArray::try_from(members).expect("a struct"))),
+            ("day", Arc::new(Date32Array::from(vec![20_000]))),
+            ("at", Arc::new(TimestampMicrosecondArray::from(vec![1]).with_timezone("Europe/Zurich"))),
+            ("took", Arc::new(DurationMillisecondArray::from(vec![1500]))),
+            ("id", Arc::new(UInt64Array::from(vec![u64::MAX]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).expect("rows");
+        let expected = concat!(
+            r#"{"tags":[1,null],"price":"12.50","inner":{"small":0.1},"day":"2024-10-04","#,
+            r#""at":"1970-01-01T01:00:00.000001+01:00","took":"PT1.5S","id":18446744073709551615}"#,
+            "\n"
+        );
+        assert_eq!(json_lines(&rows), expected);
+        assert_eq!(record_of(&rows), expected.trim_ascii_end().as_bytes());
+        let json = types::as_json(Field::new("doc", DataType::Utf8, false));
+        let document: ArrayRef = Arc::new(StringArray::from(vec![r#"{"a": [1]}"#]));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![json])), vec![document]).expect("rows");
+        assert_eq!(json_lines(&rows), "{\"doc\":{\"a\":[1]}}\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use arrow_schema::{DataType, Field};
-use etl_core::model::schema::type_name;
+use etl_core::model::types::type_name;
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor},
@@ -51,7 +51,7 @@ fn number(text: &str, field: &Field) -> Result<Value<'static>, String> {
         ("\"-Infinity\"", _) => Some(Value::Float64(f64::NEG_INFINITY)),
         _ => numbers::float64(text).map(Value::Float64),
     };
-    let (name, expected) = (field.name(), type_name(field.data_type()));
+    let (name, expected) = (field.name(), type_name(field));
     value.ok_or_else(|| format!("`{}` in field `{name}` is not of type {expected}", shown(text)))
 }
 
@@ -139,7 +139,7 @@ impl<'a> Visitor<'a> for ValueSeed<'_> {
     type Value = Value<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for field `{}`", type_name(self.field.data_type()), self.field.name())
+        write!(f, "{} for field `{}`", type_name(self.field), self.field.name())
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {

@@ -1,11 +1,12 @@
 //! The fuzz target for batches that guests emit.
 
-use std::sync::Arc;
-
-use arbitrary::{Arbitrary, Result as Taken, Unstructured};
+use arbitrary::{Result as Taken, Unstructured};
 use arrow_schema::{DataType, Field};
 use etl_core::{
-    model::schema::Schema,
+    model::{
+        schema::Schema,
+        types::{parse, parts},
+    },
     testing::{check_batch, typed_schema},
 };
 
@@ -17,73 +18,97 @@ use crate::{
 /// The most rows that a fuzzed batch claims to have.
 const ROWS_MAX: u32 = 64;
 
+/// The most values that a part of a nested column claims to have.
+const BEHIND_MAX: u32 = 1024;
+
 /// Checks batches of a guest: a batch that is accepted is sound and comes back unchanged; every other batch is refused.
 pub fn guest_batch(data: &[u8]) {
-    let mut fields = typed_schema().fields.fields().to_vec();
-    fields.push(Arc::new(Field::new("binary", DataType::Binary, false)));
-    let schema = Schema::new(fields.iter().map(|field| Field::clone(field)).collect(), 0).expect("a schema");
-    let Ok(batch) = batch_of(&mut Unstructured::new(data)) else { return };
+    let schema = schema();
+    let Ok(batch) = batch_of(&mut Unstructured::new(data), &schema) else { return };
     let Ok(lifted) = lift(batch, &schema) else { return };
     check_batch(&lifted);
     let again = Lowered::new(&lifted).with(|batch| lift(returned(&batch), &schema)).expect("it was sound");
     assert_eq!(again, lifted);
 }
 
-/// Makes a batch of five columns, mostly of the expected types.
-fn batch_of(input: &mut Unstructured<'_>) -> Taken<wit::BatchResult> {
+/// Returns the schema of the tests, with columns of further types.
+fn schema() -> Schema {
+    let further = [
+        "binary",
+        "decimal(5,2)",
+        "time(ms)",
+        "json",
+        "list<int16>",
+        "struct<a: uint32, b: list<text>>",
+        "map<text, date>",
+    ];
+    let further = further.iter().enumerate().map(|(n, name)| parse(&format!("further {n}"), name).expect("a type"));
+    let fields = typed_schema().fields.fields().iter().map(|field| Field::clone(field)).chain(further).collect();
+    Schema::new(fields, 0).expect("a schema")
+}
+
+/// Makes a batch whose columns are mostly of the expected types.
+fn batch_of(input: &mut Unstructured<'_>, schema: &Schema) -> Taken<wit::BatchResult> {
     let rows = input.int_in_range(0..=ROWS_MAX)?;
-    let columns: Taken<Vec<_>> = (0..5).map(|column| column_of(input, column, rows as usize)).collect();
-    Ok(wit::BatchResult { rows, columns: columns? })
+    let mut columns = Vec::new();
+    schema.fields.fields().iter().try_for_each(|field| add_column(input, field, rows, &mut columns))?;
+    Ok(wit::BatchResult { rows, columns })
 }
 
-fn column_of(input: &mut Unstructured<'_>, column: u8, rows: usize) -> Taken<wit::ColumnResult> {
-    let kind = if input.ratio(1, 16)? { input.int_in_range(0..=4)? } else { column };
-    let values = match kind {
-        0 => wit::ValuesResult::Text(variable_of(input, rows)?),
-        1 => wit::ValuesResult::Int64(items(input, rows)?),
-        2 => wit::ValuesResult::Float64(items(input, rows)?),
-        3 => wit::ValuesResult::Boolean(items(input, rows.div_ceil(8))?),
-        _ => wit::ValuesResult::Binary(variable_of(input, rows)?),
+/// Adds a column, and those that it is made of.
+fn add_column(
+    input: &mut Unstructured<'_>,
+    field: &Field,
+    values: u32,
+    columns: &mut Vec<wit::ColumnResult>,
+) -> Taken<()> {
+    let values = if input.ratio(1, 64)? { values + 1 } else { values };
+    let bits = values.div_ceil(8) as usize;
+    let (buffers, behind) = match field.data_type() {
+        DataType::Boolean => (vec![items(input, bits)?], values),
+        DataType::Utf8 | DataType::Binary => {
+            let (offsets, bytes) = offsets(input, values)?;
+            let bytes = (bytes as usize).min(input.len());
+            (vec![offsets, input.bytes(bytes)?.to_vec()], 0)
+        }
+        DataType::List(_) | DataType::Map(..) => {
+            let (offsets, items) = offsets(input, values)?;
+            (vec![offsets], items)
+        }
+        DataType::Struct(_) => (Vec::new(), values),
+        other => (vec![items(input, values as usize * other.primitive_width().unwrap_or(8))?], 0),
     };
-    let validity = if input.arbitrary()? { Some(items(input, rows.div_ceil(8))?) } else { None };
-    Ok(wit::ColumnResult { values, validity })
+    let validity = if input.arbitrary()? { Some(items(input, bits)?) } else { None };
+    columns.push(wit::ColumnResult { length: values, validity, buffers });
+    parts(field.data_type()).iter().try_for_each(|part| add_column(input, part, behind.min(BEHIND_MAX), columns))
 }
 
-/// Makes values of variable length, with offsets that mostly rise.
-fn variable_of(input: &mut Unstructured<'_>, rows: usize) -> Taken<wit::VariableResult> {
+/// Makes offsets that mostly rise, and returns the last one, too.
+fn offsets(input: &mut Unstructured<'_>, values: u32) -> Taken<(Vec<u8>, u32)> {
     let mut offsets: Vec<u32> = vec![0];
-    for _ in 0..rows {
+    for _ in 0..values {
         offsets.push(offsets[offsets.len() - 1] + u32::from(input.int_in_range(0..=9_u8)?));
     }
+    let last = offsets[offsets.len() - 1];
     if input.ratio(1, 8)? {
         let wrong = input.choose_index(offsets.len())?;
         offsets[wrong] = input.arbitrary()?;
     }
-    let bytes = (offsets[offsets.len() - 1] as usize).min(input.len());
-    Ok(wit::VariableResult { offsets, bytes: input.bytes(bytes)?.to_vec() })
+    Ok((offsets.into_iter().flat_map(u32::to_le_bytes).collect(), last))
 }
 
-/// Takes `count` items, or now and then one fewer.
-fn items<'a, T: Arbitrary<'a>>(input: &mut Unstructured<'a>, count: usize) -> Taken<Vec<T>> {
+/// Takes `count` bytes, or now and then one fewer.
+fn items(input: &mut Unstructured<'_>, count: usize) -> Taken<Vec<u8>> {
     let count = if input.ratio(1, 32)? { count.saturating_sub(1) } else { count };
     (0..count).map(|_| input.arbitrary()).collect()
 }
 
 /// Returns a batch that the host hands out in the form in which a guest would hand it back.
 fn returned(batch: &wit::BatchParam<'_>) -> wit::BatchResult {
-    let variable = |values: &wit::VariableParam<'_>| wit::VariableResult {
-        offsets: values.offsets.to_vec(),
-        bytes: values.bytes.to_vec(),
-    };
     let column = |column: &wit::ColumnParam<'_>| wit::ColumnResult {
-        values: match &column.values {
-            wit::ValuesParam::Boolean(bits) => wit::ValuesResult::Boolean(bits.to_vec()),
-            wit::ValuesParam::Int64(values) => wit::ValuesResult::Int64(values.to_vec()),
-            wit::ValuesParam::Float64(values) => wit::ValuesResult::Float64(values.to_vec()),
-            wit::ValuesParam::Text(values) => wit::ValuesResult::Text(variable(values)),
-            wit::ValuesParam::Binary(values) => wit::ValuesResult::Binary(variable(values)),
-        },
+        length: column.length,
         validity: column.validity.map(<[u8]>::to_vec),
+        buffers: column.buffers.iter().map(|buffer| buffer.to_vec()).collect(),
     };
     wit::BatchResult { rows: batch.rows, columns: batch.columns.iter().map(column).collect() }
 }

@@ -64,7 +64,7 @@ pub fn component(data: &[u8]) {
         stop,
         time_max: None,
     };
-    let Ok(mut mapper) = plugin.map(&attempt, &input, Box::new(|_| Ok(()))) else { return };
+    let Ok(mut mapper) = plugin.map(&attempt, &input, Box::new(|_, _| Ok(()))) else { return };
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
     let batch = RecordBatch::try_new(Arc::clone(&input.fields), vec![lines]).expect("a batch of lines");
     if mapper.process(&batch, 10).is_ok() {
