@@ -26,7 +26,7 @@ use etl_core::model::{
 
 use crate::{
     Decode, Encode, Format, NonFinite, Origin, Reads, Writes,
-    columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_fields, cut, shown},
+    columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_plain, cut, shown},
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes, SourceBatch, too_long},
@@ -70,7 +70,7 @@ impl Reads for Csv {
     }
 
     fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        check_fields("csv", schema)?;
+        check_plain("csv", schema)?;
         Ok(Box::new(CsvDecoder::new(chunks, schema, sizes.bounded())))
     }
 }

@@ -81,19 +81,20 @@ fn cannot_write(error: IoError) -> Error {
     Error::from_io(error).context("cannot write to the sink")
 }
 
-/// Checks that every column of a schema can be written as text.
+/// Checks that every column of a schema can be written as a text without structure.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
 pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
-    let is_printable = |data_type: &DataType| {
-        matches!(data_type, DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Utf8)
-    };
-    match schema.fields.fields().iter().find(|field| !is_printable(field.data_type())) {
+    match schema
+        .fields
+        .fields()
+        .iter()
+        .find(|field| field.data_type().is_nested() || *field.data_type() == DataType::Binary)
+    {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
-            "a `{format}` sink cannot take field {}, which is {} (it takes boolean, int64, float64 and text; a single \
-             binary column can go to `lines`)",
+            "a `{format}` sink cannot take field {}, which is {} (it takes what is neither nested nor binary; use `json`)",
             shown(field.name()),
             type_name(field)
         ))),
@@ -107,7 +108,7 @@ mod tests {
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
     use arrow_schema::Field;
 
-    use etl_core::model::error::ErrorKind;
+    use etl_core::model::{error::ErrorKind, types};
 
     use super::*;
     use crate::NonFinite;
@@ -237,12 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn binary_goes_to_lines_only_and_alone() {
-        for format in ["json", "csv"].map(|name| SinkFormat::new(name).expect("known")) {
-            format.check(&schema(&[DataType::Utf8, DataType::Int64])).expect("fits");
-            let error = format.check(&schema(&[DataType::Utf8, DataType::Binary])).expect_err("binary");
-            assert!(error.to_string().contains("field `f1`, which is binary"), "{error}");
-        }
+    fn nested_columns_go_to_json_and_one_column_goes_to_lines() {
+        let list = || types::parse("l", "list<int64>").expect("a type").data_type().clone();
+        let of = |format: &str, last| SinkFormat::new(format).expect("known").check(&schema(&[DataType::Utf8, last]));
+        of("json", list()).expect("fits");
+        let error = of("csv", list()).expect_err("nested").to_string();
+        assert!(error.contains("field `f1`, which is list<int64>"), "{error}");
         let lines = SinkFormat::new("lines").expect("known");
         for data_type in [DataType::Utf8, DataType::Binary] {
             lines.check(&schema(&[data_type])).expect("fits");

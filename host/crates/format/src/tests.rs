@@ -340,11 +340,3 @@ fn a_batch_of_rejects_only_has_no_rows() {
     let found = decode_json(&typed(), b"no\n");
     assert_eq!((found.batch.num_rows(), found.rejects.len()), (0, 1));
 }
-
-#[test]
-fn binary_fields_cannot_be_read_from_json() {
-    let format = json_format(&[("a", DataType::Int64), ("b", DataType::Binary)]);
-    let error = format.decoder(whole("o", b"")).err().expect("no such thing");
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().starts_with("field `b` of a `json` source cannot be binary"), "{error}");
-}

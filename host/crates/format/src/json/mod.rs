@@ -6,11 +6,18 @@
 //!
 //! Owns how JSON values map to column types:
 //! - `boolean` takes `true` and `false`, `text` takes strings.
-//! - `int64` takes the numbers that are exactly an int64, however they are written: `7`, `7.0`, `70e-1`.
+//! - Integers and decimals take the numbers that they can hold exactly, however they are written: `7`, `7.0`, `70e-1`.
+//!   A decimal also takes a string of such a number.
 //! - `float64` takes numbers as the nearest double, except those that would become an infinity or zero, and what a sink
-//!   writes for numbers that JSON does not have: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+//!   writes for numbers that JSON does not have: `"NaN"`, `"Infinity"`, `"-Infinity"`. Narrower floats do alike.
+//! - Dates, times, durations and bytes take strings, as a CSV source does. A timestamp and a duration also take whole
+//!   numbers of their unit, a timestamp since 1970-01-01 UTC.
+//! - `json` takes any value, as the text that it is. A list takes an array; a struct takes an object, from which it
+//!   takes its members; a map takes an object.
 //! - A missing field and `null` are null. If a field is given twice, the last value counts, and each has to be of its
 //!   type.
+//!
+//! A field lies under a path of keys. Nothing but an object, or null, may stand where the path goes on.
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
 //!
@@ -18,27 +25,32 @@
 //! becomes of the numbers that JSON does not have.
 
 mod encode;
+mod row;
 mod strict;
+mod value;
 mod walk;
 
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_schema::DataType;
 use etl_core::model::{
-    error::{ErrorKind, Result, ResultExt},
-    reject::{Reject, SOURCE},
+    error::{Error, ErrorKind, Result, ResultExt},
+    reject::{Reject, SOURCE, shown},
     schema::Schema,
+    types::{parts, type_name},
 };
 
-use self::walk::Keys;
+use self::{
+    row::{JsonColumns, Row},
+    walk::Keys,
+};
 use crate::{
     Decode, Encode, Format, NonFinite, Reads, Writes,
-    columns::{Column, Value, check_fields},
+    columns::Column,
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
-    encoder::check_printable,
     line_splitter::LineBatch,
     origin::Origins,
 };
@@ -74,10 +86,11 @@ impl Reads for Json {
     }
 
     fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        let columns = JsonColumns::new(schema)?;
+        let paths: Vec<_> = schema.fields.fields().iter().map(|field| vec![field.name().clone()]).collect();
+        let columns = JsonColumns::new(schema, &paths);
         let decode = move |lines: LineBatch| {
             let bytes = lines.bytes;
-            let (batch, rejects, line_of_row) = columns.decode(&lines)?;
+            let (batch, rejects, line_of_row) = decode(&columns, &lines)?;
             Ok(SourceBatch::new(batch, rejects, bytes, Box::new(lines), Some(line_of_row)))
         };
         Ok(Box::new(LineDecoder::new(Inflate::new(chunks), schema, sizes, decode)))
@@ -94,7 +107,14 @@ impl Writes for Json {
     }
 
     fn check(&self, schema: &Schema) -> Result<()> {
-        check_printable("json", schema)
+        match schema.fields.fields().iter().find(|field| has_other_keys(field.data_type())) {
+            None => Ok(()),
+            Some(field) => Err(Error::config(format!(
+                "a `json` sink cannot take field {}, which is {} (the keys of an object are text)",
+                shown(field.name()),
+                type_name(field)
+            ))),
+        }
     }
 
     fn has_no_non_finite(&self) -> bool {
@@ -106,58 +126,41 @@ impl Writes for Json {
     }
 }
 
-/// The fields that are asked for, as columns.
-pub(super) struct JsonColumns {
-    schema: SchemaRef,
-    /// Names of the fields with their columns, sorted by name.
-    by_name: Vec<(String, usize)>,
+/// Returns whether a type has maps whose keys are not text, which JSON does not have.
+fn has_other_keys(data_type: &DataType) -> bool {
+    let inner = parts(data_type).iter().any(|part| has_other_keys(part.data_type()));
+    let DataType::Map(entries, _) = data_type else { return inner };
+    inner || parts(entries.data_type()).first().is_none_or(|key| *key.data_type() != DataType::Utf8)
 }
 
-impl JsonColumns {
-    pub(super) fn new(schema: &Schema) -> Result<Self> {
-        check_fields("json", schema)?;
-        let fields = schema.fields.fields();
-        let mut by_name: Vec<_> =
-            fields.iter().enumerate().map(|(column, field)| (field.name().clone(), column)).collect();
-        by_name.sort_unstable();
-        Ok(Self { schema: Arc::clone(&schema.fields), by_name })
-    }
-
-    /// Returns the rows, the rejects, and the line of each row.
-    pub(super) fn decode(&self, lines: &LineBatch) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
-        let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(lines.records.len()));
-        let fields = self.schema.fields();
-        let mut columns: Vec<Column> =
-            fields.iter().filter_map(|field| Column::new(field, lines.records.len())).collect();
-        let mut row = Row { values: vec![Value::Null; fields.len()], unescaped: String::new() };
-        let mut keys = Keys::default();
-        for (line, record) in lines.records.iter().flatten().enumerate() {
-            if record.trim_ascii().is_empty() {
-                continue;
+/// Returns the rows, the rejects, and the line of each row.
+fn decode(asked: &JsonColumns, lines: &LineBatch) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
+    let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(lines.records.len()));
+    let fields = asked.schema.fields();
+    let mut columns: Vec<Column> = fields.iter().filter_map(|field| Column::new(field, lines.records.len())).collect();
+    let mut row = Row::new(fields.len());
+    let mut keys = Keys::default();
+    for (line, record) in lines.records.iter().flatten().enumerate() {
+        if record.trim_ascii().is_empty() {
+            continue;
+        }
+        match row.parse(record, &mut keys, asked) {
+            Ok(()) => {
+                let values = columns.iter_mut().zip(&row.values);
+                values.for_each(|(column, value)| column.append(value, &row.unescaped));
+                line_of_row.push(line);
             }
-            match row.parse(record, &mut keys, self) {
-                Ok(()) => {
-                    let values = columns.iter_mut().zip(&row.values);
-                    values.for_each(|(column, value)| column.append(value, &row.unescaped));
-                    line_of_row.push(line);
-                }
-                Err(error) => {
-                    let origin = lines.origin(line);
-                    let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
-                    rejects.push(reject.with_record(record));
-                }
+            Err(error) => {
+                let origin = lines.origin(line);
+                let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
+                rejects.push(reject.with_record(record));
             }
         }
-        let arrays = columns.into_iter().map(Column::finish).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
-            .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
-        Ok((batch, rejects, line_of_row))
     }
-
-    fn column_of(&self, name: &str) -> Option<usize> {
-        let found = self.by_name.binary_search_by(|(known, _)| known.as_str().cmp(name));
-        found.ok().map(|index| self.by_name[index].1)
-    }
+    let arrays = columns.into_iter().map(Column::finish).collect();
+    let batch = RecordBatch::try_new(Arc::clone(&asked.schema), arrays)
+        .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
+    Ok((batch, rejects, line_of_row))
 }
 
 /// Returns what is wrong with a document and where. A document is one line, so only the column is given.
@@ -170,24 +173,91 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// The values of one document, by column. Reused, so that a record costs no allocation.
-struct Row<'a> {
-    values: Vec<Value<'a>>,
-    unescaped: String,
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use etl_core::model::object::Compression;
 
-impl<'a> Row<'a> {
-    fn parse(&mut self, document: &'a [u8], keys: &mut Keys, columns: &JsonColumns) -> Result<(), serde_json::Error> {
-        self.clear();
-        if walk::walk(document, keys, columns, self).is_some() {
-            return Ok(());
-        }
-        self.clear();
-        strict::parse(document, columns, self)
+    use super::*;
+    use crate::{Chunk, PartWriter, SinkFormat, SourceFormat};
+
+    fn read(fields: &[&str], text: &str) -> (RecordBatch, Vec<Reject>) {
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        let format = SourceFormat::new("json", Some(Schema::parse(&fields, 0).expect("a schema"))).expect("a format");
+        let start = Chunk::Start { object: "o".into(), offset: 0, compression: Compression::None };
+        let chunks = [start, Chunk::Data(Bytes::from(text.to_owned()))].map(Ok);
+        let mut decoder = format.decoder(Box::new(chunks.into_iter())).expect("fields of JSON");
+        let found = decoder.next_batch().expect("reads").expect("a batch");
+        (found.batch, found.rejects)
     }
 
-    fn clear(&mut self) {
-        self.values.fill(Value::Null);
-        self.unescaped.clear();
+    fn written(batch: &RecordBatch) -> String {
+        let schema = Schema { fields: batch.schema(), key_fields: 0 };
+        let mut part = PartWriter::new(SinkFormat::new("json").expect("known"), &schema, Vec::new()).expect("fits");
+        part.write(batch).expect("writes");
+        String::from_utf8(part.finish().expect("finishes")).expect("text")
+    }
+
+    #[test]
+    fn values_of_all_types_are_read_as_they_are_written() {
+        for (written_type, values) in [
+            ("int8", &["-128", "null"][..]),
+            ("uint64", &["18446744073709551615"]),
+            ("float32", &["0.1", "-1.5"]),
+            ("float16", &["0.5"]),
+            ("decimal(20,2)", &["123456789012345678.90"]),
+            ("date", &["\"2024-02-29\""]),
+            ("time(us)", &["\"23:59:59.000001\""]),
+            ("timestamp(ms)", &["\"2024-02-29T12:00:00.250\""]),
+            ("timestamp(s, Europe/Zurich)", &["\"2024-07-01T12:00:00+02:00\""]),
+            ("duration(ms)", &["\"PT1.5S\""]),
+            ("binary", &["\"00ff\"", "\"\""]),
+            ("binary(2)", &["\"00ff\""]),
+            ("json", &["{\"a\": [1, null]}", "\"text\"", "7"]),
+            ("list<int64>", &["[1,null,3]", "[]", "null"]),
+            (
+                "list<struct<a: text, b: list<date>>>",
+                &["[{\"a\":\"x\\n\",\"b\":[\"2024-01-01\"]},{\"a\":null,\"b\":null},null]"],
+            ),
+            ("map<text, json>", &["{\"k\":[1],\"\":null}", "{}"]),
+            ("struct<\"a b\": boolean>", &["{\"a b\":true}", "null"]),
+        ] {
+            let lines: String = values.iter().map(|value| format!("{{\"v\":{value}}}\n")).collect();
+            let (batch, rejects) = read(&[&format!("v={written_type}")], &lines);
+            assert_eq!(rejects, [], "{written_type}");
+            assert_eq!(written(&batch), lines, "{written_type}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_type_cannot_hold_are_rejected_with_the_value() {
+        for (written_type, value, reason) in [
+            ("int8", "128", "`128` in field `v` is not of type int8"),
+            ("decimal(4,2)", "1.255", "`1.255` in field `v` is not of type decimal(4,2)"),
+            ("date", "\"2023-02-29\"", "`\"2023-02-29\"` in field `v` is not of type date"),
+            ("date", "20240229", "`20240229` in field `v` is not of type date"),
+            ("list<int64>", "[1,\"2\"]", "`\"2\"` in field `item` is not of type int64"),
+            ("struct<a: int64>", "[]", "`[]` in field `v` is not of type struct<a: int64>"),
+            ("text", "{}", "invalid type: map, expected text for field `v`"),
+        ] {
+            let (batch, rejects) = read(&[&format!("v={written_type}")], &format!("{{\"v\":{value}}}\n"));
+            assert_eq!(batch.num_rows(), 0, "{written_type}");
+            assert!(rejects[0].reason.starts_with(reason), "{}", rejects[0].reason);
+        }
+    }
+
+    #[test]
+    fn times_may_be_numbers_of_their_unit_and_decimals_may_be_strings() {
+        let lines = "{\"t\":1700000000000,\"d\":\"12.5\",\"m\":{\"a\":1,\"a\":2}}\n";
+        let (batch, _) = read(&["t=timestamp(ms, UTC)", "d=decimal(10,2)", "m=map<text, int64>"], lines);
+        let expected = "{\"t\":\"2023-11-14T22:13:20Z\",\"d\":12.50,\"m\":{\"a\":2}}\n";
+        assert_eq!(written(&batch), expected);
+    }
+
+    #[test]
+    fn a_map_whose_keys_are_not_text_is_refused() {
+        let schema = Schema::parse(&["m=list<map<int64, text>>".to_owned()], 0).expect("a schema");
+        let error = SinkFormat::new("json").and_then(|json| json.check(&schema)).expect_err("refused").to_string();
+        assert!(error.starts_with("a `json` sink cannot take field `m`, which is list<map<int64, text>>"), "{error}");
     }
 }
