@@ -9,13 +9,14 @@ use arrow_array::{
 };
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_json::{
-    Encoder, EncoderFactory, EncoderOptions, LineDelimitedWriter, WriterBuilder, writer::NullableEncoder,
+    Encoder, EncoderFactory, EncoderOptions, LineDelimitedWriter, WriterBuilder,
+    writer::{NullableEncoder, make_encoder},
 };
-use arrow_schema::{ArrowError, DataType, FieldRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     reject::shown,
-    types::is_json,
+    types::{is_json, parts},
 };
 
 use crate::{Encode, NonFinite};
@@ -96,16 +97,61 @@ impl EncoderFactory for Factory {
         &self,
         field: &'a FieldRef,
         column: &'a dyn Array,
-        _: &'a EncoderOptions,
+        options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let encoder: Box<dyn Encoder + 'a> = match column.data_type() {
             DataType::Utf8 if is_json(field) => Box::new(Documents(column.as_string())),
+            // arrow-json hands the field of the list on to its items, which hides that they are JSON.
+            DataType::List(item) if holds_json(item) => {
+                let list = column.as_list::<i32>();
+                let items = make_encoder(item, list.values(), options)?;
+                Box::new(Parts { offsets: list.value_offsets(), keys: None, values: items })
+            }
+            DataType::Map(entries, _) if holds_json(entries) => {
+                let map = column.as_map();
+                let [key, value] = parts(entries.data_type()) else { return Ok(None) };
+                let keys = make_encoder(key, map.keys(), options)?;
+                let values = make_encoder(value, map.values(), options)?;
+                Box::new(Parts { offsets: map.value_offsets(), keys: Some(keys), values })
+            }
             data_type if data_type.is_floating() && self.non_finite == NonFinite::Text => {
                 Box::new(Numbers(ArrayFormatter::try_new(column, &FormatOptions::default())?))
             }
             _ => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, column.nulls().cloned())))
+    }
+}
+
+fn holds_json(field: &Field) -> bool {
+    is_json(field) || parts(field.data_type()).iter().any(|part| holds_json(part))
+}
+
+/// The items of lists, or the entries of maps.
+struct Parts<'a> {
+    offsets: &'a [i32],
+    /// Of maps.
+    keys: Option<NullableEncoder<'a>>,
+    values: NullableEncoder<'a>,
+}
+
+impl Encoder for Parts<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let at = |offset: i32| usize::try_from(offset).expect("offsets are not negative");
+        out.push(if self.keys.is_some() { b'{' } else { b'[' });
+        for (number, part) in (at(self.offsets[row])..at(self.offsets[row + 1])).enumerate() {
+            out.extend_from_slice(if number == 0 { b"" } else { b"," });
+            if let Some(keys) = &mut self.keys {
+                keys.encode(part, out);
+                out.push(b':');
+            }
+            if self.values.is_null(part) {
+                out.extend_from_slice(b"null");
+            } else {
+                self.values.encode(part, out);
+            }
+        }
+        out.push(if self.keys.is_some() { b'}' } else { b']' });
     }
 }
 

@@ -219,6 +219,7 @@ mod tests {
                 "list<struct<a: text, b: list<date>>>",
                 &["[{\"a\":\"x\\n\",\"b\":[\"2024-01-01\"]},{\"a\":null,\"b\":null},null]"],
             ),
+            ("list<json>", &["[{\"a\":1},null,\"x\"]"]),
             ("map<text, json>", &["{\"k\":[1],\"\":null}", "{}"]),
             ("struct<\"a b\": boolean>", &["{\"a b\":true}", "null"]),
         ] {
