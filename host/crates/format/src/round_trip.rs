@@ -70,9 +70,9 @@ fn write(sink: SinkFormat, rows: &RecordBatch) -> Result<Vec<u8>> {
 
 fn read(format: &dyn Format, rows: &RecordBatch, part: Vec<u8>) -> Vec<ArrayRef> {
     let takes_fields = format.reads().expect("reads").takes_fields();
-    let fields = takes_fields.then(|| Schema { fields: rows.schema(), key_fields: 0 });
+    let fields = takes_fields.then(|| Schema { fields: rows.schema(), key_fields: 0 }.into());
     let source = SourceFormat::new(format.name(), fields).expect("a format");
-    let start = Chunk::Start { object: "part".into(), offset: 0, compression: Compression::None };
+    let start = Chunk::whole("part", Compression::None);
     let chunks = vec![Ok(start), Ok(Chunk::Data(Bytes::from(part)))];
     let mut decoder = source.decoder(Box::new(chunks.into_iter())).expect("a decoder");
     let batch = decoder.next_batch().expect("decodes").expect("there are rows");

@@ -14,7 +14,7 @@
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
 //!
-//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`] says what
+//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`](crate::NonFinite) says what
 //! becomes of the numbers that JSON does not have.
 
 mod encode;
@@ -33,7 +33,7 @@ use etl_core::model::{
 
 use self::walk::Keys;
 use crate::{
-    Decode, Encode, Format, NonFinite, Reads, Writes,
+    Decode, Encode, Fields, Format, Pick, Reading, Reads, WantedField, Writes, Writing,
     columns::{Column, Value, check_fields},
     compression::Inflate,
     cuts::Cuts,
@@ -69,18 +69,18 @@ impl Reads for Json {
         true
     }
 
-    fn cuts(&self) -> Cuts {
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::AtLineEnds
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        let columns = JsonColumns::new(schema)?;
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        let columns = JsonColumns::new(&reading.fields)?;
         let decode = move |lines: LineBatch| {
             let bytes = lines.bytes;
             let (batch, rejects, line_of_row) = columns.decode(&lines)?;
             Ok(SourceBatch::new(batch, rejects, bytes, Box::new(lines), Some(line_of_row)))
         };
-        Ok(Box::new(LineDecoder::new(Inflate::new(chunks), schema, sizes, decode)))
+        Ok(Box::new(LineDecoder::new(Inflate::new(chunks), reading.fields.schema(), sizes, decode)))
     }
 }
 
@@ -101,26 +101,28 @@ impl Writes for Json {
         true
     }
 
-    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode> {
-        Box::new(encode::JsonEncoder::new(non_finite))
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {
+        Box::new(encode::JsonEncoder::new(writing.non_finite))
     }
 }
 
 /// The fields that are asked for, as columns.
 pub(super) struct JsonColumns {
     schema: SchemaRef,
-    /// Names of the fields with their columns, sorted by name.
+    /// Keys of the fields with their columns, sorted by key.
     by_name: Vec<(String, usize)>,
 }
 
 impl JsonColumns {
-    pub(super) fn new(schema: &Schema) -> Result<Self> {
-        check_fields("json", schema)?;
-        let fields = schema.fields.fields();
-        let mut by_name: Vec<_> =
-            fields.iter().enumerate().map(|(column, field)| (field.name().clone(), column)).collect();
+    pub(super) fn new(fields: &Fields) -> Result<Self> {
+        check_fields("json", fields.schema())?;
+        let key = |(column, wanted): (usize, &WantedField)| match &wanted.pick {
+            Pick::Column(name) => Some((name.clone(), column)),
+            Pick::Position(_) => None,
+        };
+        let mut by_name: Vec<_> = fields.wanted().iter().enumerate().filter_map(key).collect();
         by_name.sort_unstable();
-        Ok(Self { schema: Arc::clone(&schema.fields), by_name })
+        Ok(Self { schema: Arc::clone(&fields.schema().fields), by_name })
     }
 
     /// Returns the rows, the rejects, and the line of each row.

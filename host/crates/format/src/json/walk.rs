@@ -320,7 +320,7 @@ mod tests {
     fn columns() -> JsonColumns {
         let types = [("t", DataType::Utf8), ("i", DataType::Int64), ("f", DataType::Float64), ("b", DataType::Boolean)];
         let fields = types.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
-        JsonColumns::new(&Schema::new(fields, 0).expect("valid")).expect("types of JSON")
+        JsonColumns::new(&Schema::new(fields, 0).expect("valid").into()).expect("types of JSON")
     }
 
     fn row<'a>() -> Row<'a> {
