@@ -76,6 +76,25 @@ pub(crate) enum Value<'a> {
     Entries(Vec<(Value<'a>, Value<'a>)>),
 }
 
+impl Value<'_> {
+    /// Returns the value with nothing borrowed, of a field that is not nested.
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Boolean(value) => Value::Boolean(value),
+            Self::Int64(value) => Value::Int64(value),
+            Self::Float64(value) => Value::Float64(value),
+            Self::Bits(bits) => Value::Bits(bits),
+            Self::Hex(digits) => Value::Bytes(hex_bytes(digits)),
+            Self::Text(text) => Value::Owned(text.to_owned()),
+            Self::Owned(text) => Value::Owned(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::Unescaped(range) => Value::Unescaped(range),
+            Self::Items(_) | Self::Members(_) | Self::Entries(_) => unreachable!("the field is not nested"),
+        }
+    }
+}
+
 /// Builder of one column.
 pub(crate) enum Column {
     Boolean(BooleanBuilder),

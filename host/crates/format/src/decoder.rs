@@ -143,7 +143,7 @@ impl<F: Fn(LineBatch) -> Result<SourceBatch>> Decode for LineDecoder<'_, F> {
                 break;
             }
             match self.input.next_slice()? {
-                Some((object, offset)) => self.lines.start_slice(object, offset),
+                Some(start) => self.lines.start_slice(start.object, start.offset),
                 None => break,
             }
         }

@@ -3,7 +3,6 @@
 use std::io::{Error as IoError, Write};
 
 use arrow_array::RecordBatch;
-use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
     reject::shown,
@@ -35,7 +34,8 @@ impl<W: Write + Send> PartWriter<W> {
     /// error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         format.check(schema)?;
-        let mut part = Self { format, encoder: format.encoder(), writer, head: Vec::new(), buffer: Vec::new() };
+        let encoder = format.encoder();
+        let mut part = Self { format, encoder, writer, head: Vec::new(), buffer: Vec::new() };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
@@ -86,15 +86,10 @@ fn cannot_write(error: IoError) -> Error {
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
 pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
-    match schema
-        .fields
-        .fields()
-        .iter()
-        .find(|field| field.data_type().is_nested() || *field.data_type() == DataType::Binary)
-    {
+    match schema.fields.fields().iter().find(|field| field.data_type().is_nested()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
-            "a `{format}` sink cannot take field {}, which is {} (it takes what is neither nested nor binary; use `json`)",
+            "a `{format}` sink cannot take field {}, which is {} (it takes what is not nested; use `json`)",
             shown(field.name()),
             type_name(field)
         ))),
@@ -106,7 +101,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
-    use arrow_schema::Field;
+    use arrow_schema::{DataType, Field};
 
     use etl_core::model::{error::ErrorKind, types};
 
@@ -242,6 +237,7 @@ mod tests {
         let list = || types::parse("l", "list<int64>").expect("a type").data_type().clone();
         let of = |format: &str, last| SinkFormat::new(format).expect("known").check(&schema(&[DataType::Utf8, last]));
         of("json", list()).expect("fits");
+        of("csv", DataType::Binary).expect("fits");
         let error = of("csv", list()).expect_err("nested").to_string();
         assert!(error.contains("field `f1`, which is list<int64>"), "{error}");
         let lines = SinkFormat::new("lines").expect("known");

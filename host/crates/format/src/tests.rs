@@ -27,7 +27,7 @@ fn batches(mut decoder: Box<dyn Decode + '_>) -> Result<Vec<SourceBatch>> {
 }
 
 fn start(object: &str, compression: Compression) -> Chunk {
-    Chunk::Start { object: object.into(), offset: 0, compression }
+    Chunk::whole(object, compression)
 }
 
 /// Returns the chunks of one whole object.
@@ -93,7 +93,8 @@ fn an_error_of_the_fetch_keeps_its_kind_through_decompression() {
 
 fn json_format(fields: &[(&str, DataType)]) -> SourceFormat {
     let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
-    SourceFormat::new("json", Some(Schema::new(fields.iter().map(field).collect(), 0).expect("valid"))).expect("known")
+    let schema = Schema::new(fields.iter().map(field).collect(), 0).expect("valid");
+    SourceFormat::new("json", Some(schema.into())).expect("known")
 }
 
 fn typed() -> SourceFormat {
@@ -289,7 +290,8 @@ fn a_byte_order_mark_is_no_part_of_the_first_record_of_any_format() {
 
 /// Returns the lines of an object that arrives in pieces, or why it is refused.
 fn lines_in_pieces(object: &str, offset: u64, data: &[u8], piece_bytes: usize) -> Result<Vec<Vec<u8>>, String> {
-    let start = Chunk::Start { object: object.into(), offset, compression: Compression::of(object) };
+    let start =
+        Chunk::Start { object: object.into(), offset, compression: Compression::of(object), head: Bytes::new() };
     let pieces = data.chunks(piece_bytes).map(|piece| Ok(Chunk::Data(Bytes::copy_from_slice(piece))));
     let chunks: Vec<_> = [Ok(start)].into_iter().chain(pieces).collect();
     let decoder = SourceFormat::lines().decoder(Box::new(chunks.into_iter())).expect("a format");

@@ -145,7 +145,7 @@ fn every_key_is_read() {
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
     assert_eq!(
         pipeline.source.format,
-        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid"))).expect("known")
+        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid").into())).expect("known")
     );
     assert_eq!(pipeline.source.include, ["*.jsonl", "*.gz"]);
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");

@@ -19,7 +19,10 @@ use etl_core::model::{
     types::{is_json, parts},
 };
 
-use crate::{Encode, NonFinite};
+use crate::{
+    Encode, NonFinite,
+    instants::{append_instant, is_instant},
+};
 
 /// Writes one object per row, with all fields in the schema's order.
 pub(super) struct JsonEncoder {
@@ -114,6 +117,7 @@ impl EncoderFactory for Factory {
                 let values = make_encoder(value, map.values(), options)?;
                 Box::new(Parts { offsets: map.value_offsets(), keys: Some(keys), values })
             }
+            data_type if is_instant(data_type) => Box::new(Instants(column)),
             data_type if data_type.is_floating() && self.non_finite == NonFinite::Text => {
                 Box::new(Numbers(ArrayFormatter::try_new(column, &FormatOptions::default())?))
             }
@@ -162,6 +166,17 @@ impl Encoder for Documents<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         // A line end in JSON is white space between values, and here it would end the record.
         out.extend(self.0.value(row).bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    }
+}
+
+/// Timestamps with a time zone.
+struct Instants<'a>(&'a dyn Array);
+
+impl Encoder for Instants<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'"');
+        append_instant(self.0, row, out);
+        out.push(b'"');
     }
 }
 

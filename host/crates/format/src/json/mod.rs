@@ -21,7 +21,7 @@
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
 //!
-//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`] says what
+//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`](crate::NonFinite) says what
 //! becomes of the numbers that JSON does not have.
 
 mod encode;
@@ -46,7 +46,7 @@ use self::{
     walk::Keys,
 };
 use crate::{
-    Decode, Encode, Format, NonFinite, Reads, Writes,
+    Decode, Encode, Format, Pick, Reading, Reads, WantedField, Writes, Writing,
     columns::Column,
     compression::Inflate,
     cuts::Cuts,
@@ -81,19 +81,30 @@ impl Reads for Json {
         true
     }
 
-    fn cuts(&self) -> Cuts {
+    fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
+        let name = wanted.field.name();
+        match wanted.pick {
+            Pick::Position(_) => Some("cannot have `position` (it goes with `csv`)".to_owned()),
+            _ if wanted.optional => {
+                Some(format!("cannot be `optional` (it goes with `csv`; a record without `{name}` has null anyway)"))
+            }
+            _ => None,
+        }
+    }
+
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::AtLineEnds
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        let paths: Vec<_> = schema.fields.fields().iter().map(|field| vec![field.name().clone()]).collect();
-        let columns = JsonColumns::new(schema, &paths);
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        let paths: Vec<_> = reading.fields.wanted().iter().map(path).collect();
+        let columns = JsonColumns::new(reading.fields.schema(), &paths);
         let decode = move |lines: LineBatch| {
             let bytes = lines.bytes;
             let (batch, rejects, line_of_row) = decode(&columns, &lines)?;
             Ok(SourceBatch::new(batch, rejects, bytes, Box::new(lines), Some(line_of_row)))
         };
-        Ok(Box::new(LineDecoder::new(Inflate::new(chunks), schema, sizes, decode)))
+        Ok(Box::new(LineDecoder::new(Inflate::new(chunks), reading.fields.schema(), sizes, decode)))
     }
 }
 
@@ -121,8 +132,17 @@ impl Writes for Json {
         true
     }
 
-    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode> {
-        Box::new(encode::JsonEncoder::new(non_finite))
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {
+        Box::new(encode::JsonEncoder::new(writing.non_finite))
+    }
+}
+
+/// Returns the keys that lead to the value of a wanted field.
+fn path(wanted: &WantedField) -> Vec<String> {
+    match &wanted.pick {
+        Pick::Column(key) => vec![key.clone()],
+        Pick::Path(keys) => keys.clone(),
+        Pick::Position(position) => unreachable!("position {position} was refused"),
     }
 }
 
@@ -183,8 +203,9 @@ mod tests {
 
     fn read(fields: &[&str], text: &str) -> (RecordBatch, Vec<Reject>) {
         let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
-        let format = SourceFormat::new("json", Some(Schema::parse(&fields, 0).expect("a schema"))).expect("a format");
-        let start = Chunk::Start { object: "o".into(), offset: 0, compression: Compression::None };
+        let format = SourceFormat::new("json", Some(Schema::parse(&fields, 0).expect("a schema").into()));
+        let format = format.expect("a format");
+        let start = Chunk::Start { object: "o".into(), offset: 0, compression: Compression::None, head: Bytes::new() };
         let chunks = [start, Chunk::Data(Bytes::from(text.to_owned()))].map(Ok);
         let mut decoder = format.decoder(Box::new(chunks.into_iter())).expect("fields of JSON");
         let found = decoder.next_batch().expect("reads").expect("a batch");
@@ -209,7 +230,7 @@ mod tests {
             ("date", &["\"2024-02-29\""]),
             ("time(us)", &["\"23:59:59.000001\""]),
             ("timestamp(ms)", &["\"2024-02-29T12:00:00.250\""]),
-            ("timestamp(s, Europe/Zurich)", &["\"2024-07-01T12:00:00+02:00\""]),
+            ("timestamp(s, Europe/Zurich)", &["\"2024-07-01T10:00:00Z\""]),
             ("duration(ms)", &["\"PT1.5S\""]),
             ("binary", &["\"00ff\"", "\"\""]),
             ("binary(2)", &["\"00ff\""]),

@@ -85,29 +85,16 @@ fn plain_value<'a>(text: &'a str, field: &Field) -> Result<Option<Value<'a>>, St
     let Some(text) = string(text)? else { return Ok(None) };
     Ok(match (data_type, &*text) {
         (other, "NaN" | "Infinity" | "-Infinity") if other.is_floating() => {
-            plain::value(field, &text.replace("Infinity", "inf")).map(owned)
+            plain::value(field, &text.replace("Infinity", "inf")).map(Value::into_owned)
         }
-        (DataType::Decimal128(..), _) => plain::value(field, &text).map(owned),
+        (DataType::Decimal128(..), _) => plain::value(field, &text).map(Value::into_owned),
         (other, _) if other.is_numeric() => None,
         _ => match text {
             Cow::Borrowed(text) => plain::value(field, text),
             // What is written with escapes is neither a number nor a date, so it is one only by accident.
-            Cow::Owned(text) => plain::value(field, &text).map(owned),
+            Cow::Owned(text) => plain::value(field, &text).map(Value::into_owned),
         },
     })
-}
-
-/// Returns a value that borrows nothing.
-fn owned(value: Value<'_>) -> Value<'static> {
-    match value {
-        Value::Null => Value::Null,
-        Value::Boolean(value) => Value::Boolean(value),
-        Value::Int64(value) => Value::Int64(value),
-        Value::Float64(value) => Value::Float64(value),
-        Value::Bits(bits) => Value::Bits(bits),
-        Value::Hex(digits) => Value::Bytes(plain::hex_bytes(digits)),
-        other => unreachable!("{other:?} is neither nested nor text"),
-    }
 }
 
 fn nested<'a>(text: &'a str, data_type: &DataType, depth: usize) -> Result<Option<Value<'a>>, String> {
@@ -133,7 +120,7 @@ fn nested<'a>(text: &'a str, data_type: &DataType, depth: usize) -> Result<Optio
                 let read = match key_field.data_type() {
                     DataType::Utf8 => Some(Value::Owned(key.clone())),
                     other if other.is_nested() => None,
-                    _ => plain::value(key_field, &key).map(owned),
+                    _ => plain::value(key_field, &key).map(Value::into_owned),
                 };
                 Ok((read.ok_or_else(|| wrong(&key, key_field))?, value))
             };
