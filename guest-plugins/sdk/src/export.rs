@@ -40,7 +40,7 @@ macro_rules! export_mapper {
             #[cfg(not(target_arch = "wasm32"))]
             let _ = <Component as $crate::bindings::map::exports::etl::plugin::mapper::Guest>::open;
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::map::export!(Component with_types_in $crate::bindings::map);
+    $crate::bindings::map::export!(Component with_types_in $crate::bindings::map);
         };
     };
 }
@@ -109,7 +109,7 @@ macro_rules! export_splitter {
             #[cfg(not(target_arch = "wasm32"))]
             let _ = <Component as $crate::bindings::split::exports::etl::plugin::splitter::Guest>::open;
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::split::export!(Component with_types_in $crate::bindings::split);
+    $crate::bindings::split::export!(Component with_types_in $crate::bindings::split);
         };
     };
 }
