@@ -103,6 +103,8 @@ pub(super) struct Source {
     pub max_record: Option<Size>,
     /// How the CSV is written. Only for `csv`.
     pub csv: Option<SourceCsv>,
+    /// How the JSON is written. Only for `json`.
+    pub json: Option<SourceJson>,
 }
 
 /// A field of a source that says more than its type.
@@ -116,6 +118,16 @@ pub(super) struct Field {
     pub path: Option<String>,
     #[serde(default)]
     pub optional: bool,
+}
+
+/// How the JSON of a source is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SourceJson {
+    /// How the documents of an object are laid out.
+    #[serde(default)]
+    #[schemars(transform = default_value("lines"))]
+    pub layout: LayoutChoice,
 }
 
 /// How the CSV of a source is written.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use etl_format::{Encoding, FORMATS, Format, NonFinite, sink_formats, source_formats};
+use etl_format::{Encoding, FORMATS, Format, JsonLayout, NonFinite, sink_formats, source_formats};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -27,6 +27,26 @@ pub(super) enum NonFiniteChoice {
     Null,
     /// Each is written as the text `NaN`, `Infinity` or `-Infinity`, which a source reads back as it was.
     Text,
+}
+
+/// How the JSON documents of an object are laid out.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LayoutChoice {
+    /// One document a line. Objects may be cut into slices.
+    #[default]
+    Lines,
+    /// Documents over any number of lines, one behind the other, or as the items of an array. An object is one slice.
+    Documents,
+}
+
+impl From<LayoutChoice> for JsonLayout {
+    fn from(choice: LayoutChoice) -> Self {
+        match choice {
+            LayoutChoice::Lines => Self::Lines,
+            LayoutChoice::Documents => Self::Documents,
+        }
+    }
 }
 
 impl From<NonFiniteChoice> for NonFinite {

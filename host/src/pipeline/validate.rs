@@ -115,6 +115,10 @@ impl Validator<'_> {
                 format.with_csv(self.source_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
             }
         };
+        let format = match table.json {
+            None => format,
+            Some(json) => format.with_json(json.layout.into()).map_err(|error| self.wrong(&at.key("json"), error))?,
+        };
         if let Some((name, why)) = format.refused_field() {
             return Err(self.wrong(&fields.key(name), why));
         }

@@ -8,8 +8,8 @@ use etl_core::model::{
 };
 
 use crate::{
-    BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, NonFinite, RECORD_BYTES,
-    Reads, Sizes, Writes,
+    BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
+    RECORD_BYTES, Reads, Sizes, Writes,
 };
 
 /// Returns the names of the formats that a source can have.
@@ -41,6 +41,8 @@ pub struct Reading {
     pub record_max: u64,
     /// How CSV is written. Of no meaning for other formats.
     pub csv: CsvSource,
+    /// How JSON documents are laid out. Of no meaning for other formats.
+    pub json: JsonLayout,
 }
 
 /// The format of a source, and the columns of its records.
@@ -80,7 +82,8 @@ impl SourceFormat {
             }
             None => return Err(Error::config(format!("is missing: format `{name}` needs the fields to read"))),
         };
-        Ok(Self { name, reads, reading: Reading { fields, record_max: RECORD_BYTES, csv: CsvSource::default() } })
+        let (csv, json) = (CsvSource::default(), JsonLayout::default());
+        Ok(Self { name, reads, reading: Reading { fields, record_max: RECORD_BYTES, csv, json } })
     }
 
     /// Sets the maximum length of a record in bytes, its line end included. It is
@@ -97,8 +100,18 @@ impl SourceFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the dialect is called, for another format.
     pub fn with_csv(mut self, csv: CsvSource) -> Result<Self> {
-        check_is_csv(self.name)?;
+        check_is("csv", self.name)?;
         self.reading.csv = csv;
+        Ok(self)
+    }
+
+    /// Sets how JSON documents are laid out.
+    ///
+    /// # Errors
+    /// As [`SourceFormat::with_csv`].
+    pub fn with_json(mut self, layout: JsonLayout) -> Result<Self> {
+        check_is("json", self.name)?;
+        self.reading.json = layout;
         Ok(self)
     }
 
@@ -152,11 +165,11 @@ impl SourceFormat {
     }
 }
 
-fn check_is_csv(name: &str) -> Result<()> {
-    if name == "csv" {
+fn check_is(wanted: &str, name: &str) -> Result<()> {
+    if name == wanted {
         return Ok(());
     }
-    Err(Error::config(format!("cannot be used with format `{name}` (it goes with `csv`)")))
+    Err(Error::config(format!("cannot be used with format `{name}` (it goes with `{wanted}`)")))
 }
 
 impl fmt::Debug for SourceFormat {
@@ -222,7 +235,7 @@ impl SinkFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the dialect is called, for another format.
     pub fn with_csv(self, csv: CsvSink) -> Result<Self> {
-        check_is_csv(self.name)?;
+        check_is("csv", self.name)?;
         Ok(Self { writing: Writing { csv, ..self.writing }, ..self })
     }
 

@@ -30,7 +30,7 @@ pub const RECORD_BYTES: u64 = 8 << 20;
 pub const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// Minimum bytes per column that a record counts towards a batch: the memory it takes however short it is.
-const COLUMN_BYTES: u64 = 8;
+pub(crate) const COLUMN_BYTES: u64 = 8;
 
 /// The chunks of a shard, as a decoder takes them.
 pub type ChunkIter<'a> = Box<dyn Iterator<Item = Result<Chunk>> + 'a>;

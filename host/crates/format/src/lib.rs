@@ -42,6 +42,7 @@ pub use self::{
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
     fields::{Fields, Pick, WantedField},
+    json::JsonLayout,
     origin::Origin,
 };
 

@@ -222,7 +222,11 @@ fn rejects_say_where_and_why() {
         [
             (Some(13), "`\"x\"` in field `i` is not of type int64 (at byte 9 of the record)"),
             (Some(23), "`1.5` in field `i` is not of type int64 (at byte 9 of the record)"),
-            (Some(33), "invalid type: sequence, expected an object (at byte 1 of the record)"),
+            (
+                Some(33),
+                "invalid type: sequence, expected an object (at byte 1 of the record); are the documents not lines? then \
+                 set `source.json.layout` to `documents`"
+            ),
             (Some(37), "EOF while parsing a value (at byte 5 of the record)"),
             (Some(43), "invalid unicode code point (at byte 7 of the record)"),
             (Some(53), "trailing characters (at byte 9 of the record)"),

@@ -1,4 +1,4 @@
-//! The format `json`: one JSON object per line.
+//! The format `json`: JSON objects, one per line or over any number of lines.
 //!
 //! The decoder makes one pass over each document, straight into Arrow's builders. Fields that are not
 //! asked for are not kept. A document goes through [`walk`], which is fast. If [`walk`] cannot decide what the document
@@ -24,6 +24,7 @@
 //! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`](crate::NonFinite) says what
 //! becomes of the numbers that JSON does not have.
 
+mod documents;
 mod encode;
 mod row;
 mod strict;
@@ -32,7 +33,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
@@ -42,6 +43,7 @@ use etl_core::model::{
 };
 
 use self::{
+    documents::DocumentDecoder,
     row::{JsonColumns, Row},
     walk::Keys,
 };
@@ -54,6 +56,16 @@ use crate::{
     line_splitter::LineBatch,
     origin::Origins,
 };
+
+/// How the documents of an object are laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum JsonLayout {
+    /// One document a line.
+    #[default]
+    Lines,
+    /// Documents over any number of lines, one behind the other, or as the items of an array.
+    Documents,
+}
 
 /// The format.
 pub(crate) struct Json;
@@ -74,7 +86,8 @@ impl Format for Json {
 
 impl Reads for Json {
     fn about(&self) -> &'static str {
-        "Each line is a JSON object, and its chosen fields become columns that may hold nulls. Whole numbers are exact."
+        "Each line, or each document over any number of lines, is a JSON object, and its chosen fields become columns that \
+         may hold nulls. Whole numbers are exact."
     }
 
     fn takes_fields(&self) -> bool {
@@ -92,16 +105,23 @@ impl Reads for Json {
         }
     }
 
-    fn cuts(&self, _: &Reading) -> Cuts {
-        Cuts::AtLineEnds
+    fn cuts(&self, reading: &Reading) -> Cuts {
+        match reading.json {
+            JsonLayout::Lines => Cuts::AtLineEnds,
+            JsonLayout::Documents => Cuts::Never("holds documents over any number of lines"),
+        }
     }
 
     fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
         let paths: Vec<_> = reading.fields.wanted().iter().map(path).collect();
         let columns = JsonColumns::new(reading.fields.schema(), &paths);
+        if reading.json == JsonLayout::Documents {
+            return Ok(Box::new(DocumentDecoder::new(Inflate::new(chunks), columns, sizes)));
+        }
         let decode = move |lines: LineBatch| {
             let bytes = lines.bytes;
-            let (batch, rejects, line_of_row) = decode(&columns, &lines)?;
+            let (batch, mut rejects, line_of_row) = decode(&columns, &lines.records, &lines)?;
+            rejects.iter_mut().for_each(explain);
             Ok(SourceBatch::new(batch, rejects, bytes, Box::new(lines), Some(line_of_row)))
         };
         Ok(Box::new(LineDecoder::new(Inflate::new(chunks), reading.fields.schema(), sizes, decode)))
@@ -146,6 +166,14 @@ fn path(wanted: &WantedField) -> Vec<String> {
     }
 }
 
+/// Adds to a reject what to do if its line looks like a part of a document over several lines.
+fn explain(reject: &mut Reject) {
+    let line = reject.record.as_deref().unwrap_or_default().trim();
+    if line == "{" || line.starts_with('[') {
+        reject.reason.push_str("; are the documents not lines? then set `source.json.layout` to `documents`");
+    }
+}
+
 /// Returns whether a type has maps whose keys are not text, which JSON does not have.
 fn has_other_keys(data_type: &DataType) -> bool {
     let inner = parts(data_type).iter().any(|part| has_other_keys(part.data_type()));
@@ -153,14 +181,18 @@ fn has_other_keys(data_type: &DataType) -> bool {
     inner || parts(entries.data_type()).first().is_none_or(|key| *key.data_type() != DataType::Utf8)
 }
 
-/// Returns the rows, the rejects, and the line of each row.
-fn decode(asked: &JsonColumns, lines: &LineBatch) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
-    let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(lines.records.len()));
+/// Returns the rows, the rejects, and the record of each row.
+fn decode(
+    asked: &JsonColumns,
+    records: &BinaryArray,
+    origins: &dyn Origins,
+) -> Result<(RecordBatch, Vec<Reject>, Vec<usize>)> {
+    let (mut rejects, mut line_of_row) = (Vec::new(), Vec::with_capacity(records.len()));
     let fields = asked.schema.fields();
-    let mut columns: Vec<Column> = fields.iter().filter_map(|field| Column::new(field, lines.records.len())).collect();
+    let mut columns: Vec<Column> = fields.iter().filter_map(|field| Column::new(field, records.len())).collect();
     let mut row = Row::new(fields.len());
     let mut keys = Keys::default();
-    for (line, record) in lines.records.iter().flatten().enumerate() {
+    for (line, record) in records.iter().flatten().enumerate() {
         if record.trim_ascii().is_empty() {
             continue;
         }
@@ -171,7 +203,7 @@ fn decode(asked: &JsonColumns, lines: &LineBatch) -> Result<(RecordBatch, Vec<Re
                 line_of_row.push(line);
             }
             Err(error) => {
-                let origin = lines.origin(line);
+                let origin = origins.origin(line);
                 let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
                 rejects.push(reject.with_record(record));
             }
