@@ -177,7 +177,7 @@ impl<'a> Offsets<'a> {
     }
 
     #[inline]
-    fn range(self, row: usize) -> Range<usize> {
+    pub(crate) fn range(self, row: usize) -> Range<usize> {
         match &self.0[row..] {
             [start, end, ..] => u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize,
             _ => 0..0,
@@ -197,7 +197,10 @@ impl<'a> ColumnValues for Bytes<'a> {
 
     #[inline]
     fn value(&self, row: usize) -> &'a [u8] {
-        &self.bytes[self.offsets.range(row)]
+        match &self.offsets.0[row..] {
+            [start, end, ..] => &self.bytes[u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize],
+            _ => &[],
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The builder of one column, or of a part of a nested column.
 
+use std::fmt;
+
 use crate::bindings::map::etl::plugin::types::Column;
 use crate::cell::{Cell, Nested};
 use crate::{DataType, Decimal, Field, StepError, Unit, half, short};
@@ -303,30 +305,32 @@ impl ColumnBuilder {
         let (data_type, found) = (&self.data_type, cell.type_name());
         let what = match (cell, self.kind) {
             (Cell::Null, _) if !self.nullable => "takes no nulls, the row has one".to_owned(),
-            _ if self.takes_some(cell) => format!("is {data_type}, which does not hold {cell}"),
-            (
-                Cell::Timestamp(_) | Cell::Time(_) | Cell::Duration(_),
-                Kind::Timestamp(_) | Kind::Time(_) | Kind::Duration(_),
-            ) if self.data_type.reader() == found => {
-                format!("is {data_type}, the row has a {found} of a finer unit")
+            (Cell::Int64(value), kind) if is_integer(kind) => does_not_hold(data_type, value),
+            (Cell::UInt64(value), kind) if is_integer(kind) => does_not_hold(data_type, value),
+            (Cell::Decimal(value), Kind::Decimal(..)) => does_not_hold(data_type, value),
+            (Cell::Time(value), Kind::Time(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Timestamp(value), Kind::Timestamp(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Duration(value), Kind::Duration(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Binary(value), Kind::FixedBinary(_)) => format!("is {data_type}, the row has {} bytes", value.len()),
+            (Cell::Struct(members), Kind::Struct) => {
+                format!("is {data_type}, the row has a struct of {} members", members.len())
             }
             _ => format!("is {data_type}, the row has {found}"),
         };
         Box::new(Misfit { path: vec![self.name.clone()], what })
     }
 
-    /// Returns whether the column takes some values of the cell's type.
-    fn takes_some(&self, cell: Cell<'_>) -> bool {
-        match (cell, self.kind) {
-            (Cell::Int64(_) | Cell::UInt64(_), kind) => is_integer(kind),
-            (Cell::Decimal(_), Kind::Decimal(..)) | (Cell::Binary(_), Kind::FixedBinary(_)) => true,
-            (Cell::Struct(_), Kind::Struct) => true,
-            (Cell::Time(value), Kind::Time(unit)) => value.unit() <= unit,
-            (Cell::Timestamp(value), Kind::Timestamp(unit)) => value.unit() <= unit,
-            (Cell::Duration(value), Kind::Duration(unit)) => value.unit() <= unit,
-            _ => false,
+    fn misfit_of_time(&self, value: i64, unit: Unit, takes: Unit) -> String {
+        let Self { data_type, .. } = self;
+        match unit > takes {
+            true => format!("is {data_type}, the row has one of a finer unit ({unit})"),
+            false => does_not_hold(data_type, format_args!("{value}{unit}")),
         }
     }
+}
+
+fn does_not_hold(data_type: &DataType, value: impl fmt::Display) -> String {
+    format!("is {data_type}, which does not hold {value}")
 }
 
 fn kind_of(plain: &DataType) -> Kind {
