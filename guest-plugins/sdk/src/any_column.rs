@@ -1,9 +1,10 @@
 //! A column of any type, which says its type and gives its values.
 
 use crate::cell::{Cell, Nested};
-use crate::column::{
-    Bits, Blobs, Bytes, Column, ColumnValues, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Numbers,
-    Offsets, Singles, Structs, Texts, Times, Timestamps,
+use crate::column::{Column, ColumnValues};
+use crate::column_values::{
+    Bits, Blobs, Bytes, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Numbers, Offsets, Singles,
+    Structs, Texts, Times, Timestamps,
 };
 use crate::schema::wrong_type;
 use crate::wire::Node;

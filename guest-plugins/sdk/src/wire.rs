@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::bindings::map::etl::plugin::types as wire;
-use crate::column::Offsets;
+use crate::column_values::Offsets;
 use crate::{Context, DataType, Field, Schema, StepError, Unit};
 
 /// The metadata of a column of JSON.

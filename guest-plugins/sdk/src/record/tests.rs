@@ -309,7 +309,7 @@ fn a_null_where_the_record_takes_none_is_named() -> Result<(), StepError> {
     let maybe = struct_of(Field::nullable("n", Int64));
     let null = |result: Result<Outcome, StepError>| match result {
         Err(StepError::InvalidInput(message)) => {
-            assert!(message.starts_with("column `n` of the input is null in row 0 "), "{message}")
+            assert!(message.starts_with("column `n` of the input is null in row 0 "), "{message}");
         }
         other => panic!("expected `invalid-input`, found {other:?}"),
     };
