@@ -1,10 +1,12 @@
 //! A column of any type, which says its type and gives its values.
 
 use crate::cell::{Cell, Nested};
-use crate::column::{
-    Bits, Blobs, Bytes, Column, ColumnValues, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Numbers,
-    Offsets, Singles, Structs, Texts, Times, Timestamps,
+use crate::column::{Column, ColumnValues};
+use crate::column_values::{
+    Bits, Blobs, Bytes, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Numbers, Offsets, Singles,
+    Structs, Texts, Times, Timestamps,
 };
+use crate::schema::wrong_type;
 use crate::wire::Node;
 use crate::{DataType, Field, StepError};
 
@@ -170,46 +172,51 @@ impl<'a> AnyColumn<'a> {
     ///
     /// # Panics
     /// When there is no such value.
+    #[inline]
     pub fn cell(&self, row: usize) -> Cell<'a> {
         let row = self.start + row;
         assert!(row < self.end, "row {row} is not below {}", self.end);
         if self.node.validity.as_ref().is_some_and(|bits| !Bits(bits).value(row)) {
             return Cell::Null;
         }
-        let buffer = self.node.buffers.first().map(Vec::as_slice).unwrap_or_default();
         match self.data_type {
-            DataType::Boolean => Cell::Boolean(Bits(buffer).value(row)),
-            DataType::Int8 => Cell::Int64(Numbers::<i8>::new(buffer).value(row).into()),
-            DataType::Int16 => Cell::Int64(Numbers::<i16>::new(buffer).value(row).into()),
-            DataType::Int32 => Cell::Int64(Numbers::<i32>::new(buffer).value(row).into()),
-            DataType::Int64 => Cell::Int64(Numbers::<i64>::new(buffer).value(row)),
-            DataType::UInt8 => Cell::UInt64(Numbers::<u8>::new(buffer).value(row).into()),
-            DataType::UInt16 => Cell::UInt64(Numbers::<u16>::new(buffer).value(row).into()),
-            DataType::UInt32 => Cell::UInt64(Numbers::<u32>::new(buffer).value(row).into()),
-            DataType::UInt64 => Cell::UInt64(Numbers::<u64>::new(buffer).value(row)),
-            DataType::Float32 => Cell::Float32(Numbers::<f32>::new(buffer).value(row)),
-            DataType::Float64 => Cell::Float64(Numbers::<f64>::new(buffer).value(row)),
-            DataType::Text | DataType::Json => Cell::Text(Texts(self.bytes()).value(row)),
-            DataType::Binary => Cell::Binary(self.bytes().value(row)),
-            _ => self.rare_cell(row).expect("each type is read by its own method"),
+            DataType::Int64 => Cell::Int64(Numbers::<i64>::new(self.buffer(0)).value(row)),
+            DataType::Text => Cell::Text(Texts(self.bytes()).value(row)),
+            _ => self.rare_cell(row).unwrap_or_else(|_| unreachable!("each type is read by its own method")),
         }
     }
 
-    /// Returns a value, which must not be null, of a type that few columns have.
+    /// Returns a value, which must not be null, of a type that is not the most common.
+    #[inline(never)]
     fn rare_cell(&self, row: usize) -> Result<Cell<'a>, StepError> {
         Ok(match self.data_type {
+            DataType::Boolean => Cell::Boolean(self.boolean()?.values.value(row)),
+            DataType::Int8 => Cell::Int64(self.int8()?.values.value(row).into()),
+            DataType::Int16 => Cell::Int64(self.int16()?.values.value(row).into()),
+            DataType::Int32 => Cell::Int64(self.int32()?.values.value(row).into()),
+            DataType::Int64 => Cell::Int64(self.int64()?.values.value(row)),
+            DataType::UInt8 => Cell::UInt64(self.uint8()?.values.value(row).into()),
+            DataType::UInt16 => Cell::UInt64(self.uint16()?.values.value(row).into()),
+            DataType::UInt32 => Cell::UInt64(self.uint32()?.values.value(row).into()),
+            DataType::UInt64 => Cell::UInt64(self.uint64()?.values.value(row)),
             DataType::Float16 => Cell::Float32(self.float16()?.values.value(row)),
+            DataType::Float32 => Cell::Float32(self.float32()?.values.value(row)),
+            DataType::Float64 => Cell::Float64(self.float64()?.values.value(row)),
             DataType::Decimal { .. } => Cell::Decimal(self.decimal()?.values.value(row)),
             DataType::Date => Cell::Date(self.date()?.values.value(row)),
             DataType::Time(_) => Cell::Time(self.time()?.values.value(row)),
             DataType::Timestamp { .. } => Cell::Timestamp(self.timestamp()?.values.value(row)),
             DataType::Duration(_) => Cell::Duration(self.duration()?.values.value(row)),
-            DataType::FixedBinary(_) => Cell::Binary(self.fixed_binary()?.values.value(row)),
-            DataType::List(_) => Cell::List(Nested::items(self.list()?.values.value(row))),
-            DataType::Struct(_) => Cell::Struct(Nested::row(self.structure()?.values.value(row))),
-            DataType::Map(..) => Cell::Map(Nested::map(self.map()?.values.value(row))),
-            _ => unreachable!("`cell` reads the common types"),
+            DataType::Text | DataType::Json => Cell::Text(self.texts()?.values.value(row)),
+            DataType::Binary | DataType::FixedBinary(_) => Cell::Binary(self.blobs()?.values.value(row)),
+            DataType::List(_) => Cell::List(self.nested(row)),
+            DataType::Struct(_) => Cell::Struct(self.nested(row)),
+            DataType::Map(..) => Cell::Map(self.nested(row)),
         })
+    }
+
+    const fn nested(&self, row: usize) -> Nested<'a> {
+        Nested::of_column(self.data_type, self.node, row)
     }
 
     /// Returns a column of floating-point numbers of 16 or 32 bits.
@@ -236,14 +243,13 @@ impl<'a> AnyColumn<'a> {
         })
     }
 
-    /// Checks that the values have this type.
+    /// Returns the column if its values have this type.
     #[doc(hidden)]
     pub fn expect(self, wanted: &DataType) -> Result<Self, StepError> {
         if self.data_type.is_same(wanted) {
             return Ok(self);
         }
-        let Self { name, data_type, .. } = self;
-        Err(StepError::InvalidInput(format!("column `{name}` of the input is {data_type}, not {wanted}")))
+        Err(wrong_type(self.name, self.data_type, wanted))
     }
 
     /// Returns a part of the column, named like the column.
@@ -269,8 +275,12 @@ impl<'a> AnyColumn<'a> {
     #[cold]
     fn wrong_type(&self, wanted: &str) -> StepError {
         let Self { name, data_type, .. } = self;
-        let (reader, wanted) =
-            (data_type.reader(), wanted.replace("structure", "struct").replace("fixed_binary", "binary(n)"));
+        let reader = data_type.reader();
+        let wanted = match wanted {
+            "structure" => "struct",
+            "fixed_binary" => "binary(n)",
+            plain => plain,
+        };
         StepError::InvalidInput(format!(
             "column `{name}` of the input is {data_type}, not {wanted} (the method `{reader}` reads it)"
         ))

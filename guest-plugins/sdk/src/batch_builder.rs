@@ -169,10 +169,10 @@ mod tests {
                 "column `c` is decimal(4,2), which does not hold 0.001",
             ),
             (push(decimal, Cell::Decimal(100.into())), "column `c` is decimal(4,2), which does not hold 100"),
-            (push(DataType::FixedBinary(2), Cell::Binary(b"abc")), "column `c` is binary(2), which does not hold abc"),
+            (push(DataType::FixedBinary(2), Cell::Binary(b"abc")), "column `c` is binary(2), the row has 3 bytes"),
             (
                 push(at.clone(), Cell::Timestamp(Timestamp::from_micros(1))),
-                "column `c` is timestamp(ms), the row has a timestamp of a finer unit",
+                "column `c` is timestamp(ms), the row has one of a finer unit (us)",
             ),
             (
                 push(at, Cell::Timestamp(Timestamp::from_seconds(i64::MAX))),

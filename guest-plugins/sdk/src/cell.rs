@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{AnyColumn, Date, Decimal, Duration, Map, Rows, Time, Timestamp};
+use crate::wire::Node;
+use crate::{AnyColumn, DataType, Date, Decimal, Duration, Time, Timestamp};
 
 /// One value of a row, borrowed.
 ///
@@ -109,12 +110,9 @@ pub struct Nested<'a>(Source<'a>);
 enum Source<'a> {
     /// A value of the author's.
     Value(&'a dyn Parts),
-    /// The items of a list in a batch.
-    Items(AnyColumn<'a>),
-    /// A struct in a batch.
-    Row(Rows<'a>),
-    /// A map in a batch.
-    Map(Map<'a>),
+    /// A value of a batch: its column, and its row there. The parts are looked up when they are asked for, because a
+    /// cell with more in it would be larger, and most cells are not nested.
+    Column(&'a DataType, &'a Node, usize),
 }
 
 /// A value that has parts: a list, a struct, or a map, whose parts are a key, its value, the next key, and so on.
@@ -132,25 +130,17 @@ impl<'a> Nested<'a> {
         Self(Source::Value(value))
     }
 
-    pub(crate) const fn items(items: AnyColumn<'a>) -> Self {
-        Self(Source::Items(items))
-    }
-
-    pub(crate) const fn row(row: Rows<'a>) -> Self {
-        Self(Source::Row(row))
-    }
-
-    pub(crate) const fn map(map: Map<'a>) -> Self {
-        Self(Source::Map(map))
+    pub(crate) const fn of_column(data_type: &'a DataType, node: &'a Node, row: usize) -> Self {
+        Self(Source::Column(data_type, node, row))
     }
 
     /// Returns the number of parts.
     pub fn len(&self) -> usize {
         match self.0 {
             Source::Value(value) => value.count(),
-            Source::Items(items) => items.len(),
-            Source::Row(row) => row.fields().len(),
-            Source::Map(map) => 2 * map.len(),
+            Source::Column(DataType::Struct(members), ..) => members.len(),
+            Source::Column(DataType::Map(..), node, row) => 2 * node.parts_of(row).len(),
+            Source::Column(_, node, row) => node.parts_of(row).len(),
         }
     }
 
@@ -166,10 +156,19 @@ impl<'a> Nested<'a> {
     pub fn get(&self, index: usize) -> Cell<'a> {
         match self.0 {
             Source::Value(value) => value.part(index),
-            Source::Items(items) => items.cell(index),
-            Source::Row(row) => row.cell(index, 0),
-            Source::Map(map) if index % 2 == 0 => map.keys().cell(index / 2),
-            Source::Map(map) => map.values().cell(index / 2),
+            Source::Column(DataType::Struct(members), node, row) => {
+                AnyColumn::new(&members[index], &node.children[index], row, row + 1).cell(0)
+            }
+            Source::Column(DataType::List(item), node, row) => {
+                let items = node.parts_of(row);
+                AnyColumn::new(item, &node.children[0], items.start, items.end).cell(index)
+            }
+            Source::Column(DataType::Map(key, value), node, row) => {
+                let (entries, parts) = (node.parts_of(row), &node.children[0].children);
+                let field = if index.is_multiple_of(2) { key } else { value };
+                AnyColumn::new(field, &parts[index % 2], entries.start, entries.end).cell(index / 2)
+            }
+            Source::Column(..) => unreachable!("no other type has parts"),
         }
     }
 

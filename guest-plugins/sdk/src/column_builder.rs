@@ -1,7 +1,10 @@
 //! The builder of one column, or of a part of a nested column.
 
+use std::fmt;
+
 use crate::bindings::map::etl::plugin::types::Column;
 use crate::cell::{Cell, Nested};
+use crate::kind::Kind;
 use crate::{DataType, Decimal, Field, StepError, Unit, half, short};
 
 /// Builds a column value by value, straight into the buffers that cross to the host.
@@ -18,34 +21,6 @@ pub(crate) struct ColumnBuilder {
     /// The ends of values that have no fixed size, after a first 0.
     offsets: Vec<u8>,
     children: Vec<ColumnBuilder>,
-}
-
-/// What a column takes, in a form that is quickly compared.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Boolean,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    UInt8,
-    UInt16,
-    UInt32,
-    UInt64,
-    Float16,
-    Float32,
-    Float64,
-    Decimal(u8, i8),
-    Date,
-    Time(Unit),
-    Timestamp(Unit),
-    Duration(Unit),
-    Text,
-    Binary,
-    FixedBinary(u32),
-    List,
-    Struct,
-    Map,
 }
 
 /// A value that a column does not take.
@@ -81,7 +56,7 @@ impl ColumnBuilder {
                 entry = [Field::new("entry", DataType::Struct(vec![(**key).clone(), (**value).clone()]))];
                 (Kind::Map, entry.as_slice())
             }
-            plain => (kind_of(plain), [].as_slice()),
+            plain => (Kind::of(plain), [].as_slice()),
         };
         let children = children.iter().map(Self::new).collect();
         let mut column = Self {
@@ -242,7 +217,7 @@ impl ColumnBuilder {
             Kind::List | Kind::Map => self.push_offset(self.children[0].length),
             Kind::Struct => self.children.iter_mut().map(Self::push_blank_part).sum(),
             fixed => {
-                let bytes = size(fixed);
+                let bytes = fixed.size();
                 self.values.resize(self.values.len() + bytes, 0);
                 bytes
             }
@@ -303,76 +278,32 @@ impl ColumnBuilder {
         let (data_type, found) = (&self.data_type, cell.type_name());
         let what = match (cell, self.kind) {
             (Cell::Null, _) if !self.nullable => "takes no nulls, the row has one".to_owned(),
-            _ if self.takes_some(cell) => format!("is {data_type}, which does not hold {cell}"),
-            (
-                Cell::Timestamp(_) | Cell::Time(_) | Cell::Duration(_),
-                Kind::Timestamp(_) | Kind::Time(_) | Kind::Duration(_),
-            ) if self.data_type.reader() == found => {
-                format!("is {data_type}, the row has a {found} of a finer unit")
+            (Cell::Int64(value), kind) if kind.is_integer() => does_not_hold(data_type, value),
+            (Cell::UInt64(value), kind) if kind.is_integer() => does_not_hold(data_type, value),
+            (Cell::Decimal(value), Kind::Decimal(..)) => does_not_hold(data_type, value),
+            (Cell::Time(value), Kind::Time(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Timestamp(value), Kind::Timestamp(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Duration(value), Kind::Duration(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Binary(value), Kind::FixedBinary(_)) => format!("is {data_type}, the row has {} bytes", value.len()),
+            (Cell::Struct(members), Kind::Struct) => {
+                format!("is {data_type}, the row has a struct of {} members", members.len())
             }
             _ => format!("is {data_type}, the row has {found}"),
         };
         Box::new(Misfit { path: vec![self.name.clone()], what })
     }
 
-    /// Returns whether the column takes some values of the cell's type.
-    fn takes_some(&self, cell: Cell<'_>) -> bool {
-        match (cell, self.kind) {
-            (Cell::Int64(_) | Cell::UInt64(_), kind) => is_integer(kind),
-            (Cell::Decimal(_), Kind::Decimal(..)) | (Cell::Binary(_), Kind::FixedBinary(_)) => true,
-            (Cell::Struct(_), Kind::Struct) => true,
-            (Cell::Time(value), Kind::Time(unit)) => value.unit() <= unit,
-            (Cell::Timestamp(value), Kind::Timestamp(unit)) => value.unit() <= unit,
-            (Cell::Duration(value), Kind::Duration(unit)) => value.unit() <= unit,
-            _ => false,
+    fn misfit_of_time(&self, value: i64, unit: Unit, takes: Unit) -> String {
+        let Self { data_type, .. } = self;
+        match unit > takes {
+            true => format!("is {data_type}, the row has one of a finer unit ({unit})"),
+            false => does_not_hold(data_type, format_args!("{value}{unit}")),
         }
     }
 }
 
-fn kind_of(plain: &DataType) -> Kind {
-    match plain {
-        DataType::Boolean => Kind::Boolean,
-        DataType::Int8 => Kind::Int8,
-        DataType::Int16 => Kind::Int16,
-        DataType::Int32 => Kind::Int32,
-        DataType::Int64 => Kind::Int64,
-        DataType::UInt8 => Kind::UInt8,
-        DataType::UInt16 => Kind::UInt16,
-        DataType::UInt32 => Kind::UInt32,
-        DataType::UInt64 => Kind::UInt64,
-        DataType::Float16 => Kind::Float16,
-        DataType::Float32 => Kind::Float32,
-        DataType::Float64 => Kind::Float64,
-        DataType::Decimal { precision, scale } => Kind::Decimal(*precision, *scale),
-        DataType::Date => Kind::Date,
-        DataType::Time(unit) => Kind::Time(*unit),
-        DataType::Timestamp { unit, .. } => Kind::Timestamp(*unit),
-        DataType::Duration(unit) => Kind::Duration(*unit),
-        DataType::Text | DataType::Json => Kind::Text,
-        DataType::Binary => Kind::Binary,
-        DataType::FixedBinary(size) => Kind::FixedBinary(*size),
-        DataType::List(_) => Kind::List,
-        DataType::Struct(_) => Kind::Struct,
-        DataType::Map(..) => Kind::Map,
-    }
-}
-
-const fn is_integer(kind: Kind) -> bool {
-    use Kind::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
-    matches!(kind, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
-}
-
-/// Returns the number of bytes of each value; 0 for kinds that have no fixed size.
-const fn size(kind: Kind) -> usize {
-    match kind {
-        Kind::Int8 | Kind::UInt8 => 1,
-        Kind::Int16 | Kind::UInt16 | Kind::Float16 => 2,
-        Kind::Int32 | Kind::UInt32 | Kind::Float32 | Kind::Date | Kind::Time(Unit::Second | Unit::Milli) => 4,
-        Kind::Int64 | Kind::UInt64 | Kind::Float64 | Kind::Time(_) | Kind::Timestamp(_) | Kind::Duration(_) => 8,
-        Kind::Decimal(..) => 16,
-        Kind::FixedBinary(size) => size as usize,
-        Kind::Boolean | Kind::Text | Kind::Binary | Kind::List | Kind::Struct | Kind::Map => 0,
-    }
+fn does_not_hold(data_type: &DataType, value: impl fmt::Display) -> String {
+    format!("is {data_type}, which does not hold {value}")
 }
 
 /// Appends bit number `len` and returns the number of bytes it takes, rounded up.

@@ -124,6 +124,20 @@ impl DataType {
         }
     }
 
+    /// Returns whether a record whose field has type `other` can read columns of this type: structs may have more members
+    /// than are read, in any order.
+    pub(crate) fn can_be_read_as(&self, other: &Self) -> bool {
+        let part = |a: &Field, b: &Field| a.data_type.can_be_read_as(&b.data_type);
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => part(a, b),
+            (Self::Map(key, value), Self::Map(other_key, other_value)) => {
+                part(key, other_key) && part(value, other_value)
+            }
+            (Self::Struct(a), Self::Struct(b)) => b.iter().all(|b| a.iter().any(|a| a.name == b.name && part(a, b))),
+            _ => self == other,
+        }
+    }
+
     /// Returns the method of [`Rows`](crate::Rows) that reads columns of this type.
     pub(crate) const fn reader(&self) -> &'static str {
         match self {

@@ -18,19 +18,23 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decimal {
-    unscaled: i128,
+    /// The number without its point, in two parts: an `i128` would make every cell half as large again.
+    high: i64,
+    low: u64,
     scale: i8,
 }
 
 impl Decimal {
     /// Creates a number from its digits and the number of digits behind the point.
+    #[inline]
     pub const fn new(unscaled: i128, scale: i8) -> Self {
-        Self { unscaled, scale }
+        Self { high: (unscaled >> u64::BITS) as i64, low: unscaled as u64, scale }
     }
 
     /// Returns the number without its point: 1990 for 19.90.
+    #[inline]
     pub const fn unscaled(self) -> i128 {
-        self.unscaled
+        (self.high as i128) << u64::BITS | self.low as i128
     }
 
     /// Returns the number of digits behind the point.
@@ -42,22 +46,22 @@ impl Decimal {
     #[inline]
     pub fn rescale(self, scale: i8) -> Option<Self> {
         let unscaled = match scale.cmp(&self.scale) {
-            Ordering::Equal => self.unscaled,
-            _ if self.unscaled == 0 => 0,
-            Ordering::Greater => self.unscaled.checked_mul(power(self.scale.abs_diff(scale))?)?,
+            Ordering::Equal => self.unscaled(),
+            _ if self.unscaled() == 0 => 0,
+            Ordering::Greater => self.unscaled().checked_mul(power(self.scale.abs_diff(scale))?)?,
             Ordering::Less => {
                 let power = power(self.scale.abs_diff(scale))?;
-                (self.unscaled % power == 0).then(|| self.unscaled / power)?
+                (self.unscaled() % power == 0).then(|| self.unscaled() / power)?
             }
         };
-        Some(Self { unscaled, scale })
+        Some(Self::new(unscaled, scale))
     }
 
     /// Returns the sum, with the digits behind the point of the number that has more.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let scale = self.scale.max(other.scale);
-        let unscaled = self.rescale(scale)?.unscaled.checked_add(other.rescale(scale)?.unscaled)?;
-        Some(Self { unscaled, scale })
+        let unscaled = self.rescale(scale)?.unscaled().checked_add(other.rescale(scale)?.unscaled())?;
+        Some(Self::new(unscaled, scale))
     }
 
     /// Returns the difference, with the digits behind the point of the number that has more.
@@ -67,19 +71,19 @@ impl Decimal {
 
     /// Returns the product, with the digits behind the point of both numbers.
     pub fn checked_mul(self, other: Self) -> Option<Self> {
-        let unscaled = self.unscaled.checked_mul(other.unscaled)?;
-        Some(Self { unscaled, scale: self.scale.checked_add(other.scale)? })
+        let unscaled = self.unscaled().checked_mul(other.unscaled())?;
+        Some(Self::new(unscaled, self.scale.checked_add(other.scale)?))
     }
 
     /// Returns the number with the opposite sign.
     pub fn checked_neg(self) -> Option<Self> {
-        Some(Self { unscaled: self.unscaled.checked_neg()?, ..self })
+        Some(Self::new(self.unscaled().checked_neg()?, self.scale))
     }
 
     /// Returns whether the number has at most this many digits, those behind the point included.
     #[inline]
     pub fn fits(self, precision: u8) -> bool {
-        power(precision).is_none_or(|power| self.unscaled.unsigned_abs() < power.unsigned_abs())
+        power(precision).is_none_or(|power| self.unscaled().unsigned_abs() < power.unsigned_abs())
     }
 
     /// Returns the nearest floating-point number.
@@ -87,15 +91,16 @@ impl Decimal {
         self.to_string().parse().expect("a decimal number is written as floating-point numbers are")
     }
 
-    /// Returns the number without zeros at its end, which is the same for all numbers of one value.
-    fn normal(mut self) -> Self {
-        if self.unscaled == 0 {
-            return Self::default();
+    /// Returns digits and scale without zeros at the end, which are the same for all numbers of one value.
+    fn normal(self) -> (i128, i8) {
+        let (mut unscaled, mut scale) = (self.unscaled(), self.scale);
+        if unscaled == 0 {
+            return (0, 0);
         }
-        while self.unscaled % 10 == 0 && self.scale > i8::MIN {
-            (self.unscaled, self.scale) = (self.unscaled / 10, self.scale - 1);
+        while unscaled % 10 == 0 && scale > i8::MIN {
+            (unscaled, scale) = (unscaled / 10, scale - 1);
         }
-        self
+        (unscaled, scale)
     }
 }
 
@@ -108,16 +113,16 @@ const fn power(exponent: u8) -> Option<i128> {
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
         if self.scale == other.scale {
-            return self.unscaled.cmp(&other.unscaled);
+            return self.unscaled().cmp(&other.unscaled());
         }
-        let signs = self.unscaled.signum().cmp(&other.unscaled.signum());
+        let signs = self.unscaled().signum().cmp(&other.unscaled().signum());
         signs.then_with(|| {
             let scale = self.scale.max(other.scale);
             match (self.rescale(scale), other.rescale(scale)) {
-                (Some(a), Some(b)) => a.unscaled.cmp(&b.unscaled),
+                (Some(a), Some(b)) => a.unscaled().cmp(&b.unscaled()),
                 // A number that does not fit is the larger one, away from zero.
-                (None, _) => self.unscaled.cmp(&0),
-                (_, None) => 0.cmp(&other.unscaled),
+                (None, _) => self.unscaled().cmp(&0),
+                (_, None) => 0.cmp(&other.unscaled()),
             }
         })
     }
@@ -139,8 +144,7 @@ impl Eq for Decimal {}
 
 impl Hash for Decimal {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { unscaled, scale } = self.normal();
-        (unscaled, scale).hash(state);
+        self.normal().hash(state);
     }
 }
 
@@ -153,14 +157,14 @@ impl<I: Into<i64>> From<I> for Decimal {
 /// Writes the number with all digits behind its point: `19.90`.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.unscaled.unsigned_abs().to_string();
         let behind = usize::from(self.scale.max(0).unsigned_abs());
-        let zeros = if self.unscaled == 0 { 0 } else { usize::from(self.scale.min(0).unsigned_abs()) };
-        let digits =
-            format!("{}{}", "0".repeat((behind + 1).saturating_sub(digits.len())), digits) + &"0".repeat(zeros);
-        let (whole, fraction) = digits.split_at(digits.len() - behind);
-        let point = if behind > 0 { "." } else { "" };
-        f.pad_integral(self.unscaled >= 0, "", &format!("{whole}{point}{fraction}"))
+        let mut digits = format!("{:0>1$}", self.unscaled().unsigned_abs(), behind + 1);
+        if behind > 0 {
+            digits.insert(digits.len() - behind, '.');
+        } else if self.unscaled() != 0 {
+            digits.extend((self.scale..0).map(|_| '0'));
+        }
+        f.pad_integral(self.unscaled() >= 0, "", &digits)
     }
 }
 

@@ -126,6 +126,7 @@ pub mod bindings;
 mod cell;
 mod column;
 mod column_builder;
+mod column_values;
 mod config;
 mod context;
 mod counts;
@@ -137,6 +138,7 @@ mod export;
 mod fields;
 mod half;
 mod host;
+mod kind;
 mod mapper;
 mod output;
 mod record;
@@ -163,9 +165,10 @@ pub use bindings::map::etl::plugin::types::StepError;
 pub use bindings::split::etl::plugin::shards::Slice;
 pub use bindings::split::etl::plugin::source::{Object, ReadError};
 pub use cell::{Cell, Nested, Parts};
-pub use column::{
-    Bits, Blobs, Bytes, Column, ColumnValues, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Number,
-    Numbers, Singles, Structs, Texts, Times, Timestamps,
+pub use column::{Column, ColumnValues};
+pub use column_values::{
+    Bits, Blobs, Bytes, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Number, Numbers, Singles, Structs,
+    Texts, Times, Timestamps,
 };
 pub use config::NoConfig;
 pub use context::Context;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::column::{
-    Bits, Blobs, Column, Dates, Decimals, Durations, Lists, Maps, Numbers, Singles, Structs, Texts, Times, Timestamps,
+use crate::column::Column;
+use crate::column_values::{
+    Bits, Blobs, Dates, Decimals, Durations, Lists, Maps, Numbers, Singles, Structs, Texts, Times, Timestamps,
 };
 use crate::value::Item;
 use crate::{AnyColumn, DataType, Date, Decimal, Duration, Field, Record, StepError, Time, Timestamp};

@@ -103,7 +103,23 @@ impl Schema {
         if found.is_same(&data_type) {
             return Ok(index);
         }
-        Err(StepError::InvalidInput(format!("column `{name}` of the input is {found}, not {data_type}")))
+        Err(wrong_type(name, found, &data_type))
+    }
+
+    /// Checks that rows of this schema can be read as records. A step checks its input with this method in `open`, so
+    /// that a wrong input is found when a pipeline is only checked.
+    ///
+    /// # Errors
+    /// [`StepError::InvalidInput`] when a column that the record has a field for is not there, or has another type.
+    pub fn check<'a, R: Record<'a>>(&self) -> Result<(), StepError> {
+        for Field { name, data_type: wanted, .. } in R::schema().fields {
+            let found = self.fields.iter().find(|field| field.name == name);
+            let found = &found.ok_or_else(|| no_such_column(&self.fields, &name))?.data_type;
+            if !found.can_be_read_as(&wanted) {
+                return Err(wrong_type(&name, found, &wanted));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the fields of the key.
@@ -121,6 +137,11 @@ impl Schema {
 pub(crate) fn no_such_column(fields: &[Field], name: impl fmt::Display) -> StepError {
     let columns = Columns(fields);
     StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {columns})"))
+}
+
+#[cold]
+pub(crate) fn wrong_type(name: &str, found: &DataType, wanted: &DataType) -> StepError {
+    StepError::InvalidInput(format!("column `{name}` of the input is {found}, not {wanted}"))
 }
 
 /// Lists the columns, for messages: `` `path` text, `status` int64 ``.

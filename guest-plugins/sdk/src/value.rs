@@ -135,7 +135,7 @@ macro_rules! impl_sequence {
 
             fn part(&self, index: usize) -> Cell<'_> {
                 let (key, value) = &self[index / 2];
-                if index % 2 == 0 { key.cell() } else { value.cell() }
+                if index.is_multiple_of(2) { key.cell() } else { value.cell() }
             }
         })*
     };
@@ -161,7 +161,7 @@ impl<K: Value, V: Value> Parts for BTreeMap<K, V> {
 
     fn part(&self, index: usize) -> Cell<'_> {
         let (key, value) = self.iter().nth(index / 2).expect("there are twice as many parts as entries");
-        if index % 2 == 0 { key.cell() } else { value.cell() }
+        if index.is_multiple_of(2) { key.cell() } else { value.cell() }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The boundary: converts schemas, contexts and batches from and to the forms in which they cross it. Nobody else knows
 //! these forms.
 
+use std::ops::Range;
+
 use crate::bindings::map::etl::plugin::types as wire;
+use crate::column_values::Offsets;
 use crate::{Context, DataType, Field, Schema, StepError, Unit};
 
 /// The metadata of a column of JSON.
@@ -13,8 +16,16 @@ pub(crate) struct Node {
     pub(crate) length: usize,
     /// One bit for each value: whether it is not null.
     pub(crate) validity: Option<Vec<u8>>,
-    pub(crate) buffers: Vec<Vec<u8>>,
+    /// The buffers of the type, of which no type has more. Those that it does not have are empty.
+    pub(crate) buffers: [Vec<u8>; 2],
     pub(crate) children: Vec<Node>,
+}
+
+impl Node {
+    /// Returns where the parts of a list or map are, in the column's child.
+    pub(crate) fn parts_of(&self, row: usize) -> Range<usize> {
+        Offsets::new(&self.buffers[0]).range(row)
+    }
 }
 
 /// Converts what a step is opened with.
@@ -174,6 +185,7 @@ pub(crate) fn read_batch(batch: wire::Batch, fields: &[Field]) -> Vec<Node> {
 fn read_node(data_type: &DataType, rest: &mut impl Iterator<Item = wire::Column>) -> Node {
     let column = rest.next().expect("the host hands over a column for each field of the schema");
     let wire::Column { length, validity, buffers } = column;
+    let buffers = two(buffers);
     let mut part = |field: &Field| read_node(&field.data_type, rest);
     let children = match data_type {
         DataType::List(item) => vec![part(item)],
@@ -182,11 +194,16 @@ fn read_node(data_type: &DataType, rest: &mut impl Iterator<Item = wire::Column>
             let wire::Column { length, validity, buffers } =
                 rest.next().expect("the host hands over the entries of a map");
             let children = [key, value].map(|field| read_node(&field.data_type, rest)).into();
-            vec![Node { length: length as usize, validity, buffers, children }]
+            vec![Node { length: length as usize, validity, buffers: two(buffers), children }]
         }
         _ => Vec::new(),
     };
     Node { length: length as usize, validity, buffers, children }
+}
+
+fn two(buffers: Vec<Vec<u8>>) -> [Vec<u8>; 2] {
+    let mut buffers = buffers.into_iter();
+    [(); 2].map(|()| buffers.next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -289,12 +289,27 @@ fn a_column_that_is_no_field_of_the_record_is_named() {
 }
 
 #[test]
+fn what_a_schema_check_accepts_can_be_read() -> Result<(), StepError> {
+    Schema::of::<Order>().check::<Order>()?;
+    let members = |data_type| vec![Field::new("m", Text), Field::nullable("n", data_type)];
+    let wider = Schema::new().value("m", Text).value("n", DataType::Struct(members(Int64)));
+    wider.check::<Nested>()?;
+    map_rows::<Reads<Nested>>(json!({}), &wider, [("x", OwnedCell::Struct(rows([("y", 1)]).remove(0)))])?;
+    let other = Schema::new().value("n", DataType::Struct(members(Text)));
+    let message = "column `n` of the input is struct<m: text, n: text>, not struct<n: int64>".to_owned();
+    assert_eq!(other.check::<Nested>(), Err(StepError::InvalidInput(message)));
+    let error = Schema::lines().check::<Nested>().expect_err("there is no such column");
+    assert_eq!(error, StepError::InvalidInput("the input has no column `n` (its columns: `line` binary)".to_owned()));
+    Ok(())
+}
+
+#[test]
 fn a_null_where_the_record_takes_none_is_named() -> Result<(), StepError> {
     let struct_of = |field| DataType::Struct(vec![field]);
     let maybe = struct_of(Field::nullable("n", Int64));
     let null = |result: Result<Outcome, StepError>| match result {
         Err(StepError::InvalidInput(message)) => {
-            assert!(message.starts_with("column `n` of the input is null in row 0 "), "{message}")
+            assert!(message.starts_with("column `n` of the input is null in row 0 "), "{message}");
         }
         other => panic!("expected `invalid-input`, found {other:?}"),
     };
