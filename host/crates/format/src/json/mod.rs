@@ -69,6 +69,21 @@ impl Reads for Json {
         true
     }
 
+    fn refuses(&self, wanted: &WantedField, reading: &Reading) -> Option<String> {
+        let name = wanted.field.name();
+        let key = match &wanted.pick {
+            Pick::Position(_) => return Some("cannot have `position` (it goes with `csv`)".to_owned()),
+            Pick::Column(_) if wanted.optional => {
+                let what = format!("a record without `{name}` has null anyway");
+                return Some(format!("cannot be `optional` (it goes with `csv`; {what})"));
+            }
+            Pick::Column(key) => key,
+        };
+        let before = reading.fields.wanted().iter().take_while(|other| *other != wanted);
+        let other = before.filter(|other| other.pick == wanted.pick).map(|other| other.field.name()).next()?;
+        Some(format!("is taken from `{key}`, as field `{other}` is (a `json` source takes each once)"))
+    }
+
     fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::AtLineEnds
     }
