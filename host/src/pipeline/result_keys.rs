@@ -170,6 +170,19 @@ mod tests {
     }
 
     #[test]
+    fn of_csv_only_what_is_not_the_default_decides() {
+        let csv = ["source.format=csv", "source.fields.a=text", "sink.format=csv"];
+        let keys = |more: &[&str]| result_keys(&[&csv[..], more].concat());
+        let defaults =
+            ["source.csv.delimiter=','", "source.csv.header=true", "sink.csv.null=''", "source.max_record=8MiB"];
+        assert_eq!(keys(&defaults), keys(&[]));
+        for set in ["source.csv.trim=true", "source.csv.null=['NA']", "sink.csv.quote=''", "source.max_record=1KiB"] {
+            let changed: Vec<String> = keys(&[set]).into_keys().filter(|key| !keys(&[]).contains_key(key)).collect();
+            assert_eq!(changed, [set.split_once('=').expect("a key").0]);
+        }
+    }
+
+    #[test]
     fn what_decides_is_named_to_the_key() {
         for (set, key) in [
             ("map.0.config.deep.er=2", "map[0].config.deep.er"),

@@ -101,3 +101,92 @@ async fn starts(mut search: RecordStarts, object: &Object, source: &dyn Source) 
     }
     Ok(search.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use etl_core::model::{object::Compression, schema::Schema};
+    use etl_format::{CsvSource, SourceFormat};
+    use etl_store::Store;
+    use object_store::{memory::InMemory, path::Path};
+    use proptest::prelude::*;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::connector::objects::ObjectSource;
+
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
+
+    fn format(csv: CsvSource) -> SourceFormat {
+        let fields = Schema::parse(&["a=text".to_owned(), "n=text".to_owned()], 0).expect("a schema");
+        SourceFormat::new("csv", Some(fields.into())).and_then(|format| format.with_csv(csv)).expect("a format")
+    }
+
+    /// Reads an object in slices that end at these offsets, as a run does. Returns what was read, with offsets.
+    fn read(format: &SourceFormat, data: &[u8], cuts: &[u64]) -> Vec<String> {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::from("in"), "memory");
+        let source: Arc<dyn Source> = Arc::new(ObjectSource::new(store.clone(), &[]).expect("a source"));
+        let size = data.len() as u64;
+        let objects = [Object { name: "a".to_owned(), size, e_tag: None, compression: Compression::None }];
+        let borders: Vec<u64> = [0].into_iter().chain(cuts.iter().copied()).chain([size]).collect();
+        let slice = |pair: &[u64]| Slice { object: "a".to_owned(), offset: pair[0], length: pair[1] - pair[0] };
+        let slices: Vec<Slice> = borders.windows(2).map(slice).collect();
+        let shards = RUNTIME.block_on(async {
+            store.put("a", data.to_vec()).await.expect("writes");
+            let moved = MovedCuts::find(&source, format.cuts(), &objects, &slices).await.expect("reads");
+            slices.into_iter().map(|slice| [moved.of(slice)]).collect::<Vec<_>>()
+        });
+        let mut seen = Vec::new();
+        for shard in &shards {
+            let chunks = RUNTIME.block_on(async { source.open(format.cuts(), &[(shard, &objects)]) });
+            let mut decoder = format.decoder(Box::new(chunks.expect("slices"))).expect("a decoder");
+            while let Some(batch) = decoder.next_batch().expect("decodes") {
+                let row = |row| format!("{} {:?}", batch.origin(row).offset, batch.batch.slice(row, 1).columns());
+                let mut of_batch: Vec<_> =
+                    (0..batch.batch.num_rows()).map(|number| (batch.origin(number).offset, row(number))).collect();
+                of_batch.extend(batch.rejects.iter().map(|reject| (reject.offset.expect("known"), reject.to_string())));
+                of_batch.sort();
+                seen.extend(of_batch.into_iter().map(|(_, text)| text));
+            }
+        }
+        seen
+    }
+
+    fn object() -> impl Strategy<Value = Vec<u8>> {
+        let piece =
+            proptest::sample::select(vec!["\"", "\"\"", "\n", "\r\n", "\r", ",", "a", "bc", "1,2\n", "#", ",\""]);
+        let pieces = proptest::collection::vec(piece, 0..30);
+        (proptest::sample::select(vec!["a,n\n", "#c\n\n#d\nn,a\r\n", "n,a,\"x\ny\"\n"]), pieces)
+            .prop_map(|(header, pieces)| format!("{header}{}", pieces.concat()).into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn slices_of_csv_have_every_record_exactly_once(
+            data in object(),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..5),
+            multiline: bool,
+        ) {
+            prop_assume!(multiline || !data.starts_with(b"n,a,\""));
+            let format = format(CsvSource { comment: Some(b'#'), multiline, ..CsvSource::default() });
+            let mut cuts: Vec<u64> = cuts.iter().map(|cut| cut.index(data.len() + 1) as u64).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(read(&format, &data, &cuts), read(&format, &data, &[]), "cut at {:?}", cuts);
+        }
+    }
+
+    #[test]
+    fn large_objects_with_line_ends_in_quotes_and_a_long_header_are_cut_exactly() {
+        let header = format!("a,n,\"{}\"\n", "h".repeat(40 << 10));
+        let record = |number: usize| format!("\"{number}\r\nx,\n\",{},\n", "y".repeat(number % 397));
+        let data = header + &(0..30_000).map(record).collect::<String>();
+        let format = format(CsvSource::default());
+        let whole = read(&format, data.as_bytes(), &[]);
+        let cuts: Vec<u64> = (1..7).map(|number| number * data.len() as u64 / 7).collect();
+        assert!(read(&format, data.as_bytes(), &cuts) == whole);
+        assert_eq!(whole.len(), 30_000);
+    }
+}

@@ -103,6 +103,7 @@ impl Grammar {
                 return (at, self.record(rest, at_end, cell));
             }
             match line(rest, at_end) {
+                Some((text, _)) if text >= self.record_max => return (at, Found::TooLong),
                 Some((_, end)) => at += end,
                 None if rest.len() > self.record_max => return (at, Found::TooLong),
                 None => return (at, Found::More),
