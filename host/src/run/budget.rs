@@ -9,6 +9,7 @@ use etl_core::{
     model::error::{Error, Result},
     text::numbers::{bytes as size, counted},
 };
+use etl_format::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes};
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
 use etl_store::UPLOAD_BYTES;
@@ -110,6 +111,8 @@ struct Footprint<'a> {
     parts: Vec<(u64, String)>,
     /// The steps of which the attempt has instances, including the combiner.
     steps: Vec<&'a Step>,
+    /// Bytes that an object with the longest window takes beyond those that are counted.
+    long_window_bytes: u64,
 }
 
 impl<'a> Footprint<'a> {
@@ -117,7 +120,8 @@ impl<'a> Footprint<'a> {
         let read_ahead = (READ_AHEAD_BYTES as u64, "read ahead".to_owned());
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
-        let mut parts = vec![read_ahead, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        let unpack = (UNPACK_BYTES as u64, "to decompress an object".to_owned());
+        let mut parts = vec![read_ahead, unpack, records, upload(), emitted(pipeline.maps.len(), "mappers")];
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
@@ -128,19 +132,17 @@ impl<'a> Footprint<'a> {
                 steps.push(&reduce.step);
             }
         } else {
-            parts.push(encoded());
+            parts.extend(encoded(pipeline));
         }
-        Self { stage: "map", parts, steps }
+        Self { stage: "map", parts, steps, long_window_bytes: (UNPACK_BYTES_MAX - UNPACK_BYTES) as u64 }
     }
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
         let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
-        Some(Self {
-            stage: "reduce",
-            parts: vec![merge, upload(), emitted(1, "reducer"), encoded()],
-            steps: vec![&reduce.step],
-        })
+        let mut parts = vec![merge, upload(), emitted(1, "reducer")];
+        parts.extend(encoded(pipeline));
+        Some(Self { stage: "reduce", parts, steps: vec![&reduce.step], long_window_bytes: 0 })
     }
 
     /// Returns the number of attempts that fit, up to twice the number that compute at a time.
@@ -159,9 +161,12 @@ impl<'a> Footprint<'a> {
             + self.steps.iter().map(|step| instance_bytes(step)).sum::<u64>()
     }
 
-    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it.
+    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it, on an
+    /// object with the longest window.
     fn bytes_max(&self) -> u64 {
-        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - instance_bytes(step))
+        self.bytes()
+            + self.long_window_bytes
+            + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - instance_bytes(step))
     }
 
     fn largest(&self) -> Option<&Step> {
@@ -174,6 +179,9 @@ impl<'a> Footprint<'a> {
         if let Some(step) = self.largest() {
             let limit = size(step.plugin.limits.memory_bytes);
             parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.plugin.name));
+        }
+        if self.long_window_bytes > 0 {
+            parts.push(format!("{} more for an object with the longest window", size(self.long_window_bytes)));
         }
         if self.steps.len() > 1 {
             parts.push(format!("{} for each of its other instances", size(INSTANCE_BYTES)));
@@ -202,8 +210,12 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
     (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
 }
 
-fn encoded() -> (u64, String) {
-    (ENCODED_BYTES, "for a row in the sink's format".to_owned())
+/// Returns what writing rows of the result holds.
+fn encoded(pipeline: &Pipeline) -> impl Iterator<Item = (u64, String)> {
+    let compression = pipeline.sink.format.compression();
+    let row = (ENCODED_BYTES, "for a row in the sink's format".to_owned());
+    let pack = (pack_bytes(compression) as u64, format!("to compress it as {}", compression.name()));
+    [row, pack].into_iter().filter(|(bytes, _)| *bytes > 0)
 }
 
 #[cfg(test)]

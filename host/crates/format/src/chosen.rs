@@ -4,6 +4,7 @@ use std::{fmt, sync::LazyLock};
 
 use etl_core::model::{
     error::{Error, Result},
+    object::Compression,
     schema::Schema,
 };
 
@@ -135,6 +136,7 @@ pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
     non_finite: NonFinite,
+    compression: Compression,
 }
 
 impl SinkFormat {
@@ -145,7 +147,8 @@ impl SinkFormat {
     pub fn new(name: &str) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
-            Some(Self { name: format.name(), writes: format.writes()?, non_finite: NonFinite::Refuse })
+            let (non_finite, compression) = (NonFinite::Refuse, Compression::None);
+            Some(Self { name: format.name(), writes: format.writes()?, non_finite, compression })
         });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
@@ -165,9 +168,20 @@ impl SinkFormat {
         Err(Error::config(format!("cannot be used with format `{}` (it goes with `{choices}`)", self.name)))
     }
 
+    /// Chooses how parts are compressed. They are not otherwise.
+    #[must_use]
+    pub fn with_compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
     /// Returns the name of the format.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns how parts are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// Returns what becomes of NaN and the infinities, if the format does not have them.
@@ -175,9 +189,11 @@ impl SinkFormat {
         self.non_finite
     }
 
-    /// Returns the file extension of a part.
-    pub fn extension(&self) -> &'static str {
-        self.writes.extension()
+    /// Returns the file extension of a part, such as `json.gz`.
+    pub fn extension(&self) -> String {
+        let extensions =
+            [self.writes.extension()].into_iter().chain(self.compression.extensions().iter().copied().take(1));
+        extensions.collect::<Vec<_>>().join(".")
     }
 
     /// Checks that rows of a schema can be written.
@@ -195,12 +211,12 @@ impl SinkFormat {
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.non_finite)
+        write!(f, "{} ({:?}, {:?})", self.name, self.non_finite, self.compression)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.non_finite == other.non_finite
+        (self.name, self.non_finite, self.compression) == (other.name, other.non_finite, other.compression)
     }
 }
