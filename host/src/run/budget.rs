@@ -261,6 +261,8 @@ mod tests {
         let map = refused(&["run.memory=200MiB", "map.0.limits.memory=1MiB"]);
         for term in [
             "18.0 MiB read ahead",
+            "16.0 MiB to decompress an object",
+            "114.0 MiB more for an object with the longest window",
             "32.0 MiB for a `source.max_record` of 8.0 MiB",
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the mappers",
@@ -270,19 +272,30 @@ mod tests {
             assert!(map.contains(term), "no `{term}` in {map}");
         }
         let reduce = refused(&[
-            "run.memory=500MiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
+            "sink.compression=xz",
         ]);
         for term in [
             "to merge 64 sorted runs",
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the reducer",
             "96.0 MiB for a row in the sink's format",
+            "96.0 MiB to compress it as xz",
         ] {
             assert!(reduce.contains(term), "no `{term}` in {reduce}");
         }
+    }
+
+    #[test]
+    fn one_attempt_fits_with_the_longest_window_and_all_count_with_a_usual_one() {
+        let set = ["reduce.combine=false", "map.0.limits.memory=32MiB", "run.shuffle_memory=1MiB", "run.concurrency=9"];
+        let fit = |memory: &str| slots(&[&[memory], &set[..]].concat()).map(|(slots, _)| slots.map);
+        // 128 MiB for the process, 364 for an attempt, and 114 more for a window of 128 MiB.
+        assert!(fit("run.memory=605MiB").is_err());
+        assert_eq!(fit("run.memory=1860MiB").expect("fits"), 4);
     }
 
     #[test]
@@ -297,7 +310,7 @@ mod tests {
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=550MiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
