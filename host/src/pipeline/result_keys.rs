@@ -38,6 +38,7 @@ impl Pipeline {
         }
         keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
+        keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
         self.add_csv(&mut keys);
         if let Split::BuiltIn { target_size } = self.split {
@@ -163,6 +164,7 @@ mod tests {
             "source.format=lines",
             "sink.format=json",
             "sink.non_finite=refuse",
+            "sink.compression=none",
             "reduce.config={}",
             "reduce.grants=[]",
         ];
@@ -195,6 +197,7 @@ mod tests {
             ("sink.url=other/", "sink.url"),
             ("sink.format=csv", "sink.format"),
             ("sink.non_finite=text", "sink.non_finite"),
+            ("sink.compression=gzip", "sink.compression"),
             ("source.include=['*.txt']", "source.include"),
         ] {
             let (then, now) = (result_keys(&[]), result_keys(&[set]));
