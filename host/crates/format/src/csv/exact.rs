@@ -136,7 +136,7 @@ fn any_cuts_of_any_csv_give_the_records_and_rejects_of_one_read() {
 }
 
 /// Returns the records that `csv-core` finds.
-fn by_csv_core(csv: &CsvSource, data: &[u8]) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn by_csv_core(csv: &CsvSource, data: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut reader = csv_core::ReaderBuilder::new();
     reader.delimiter(csv.delimiter).quoting(csv.quote.is_some()).quote(csv.quote.unwrap_or(0));
     reader.escape(csv.escape).double_quote(csv.escape.is_none());
