@@ -4,7 +4,7 @@ use crate::bindings::map::etl::plugin::types as wire;
 use crate::cell::Cell;
 use crate::column_builder::ColumnBuilder;
 use crate::value::Row;
-use crate::{Schema, StepError};
+use crate::{Rows, Schema, StepError};
 
 /// Rows, as they cross to the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,20 @@ impl BatchBuilder {
             return Err(self.wrong_width("fewer"));
         }
         self.rows += 1;
+        Ok(())
+    }
+
+    /// Appends rows that are copied column by column. Fails as [`push`](Self::push) does.
+    pub(crate) fn push_rows(&mut self, rows: Rows<'_>, columns: &[usize], selected: &[u32]) -> Result<(), StepError> {
+        match columns.len() {
+            width if width < self.columns.len() => return Err(self.wrong_width("fewer")),
+            width if width > self.columns.len() => return Err(self.wrong_width("more")),
+            _ => {}
+        }
+        for (builder, column) in self.columns.iter_mut().zip(columns) {
+            self.bytes += builder.push_selected(rows.any(*column)?, selected)?;
+        }
+        self.rows += u32::try_from(selected.len()).expect("a batch has fewer rows");
         Ok(())
     }
 
