@@ -68,15 +68,28 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Appends rows that are copied column by column. Fails as [`push`](Self::push) does.
-    pub(crate) fn push_rows(&mut self, rows: Rows<'_>, columns: &[usize], selected: &[u32]) -> Result<(), StepError> {
-        match columns.len() {
+    /// Appends rows that are copied column by column, with a constant in each column after those. Fails as
+    /// [`push`](Self::push) does.
+    pub(crate) fn push_rows(
+        &mut self,
+        rows: Rows<'_>,
+        columns: &[usize],
+        selected: &[u32],
+        constants: &[Cell<'_>],
+    ) -> Result<(), StepError> {
+        match columns.len() + constants.len() {
             width if width < self.columns.len() => return Err(self.wrong_width("fewer")),
             width if width > self.columns.len() => return Err(self.wrong_width("more")),
             _ => {}
         }
-        for (builder, column) in self.columns.iter_mut().zip(columns) {
+        let (copies, rest) = self.columns.split_at_mut(columns.len());
+        for (builder, column) in copies.iter_mut().zip(columns) {
             self.bytes += builder.push_selected(rows.any(*column)?, selected)?;
+        }
+        for (builder, constant) in rest.iter_mut().zip(constants) {
+            for _ in selected {
+                self.bytes += builder.push(*constant)?;
+            }
         }
         self.rows += u32::try_from(selected.len()).expect("a batch has fewer rows");
         Ok(())

@@ -48,8 +48,9 @@ impl Output {
         Ok(())
     }
 
-    /// Emits rows of a batch as they are: those that are selected, and of them these columns, each by its index in `rows`.
-    /// Inside of [`Mapper::map`](crate::Mapper::map), each is made of the row that it is.
+    /// Emits rows of a batch as they are: those that are selected, and of them these columns, each by its index in `rows`;
+    /// then a column for each of the constants. Inside of [`Mapper::map`](crate::Mapper::map), each row is made of the
+    /// one that it is.
     ///
     /// This is the fastest way to pass values on, whatever their type, since they are copied column by column.
     ///
@@ -59,8 +60,14 @@ impl Output {
     ///
     /// # Panics
     /// When there is no such row.
-    pub fn emit_rows(&mut self, rows: Rows<'_>, columns: &[usize], selected: &[u32]) -> Result<(), StepError> {
-        self.builder.push_rows(rows, columns, selected)?;
+    pub fn emit_rows(
+        &mut self,
+        rows: Rows<'_>,
+        columns: &[usize],
+        selected: &[u32],
+        constants: &[Cell<'_>],
+    ) -> Result<(), StepError> {
+        self.builder.push_rows(rows, columns, selected, constants)?;
         if self.input_rows > 0 {
             selected.iter().for_each(|row| self.origins.extend_from_slice(&row.to_le_bytes()));
         }
@@ -339,13 +346,14 @@ mod tests {
 
         fn schema(&self) -> Schema {
             Schema { fields: self.input.fields.iter().rev().cloned().collect(), key_fields: 0 }
+                .value("constant", DataType::Text)
         }
 
         fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
             let columns: Vec<usize> = (0..rows.fields().len()).rev().collect();
             let is_even = |row: &u32| matches!(rows.cell(0, *row as usize), Cell::Int64(n) if n % 2 == 0);
             let selected: Vec<u32> = (0..).take(rows.len()).filter(is_even).collect();
-            out.emit_rows(rows, &columns, &selected)
+            out.emit_rows(rows, &columns, &selected, &[Cell::Text("same")])
         }
     }
 
@@ -363,7 +371,7 @@ mod tests {
             (n, text, price, (n % 7 > 1).then_some(n % 2 == 0), tags, (n % 256) as u8, [n as u8; 3])
         };
         let outcome = map_rows::<Reverse>(json!({}), &input, (0..20_000).map(row))?;
-        let expected = (0..20_000).step_by(2).map(row).map(|(n, a, b, c, d, e, f)| (f, e, d, c, b, a, n));
+        let expected = (0..20_000).step_by(2).map(row).map(|(n, a, b, c, d, e, f)| (f, e, d, c, b, a, n, "same"));
         assert_eq!(outcome.rows, rows(expected));
         assert!(outcome.origins.into_iter().eq((0..20_000).step_by(2).map(Some)));
         Ok(())

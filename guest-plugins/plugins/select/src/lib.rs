@@ -1,13 +1,13 @@
 //! Map plugin `select`: chooses which columns are the key, which are values, and which rows are kept.
 //!
 //! Input: columns of any type. Output: the columns of `key`, in their order, then those of `values`, of the rows for which
-//! all conditions of `keep` hold; types and values stay as they are, also of lists, structs and maps. The other rows are
-//! dropped, and counted as `dropped`.
+//! all conditions of `keep` hold; types and values stay as they are, also of lists, structs and maps. A column `count`
+//! that is 1 in each row may follow, for `sum` to count the rows. The other rows are dropped, and counted as `dropped`.
 
 mod condition;
 mod operand;
 
-use etl_plugin::{Context, Describe, Field, Mapper, Output, Rows, Schema, StepError, count};
+use etl_plugin::{Cell, Context, Describe, Field, Int64, Mapper, Output, Rows, Schema, StepError, count};
 
 use crate::condition::{Condition, Keep};
 
@@ -19,13 +19,15 @@ struct Config {
     key: Vec<String>,
     /// The columns that become values, in this order (default: all that are not in `key`).
     values: Option<Vec<String>>,
+    /// The name of a value column to add that is 1 in each row, so that its sum is the number of rows.
+    count: Option<String>,
     /// The conditions of which all must hold for a row to be kept.
     keep: Vec<Keep>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { key: Vec::new(), values: None, keep: Vec::new() }
+        Self { key: Vec::new(), values: None, count: None, keep: Vec::new() }
     }
 }
 
@@ -51,12 +53,15 @@ impl Mapper for Select {
                 columns.extend((0..input.fields.len()).filter(|index| !columns.contains(index)).collect::<Vec<_>>())
             }
         }
-        if columns.is_empty() {
-            return Err(StepError::InvalidConfig("`key` and `values` choose no column".to_owned()));
-        }
         let conditions = config.keep.iter().map(|keep| Condition::new(keep, input)).collect::<Result<_, _>>()?;
         let fields: Vec<Field> = columns.iter().map(|index| input.fields[*index].clone()).collect();
-        let output = Schema { fields, key_fields: config.key.len() as u32 };
+        let mut output = Schema { fields, key_fields: config.key.len() as u32 };
+        if let Some(count) = &config.count {
+            output = with_count(output, count)?;
+        }
+        if output.fields.is_empty() {
+            return Err(StepError::InvalidConfig("`key`, `values` and `count` choose no column".to_owned()));
+        }
         Ok(Self { output, columns, conditions, selected: Vec::new() })
     }
 
@@ -74,8 +79,17 @@ impl Mapper for Select {
         if dropped > 0 {
             count("dropped", dropped as i64);
         }
-        out.emit_rows(rows, &self.columns, &self.selected)
+        let constants = &[Cell::Int64(1)][..self.output.fields.len() - self.columns.len()];
+        out.emit_rows(rows, &self.columns, &self.selected, constants)
     }
+}
+
+fn with_count(schema: Schema, name: &str) -> Result<Schema, StepError> {
+    if name.is_empty() || schema.fields.iter().any(|field| field.name == name) {
+        let message = format!("`count = \"{name}\"` is no new name (columns that are chosen: {schema})");
+        return Err(StepError::InvalidConfig(message));
+    }
+    Ok(schema.value(name, Int64))
 }
 
 /// Appends the indices of the columns with these names.

@@ -52,6 +52,13 @@ fn values_are_all_other_columns_unless_they_are_named() {
 }
 
 #[test]
+fn a_column_to_count_rows_is_added() {
+    let outcome = select(json!({ "key": ["city"], "values": [], "count": "orders" }));
+    assert_eq!(outcome.rows, rows(some_orders().into_iter().map(|(_, city, _)| (city, 1))));
+    assert_eq!(select(json!({ "values": [], "count": "n" })).rows, rows([(1,); 4]));
+}
+
+#[test]
 fn rows_are_kept_if_all_conditions_hold() {
     assert_eq!(kept(json!([{ "column": "city", "equals": "Bern" }])), [1, 4]);
     assert_eq!(kept(json!([{ "column": "city", "not_equals": "Bern" }])), [3]);
@@ -133,7 +140,9 @@ fn a_wrong_column_is_named_with_the_choices() {
     assert_eq!(error(keep), format!("`keep` names no column of the input: `town` {columns}"));
     let twice = "column `id` is listed twice (`key` and `values` list each column once)";
     assert_eq!(error(json!({ "key": ["id"], "values": ["id"] })), twice);
-    assert_eq!(error(json!({ "values": [] })), "`key` and `values` choose no column");
+    assert_eq!(error(json!({ "values": [] })), "`key`, `values` and `count` choose no column");
+    let count = error(json!({ "key": ["city"], "values": [], "count": "city" }));
+    assert_eq!(count, "`count = \"city\"` is no new name (columns that are chosen: `city` text)");
 }
 
 #[test]
