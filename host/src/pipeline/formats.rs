@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for WriteName {
 fn choices(about: impl Fn(&dyn Format) -> Option<&'static str>) -> Schema {
     let choice =
         |format: &dyn Format| Some(json!({ "const": format.name(), "description": about(format)?, "type": "string" }));
-    let choices: Vec<Value> = FORMATS.into_iter().filter_map(choice).collect();
+    let choices: Vec<Value> = FORMATS.iter().copied().filter_map(choice).collect();
     json_schema!({ "oneOf": choices })
 }
 

@@ -37,7 +37,7 @@ impl Pipeline {
         }
         keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
-        keys.insert("sink.non_finite".to_owned(), self.sink.format.non_finite().name().into());
+        keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());
         }

@@ -24,7 +24,7 @@ pub fn sink_formats() -> &'static [&'static str] {
 }
 
 fn names(wanted: impl Fn(&dyn Format) -> bool) -> Vec<&'static str> {
-    FORMATS.into_iter().filter(|format| wanted(*format)).map(Format::name).collect()
+    FORMATS.iter().filter(|format| wanted(**format)).map(|format| format.name()).collect()
 }
 
 fn listed(names: &[&str]) -> String {
@@ -54,7 +54,7 @@ impl SourceFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the fields are called.
     pub fn new(name: &str, fields: Option<Schema>) -> Result<Self> {
-        let format = FORMATS.into_iter().find(|format| format.name() == name);
+        let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| Some((format.name(), format.reads()?)));
         let Some((name, reads)) = found else {
             let choices = listed(source_formats());
@@ -129,12 +129,84 @@ impl PartialEq for SourceFormat {
     }
 }
 
+/// How a sink writes its format.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writing {
+    /// What becomes of NaN and the infinities. Of no meaning for a format that has them.
+    pub non_finite: NonFinite,
+    /// How Parquet is written. Of no meaning for other formats.
+    pub parquet: ParquetSink,
+}
+
+/// How a sink writes Parquet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParquetSink {
+    /// How pages are compressed.
+    pub compression: ParquetCompression,
+    /// Maximum number of rows in a row group.
+    pub row_group_rows: u64,
+    /// Size in bytes, encoded, at which a row group is complete.
+    pub row_group_bytes: u64,
+    /// Whether the least and the greatest value of each column and page are written.
+    pub statistics: bool,
+    /// Whether values that repeat are written once and referred to.
+    pub dictionary: bool,
+}
+
+impl ParquetSink {
+    /// Returns the bytes that a row group may take in memory while it is written, with its dictionaries.
+    pub fn memory_bytes(&self) -> u64 {
+        self.row_group_bytes.saturating_mul(2)
+    }
+}
+
+impl Default for ParquetSink {
+    fn default() -> Self {
+        Self {
+            compression: ParquetCompression::default(),
+            row_group_rows: 1 << 20,
+            row_group_bytes: 64 << 20,
+            statistics: true,
+            dictionary: true,
+        }
+    }
+}
+
+/// Compression of the pages of Parquet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParquetCompression {
+    /// Zstandard at level 1.
+    #[default]
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// gzip.
+    Gzip,
+    /// LZ4, in blocks.
+    Lz4,
+    /// None.
+    None,
+}
+
+impl ParquetCompression {
+    /// Returns the name of the compression, as `pipeline.toml` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The format of a sink.
 #[derive(Clone, Copy)]
 pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
-    non_finite: NonFinite,
+    writing: Writing,
 }
 
 impl SinkFormat {
@@ -143,9 +215,9 @@ impl SinkFormat {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which lists the choices.
     pub fn new(name: &str) -> Result<Self> {
-        let format = FORMATS.into_iter().find(|format| format.name() == name);
+        let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
-            Some(Self { name: format.name(), writes: format.writes()?, non_finite: NonFinite::Refuse })
+            Some(Self { name: format.name(), writes: format.writes()?, writing: Writing::default() })
         });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
@@ -158,7 +230,7 @@ impl SinkFormat {
     /// the choice is called, when the format has these numbers or takes none at all.
     pub fn with_non_finite(self, non_finite: NonFinite) -> Result<Self> {
         if self.writes.has_no_non_finite() {
-            return Ok(Self { non_finite, ..self });
+            return Ok(Self { writing: Writing { non_finite, ..self.writing }, ..self });
         }
         let takes = |format: &dyn Format| format.writes().is_some_and(Writes::has_no_non_finite);
         let choices = listed(&names(takes));
@@ -170,9 +242,31 @@ impl SinkFormat {
         self.name
     }
 
-    /// Returns what becomes of NaN and the infinities, if the format does not have them.
-    pub fn non_finite(&self) -> NonFinite {
-        self.non_finite
+    /// Chooses how Parquet is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the choice is called, for another format.
+    pub fn with_parquet(self, parquet: ParquetSink) -> Result<Self> {
+        if self.name != "parquet" {
+            return Err(Error::config(format!("cannot be used with format `{}` (it goes with `parquet`)", self.name)));
+        }
+        Ok(Self { writing: Writing { parquet, ..self.writing }, ..self })
+    }
+
+    /// Returns how the format is written.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
+    }
+
+    /// Returns the bytes of rows that an encoder may hold back, in memory.
+    pub fn held_bytes_max(&self) -> u64 {
+        if self.name == "parquet" { self.writing.parquet.memory_bytes() } else { 0 }
+    }
+
+    /// Returns whether parts are text.
+    pub(crate) fn is_text(&self) -> bool {
+        self.writes.is_text()
     }
 
     /// Returns the file extension of a part.
@@ -189,18 +283,18 @@ impl SinkFormat {
     }
 
     pub(crate) fn encoder(&self) -> Box<dyn Encode> {
-        self.writes.encoder(self.non_finite)
+        self.writes.encoder(&self.writing)
     }
 }
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.non_finite)
+        write!(f, "{} ({:?})", self.name, self.writing)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.non_finite == other.non_finite
+        (self.name, &self.writing) == (other.name, &other.writing)
     }
 }

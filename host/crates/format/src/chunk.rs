@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etl_core::model::object::Compression;
 
+use crate::Section;
+
 /// An item of the stream from a fetch to a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
@@ -17,6 +19,8 @@ pub enum Chunk {
         /// Compression of the data.
         compression: Compression,
     },
+    /// A slice of an object that is read by position. It comes instead of a start and data.
+    Section(Section),
     /// The slice's next bytes, as stored; never empty.
     Data(Bytes),
 }

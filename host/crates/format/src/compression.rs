@@ -251,6 +251,10 @@ impl<I: Iterator<Item = Result<Chunk>>> Stored<I> {
                 Some(Chunk::Start { object, offset, compression }) => {
                     self.next = Some(Start { object, offset, compression });
                 }
+                Some(Chunk::Section(section)) => {
+                    let object = section.object;
+                    return Err(Error::internal(format!("object `{object}` is read by position, but not its format")));
+                }
                 None => break,
             }
         }

@@ -14,6 +14,7 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const DECOMPRESS: &str = "decompress it, or compress it with gzip or zstd";
 const UNPACK: &str = "unpack it";
 const CONVERT: &str = "convert it to JSON Lines or CSV";
+const READ_PARQUET: &str = "read it with `format = \"parquet\"`";
 const RECODE: &str = "convert it to UTF-8";
 const NAME_GZIP: &str = "give it a name that ends in `.gz`";
 const NAME_ZSTD: &str = "give it a name that ends in `.zst`";
@@ -56,7 +57,7 @@ const FOREIGN: [Foreign; 22] = [
     foreign("7z", &["7z"], &[(0, b"7z\xBC\xAF\x27\x1C")], UNPACK),
     foreign("rar", &["rar"], &[(0, b"Rar!\x1A\x07")], UNPACK),
     foreign("tar", &["tar", "tgz"], &[(256, b"\0ustar")], UNPACK),
-    Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], CONVERT) },
+    Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], READ_PARQUET) },
     Foreign { is_text: true, ..foreign("ORC", &["orc"], &[(0, b"ORC")], CONVERT) },
     foreign("Avro", &["avro"], &[(0, b"Obj\x01")], CONVERT),
     foreign("Arrow", &["arrow", "feather"], &[(0, b"ARROW1\0\0")], CONVERT),
@@ -105,6 +106,12 @@ pub(crate) fn check_head(object: &str, head: &[u8]) -> Result<()> {
 
 fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {
     FOREIGN.iter().find(|foreign| foreign.starts(head))
+}
+
+/// Returns what the first bytes of an object say that it holds, if that is something else than text.
+#[cfg(feature = "parquet")]
+pub(crate) fn foreign_name(head: &[u8]) -> Option<&'static str> {
+    foreign_start(head).map(|foreign| foreign.name)
 }
 
 fn refused(object: &str, looks: &str, Foreign { name, cure, .. }: &Foreign) -> Error {

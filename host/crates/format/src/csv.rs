@@ -25,7 +25,7 @@ use etl_core::model::{
 };
 
 use crate::{
-    Decode, Encode, Format, NonFinite, Origin, Reads, Writes,
+    Decode, Encode, Format, Origin, Reads, Writes, Writing,
     columns::{Column, SHOWN_CHARACTERS_MAX, Value, check_fields, cut, shown},
     compression::Inflate,
     cuts::Cuts,
@@ -88,7 +88,7 @@ impl Writes for Csv {
         check_printable("csv", schema)
     }
 
-    fn encoder(&self, _: NonFinite) -> Box<dyn Encode> {
+    fn encoder(&self, _: &Writing) -> Box<dyn Encode> {
         Box::new(encode::CsvEncoder)
     }
 }
@@ -368,7 +368,7 @@ struct CsvOrigins {
 impl Origins for CsvOrigins {
     fn origin(&self, record: usize) -> Origin<'_> {
         let (object, offset) = &self.places[record];
-        Origin { object, offset: *offset, record: self.records.value(record) }
+        Origin { object, at: (*offset).into(), record: self.records.value(record).into() }
     }
 }
 

@@ -7,6 +7,12 @@ use memchr::memchr;
 pub enum Cuts {
     /// Anywhere: records end with `\n`, and a record belongs to the slice in which it starts.
     AtLineEnds,
+    /// Anywhere, and the object is read by position: see [`Section`](crate::Section). This many bytes at its end are
+    /// fetched first.
+    ByPosition {
+        /// Number of bytes.
+        end_bytes: u64,
+    },
     /// Not at all: the only slice of an object is the whole object.
     Never,
 }
@@ -16,7 +22,7 @@ impl Cuts {
     pub fn behind_record(self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::AtLineEnds => memchr(b'\n', bytes).map(|end| end + 1),
-            Self::Never => None,
+            Self::ByPosition { .. } | Self::Never => None,
         }
     }
 

@@ -22,9 +22,12 @@ mod line_splitter;
 mod lines;
 mod numbers;
 mod origin;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+mod section;
 #[cfg(test)]
 mod tests;
 
@@ -33,16 +36,23 @@ use arrow_schema::SchemaRef;
 use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
-    chosen::{SinkFormat, SourceFormat, sink_formats, source_formats},
+    chosen::{ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
     chunk::Chunk,
     cuts::Cuts,
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
     origin::Origin,
+    section::{Directories, ReadAt, Section},
 };
 
 /// All formats, in the order in which messages list them.
-pub const FORMATS: [&dyn Format; 3] = [&lines::Lines, &json::Json, &csv::Csv];
+pub const FORMATS: &[&dyn Format] = &[
+    &lines::Lines,
+    &json::Json,
+    &csv::Csv,
+    #[cfg(feature = "parquet")]
+    &parquet::Parquet,
+];
 
 /// A format of records: how a source reads it, how a sink writes it, or both.
 pub trait Format: Sync {
@@ -128,8 +138,13 @@ pub trait Writes: Sync {
         false
     }
 
+    /// Returns whether parts are text, which must not begin like something else.
+    fn is_text(&self) -> bool {
+        true
+    }
+
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].
-    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode>;
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode>;
 }
 
 /// An encoder of the rows of one part. The same batches give the same bytes.
@@ -148,4 +163,18 @@ pub trait Encode: Send {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value.
     fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends to `buffer` what comes behind all rows.
+    ///
+    /// # Errors
+    /// As [`Encode::rows`].
+    fn end(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        let _ = buffer;
+        Ok(())
+    }
+
+    /// Returns about how many bytes of the rows are held back, encoded, and come later.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 }

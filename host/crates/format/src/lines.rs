@@ -15,7 +15,7 @@ use etl_core::model::{
 use memchr::memchr;
 
 use crate::{
-    Decode, Encode, Format, NonFinite, Reads, Writes,
+    Decode, Encode, Format, Reads, Writes, Writing,
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
@@ -81,7 +81,7 @@ impl Writes for Lines {
         }
     }
 
-    fn encoder(&self, _: NonFinite) -> Box<dyn Encode> {
+    fn encoder(&self, _: &Writing) -> Box<dyn Encode> {
         Box::new(LineEncoder)
     }
 }

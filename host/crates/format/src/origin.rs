@@ -1,14 +1,18 @@
 //! The places that records came from.
 
+use std::borrow::Cow;
+
+use etl_core::model::position::Position;
+
 /// The place that a record came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// Name of the object.
     pub object: &'a str,
-    /// Offset of the record in the object, in bytes after decompression.
-    pub offset: u64,
-    /// The record as it was read, without its line end.
-    pub record: &'a [u8],
+    /// Position of the record in the object.
+    pub at: Position,
+    /// The record as it was read, without its line end; of a format that keeps values apart, the row as JSON.
+    pub record: Cow<'a, [u8]>,
 }
 
 /// The records of a batch as they were read, each with the place it came from.

@@ -16,7 +16,7 @@ const PACKED_MAX: usize = 10_000;
 /// Returns why an object cannot be cut into slices, or `None` if it can.
 pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
     match (compression, cuts) {
-        (Compression::None, Cuts::AtLineEnds) => None,
+        (Compression::None, Cuts::AtLineEnds | Cuts::ByPosition { .. }) => None,
         (Compression::None, Cuts::Never) => Some("has a format that is read as a whole"),
         _ => Some("is compressed"),
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     object::Compression,
+    position::Position,
     reject::Reject,
     schema::Schema,
 };
@@ -42,8 +43,8 @@ pub(crate) enum Place {
     Object {
         /// The object's name.
         name: Arc<str>,
-        /// The offset of the record in the object, in bytes after decompression.
-        offset: u64,
+        /// The position of the record in the object.
+        position: Position,
     },
     /// A row that another step emitted: its number, from 0.
     Row(usize),
@@ -53,7 +54,7 @@ impl Place {
     /// Returns the reject with this place as that of its record.
     pub(super) fn of(&self, reject: Reject) -> Reject {
         match self {
-            Self::Object { name, offset } => reject.at(name, *offset),
+            Self::Object { name, position } => reject.at(name, *position),
             Self::Row(_) => reject,
         }
     }
@@ -62,7 +63,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Object { name, offset } => write!(f, "the record of `{name}` at byte {offset}"),
+            Self::Object { name, position } => write!(f, "the record of `{name}`{position}"),
             Self::Row(row) => write!(f, "row {}", row + 1),
         }
     }
@@ -184,7 +185,7 @@ impl Sample {
 
 fn place(batch: &SourceBatch, row: usize) -> Place {
     let origin = batch.origin(row);
-    Place::Object { name: origin.object.into(), offset: origin.offset }
+    Place::Object { name: origin.object.into(), position: origin.at }
 }
 
 /// Returns the content of a file in chunks. Ends after an error.

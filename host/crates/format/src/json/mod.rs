@@ -14,7 +14,7 @@
 //!
 //! Anything else makes the record a reject, as does a document that is malformed or not an object.
 //!
-//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`] says what
+//! A sink writes one object per row, with the fields in the schema's order, and nulls as `null`. [`NonFinite`](crate::NonFinite) says what
 //! becomes of the numbers that JSON does not have.
 
 mod encode;
@@ -33,7 +33,7 @@ use etl_core::model::{
 
 use self::walk::Keys;
 use crate::{
-    Decode, Encode, Format, NonFinite, Reads, Writes,
+    Decode, Encode, Format, Reads, Writes, Writing,
     columns::{Column, Value, check_fields},
     compression::Inflate,
     cuts::Cuts,
@@ -101,8 +101,8 @@ impl Writes for Json {
         true
     }
 
-    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode> {
-        Box::new(encode::JsonEncoder::new(non_finite))
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {
+        Box::new(encode::JsonEncoder::new(writing.non_finite))
     }
 }
 
@@ -143,7 +143,7 @@ impl JsonColumns {
                 }
                 Err(error) => {
                     let origin = lines.origin(line);
-                    let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
+                    let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.at);
                     rejects.push(reject.with_record(record));
                 }
             }
