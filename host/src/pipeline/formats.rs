@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use etl_format::{FORMATS, Format, NonFinite, sink_formats, source_formats};
+use etl_format::{FORMATS, Format, NonFinite, ParquetCompression, sink_formats, source_formats};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -27,6 +27,34 @@ pub(super) enum NonFiniteChoice {
     Null,
     /// Each is written as the text `NaN`, `Infinity` or `-Infinity`, which a source reads back as it was.
     Text,
+}
+
+/// How pages of Parquet are compressed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ParquetCompressionChoice {
+    /// Zstandard at level 1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// gzip.
+    Gzip,
+    /// LZ4 in blocks (`LZ4_RAW`).
+    Lz4,
+    /// None.
+    None,
+}
+
+impl From<ParquetCompressionChoice> for ParquetCompression {
+    fn from(choice: ParquetCompressionChoice) -> Self {
+        match choice {
+            ParquetCompressionChoice::Zstd => Self::Zstd,
+            ParquetCompressionChoice::Snappy => Self::Snappy,
+            ParquetCompressionChoice::Gzip => Self::Gzip,
+            ParquetCompressionChoice::Lz4 => Self::Lz4,
+            ParquetCompressionChoice::None => Self::None,
+        }
+    }
 }
 
 impl From<NonFiniteChoice> for NonFinite {

@@ -15,7 +15,7 @@ use etl_store::UPLOAD_BYTES;
 
 use crate::{
     connector::objects::READ_AHEAD_BYTES,
-    pipeline::{Pipeline, RunSettings, Step},
+    pipeline::{Pipeline, PipelineSink, RunSettings, Step},
     task::{output::FAN_IN, reduce::PIECE_BYTES},
 };
 
@@ -118,6 +118,9 @@ impl<'a> Footprint<'a> {
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
         let mut parts = vec![read_ahead, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        if let held @ 1.. = pipeline.source.format.held_bytes_max() {
+            parts.push((held, format!("for pages of `{}`", pipeline.source.format.name())));
+        }
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
@@ -128,7 +131,7 @@ impl<'a> Footprint<'a> {
                 steps.push(&reduce.step);
             }
         } else {
-            parts.push(encoded());
+            parts.extend(encoded(&pipeline.sink));
         }
         Self { stage: "map", parts, steps }
     }
@@ -136,11 +139,9 @@ impl<'a> Footprint<'a> {
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
         let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
-        Some(Self {
-            stage: "reduce",
-            parts: vec![merge, upload(), emitted(1, "reducer"), encoded()],
-            steps: vec![&reduce.step],
-        })
+        let mut parts = vec![merge, upload(), emitted(1, "reducer")];
+        parts.extend(encoded(&pipeline.sink));
+        Some(Self { stage: "reduce", parts, steps: vec![&reduce.step] })
     }
 
     /// Returns the number of attempts that fit, up to twice the number that compute at a time.
@@ -202,13 +203,32 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
     (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
 }
 
-fn encoded() -> (u64, String) {
-    (ENCODED_BYTES, "for a row in the sink's format".to_owned())
+/// Returns what writing rows in the sink's format holds: a row, and what the format writes together.
+fn encoded(sink: &PipelineSink) -> Vec<(u64, String)> {
+    let row = (ENCODED_BYTES, "for a row in the sink's format".to_owned());
+    let group = (sink.format.held_bytes_max(), "for a row group".to_owned());
+    [row, group].into_iter().filter(|(bytes, _)| *bytes > 0).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_parquet_holds_is_counted() {
+        let set =
+            ["run.memory=300MiB", "map.0.limits.memory=1MiB", "source.format=parquet", "source.fields={a='text'}"];
+        let map = slots(&set).expect_err("does not fit").to_string();
+        assert!(map.contains("128.0 MiB for pages of `parquet`"), "{map}");
+        let set = [
+            "run.memory=600MiB",
+            "map.0.limits.memory=1MiB",
+            "sink.format=parquet",
+            "sink.parquet.row_group_size=1GiB",
+        ];
+        let reduce = slots(&set).expect_err("does not fit").to_string();
+        assert!(reduce.contains("2.0 GiB for a row group"), "{reduce}");
+    }
 
     fn slots(set: &[&str]) -> Result<(Slots, Option<String>)> {
         let directory = tempfile::tempdir().expect("a directory");

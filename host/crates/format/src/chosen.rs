@@ -100,6 +100,11 @@ impl SourceFormat {
         self.reads.cuts()
     }
 
+    /// Returns the bytes that a decoder may hold besides records and what is read ahead.
+    pub fn held_bytes_max(&self) -> u64 {
+        self.reads.held_bytes_max()
+    }
+
     /// Creates a decoder of the chunks of a shard.
     ///
     /// # Errors

@@ -37,7 +37,8 @@ impl<W: Write + Send> PartWriter<W> {
     /// error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         format.check(schema)?;
-        let mut part = Self { format, encoder: format.encoder(), writer, head: Vec::new(), buffer: Vec::new(), held: 0 };
+        let mut part =
+            Self { format, encoder: format.encoder(), writer, head: Vec::new(), buffer: Vec::new(), held: 0 };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)

@@ -77,6 +77,11 @@ pub trait Reads: Sync {
     /// Returns where an object may be cut into slices.
     fn cuts(&self) -> Cuts;
 
+    /// Returns the bytes that a decoder may hold besides records and what is read ahead.
+    fn held_bytes_max(&self) -> u64 {
+        0
+    }
+
     /// Creates a decoder of the chunks of a shard into records of `schema`.
     ///
     /// # Errors

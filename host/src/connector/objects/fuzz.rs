@@ -76,7 +76,8 @@ fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result
     let slices: Vec<Slice> = starts.zip(&ends).map(slice).collect();
     let chunks = RUNTIME.block_on(async {
         store.put(name, data.to_vec()).await?;
-        let mut chunks = fetch(&store, &Arc::default(), Cuts::AtLineEnds, [(slices.as_slice(), std::slice::from_ref(&object))])?;
+        let mut chunks =
+            fetch(&store, &Arc::default(), Cuts::AtLineEnds, [(slices.as_slice(), std::slice::from_ref(&object))])?;
         chunks.ready().await;
         Result::Ok(chunks)
     })?;

@@ -60,7 +60,13 @@ impl ObjectSource {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an invalid pattern.
     pub fn new(store: Store, include: &[String]) -> Result<Self> {
-        Ok(Self { store, names: Arc::new(Names::new(include)?), only: None, memory_bytes: u64::MAX, directories: Arc::default() })
+        Ok(Self {
+            store,
+            names: Arc::new(Names::new(include)?),
+            only: None,
+            memory_bytes: u64::MAX,
+            directories: Arc::default(),
+        })
     }
 
     /// Returns the source with a limit on the memory of its listing, which is half of the memory that a run may take.

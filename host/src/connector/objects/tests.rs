@@ -294,7 +294,8 @@ fn dropping_the_chunks_ends_the_fetch() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut chunks =
-            fetch(&store, &Default::default(), Cuts::AtLineEnds, [(&[slice("a", 0, data.len())][..], &objects[..])]).expect("fetches");
+            fetch(&store, &Default::default(), Cuts::AtLineEnds, [(&[slice("a", 0, data.len())][..], &objects[..])])
+                .expect("fetches");
         chunks.ready().await;
         assert_eq!(runtime.metrics().num_alive_tasks(), 1, "reading ahead ends before the object does");
         drop(chunks);

@@ -12,7 +12,7 @@ use etl_core::model::{
     reject::Reject,
     schema::Schema,
 };
-use etl_format::{Chunk, SourceBatch, SourceFormat};
+use etl_format::{Chunk, Cuts, Section, SourceBatch, SourceFormat};
 
 use super::together;
 
@@ -76,6 +76,10 @@ impl Sample {
     /// # Errors
     /// [`ErrorKind::Input`] when the file cannot be read or decompressed, or a record is too long.
     pub(crate) fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
+        if matches!(format.cuts(), Cuts::ByPosition { .. }) {
+            let section = Section::in_memory(name, whole(name, file)?);
+            return Self::decode([Ok(Chunk::Section(section))].into_iter(), format, records_max);
+        }
         let start = Chunk::Start { object: name.into(), offset: 0, compression: Compression::of(name) };
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
@@ -186,6 +190,14 @@ impl Sample {
 fn place(batch: &SourceBatch, row: usize) -> Place {
     let origin = batch.origin(row);
     Place::Object { name: origin.object.into(), position: origin.at }
+}
+
+/// Returns the content of a file.
+fn whole(name: &str, mut file: impl Read) -> Result<Bytes> {
+    let mut content = Vec::new();
+    let read = file.read_to_end(&mut content);
+    read.map_err(|error| Error::input(format!("cannot read `{name}`: {error}")))?;
+    Ok(content.into())
 }
 
 /// Returns the content of a file in chunks. Ends after an error.

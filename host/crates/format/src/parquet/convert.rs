@@ -72,7 +72,8 @@ fn as_binary(array: &ArrayRef) -> Result<BinaryArray, ArrowError> {
 }
 
 /// How values are cast: what does not fit becomes null.
-const EXACT: CastOptions<'static> = CastOptions { safe: true, format_options: arrow_cast::display::FormatOptions::new() };
+const EXACT: CastOptions<'static> =
+    CastOptions { safe: true, format_options: arrow_cast::display::FormatOptions::new() };
 
 /// Casts values and back. What does not come back as it was does not fit.
 fn cast(array: &ArrayRef, to: &DataType) -> Result<Converted, ArrowError> {

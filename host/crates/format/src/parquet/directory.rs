@@ -3,7 +3,12 @@
 //! Owns how the end of an object is read, and the checks that make what it says usable. Everything in it was written by
 //! others.
 
-use std::{ops::Range, panic::catch_unwind, sync::Arc};
+use std::{
+    cell::Cell,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+    sync::{Arc, Once},
+};
 
 use arrow_schema::{DataType, Field, Fields};
 use bytes::Bytes;
@@ -134,12 +139,29 @@ pub(super) fn damaged(object: &str, what: impl std::fmt::Display) -> Error {
     Error::input(format!("object `{object}` is damaged: {what}"))
 }
 
-/// Calls a function of the library on bytes of others. A panic of it is an error, too.
+thread_local! {
+    /// Whether a panic of this thread is an error of bytes, which is reported as such and not by the panic's hook.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls a function of the library on bytes of others. A panic of it is an error, too: some damage is met by one.
 ///
 /// # Errors
 /// What is wrong, as text.
 pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    match catch_unwind(std::panic::AssertUnwindSafe(call)) {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let hook = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                hook(panic)
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let called = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(before);
+    match called {
         Ok(called) => called.map_err(|error| error.to_string()),
         Err(_) => Err("it makes no sense to the decoder".to_owned()),
     }
@@ -159,7 +181,8 @@ impl Directory {
         let mut first_row = 0_u64;
         let mut groups = Vec::with_capacity(metadata.num_row_groups());
         for (number, group) in metadata.row_groups().iter().enumerate() {
-            let start = start_of(group, first_row, size).map_err(|what| damaged(object, format!("row group {number} {what}")))?;
+            let start = start_of(group, first_row, size)
+                .map_err(|what| damaged(object, format!("row group {number} {what}")))?;
             first_row = first_row.saturating_add(start.rows);
             groups.push(start);
         }
@@ -238,7 +261,8 @@ fn without_text(node: &TypePtr) -> Result<TypePtr, ParquetError> {
         Type::GroupType { fields, .. } => {
             let fields = fields.iter().map(without_text).collect::<Result<_, _>>()?;
             let group = Type::group_type_builder(info.name()).with_fields(fields).with_id(id);
-            let group = group.with_converted_type(info.converted_type()).with_logical_type(info.logical_type_ref().cloned());
+            let group =
+                group.with_converted_type(info.converted_type()).with_logical_type(info.logical_type_ref().cloned());
             let repetition = if info.has_repetition() { Some(info.repetition()) } else { None::<Repetition> };
             let group = match repetition {
                 Some(repetition) => group.with_repetition(repetition),

@@ -124,7 +124,10 @@ fn as_stored(batch: &RecordBatch, fields: &SchemaRef) -> Result<RecordBatch> {
         }
         let made = cast_with_options(column, field.data_type(), &CastOptions { safe: false, ..CastOptions::default() });
         made.map_err(|error| {
-            Error::input(format!("field `{}` cannot be written in milliseconds, as `parquet` has it: {error}", field.name()))
+            Error::input(format!(
+                "field `{}` cannot be written in milliseconds, as `parquet` has it: {error}",
+                field.name()
+            ))
         })
     };
     let columns = batch.columns().iter().zip(fields.fields()).map(column).collect::<Result<_>>()?;

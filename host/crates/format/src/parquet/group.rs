@@ -66,9 +66,8 @@ impl Group {
         let columns = selection.leaves.iter().copied().zip(columns).collect();
         let rows = Columns { directory: Arc::clone(directory), number, columns, held: Arc::clone(&held) };
         let at_a_time = rows_at_a_time(directory.group(number), selection, sizes.batch);
-        let reader = guarded(|| {
-            ParquetRecordBatchReader::try_new_with_row_groups(&selection.levels, &rows, at_a_time, None)
-        });
+        let reader =
+            guarded(|| ParquetRecordBatchReader::try_new_with_row_groups(&selection.levels, &rows, at_a_time, None));
         let rows_left = directory.groups[number].rows;
         let reader = reader.map_err(|what| broken(&object, number, &held, what))?;
         Ok(Self { reader, held, object, number, rows_left })
@@ -125,7 +124,10 @@ fn joined(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut joined: Vec<Range<u64>> = Vec::new();
     for range in sorted {
         match joined.last_mut() {
-            Some(last) if range.start <= last.end + GAP_BYTES && (range.start < last.end || range.end - last.start <= WINDOW_BYTES.1) => {
+            Some(last)
+                if range.start <= last.end + GAP_BYTES
+                    && (range.start < last.end || range.end - last.start <= WINDOW_BYTES.1) =>
+            {
                 last.end = last.end.max(range.end);
             }
             _ => joined.push(range),

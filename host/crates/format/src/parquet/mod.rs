@@ -59,6 +59,10 @@ impl Reads for Parquet {
         Cuts::ByPosition { end_bytes: directory::END_BYTES }
     }
 
+    fn held_bytes_max(&self) -> u64 {
+        pages::HELD_BYTES_MAX
+    }
+
     fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
         Ok(Box::new(decode::ParquetDecoder::new(chunks, schema, sizes.bounded())))
     }

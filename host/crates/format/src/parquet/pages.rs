@@ -14,10 +14,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use etl_core::{
-    model::error::Error,
-    text::numbers::bytes as size,
-};
+use etl_core::{model::error::Error, text::numbers::bytes as size};
 use parquet::{
     column::page::{Page, PageMetadata, PageReader},
     errors::{ParquetError, Result as ParquetResult},
@@ -270,7 +267,11 @@ impl PageReader for Pages {
         let page = self.pages.get_next_page()?;
         if let Some(page) = &page {
             let bytes = page.buffer().len() as u64;
-            if page.is_dictionary_page() { self.dictionary += bytes } else { self.page += bytes }
+            if page.is_dictionary_page() {
+                self.dictionary += bytes
+            } else {
+                self.page += bytes
+            }
             self.held.take(bytes)?;
         }
         Ok(page)

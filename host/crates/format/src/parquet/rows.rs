@@ -46,9 +46,10 @@ impl Rows<'_> {
             columns.push(converted.array);
             wrong.extend(converted.wrong.map(|rows| (number, rows)));
         }
-        let any = wrong.iter().map(|(_, rows)| rows).fold(None, |any: Option<BooleanBuffer>, rows| {
-            Some(any.map_or_else(|| rows.clone(), |any| &any | rows))
-        });
+        let any = wrong
+            .iter()
+            .map(|(_, rows)| rows)
+            .fold(None, |any: Option<BooleanBuffer>, rows| Some(any.map_or_else(|| rows.clone(), |any| &any | rows)));
         let (mut kept_rows, mut rejects) = (None, Vec::new());
         if let Some(any) = any {
             rejects = self.rejects(&any, &wrong, schema).or_kind(ErrorKind::Internal, cannot)?;

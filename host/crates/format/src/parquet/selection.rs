@@ -94,14 +94,22 @@ impl Leaves {
     fn take(&mut self, from: &Field, to: Option<&Field>) -> Result<(), String> {
         match (from.data_type(), to.map(Field::data_type)) {
             (DataType::Struct(of), Some(DataType::Struct(into))) => {
-                if let Some(member) = into.iter().find(|member| of.iter().filter(|of| of.name() == member.name()).count() != 1) {
-                    let count = if of.iter().any(|of| of.name() == member.name()) { "two members" } else { "no member" };
+                if let Some(member) =
+                    into.iter().find(|member| of.iter().filter(|of| of.name() == member.name()).count() != 1)
+                {
+                    let count =
+                        if of.iter().any(|of| of.name() == member.name()) { "two members" } else { "no member" };
                     return Err(format!("of type {}, which has {count} `{}`", type_name(from), member.name()));
                 }
-                of.iter().try_for_each(|of| self.take(of, into.iter().find(|into| into.name() == of.name()).map(|to| &**to)))
+                of.iter()
+                    .try_for_each(|of| self.take(of, into.iter().find(|into| into.name() == of.name()).map(|to| &**to)))
             }
             (DataType::List(of), Some(DataType::List(into))) | (DataType::Map(of, _), Some(DataType::Map(into, _))) => {
-                if matches!(from.data_type(), DataType::List(_)) { self.take(of, Some(into)) } else { self.entries(of, into) }
+                if matches!(from.data_type(), DataType::List(_)) {
+                    self.take(of, Some(into))
+                } else {
+                    self.entries(of, into)
+                }
             }
             (DataType::Struct(of), None) => of.iter().try_for_each(|of| self.take(of, None)),
             (DataType::List(of) | DataType::Map(of, _), None) => self.take(of, None),
