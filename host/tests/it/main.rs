@@ -38,6 +38,7 @@ mod order;
 mod otlp;
 mod outages;
 mod outside;
+mod parquet;
 mod places;
 mod poison;
 mod races;

@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::LazyLock};
 
+use arrow_schema::Field;
 use etl_core::model::{
     error::{Error, Result},
     schema::Schema,
 };
 
 use crate::{
-    BATCH_BYTES, ChunkIter, Cuts, Decode, Encode, FORMATS, Format, NonFinite, RECORD_BYTES, Reads, Sizes, Writes,
+    BATCH_BYTES, ChunkIter, Cuts, Decode, Encode, FORMATS, Format, NonFinite, RECORD_BYTES, Reads, Section, Sizes,
+    Writes,
 };
 
 /// Returns the names of the formats that a source can have.
@@ -120,6 +122,16 @@ impl SourceFormat {
     pub fn decoder_with<'a>(&self, chunks: ChunkIter<'a>, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
         self.reads.decoder(chunks, &self.schema, sizes)
     }
+}
+
+/// Returns the fields that an object says it has, if objects of the format of this name say so; see
+/// [`Reads::fields_of`].
+///
+/// # Errors
+/// As [`Reads::fields_of`].
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
+    reads.map_or(Ok(None), |reads| reads.fields_of(section))
 }
 
 impl fmt::Debug for SourceFormat {

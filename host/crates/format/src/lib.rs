@@ -32,11 +32,13 @@ mod section;
 mod tests;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
-    chosen::{ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
+    chosen::{
+        ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, fields_of, sink_formats, source_formats,
+    },
     chunk::Chunk,
     cuts::Cuts,
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
@@ -76,6 +78,17 @@ pub trait Reads: Sync {
 
     /// Returns where an object may be cut into slices.
     fn cuts(&self) -> Cuts;
+
+    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
+    /// of each pair is the field of a batch, or `None` if no batch can have it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
+    /// [`ReadAt::read`].
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let _ = section;
+        Ok(None)
+    }
 
     /// Returns the bytes that a decoder may hold besides records and what is read ahead.
     fn held_bytes_max(&self) -> u64 {

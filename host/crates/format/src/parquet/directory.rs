@@ -47,7 +47,7 @@ pub(super) struct Directory {
     /// The columns, as the file says; text and bytes in each of their forms are `Utf8` and `Binary`, all lists are
     /// `List`, dictionaries are what they hold.
     pub(super) fields: Fields,
-    /// The columns, with text as bytes, which are not checked while they are read.
+    /// The columns, with text and times of 96 bits as bytes, which are not checked while they are read.
     pub(super) as_read: SchemaDescriptor,
     /// Where each row group starts, and the number of its first row.
     pub(super) groups: Vec<GroupStart>,
@@ -244,7 +244,8 @@ fn plain(field: &Field) -> Field {
     field.clone().with_data_type(data_type)
 }
 
-/// Returns a schema in which text is bytes, so that reading does not check it. It is checked value by value later.
+/// Returns a schema in which text is bytes, so that reading does not check it, and so are times of 96 bits. They are
+/// checked value by value later.
 fn bytes_for_text(schema: &SchemaDescriptor) -> Result<SchemaDescriptor, ParquetError> {
     Ok(SchemaDescriptor::new(without_text(&schema.root_schema_ptr())?))
 }
@@ -256,6 +257,11 @@ fn without_text(node: &TypePtr) -> Result<TypePtr, ParquetError> {
         Type::PrimitiveType { physical_type: PhysicalType::BYTE_ARRAY, .. } if !is_other(node) => {
             let text = Type::primitive_type_builder(info.name(), PhysicalType::BYTE_ARRAY);
             Ok(Arc::new(text.with_repetition(info.repetition()).with_id(id).build()?))
+        }
+        // These are decoded here: the library makes 64 bits of them, which are too few for some.
+        Type::PrimitiveType { physical_type: PhysicalType::INT96, .. } => {
+            let bytes = Type::primitive_type_builder(info.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY);
+            Ok(Arc::new(bytes.with_length(12).with_repetition(info.repetition()).with_id(id).build()?))
         }
         Type::PrimitiveType { .. } => Ok(Arc::clone(node)),
         Type::GroupType { fields, .. } => {

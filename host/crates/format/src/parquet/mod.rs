@@ -18,12 +18,17 @@ mod pages;
 mod rows;
 mod selection;
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
-use etl_core::model::{error::Result, schema::Schema};
+use std::sync::Arc;
+
+use arrow_schema::Field;
+use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, Reads, Writes, Writing,
+    Decode, Encode, Format, Reads, Section, Writes, Writing,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes},
 };
@@ -57,6 +62,12 @@ impl Reads for Parquet {
 
     fn cuts(&self) -> Cuts {
         Cuts::ByPosition { end_bytes: directory::END_BYTES }
+    }
+
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let directory = directory::open(section)?;
+        let of = |field: &Arc<Field>| (field.name().clone(), canonical(field));
+        Ok(Some(directory.fields.iter().map(of).collect()))
     }
 
     fn held_bytes_max(&self) -> u64 {

@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::BooleanBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema};
+use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, TimeUnit};
 use arrow_select::filter::filter;
 use etl_core::{
     model::{
@@ -20,7 +20,7 @@ use etl_core::{
     text::rows::{record_of, values},
 };
 
-use super::convert::{convert, kept};
+use super::convert::{convert, is_int96, kept};
 use crate::{Origin, SourceBatch, columns::shown, origin::Origins};
 
 /// Some rows as they are in the file.
@@ -104,9 +104,15 @@ impl Rows<'_> {
     /// Returns a row with the values that the file has, text as bytes.
     fn as_is(&self, row: usize) -> Result<RecordBatch, ArrowError> {
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
-        for (index, _) in self.columns {
-            let field = with_bytes(self.rows.schema_ref().field(*index));
-            columns.push(convert(&self.rows.column(*index).slice(row, 1), &field, &field)?.array);
+        for (index, from) in self.columns {
+            let column = self.rows.column(*index).slice(row, 1);
+            let mut field = with_bytes(self.rows.schema_ref().field(*index));
+            if matches!(from.data_type(), DataType::Timestamp(..)) && is_int96(&column) {
+                field = field.with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None));
+                columns.push(convert(&column, from, &field)?.array);
+            } else {
+                columns.push(convert(&column, &field, &field)?.array);
+            }
             fields.push(field);
         }
         RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns)
