@@ -183,7 +183,7 @@ mod tests {
     /// Reads slices as the shards of a task. Returns the number of rows.
     async fn read(source: &ObjectSource, slices: &[Slice], objects: &[Object]) -> Result<usize> {
         let schema = Schema::parse(&["c=int64".to_owned(), "a=int64".to_owned()], 0).expect("a schema");
-        let format = SourceFormat::new("parquet", Some(schema)).expect("a format");
+        let format = SourceFormat::new("parquet", Some(schema.into())).expect("a format");
         let shards: Vec<_> = slices.iter().map(|slice| (std::slice::from_ref(slice), objects)).collect();
         let mut chunks = source.open(format.cuts(), &shards)?;
         let count = shards.len();

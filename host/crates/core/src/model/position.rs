@@ -11,6 +11,15 @@ pub enum Position {
     Row(u64),
 }
 
+impl Position {
+    /// Returns the byte, or the number of the row.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Byte(number) | Self::Row(number) => number,
+        }
+    }
+}
+
 impl From<u64> for Position {
     fn from(offset: u64) -> Self {
         Self::Byte(offset)

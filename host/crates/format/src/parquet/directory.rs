@@ -162,9 +162,19 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Resu
     let called = catch_unwind(AssertUnwindSafe(call));
     GUARDED.set(before);
     match called {
-        Ok(called) => called.map_err(|error| error.to_string()),
+        Ok(called) => called.map_err(|error| without_layers(&error.to_string())),
         Err(_) => Err("it makes no sense to the decoder".to_owned()),
     }
+}
+
+/// Returns a message of the library without the names of the layers that it came through.
+fn without_layers(message: &str) -> String {
+    const LAYERS: [&str; 5] = ["External: ", "Parquet argument error: ", "Parquet error: ", "Arrow: ", "EOF: "];
+    let mut message = message;
+    while let Some(rest) = LAYERS.iter().find_map(|layer| message.strip_prefix(layer)) {
+        message = rest;
+    }
+    message.to_owned()
 }
 
 impl Directory {
@@ -209,7 +219,8 @@ fn start_of(group: &RowGroupMetaData, first_row: u64, size: u64) -> Result<Group
             return Err("has columns in other files".to_owned());
         }
         let range = range_of(column).filter(|range| range.end <= size);
-        let range = range.ok_or_else(|| format!("has column `{}` beyond the object", column.column_path()))?;
+        let range = range
+            .ok_or_else(|| format!("has column `{}` beyond the object", column.column_path().parts().join(".")))?;
         at = Some(at.map_or(range.start, |at: u64| at.min(range.start)));
     }
     Ok(GroupStart { at: at.filter(|_| rows > 0), first_row, rows })

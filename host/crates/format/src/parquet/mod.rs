@@ -28,7 +28,7 @@ use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, Reads, Section, Writes, Writing,
+    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes},
 };
@@ -60,7 +60,15 @@ impl Reads for Parquet {
         true
     }
 
-    fn cuts(&self) -> Cuts {
+    fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
+        match wanted.pick {
+            Pick::Column(_) => None,
+            Pick::Position(_) => Some("takes its column by name, because it is Parquet".to_owned()),
+            Pick::Path(_) => Some("has no path, because it is Parquet (use a `struct` of the members)".to_owned()),
+        }
+    }
+
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::ByPosition { end_bytes: directory::END_BYTES }
     }
 
@@ -74,8 +82,8 @@ impl Reads for Parquet {
         pages::HELD_BYTES_MAX
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        Ok(Box::new(decode::ParquetDecoder::new(chunks, schema, sizes.bounded())))
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        Ok(Box::new(decode::ParquetDecoder::new(chunks, &reading.fields, sizes.bounded())))
     }
 }
 

@@ -33,7 +33,7 @@ fn read(name: &str, object: Vec<u8>) -> Result<(Vec<Value>, Vec<String>), String
         return Ok((Vec::new(), unsupported));
     }
     let schema = Schema::new(fields, 0).map_err(|error| error.to_string())?;
-    let format = SourceFormat::new("parquet", Some(schema)).expect("a format");
+    let format = SourceFormat::new("parquet", Some(schema.into())).expect("a format");
     let mut decoder = format.decoder(Box::new([Ok(Chunk::Section(section))].into_iter())).expect("a decoder");
     let batches: Result<Vec<SourceBatch>, _> = std::iter::from_fn(|| decoder.next_batch().transpose()).collect();
     let batches = batches.map_err(|error| error.to_string())?;
