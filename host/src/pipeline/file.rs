@@ -11,7 +11,9 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
-    formats::{CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ReadName, WriteName},
+    formats::{
+        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName, WriteName,
+    },
     units::{Period, Size},
 };
 
@@ -91,10 +93,10 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV. Required with these
-    /// formats, and allowed only with them. Instead of the type, a table says more: `type`; `column`, if the column or
-    /// JSON field has another name; and for CSV `position`, the number of the column from 1 in place of its name, and
-    /// `optional`, which makes the values null in objects that lack the column.
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Required with
+    /// these formats, and allowed only with them. Instead of the type, a table says more: `type`; `column`, if the column
+    /// or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its name; and for
+    /// CSV and Parquet `optional`, which makes the values null in objects that lack the column.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
     /// Longest record, with its line end and after decompression. A longer one fails the task. Each task in flight
@@ -318,6 +320,31 @@ pub(super) struct Sink {
     /// How the parts of the result are compressed. The names of parts end accordingly, such as `part-00000.json.gz`.
     #[schemars(transform = default_value("none"))]
     pub compression: Option<CompressionChoice>,
+    /// How Parquet is written. Only for `parquet`.
+    pub parquet: Option<SinkParquet>,
+}
+
+/// How Parquet is written. A part is always complete Parquet, however small.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SinkParquet {
+    /// How pages are compressed.
+    #[schemars(transform = default_value("zstd"))]
+    pub compression: Option<ParquetCompressionChoice>,
+    /// Largest number of rows in a row group.
+    #[schemars(transform = range(bounds::ROW_GROUP_ROWS))]
+    pub row_group_rows: Option<i64>,
+    /// Size at which a row group is complete, encoded and compressed. Each task in flight that writes counts towards
+    /// `memory` of `[run]` with twice this size.
+    #[schemars(transform = range(bounds::ROW_GROUP_SIZE))]
+    pub row_group_size: Option<Size>,
+    /// Whether the least and the greatest value of each column are written, for each page and row group, so that
+    /// readers can skip some.
+    #[schemars(transform = default_value(true))]
+    pub statistics: Option<bool>,
+    /// Whether values that repeat are written once, in a dictionary of each column and row group.
+    #[schemars(transform = default_value(true))]
+    pub dictionary: Option<bool>,
 }
 
 /// How the pipeline is run.

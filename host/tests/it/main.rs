@@ -39,6 +39,7 @@ mod order;
 mod otlp;
 mod outages;
 mod outside;
+mod parquet;
 mod places;
 mod poison;
 mod races;

@@ -26,6 +26,8 @@ pub struct PartWriter<W: Write> {
     head: Vec<u8>,
     /// Bytes of the batch being written. Reused for each batch.
     buffer: Vec<u8>,
+    /// Bytes that the encoder holds back.
+    held: u64,
 }
 
 impl<W: Write + Send> PartWriter<W> {
@@ -38,21 +40,25 @@ impl<W: Write + Send> PartWriter<W> {
         format.check(schema)?;
         let packer = Packer::new(writer, format.compression())?;
         let encoder = format.encoder();
-        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new() };
+        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new(), held: 0 };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take
-    /// before compression.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take before
+    /// compression, those included that are held back.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
     /// `writer`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<u64> {
         self.encoder.rows(batch, &mut self.buffer)?;
-        self.flush_buffer()
+        let written = self.flush_buffer()?;
+        let held = self.encoder.held_bytes();
+        let taken = (written + held).saturating_sub(self.held);
+        self.held = held;
+        Ok(taken)
     }
 
     /// Completes the part and returns `writer`, flushed but not closed.
@@ -60,8 +66,12 @@ impl<W: Write + Send> PartWriter<W> {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a source would not take the part for records;
     /// any error of `writer`.
-    pub fn finish(self) -> Result<W> {
-        check_written(self.format.name(), &self.head)?;
+    pub fn finish(mut self) -> Result<W> {
+        self.encoder.end(&mut self.buffer)?;
+        self.flush_buffer()?;
+        if self.format.is_text() {
+            check_written(self.format.name(), &self.head)?;
+        }
         let mut writer = self.packer.finish().map_err(cannot_write)?;
         writer.flush().map_err(cannot_write)?;
         Ok(writer)

@@ -24,18 +24,24 @@ mod line_splitter;
 mod lines;
 mod numbers;
 mod origin;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+mod section;
 #[cfg(test)]
 mod tests;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
-    chosen::{Reading, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
+    chosen::{
+        ParquetCompression, ParquetSink, Reading, SinkFormat, SourceFormat, Writing, fields_of, sink_formats,
+        source_formats,
+    },
     chunk::Chunk,
     compression::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes},
     content::{HEAD_BYTES, compression_at},
@@ -46,10 +52,17 @@ pub use self::{
     fields::{Fields, Pick, WantedField},
     json::JsonLayout,
     origin::Origin,
+    section::{Directories, ReadAt, Section},
 };
 
 /// All formats, in the order in which messages list them.
-pub const FORMATS: [&dyn Format; 3] = [&lines::Lines, &json::Json, &csv::Csv];
+pub const FORMATS: &[&dyn Format] = &[
+    &lines::Lines,
+    &json::Json,
+    &csv::Csv,
+    #[cfg(feature = "parquet")]
+    &parquet::Parquet,
+];
 
 /// A format of records: how a source reads it, how a sink writes it, or both.
 pub trait Format: Sync {
@@ -79,6 +92,22 @@ pub trait Reads: Sync {
 
     /// Returns where an object may be cut into slices.
     fn cuts(&self, reading: &Reading) -> Cuts;
+
+    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
+    /// of each pair is the field of a batch, or `None` if no batch can have it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
+    /// [`ReadAt::read`].
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let _ = section;
+        Ok(None)
+    }
+
+    /// Returns the bytes that a decoder may hold besides records and what is read ahead.
+    fn held_bytes_max(&self) -> u64 {
+        0
+    }
 
     /// Creates a decoder of the chunks of a shard into records of the wanted fields.
     ///
@@ -140,6 +169,11 @@ pub trait Writes: Sync {
         false
     }
 
+    /// Returns whether parts are text, which must not begin like something else.
+    fn is_text(&self) -> bool {
+        true
+    }
+
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].
     fn encoder(&self, writing: &Writing) -> Box<dyn Encode>;
 }
@@ -160,4 +194,18 @@ pub trait Encode: Send {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value.
     fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends to `buffer` what comes behind all rows.
+    ///
+    /// # Errors
+    /// As [`Encode::rows`].
+    fn end(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        let _ = buffer;
+        Ok(())
+    }
+
+    /// Returns about how many bytes of the rows are held back, encoded, and come later.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 }

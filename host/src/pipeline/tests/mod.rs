@@ -223,7 +223,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -233,8 +233,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:5: `source.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"input/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -245,7 +245,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`)",
     ),
     (
         "url = \"input/\"",
@@ -454,8 +454,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"result/\"",
-        "url = \"result/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:11: `sink.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"result/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"result/\"",

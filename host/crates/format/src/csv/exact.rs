@@ -59,8 +59,8 @@ fn read(format: &SourceFormat, data: &[u8], offset: u64, head: &[u8], piece: usi
                 let row = |row| {
                     let origin = batch.origin(row);
                     (
-                        origin.offset,
-                        [origin.record, format!("{:?}", batch.batch.slice(row, 1).columns()).as_bytes()].concat(),
+                        origin.at.number(),
+                        [&*origin.record, format!("{:?}", batch.batch.slice(row, 1).columns()).as_bytes()].concat(),
                         None,
                     )
                 };

@@ -50,8 +50,8 @@ fn fields_are_taken_by_name_in_any_order() {
     assert_eq!(integers.iter().collect::<Vec<_>>(), [Some(7), None, Some(-1)]);
     assert_eq!(found.batch.column(3).null_count(), 1);
     let (first, last) = (found.origin(0), found.origin(2));
-    assert_eq!((first.offset, first.record), (27, &b"true,x,7,a,0.5"[..]));
-    assert_eq!((last.object, last.offset), ("0.csv", 52));
+    assert_eq!((first.at, &*first.record), (27.into(), &b"true,x,7,a,0.5"[..]));
+    assert_eq!((last.object, last.at), ("0.csv", 52.into()));
     assert!(last.record.starts_with(b"false,\"y\n") && last.record.ends_with(b"1e3"));
 }
 

@@ -206,7 +206,7 @@ fn decode(
             }
             Err(error) => {
                 let origin = origins.origin(line);
-                let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
+                let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.at);
                 rejects.push(reject.with_record(record));
             }
         }
