@@ -32,8 +32,11 @@ pub(crate) struct Condition {
     comparisons: Vec<Comparison>,
 }
 
+type Holds = fn(Ordering) -> bool;
+
 struct Comparison {
-    holds: fn(Ordering) -> bool,
+    /// Whether it holds for a value that is ordered so in comparison with the operand.
+    holds: Holds,
     operand: OwnedCell,
 }
 
@@ -41,7 +44,7 @@ impl Condition {
     /// Checks that the column is there and can be compared with what it is to be compared with.
     pub(crate) fn new(keep: &Keep, input: &Schema) -> Result<Self, StepError> {
         let column = index_of("keep", &keep.column, input)?;
-        let operators: [(_, _, fn(Ordering) -> bool); 4] = [
+        let operators: [(_, _, Holds); 4] = [
             ("equals", &keep.equals, Ordering::is_eq),
             ("not_equals", &keep.not_equals, Ordering::is_ne),
             ("at_least", &keep.at_least, Ordering::is_ge),

@@ -12,7 +12,7 @@ use etl_plugin::{Cell, Context, Describe, Field, Int64, Mapper, Output, Rows, Sc
 use crate::condition::{Condition, Keep};
 
 /// The configuration.
-#[derive(serde::Deserialize, Describe)]
+#[derive(Default, serde::Deserialize, Describe)]
 #[serde(default)]
 struct Config {
     /// The columns that become the key, in this order (default: none).
@@ -23,12 +23,6 @@ struct Config {
     count: Option<String>,
     /// The conditions of which all must hold for a row to be kept.
     keep: Vec<Keep>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { key: Vec::new(), values: None, count: None, keep: Vec::new() }
-    }
 }
 
 struct Select {
@@ -50,7 +44,8 @@ impl Mapper for Select {
         match &config.values {
             Some(values) => choose("values", values, input, &mut columns)?,
             None => {
-                columns.extend((0..input.fields.len()).filter(|index| !columns.contains(index)).collect::<Vec<_>>())
+                let others: Vec<usize> = (0..input.fields.len()).filter(|index| !columns.contains(index)).collect();
+                columns.extend(others);
             }
         }
         let conditions = config.keep.iter().map(|keep| Condition::new(keep, input)).collect::<Result<_, _>>()?;
