@@ -4,6 +4,7 @@ use etl_core::model::{
     error::ErrorKind,
     event::{Counts, Event, Events, Level, Stage, Stamped},
     ids::{AttemptId, PlanId, TaskId, Try},
+    part::PartName,
     times::Times,
 };
 use etl_store::{Pending, testing::counting::counting};
@@ -153,10 +154,11 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     ];
     write_log(&store, "a", 2000, events).await;
     let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
-    let part = Part { part: TaskId(2), rows: 1, bytes: 2, digest: String::new(), pending };
+    let part = Part { name: PartName::only(TaskId(2)), rows: 1, bytes: 2, digest: String::new(), pending };
     let counts = Counts { records_in: 100, ..Counts::default() };
     let (attempt, rejected) = (AttemptId::new(Try::FIRST, "aa"), BTreeMap::new());
-    let commit = Commit { plan: plan_id(), attempt, counts, output: Output::Part(part), rejected, rejects: None };
+    let commit =
+        Commit { plan: plan_id(), attempt, counts, output: Output::Parts(vec![part]), rejected, rejects: None };
     commit.write(Times::default(), &store, &layout, Stage::Map, TaskId(2), &Events::silent()).await.expect("committed");
 
     let gets = requests.gets.load(SeqCst);

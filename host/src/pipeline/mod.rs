@@ -303,6 +303,28 @@ pub struct PipelineSink {
     pub location: Location,
     /// Format of the results.
     pub format: SinkFormat,
+    /// How the rows of a task are divided into parts.
+    pub parts: PartSettings,
+}
+
+/// How the rows of a task are divided into parts of the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSettings {
+    /// Columns whose values the parts are divided by.
+    pub by: Vec<String>,
+    /// Number of parts that are written at the same time.
+    pub open_max: usize,
+    /// Number of rows at which a part ends.
+    pub rows_max: Option<u64>,
+    /// Size in bytes, as encoded, at which a part ends.
+    pub target_bytes: Option<u64>,
+}
+
+impl PartSettings {
+    /// Returns whether a task makes exactly one part.
+    pub fn is_one(&self) -> bool {
+        self.by.is_empty() && self.rows_max.is_none() && self.target_bytes.is_none()
+    }
 }
 
 /// The table `[run]`: how the pipeline is run.

@@ -21,7 +21,7 @@ use etl_store::Location;
 use toml::{Table, Value};
 
 use super::{
-    Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
+    PartSettings, Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     expansion::is_variable,
@@ -31,6 +31,9 @@ use super::{
     place::Place,
 };
 use crate::scheduler::Retry;
+
+/// The most columns that a result is partitioned by.
+const PARTITION_COLUMNS_MAX: usize = 8;
 
 /// Turns the tables of a document into a pipeline.
 pub(super) struct Validator<'a> {
@@ -268,7 +271,29 @@ impl Validator<'_> {
                 format.with_non_finite(choice.into()).map_err(|error| self.wrong(&at.key("non_finite"), error))?
             }
         };
-        Ok(PipelineSink { location, format })
+        Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
+    }
+
+    fn parts(&self, at: &KeyPath, table: &file::Sink) -> Result<PartSettings> {
+        let partition_by = at.key("partition_by");
+        let by = &table.partition_by;
+        if let Some(index) = (1..by.len()).find(|index| by[..*index].contains(&by[*index])) {
+            return Err(self.wrong(&partition_by.index(index), format!("is `{}`, which is there twice", by[index])));
+        }
+        if by.len() > PARTITION_COLUMNS_MAX {
+            let what =
+                format!("has {} columns (limit {PARTITION_COLUMNS_MAX}: each is a level of directories)", by.len());
+            return Err(self.wrong(&partition_by, what));
+        }
+        if table.open_parts.is_some() && by.is_empty() {
+            let what = "belongs to `partition_by` and cannot be used without it (a task has one part open at a time)";
+            return Err(self.wrong(&at.key("open_parts"), what));
+        }
+        let open_max = self.counted(&at.key("open_parts"), table.open_parts, bounds::OPEN_PARTS)? as usize;
+        let rows = table.max_rows.map(|rows| self.bounded(&at.key("max_rows"), Some(rows), bounds::PART_ROWS));
+        let size = table.target_size.map(|size| self.bounded(&at.key("target_size"), Some(size), bounds::PART_SIZE));
+        let (rows_max, target) = (rows.transpose()?.map(i64::unsigned_abs), size.transpose()?);
+        Ok(PartSettings { by: by.clone(), open_max, rows_max, target_bytes: target.map(|size| size.0) })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {

@@ -9,13 +9,14 @@ use etl_core::{
     model::error::{Error, Result},
     text::numbers::{bytes as size, counted},
 };
+use etl_format::BUFFER_BYTES;
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
-use etl_store::UPLOAD_BYTES;
+use etl_store::{UPLOAD_BYTES, UPLOAD_PART_BYTES};
 
 use crate::{
     connector::objects::READ_AHEAD_BYTES,
-    pipeline::{Pipeline, RunSettings, Step},
+    pipeline::{PartSettings, Pipeline, RunSettings, Step},
     task::{output::FAN_IN, reduce::PIECE_BYTES},
 };
 
@@ -117,18 +118,19 @@ impl<'a> Footprint<'a> {
         let read_ahead = (READ_AHEAD_BYTES as u64, "read ahead".to_owned());
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
-        let mut parts = vec![read_ahead, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        let mut parts = vec![read_ahead, records, emitted(pipeline.maps.len(), "mappers")];
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
             let bytes = (shuffle.saturating_add(OVERFULL_BYTES)).max(MERGE_BYTES) + MESSAGE_BYTES;
+            parts.push(upload());
             parts.push((bytes, format!("for a `run.shuffle_memory` of {}", size(shuffle))));
             if reduce.combine {
                 parts.push(emitted(1, "combiner"));
                 steps.push(&reduce.step);
             }
         } else {
-            parts.push(encoded());
+            parts.extend([written(&pipeline.sink.parts), encoded()]);
         }
         Self { stage: "map", parts, steps }
     }
@@ -138,7 +140,7 @@ impl<'a> Footprint<'a> {
         let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
         Some(Self {
             stage: "reduce",
-            parts: vec![merge, upload(), emitted(1, "reducer"), encoded()],
+            parts: vec![merge, written(&pipeline.sink.parts), emitted(1, "reducer"), encoded()],
             steps: vec![&reduce.step],
         })
     }
@@ -196,6 +198,15 @@ fn instance_bytes(step: &Step) -> u64 {
 
 fn upload() -> (u64, String) {
     (UPLOAD_BYTES as u64, "of output being uploaded".to_owned())
+}
+
+/// Returns what the parts of the result take while they are written.
+fn written(parts: &PartSettings) -> (u64, String) {
+    if parts.by.is_empty() {
+        return upload();
+    }
+    let open = parts.open_max as u64;
+    (open * (UPLOAD_PART_BYTES + BUFFER_BYTES) as u64, format!("for a `sink.open_parts` of {open}"))
 }
 
 fn emitted(steps: usize, whose: &str) -> (u64, String) {

@@ -14,6 +14,9 @@ use crate::{
     task::{context::RunContext, rejects::RejectLimits},
 };
 
+/// The most parts that a result may have. The process that publishes them holds their names.
+const RESULT_PARTS_MAX: usize = 50_000;
+
 impl Run {
     /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
     /// commits of all tasks.
@@ -33,8 +36,12 @@ impl Run {
         let started = self.start(stage, tasks.len() as u64, ledger.committed());
         let (limits, output_max) =
             (RejectLimits::of(&self.context.pipeline), self.context.pipeline.run.max_output_bytes);
-        let check =
-            |ledger: &Ledger| check_rejects(&limits, ledger).and_then(|()| check_output(stage, output_max, ledger));
+        let by = &self.context.pipeline.sink.parts.by;
+        let check = |ledger: &Ledger| {
+            check_rejects(&limits, ledger)?;
+            check_output(stage, output_max, ledger)?;
+            check_parts(by, ledger)
+        };
         check(&ledger)?;
         tasks.retain(|task| !ledger.contains(*task));
         let done = |task, result| match result {
@@ -101,6 +108,20 @@ impl HasCounts for Commit {
 /// Checks the rejects of all commits of a stage so far against `max_rejects`.
 fn check_rejects(limits: &RejectLimits, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| limits.check(step, *count))
+}
+
+/// Checks the number of parts that all commits of a stage so far have made.
+fn check_parts(by: &[String], ledger: &Ledger) -> Result<()> {
+    let parts = ledger.parts_made();
+    if parts <= RESULT_PARTS_MAX {
+        return Ok(());
+    }
+    let choices = if by.is_empty() {
+        "raise `sink.max_rows` or `sink.target_size`"
+    } else {
+        "partition by columns of fewer values, raise `sink.open_parts`, or write fewer, larger tasks"
+    };
+    Err(Error::input(format!("the result has {parts} parts so far (limit {RESULT_PARTS_MAX}): {choices}")))
 }
 
 /// Checks what all commits of a stage so far have written against `run.max_output`.

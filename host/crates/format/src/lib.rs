@@ -37,7 +37,7 @@ pub use self::{
     chunk::Chunk,
     cuts::Cuts,
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
-    encoder::PartWriter,
+    encoder::{BUFFER_BYTES, PartWriter},
     origin::Origin,
 };
 
