@@ -1,8 +1,10 @@
-//! The derive macro `Describe` of the crate `etl-plugin`, which documents it.
+//! The derive macros `Describe` and `Record` of the crate `etl-plugin`, which documents them.
 
 mod attributes;
+mod column_type;
 mod default;
 mod names;
+mod record;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -15,6 +17,13 @@ use self::attributes::{Container, Default, Field, Variant};
 pub fn describe(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     implementation(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Implements `etl_plugin::Record`, which is documented there.
+#[proc_macro_derive(Record, attributes(record))]
+pub fn record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    record::implementation(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
 fn implementation(input: &DeriveInput) -> syn::Result<TokenStream> {

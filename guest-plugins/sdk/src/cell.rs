@@ -1,103 +1,186 @@
-//! Single values and rows of them.
+//! Single values of a row.
+
+use std::fmt;
+
+use crate::wire::Node;
+use crate::{AnyColumn, DataType, Date, Decimal, Duration, Time, Timestamp};
 
 /// One value of a row, borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+///
+/// A cell is a value and not a type: integers of all widths are `Int64` or `UInt64`, and a JSON document is text. The
+/// column that takes the cell knows its type, and refuses what does not fit.
+#[derive(Clone, Copy, Debug)]
 pub enum Cell<'a> {
     /// No value.
     Null,
     /// True or false.
     Boolean(bool),
-    /// Signed 64-bit integer.
+    /// A signed integer, of a column of any width.
     Int64(i64),
-    /// IEEE 754 double.
+    /// An unsigned integer, of a column of any width.
+    UInt64(u64),
+    /// IEEE 754 number of 16 or 32 bits.
+    Float32(f32),
+    /// IEEE 754 number of 64 bits.
     Float64(f64),
-    /// UTF-8 text.
+    /// Exact decimal number.
+    Decimal(Decimal),
+    /// Day.
+    Date(Date),
+    /// Time of day.
+    Time(Time),
+    /// Point in time.
+    Timestamp(Timestamp),
+    /// Span of time.
+    Duration(Duration),
+    /// UTF-8 text, or a JSON document.
     Text(&'a str),
     /// Bytes of any kind.
     Binary(&'a [u8]),
+    /// The items of a list.
+    List(Nested<'a>),
+    /// The members of a struct, in the order of its type.
+    Struct(Nested<'a>),
+    /// The keys and values of a map: a key, its value, the next key, and so on.
+    Map(Nested<'a>),
 }
 
 impl Cell<'_> {
     /// Returns the name of the value's type, for messages.
-    pub(crate) const fn type_name(self) -> &'static str {
+    pub(crate) const fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Boolean(_) => "boolean",
             Self::Int64(_) => "int64",
+            Self::UInt64(_) => "uint64",
+            Self::Float32(_) => "float32",
             Self::Float64(_) => "float64",
+            Self::Decimal(_) => "decimal",
+            Self::Date(_) => "date",
+            Self::Time(_) => "time",
+            Self::Timestamp(_) => "timestamp",
+            Self::Duration(_) => "duration",
             Self::Text(_) => "text",
             Self::Binary(_) => "binary",
+            Self::List(_) => "list",
+            Self::Struct(_) => "struct",
+            Self::Map(_) => "map",
         }
     }
 }
 
-/// A type that can be a value of an emitted row: `bool`, `i64`, `f64`, text, bytes, an `Option` of these, or a
-/// [`Cell`].
-pub trait Value {
-    /// Returns the value as a cell.
-    fn cell(&self) -> Cell<'_>;
-}
-
-macro_rules! impl_value {
-    ($($type:ty: $self:ident => $cell:expr;)*) => {
-        $(impl Value for $type {
-            #[inline]
-            fn cell(&$self) -> Cell<'_> {
-                $cell
-            }
-        })*
-    };
-}
-
-impl_value! {
-    bool: self => Cell::Boolean(*self);
-    i64: self => Cell::Int64(*self);
-    f64: self => Cell::Float64(*self);
-    str: self => Cell::Text(self);
-    String: self => Cell::Text(self);
-    [u8]: self => Cell::Binary(self);
-    Vec<u8>: self => Cell::Binary(self);
-    Cell<'_>: self => *self;
-}
-
-impl<V: Value + ?Sized> Value for &V {
-    #[inline]
-    fn cell(&self) -> Cell<'_> {
-        (**self).cell()
-    }
-}
-
-impl<V: Value> Value for Option<V> {
-    #[inline]
-    fn cell(&self) -> Cell<'_> {
-        self.as_ref().map_or(Cell::Null, Value::cell)
-    }
-}
-
-/// A type that can be emitted as one row: a tuple of up to eight [`Value`]s.
-pub trait Row {
-    /// Returns the row's cells, in the order of the schema's columns.
-    fn cells(&self) -> impl IntoIterator<Item = Cell<'_>>;
-}
-
-macro_rules! impl_row {
-    ($($value:ident)*) => {
-        impl<$($value: Value),*> Row for ($($value,)*) {
-            #[inline]
-            #[expect(non_snake_case, reason = "a type parameter lends its name to the value of that type")]
-            fn cells(&self) -> impl IntoIterator<Item = Cell<'_>> {
-                let ($($value,)*) = self;
-                [$($value.cell()),*]
-            }
+/// Writes the value, for messages. Text and bytes are not cut.
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |f: &mut fmt::Formatter<'_>, parts: &Nested<'_>| f.debug_list().entries(parts.iter().map(Shown)).finish();
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Int64(value) => value.fmt(f),
+            Self::UInt64(value) => value.fmt(f),
+            Self::Float32(value) => value.fmt(f),
+            Self::Float64(value) => value.fmt(f),
+            Self::Decimal(value) => value.fmt(f),
+            Self::Date(value) => value.fmt(f),
+            Self::Time(value) => value.fmt(f),
+            Self::Timestamp(value) => value.fmt(f),
+            Self::Duration(value) => value.fmt(f),
+            Self::Text(value) => f.write_str(value),
+            Self::Binary(value) => value.escape_ascii().fmt(f),
+            Self::List(parts) | Self::Struct(parts) | Self::Map(parts) => list(f, parts),
         }
-    };
+    }
 }
 
-impl_row!(A);
-impl_row!(A B);
-impl_row!(A B C);
-impl_row!(A B C D);
-impl_row!(A B C D E);
-impl_row!(A B C D E F);
-impl_row!(A B C D E F G);
-impl_row!(A B C D E F G H);
+/// A cell whose `Debug` is its `Display`, for lists of cells.
+struct Shown<'a>(Cell<'a>);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The parts of a nested value.
+#[derive(Clone, Copy)]
+pub struct Nested<'a>(Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A value of the author's.
+    Value(&'a dyn Parts),
+    /// A value of a batch: its column, and its row there. The parts are looked up when they are asked for, because a
+    /// cell with more in it would be larger, and most cells are not nested.
+    Column(&'a DataType, &'a Node, usize),
+}
+
+/// A value that has parts: a list, a struct, or a map, whose parts are a key, its value, the next key, and so on.
+pub trait Parts {
+    /// Returns the number of parts.
+    fn count(&self) -> usize;
+
+    /// Returns a part.
+    fn part(&self, index: usize) -> Cell<'_>;
+}
+
+impl<'a> Nested<'a> {
+    /// Returns the parts of a value.
+    pub fn new(value: &'a dyn Parts) -> Self {
+        Self(Source::Value(value))
+    }
+
+    pub(crate) const fn of_column(data_type: &'a DataType, node: &'a Node, row: usize) -> Self {
+        Self(Source::Column(data_type, node, row))
+    }
+
+    /// Returns the number of parts.
+    pub fn len(&self) -> usize {
+        match self.0 {
+            Source::Value(value) => value.count(),
+            Source::Column(DataType::Struct(members), ..) => members.len(),
+            Source::Column(DataType::Map(..), node, row) => 2 * node.parts_of(row).len(),
+            Source::Column(_, node, row) => node.parts_of(row).len(),
+        }
+    }
+
+    /// Returns whether there are no parts.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns a part.
+    ///
+    /// # Panics
+    /// When there is no such part.
+    pub fn get(&self, index: usize) -> Cell<'a> {
+        match self.0 {
+            Source::Value(value) => value.part(index),
+            Source::Column(DataType::Struct(members), node, row) => {
+                AnyColumn::new(&members[index], &node.children[index], row, row + 1).cell(0)
+            }
+            Source::Column(DataType::List(item), node, row) => {
+                let items = node.parts_of(row);
+                AnyColumn::new(item, &node.children[0], items.start, items.end).cell(index)
+            }
+            Source::Column(DataType::Map(key, value), node, row) => {
+                let (entries, parts) = (node.parts_of(row), &node.children[0].children);
+                let field = if index.is_multiple_of(2) { key } else { value };
+                AnyColumn::new(field, &parts[index % 2], entries.start, entries.end).cell(index / 2)
+            }
+            Source::Column(..) => unreachable!("no other type has parts"),
+        }
+    }
+
+    /// Returns the parts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Cell<'a>> + use<'a> {
+        let parts = *self;
+        (0..parts.len()).map(move |index| parts.get(index))
+    }
+}
+
+impl fmt::Debug for Nested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -174,12 +174,16 @@ impl Counts {
     }
 
     fn emit_slots(&mut self, out: &mut Output) -> Result<(), StepError> {
-        for slot in self.slots.iter_mut().filter(|slot| slot.length > 0) {
-            let pair = slot.pair();
-            let text = str::from_utf8(slot.text(&pair, &self.long)).expect("only text is counted");
-            out.emit((text, i64::from(slot.count)))?;
-            *slot = Slot::default();
-        }
+        let Self { slots, long, .. } = self;
+        out.of_many(|out| {
+            for slot in slots.iter_mut().filter(|slot| slot.length > 0) {
+                let pair = slot.pair();
+                let text = str::from_utf8(slot.text(&pair, long)).expect("only text is counted");
+                out.emit((text, i64::from(slot.count)))?;
+                *slot = Slot::default();
+            }
+            Ok::<(), StepError>(())
+        })?;
         self.used = 0;
         self.long.clear();
         Ok(())

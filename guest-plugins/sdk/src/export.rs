@@ -19,14 +19,16 @@ macro_rules! export_mapper {
             $crate::sections!(<$mapper as $crate::Mapper>::Config);
 
             impl $crate::bindings::map::exports::etl::plugin::mapper::Guest for Component {
-                fn open(context: $crate::Context) -> Result<$crate::Schema, $crate::StepError> {
-                    let (runner, schema) = $crate::MapRunner::open(&context)?;
+                fn open(
+                    context: $crate::bindings::map::etl::plugin::types::Context,
+                ) -> Result<$crate::bindings::map::etl::plugin::types::Schema, $crate::StepError> {
+                    let (runner, schema) = $crate::MapRunner::open(context)?;
                     STEP.set(Some(runner));
                     Ok(schema)
                 }
 
-                fn process(batch: $crate::Batch) -> Result<(), $crate::StepError> {
-                    STEP.with_borrow_mut(|step| $crate::opened(step).process(&batch))
+                fn process(batch: $crate::bindings::map::etl::plugin::types::Batch) -> Result<(), $crate::StepError> {
+                    STEP.with_borrow_mut(|step| $crate::opened(step).process(batch))
                 }
 
                 fn finish() -> Result<(), $crate::StepError> {
@@ -53,18 +55,20 @@ macro_rules! export_reducer {
             $crate::sections!(<$reducer as $crate::Reducer>::Config);
 
             impl $crate::bindings::reduce::exports::etl::plugin::reducer::Guest for Component {
-                fn open(context: $crate::Context) -> Result<$crate::Schema, $crate::StepError> {
-                    let (runner, schema) = $crate::ReduceRunner::open(&context)?;
+                fn open(
+                    context: $crate::bindings::map::etl::plugin::types::Context,
+                ) -> Result<$crate::bindings::map::etl::plugin::types::Schema, $crate::StepError> {
+                    let (runner, schema) = $crate::ReduceRunner::open(context)?;
                     STEP.set(Some(runner));
                     Ok(schema)
                 }
 
                 fn process(
-                    batch: $crate::Batch,
+                    batch: $crate::bindings::map::etl::plugin::types::Batch,
                     group_ends: Vec<u32>,
                     last_group_continues: bool,
                 ) -> Result<(), $crate::StepError> {
-                    STEP.with_borrow_mut(|step| $crate::opened(step).process(&batch, &group_ends, last_group_continues))
+                    STEP.with_borrow_mut(|step| $crate::opened(step).process(batch, &group_ends, last_group_continues))
                 }
 
                 fn finish() -> Result<(), $crate::StepError> {
@@ -91,8 +95,8 @@ macro_rules! export_splitter {
             $crate::sections!(<$splitter as $crate::Splitter>::Config);
 
             impl $crate::bindings::split::exports::etl::plugin::splitter::Guest for Component {
-                fn open(context: $crate::Context) -> Result<(), $crate::StepError> {
-                    STEP.set(Some($crate::SplitRunner::open(&context)?));
+                fn open(context: $crate::bindings::map::etl::plugin::types::Context) -> Result<(), $crate::StepError> {
+                    STEP.set(Some($crate::SplitRunner::open(context)?));
                     Ok(())
                 }
 

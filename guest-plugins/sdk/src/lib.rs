@@ -60,6 +60,47 @@
 //!
 //! The crate of a step has `crate-type = ["cdylib"]` and is built with `cargo build --release --target wasm32-wasip2`.
 //!
+//! # Rows as structs
+//! [`Rows`] gives columns, which is the fastest way to read. [`Record`] makes rows of a struct:
+//!
+//! ```
+//! use etl_plugin::{Context, Decimal, Mapper, NoConfig, Output, Record, Rows, Schema, StepError, Timestamp};
+//!
+//! #[derive(Record)]
+//! struct Order<'a> {
+//!     #[record(key)]
+//!     city: &'a str,
+//!     #[record(timestamp(us, "UTC"))]
+//!     at: Timestamp,
+//!     #[record(decimal(10, 2))]
+//!     price: Decimal,
+//!     tags: Vec<&'a str>,
+//! }
+//!
+//! struct Cheap;
+//!
+//! impl Mapper for Cheap {
+//!     type Config = NoConfig;
+//!
+//!     fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn schema(&self) -> Schema {
+//!         Schema::of::<Order>()
+//!     }
+//!
+//!     fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+//!         for (row, order) in rows.records::<Order>()?.enumerate() {
+//!             if order.price < 20.into() {
+//!                 out.from_row(row).emit(&order)?;
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
 //! # Configuration
 //! A step's configuration is a type with `#[derive(serde::Deserialize, etl_plugin::Describe)]`. [`Describe`] puts a
 //! description of the type into the plugin's file, doc comments included. `etl-host` shows the description and checks
@@ -78,19 +119,30 @@
 // The bindings' macros use the path `etl_plugin`, which must resolve inside this crate as well.
 extern crate self as etl_plugin;
 
+mod any_column;
 mod batch_builder;
 #[doc(hidden)]
 pub mod bindings;
 mod cell;
+mod column;
+mod column_builder;
+mod column_values;
 mod config;
+mod context;
 mod counts;
+mod data_type;
+mod decimal;
 mod describe;
 mod diagnostics;
 mod export;
 mod fields;
+mod half;
 mod host;
+mod kind;
 mod mapper;
 mod output;
+mod record;
+mod record_field;
 mod reducer;
 mod rows;
 mod schema;
@@ -99,18 +151,30 @@ mod splitter;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod text;
+mod time;
+mod value;
+mod wire;
 
-pub use DataType::{Binary, Boolean, Float64, Int64, Text};
-pub use batch_builder::BatchBuilder;
-pub use bindings::map::etl::plugin::diagnostics::Level;
-pub use bindings::map::etl::plugin::types::{
-    Batch, Column as BatchColumn, Context, DataType, Field, Schema, StepError, Values, Variable,
+pub use DataType::{
+    Binary, Boolean, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Json, Text, UInt8, UInt16, UInt32, UInt64,
 };
-pub use bindings::split::etl::plugin::shards::{Shard, Slice};
+pub use any_column::{AnyColumn, Map};
+pub use batch_builder::{Batch, BatchBuilder};
+pub use bindings::map::etl::plugin::diagnostics::Level;
+pub use bindings::map::etl::plugin::types::StepError;
+pub use bindings::split::etl::plugin::shards::Slice;
 pub use bindings::split::etl::plugin::source::{Object, ReadError};
-pub use cell::{Cell, Row, Value};
+pub use cell::{Cell, Nested, Parts};
+pub use column::{Column, ColumnValues};
+pub use column_values::{
+    Bits, Blobs, Bytes, Dates, Decimals, Durations, FixedBytes, Halves, Lists, Maps, Number, Numbers, Singles, Structs,
+    Texts, Times, Timestamps,
+};
 pub use config::NoConfig;
+pub use context::Context;
 pub use counts::Counts;
+pub use data_type::{DataType, Unit};
+pub use decimal::{Decimal, NotDecimal};
 pub use describe::{Describe, SchemaText};
 pub use diagnostics::{count, log};
 #[doc(hidden)]
@@ -118,9 +182,14 @@ pub use export::{SDK, opened};
 pub use fields::{Fields, Separator};
 pub use mapper::{LineMapper, Lines, MapRunner, Mapper};
 pub use output::Output;
+pub use record::{Record, Records};
+pub use record_field::{ColumnType, RecordField};
 pub use reducer::{ReduceRunner, Reducer};
-pub use rows::{Bits, Bytes, Column, ColumnName, ColumnValues, Rows, Texts};
+pub use rows::{ColumnName, Rows};
+pub use schema::{Field, Schema};
 pub use splitter::{Shards, Source, SplitRunner, Splitter};
 pub use text::text;
+pub use time::{Date, Duration, Time, Timestamp};
+pub use value::{Item, Row, Value};
 #[doc(hidden)]
 pub use wit_bindgen;

@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Context, DataType, Describe, Output, Rows, Schema, StepError, config, diagnostics};
+use crate::bindings::map::etl::plugin::types as wire;
+use crate::{Context, DataType, Describe, Output, Rows, Schema, StepError, config, diagnostics, wire as boundary};
 
 /// A map step that handles one line after the other.
 ///
@@ -50,8 +51,8 @@ pub trait Mapper: Sized {
 
     /// Handles the next rows. The host chooses how to cut a shard into batches, so no result should depend on it.
     ///
-    /// Emits any number of rows with [`Output::emit`], or sets rows aside with [`Output::reject_row`]. An error fails
-    /// the task.
+    /// Emits any number of rows with [`Output::emit`], best after naming the row that they are made of with
+    /// [`Output::from_row`], or sets rows aside with [`Output::reject_row`]. An error fails the task.
     fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError>;
 
     /// Emits rows after the shard's last row.
@@ -89,7 +90,6 @@ impl<M: LineMapper> Mapper for Lines<M> {
                 None => out.reject("the line is null")?,
             }
         }
-        out.set_current_row(None);
         Ok(())
     }
 
@@ -108,17 +108,20 @@ pub struct MapRunner<M> {
 }
 
 impl<M: Mapper> MapRunner<M> {
-    pub fn open(context: &Context) -> Result<(Self, Schema), StepError> {
-        let mapper = M::open(config::parse(&context.config)?, context)?;
+    pub fn open(context: wire::Context) -> Result<(Self, wire::Schema), StepError> {
+        let context = boundary::read_context(context)?;
+        let mapper = M::open(config::parse(&context.config)?, &context)?;
         let schema = mapper.schema();
         let out = Output::new(&schema);
-        Ok((Self { mapper, input: context.input.clone(), out }, schema))
+        Ok((Self { mapper, input: context.input, out }, boundary::write_schema(&schema)))
     }
 
-    pub fn process(&mut self, batch: &Batch) -> Result<(), StepError> {
-        self.out.set_input_rows(batch.rows);
-        let result = self.mapper.map(Rows::new(&self.input, batch), &mut self.out);
-        self.out.set_input_rows(0);
+    pub fn process(&mut self, batch: wire::Batch) -> Result<(), StepError> {
+        let rows = batch.rows;
+        let nodes = boundary::read_batch(batch, &self.input.fields);
+        self.out.begin_batch(rows);
+        let result = self.mapper.map(Rows::new(&self.input.fields, &nodes, 0, rows as usize), &mut self.out);
+        self.out.end_batch();
         diagnostics::flush_counters();
         result
     }

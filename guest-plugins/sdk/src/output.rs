@@ -1,7 +1,8 @@
 //! The output of a mapper or reducer.
 
 use crate::batch_builder::BatchBuilder;
-use crate::cell::{Cell, Row};
+use crate::cell::Cell;
+use crate::value::Row;
 use crate::{Schema, StepError, host};
 
 /// Size at which a batch is handed to the host, in bytes. Batches of this size travel fastest: they fit the cache, and
@@ -10,46 +11,68 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// Takes the rows that a mapper or reducer emits, and the rows that a mapper rejects.
 ///
-/// Emitted rows are kept until they make a batch of about 256 KiB, across any number of input batches, and are then
-/// handed to the host in one call.
+/// Emitted rows are kept until they make a batch of about 256 KiB, and are then handed to the host in one call. Rows
+/// whose origin is known, such as those of a [`LineMapper`](crate::LineMapper), are handed over at the end of each input
+/// batch; other rows may be kept across any number of input batches.
 #[derive(Debug)]
 pub struct Output {
     builder: BatchBuilder,
+    /// For each row kept, the row of the current batch that it was made of. Fewer than there are rows if one of them has
+    /// no known origin; the others are then worth nothing.
+    origins: Vec<u8>,
     input_rows: u32,
     current_row: Option<u32>,
 }
 
 impl Output {
     pub(crate) fn new(schema: &Schema) -> Self {
-        Self { builder: BatchBuilder::new(schema), input_rows: 0, current_row: None }
+        Self { builder: BatchBuilder::new(schema), origins: Vec::new(), input_rows: 0, current_row: None }
     }
 
-    /// Emits a row: a tuple with one value for each column of the step's schema.
+    /// Emits a row: a tuple with one value for each column of the step's schema, or a [`Record`](crate::Record).
     ///
     /// # Errors
     /// [`StepError::Fatal`] when the row does not fit the schema; pass it on with `?`.
     #[inline]
     pub fn emit(&mut self, row: impl Row) -> Result<(), StepError> {
-        self.emit_cells(row.cells())
+        self.builder.push(row)?;
+        self.pushed();
+        Ok(())
     }
 
     /// Emits a row whose number of columns is not known at compile time. Fails as [`emit`](Self::emit) does.
     #[inline]
     pub fn emit_cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<(), StepError> {
         self.builder.push_cells(cells)?;
-        if self.builder.bytes() >= BATCH_BYTES {
-            self.flush();
-        }
+        self.pushed();
         Ok(())
     }
 
-    /// Sets the current line aside, with the reason, instead of failing the task.
+    /// Says that what is emitted and rejected from now on was made of this row of the batch, until another row is named
+    /// or [`Mapper::map`](crate::Mapper::map) returns.
+    ///
+    /// With it the host can name the record when a later step rejects an emitted row. A
+    /// [`LineMapper`](crate::LineMapper) need not call this.
+    ///
+    /// # Panics
+    /// When there is no such row, which is always so outside of [`Mapper::map`](crate::Mapper::map).
+    #[inline]
+    pub fn from_row(&mut self, row: usize) -> &mut Self {
+        let rows = self.input_rows;
+        assert!(row < rows as usize, "`from_row` has no row {row} (rows being mapped: {rows})");
+        self.current_row = Some(row as u32);
+        self
+    }
+
+    /// Sets the current row aside, with the reason, instead of failing the task: the line being mapped, or the row that
+    /// [`from_row`](Self::from_row) named.
     ///
     /// # Errors
-    /// [`StepError::Fatal`] outside of [`LineMapper::map`](crate::LineMapper::map), where there is no current line.
+    /// [`StepError::Fatal`] where there is no current row.
     pub fn reject(&mut self, reason: impl AsRef<str>) -> Result<(), StepError> {
         let Some(row) = self.current_row else {
-            return Err(StepError::Fatal("`reject` needs a current line (only `LineMapper::map` has one)".to_owned()));
+            let needs = "`reject` needs a current line (`LineMapper::map` has one, `from_row` names one)";
+            return Err(StepError::Fatal(needs.to_owned()));
         };
         host::reject(row, reason.as_ref());
         Ok(())
@@ -68,22 +91,53 @@ impl Output {
         Ok(())
     }
 
-    /// Sets the number of rows that [`reject_row`](Self::reject_row) accepts from now on.
-    pub(crate) const fn set_input_rows(&mut self, rows: u32) {
+    /// Emits rows that were made of many rows, so that none of them is their origin.
+    pub(crate) fn of_many<T>(&mut self, emit: impl FnOnce(&mut Self) -> T) -> T {
+        let current_row = self.current_row.take();
+        let result = emit(self);
+        self.current_row = current_row;
+        result
+    }
+
+    /// Begins a batch of this many rows.
+    pub(crate) const fn begin_batch(&mut self, rows: u32) {
         self.input_rows = rows;
     }
 
-    /// Sets the row that [`reject`](Self::reject) rejects from now on.
+    /// Ends the batch: origins are rows of this batch and of no other, so rows that have one leave now.
+    pub(crate) fn end_batch(&mut self) {
+        (self.input_rows, self.current_row) = (0, None);
+        if self.origins_are_known() {
+            self.flush();
+        }
+    }
+
+    /// Sets the row that [`reject`](Self::reject) rejects, and that emitted rows are made of, from now on.
     pub(crate) const fn set_current_row(&mut self, row: Option<u32>) {
         self.current_row = row;
+    }
+
+    #[inline]
+    fn pushed(&mut self) {
+        if let Some(row) = self.current_row {
+            self.origins.extend_from_slice(&row.to_le_bytes());
+        }
+        if self.builder.bytes() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    const fn origins_are_known(&self) -> bool {
+        self.origins.len() == self.builder.rows() as usize * size_of::<u32>()
     }
 
     /// Hands the rows kept so far to the host.
     pub(crate) fn flush(&mut self) {
         if self.builder.rows() > 0 {
-            host::emit(self.builder.batch());
-            self.builder.clear();
+            let origins = self.origins_are_known().then_some(self.origins.as_slice());
+            self.builder.flush(|batch| host::emit(batch, origins));
         }
+        self.origins.clear();
     }
 }
 
@@ -165,7 +219,7 @@ mod tests {
     #[test]
     fn a_reducer_has_no_line_to_reject() {
         let error = reduce_rows::<RejectingReducer>(json!({}), &numbers(), [(7,)]);
-        let message = "`reject` needs a current line (only `LineMapper::map` has one)".to_owned();
+        let message = "`reject` needs a current line (`LineMapper::map` has one, `from_row` names one)".to_owned();
         assert_eq!(error, Err(StepError::Fatal(message)));
     }
 }

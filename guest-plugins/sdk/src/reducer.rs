@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Cell, Context, Describe, Output, Rows, Schema, StepError, config, diagnostics};
+use crate::bindings::map::etl::plugin::types as wire;
+use crate::{Cell, Context, Describe, Output, Rows, Schema, StepError, config, diagnostics, wire as boundary};
 
 /// A reduce step: a fold over the rows of each key.
 ///
@@ -51,14 +52,21 @@ pub struct ReduceRunner<R: Reducer> {
 }
 
 impl<R: Reducer> ReduceRunner<R> {
-    pub fn open(context: &Context) -> Result<(Self, Schema), StepError> {
-        let reducer = R::open(config::parse(&context.config)?, context)?;
+    pub fn open(context: wire::Context) -> Result<(Self, wire::Schema), StepError> {
+        let context = boundary::read_context(context)?;
+        let reducer = R::open(config::parse(&context.config)?, &context)?;
         let schema = reducer.schema();
         let out = Output::new(&schema);
-        Ok((Self { reducer, state: R::State::default(), input: context.input.clone(), out }, schema))
+        let runner = Self { reducer, state: R::State::default(), input: context.input, out };
+        Ok((runner, boundary::write_schema(&schema)))
     }
 
-    pub fn process(&mut self, batch: &Batch, group_ends: &[u32], last_group_continues: bool) -> Result<(), StepError> {
+    pub fn process(
+        &mut self,
+        batch: wire::Batch,
+        group_ends: &[u32],
+        last_group_continues: bool,
+    ) -> Result<(), StepError> {
         let result = self.fold_groups(batch, group_ends, last_group_continues);
         diagnostics::flush_counters();
         result
@@ -71,8 +79,15 @@ impl<R: Reducer> ReduceRunner<R> {
         result
     }
 
-    fn fold_groups(&mut self, batch: &Batch, group_ends: &[u32], last_group_continues: bool) -> Result<(), StepError> {
-        let rows = Rows::new(&self.input, batch);
+    fn fold_groups(
+        &mut self,
+        batch: wire::Batch,
+        group_ends: &[u32],
+        last_group_continues: bool,
+    ) -> Result<(), StepError> {
+        let end = batch.rows as usize;
+        let nodes = boundary::read_batch(batch, &self.input.fields);
+        let rows = Rows::new(&self.input.fields, &nodes, 0, end);
         let key_columns = self.input.key_fields().len();
         let mut key = Vec::with_capacity(key_columns);
         let mut start = 0;

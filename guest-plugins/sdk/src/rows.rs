@@ -3,11 +3,15 @@
 use std::fmt;
 
 use crate::cell::Cell;
-use crate::{Batch, DataType, Schema, StepError, Values, Variable, text};
+use crate::record::Records;
+use crate::schema::{Columns, no_such_column};
+use crate::wire::Node;
+use crate::{AnyColumn, Field, Record, StepError};
 
 /// Rows of a batch, borrowed: all of them for a mapper, those of one key for a reducer.
 ///
-/// Ask for a column once, by name or by index, then read its values by row, counted from 0.
+/// Ask for a column once, by name or by index, then read its values by row, counted from 0. Or read whole rows, with
+/// [`records`](Self::records).
 ///
 /// ```
 /// # use etl_plugin::{Rows, StepError};
@@ -15,27 +19,28 @@ use crate::{Batch, DataType, Schema, StepError, Values, Variable, text};
 ///     Ok(rows.int64("count")?.iter().flatten().sum())
 /// }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Rows<'a> {
-    schema: &'a Schema,
-    batch: &'a Batch,
+    fields: &'a [Field],
+    nodes: &'a [Node],
     start: usize,
     end: usize,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) const fn new(schema: &'a Schema, batch: &'a Batch) -> Self {
-        Self { schema, batch, start: 0, end: batch.rows as usize }
+    pub(crate) const fn new(fields: &'a [Field], nodes: &'a [Node], start: usize, end: usize) -> Self {
+        Self { fields, nodes, start, end }
     }
 
     /// Returns the rows from `start` up to `end` of the batch.
+    #[inline]
     pub(crate) const fn slice(self, start: usize, end: usize) -> Self {
         Self { start, end, ..self }
     }
 
-    /// Returns the schema of the rows: the step's input.
-    pub const fn schema(&self) -> &'a Schema {
-        self.schema
+    /// Returns the columns' names and types, in order.
+    pub const fn fields(&self) -> &'a [Field] {
+        self.fields
     }
 
     /// Returns the number of rows.
@@ -48,247 +53,120 @@ impl<'a> Rows<'a> {
         self.start == self.end
     }
 
-    /// Returns a column of booleans.
+    /// Returns a column of any type.
     ///
     /// # Errors
-    /// [`StepError::InvalidInput`] when there is no such column or it has another type. The methods for the other types
-    /// fail in the same way.
-    pub fn boolean(&self, column: impl ColumnName) -> Result<Column<'a, Bits<'a>>, StepError> {
-        self.column(&column, DataType::Boolean, |values| match values {
-            Values::Boolean(bits) => Some(Bits(bits)),
-            _ => None,
-        })
-    }
-
-    /// Returns a column of integers.
-    pub fn int64(&self, column: impl ColumnName) -> Result<Column<'a, &'a [i64]>, StepError> {
-        self.column(&column, DataType::Int64, |values| match values {
-            Values::Int64(values) => Some(values.as_slice()),
-            _ => None,
-        })
-    }
-
-    /// Returns a column of floating-point numbers.
-    pub fn float64(&self, column: impl ColumnName) -> Result<Column<'a, &'a [f64]>, StepError> {
-        self.column(&column, DataType::Float64, |values| match values {
-            Values::Float64(values) => Some(values.as_slice()),
-            _ => None,
-        })
-    }
-
-    /// Returns a column of text.
-    pub fn text(&self, column: impl ColumnName) -> Result<Column<'a, Texts<'a>>, StepError> {
-        self.column(&column, DataType::Text, |values| match values {
-            Values::Text(variable) => Some(Texts(variable)),
-            _ => None,
-        })
-    }
-
-    /// Returns a column of bytes. A text column can be read as bytes, too.
-    pub fn binary(&self, column: impl ColumnName) -> Result<Column<'a, Bytes<'a>>, StepError> {
-        self.column(&column, DataType::Binary, |values| match values {
-            Values::Text(variable) | Values::Binary(variable) => Some(Bytes(variable)),
-            _ => None,
-        })
+    /// [`StepError::InvalidInput`] when there is no such column.
+    #[inline]
+    pub fn any(&self, column: impl ColumnName) -> Result<AnyColumn<'a>, StepError> {
+        let index = column.index_in(self.fields).ok_or_else(|| no_such_column(self.fields, column))?;
+        Ok(AnyColumn::new(&self.fields[index], &self.nodes[index], self.start, self.end))
     }
 
     /// Returns one value, of any type.
     ///
     /// # Panics
     /// When there is no such column or row.
+    #[inline]
     pub fn cell(&self, column: usize, row: usize) -> Cell<'a> {
-        let row = self.start + row;
-        assert!(row < self.end, "row {row} is not below {}", self.end);
-        let column = &self.batch.columns[column];
-        if column.validity.as_ref().is_some_and(|bits| !Bits(bits).value(row)) {
-            return Cell::Null;
-        }
-        match &column.values {
-            Values::Boolean(bits) => Cell::Boolean(Bits(bits).value(row)),
-            Values::Int64(values) => Cell::Int64(values[row]),
-            Values::Float64(values) => Cell::Float64(values[row]),
-            Values::Text(variable) => Cell::Text(Texts(variable).value(row)),
-            Values::Binary(variable) => Cell::Binary(Bytes(variable).value(row)),
-        }
+        AnyColumn::new(&self.fields[column], &self.nodes[column], self.start, self.end).cell(row)
     }
 
-    fn column<V>(
-        &self,
-        name: &impl ColumnName,
-        data_type: DataType,
-        values: impl FnOnce(&'a Values) -> Option<V>,
-    ) -> Result<Column<'a, V>, StepError> {
-        let index = name.index_in(self.schema).ok_or_else(|| self.schema.no_such_column(name))?;
-        let column = &self.batch.columns[index];
-        let values = values(&column.values).ok_or_else(|| self.schema.wrong_type(index, data_type))?;
-        Ok(Column { values, validity: column.validity.as_deref().map(Bits), start: self.start, end: self.end })
+    /// Returns the rows as values of a struct of the author's, with [`#[derive(Record)]`](crate::Record).
+    ///
+    /// # Errors
+    /// [`StepError::InvalidInput`] when a column that the struct has a field for is not there or has another type, or
+    /// when it has a null and the field is not an `Option`.
+    #[inline]
+    pub fn records<R: Record<'a>>(&self) -> Result<Records<'a, R>, StepError> {
+        Records::new(*self)
+    }
+}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows of {}", self.len(), Columns(self.fields))
     }
 }
 
 /// A type that identifies a column: its name (`&str`) or its index (`usize`).
-pub trait ColumnName: fmt::Display {
+pub trait ColumnName: fmt::Display + Copy {
     /// Returns the index of the column in the schema.
-    fn index_in(&self, schema: &Schema) -> Option<usize>;
+    fn index_in(&self, fields: &[Field]) -> Option<usize>;
 }
 
 impl ColumnName for &str {
-    fn index_in(&self, schema: &Schema) -> Option<usize> {
-        schema.fields.iter().position(|field| field.name == *self)
+    fn index_in(&self, fields: &[Field]) -> Option<usize> {
+        fields.iter().position(|field| field.name == *self)
     }
 }
 
 impl ColumnName for usize {
     #[inline]
-    fn index_in(&self, schema: &Schema) -> Option<usize> {
-        (*self < schema.fields.len()).then_some(*self)
-    }
-}
-
-/// One column of [`Rows`].
-#[derive(Clone, Copy, Debug)]
-pub struct Column<'a, V> {
-    values: V,
-    validity: Option<Bits<'a>>,
-    start: usize,
-    end: usize,
-}
-
-impl<'a, V: ColumnValues + 'a> Column<'a, V> {
-    /// Returns the value of a row, counted from 0; `None` if it is null.
-    ///
-    /// # Panics
-    /// When there is no such row.
-    #[inline]
-    pub fn get(&self, row: usize) -> Option<V::Item> {
-        let row = self.start + row;
-        assert!(row < self.end, "row {row} is not below {}", self.end);
-        self.value(row)
-    }
-
-    /// Returns the values of all rows, in order; `None` for nulls.
-    #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = Option<V::Item>> + use<'a, V> {
-        let column = *self;
-        (self.start..self.end).map(move |row| column.value(row))
-    }
-
-    #[inline]
-    fn value(&self, row: usize) -> Option<V::Item> {
-        self.validity.is_none_or(|bits| bits.value(row)).then(|| self.values.value(row))
-    }
-}
-
-/// The values of a column, including the meaningless values of nulls.
-pub trait ColumnValues: Copy {
-    /// The type of a value.
-    type Item;
-
-    /// Returns the value of a row of the batch.
-    fn value(&self, row: usize) -> Self::Item;
-}
-
-impl<T: Copy> ColumnValues for &[T] {
-    type Item = T;
-
-    #[inline]
-    fn value(&self, row: usize) -> T {
-        self[row]
-    }
-}
-
-/// Booleans, one bit each.
-#[derive(Clone, Copy, Debug)]
-pub struct Bits<'a>(&'a [u8]);
-
-impl ColumnValues for Bits<'_> {
-    type Item = bool;
-
-    #[inline]
-    fn value(&self, row: usize) -> bool {
-        self.0[row / 8] >> (row % 8) & 1 == 1
-    }
-}
-
-/// Binary values, of variable length.
-#[derive(Clone, Copy, Debug)]
-pub struct Bytes<'a>(&'a Variable);
-
-impl<'a> ColumnValues for Bytes<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn value(&self, row: usize) -> &'a [u8] {
-        match &self.0.offsets[row..] {
-            [start, end, ..] => &self.0.bytes[*start as usize..*end as usize],
-            _ => &[],
-        }
-    }
-}
-
-/// Text values, of variable length.
-#[derive(Clone, Copy, Debug)]
-pub struct Texts<'a>(&'a Variable);
-
-impl<'a> ColumnValues for Texts<'a> {
-    type Item = &'a str;
-
-    #[inline]
-    fn value(&self, row: usize) -> &'a str {
-        text(Bytes(self.0).value(row)).expect("the host hands over text as valid UTF-8")
+    fn index_in(&self, fields: &[Field]) -> Option<usize> {
+        (*self < fields.len()).then_some(*self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BatchBuilder;
+    use crate::wire::read_batch;
+    use crate::{Batch, BatchBuilder, DataType, Schema};
 
     fn schema() -> Schema {
         let schema = Schema::new().nullable_value("flag", DataType::Boolean).nullable_value("n", DataType::Int64);
         schema.nullable_value("name", DataType::Text)
     }
 
-    fn batch(rows: i64) -> Batch {
+    fn nodes(rows: i64) -> Vec<Node> {
         let mut builder = BatchBuilder::new(&schema());
         for n in 0..rows {
             let name = format!("row {n}");
             builder.push((n % 2 == 0, (n % 3 != 0).then_some(n), (n != 9).then_some(name))).expect("fits the schema");
         }
-        builder.finish()
+        let Batch(batch) = builder.finish();
+        read_batch(batch, &schema().fields)
     }
 
     #[test]
     fn columns_are_read_by_name_and_index() -> Result<(), StepError> {
-        let (schema, batch) = (schema(), batch(11));
-        let rows = Rows::new(&schema, &batch);
+        let (schema, nodes) = (schema(), nodes(11));
+        let rows = Rows::new(&schema.fields, &nodes, 0, 11);
         assert_eq!(rows.int64("n")?.iter().flatten().sum::<i64>(), 1 + 2 + 4 + 5 + 7 + 8 + 10);
         assert_eq!(rows.boolean(0)?.iter().filter(|flag| *flag == Some(true)).count(), 6);
         assert_eq!(rows.text("name")?.get(10), Some("row 10"));
         assert_eq!(rows.binary("name")?.get(9), None);
+        assert!(rows.text("name")?.is_null(9));
         Ok(())
     }
 
     #[test]
     fn a_part_of_the_rows_counts_from_its_first() -> Result<(), StepError> {
-        let (schema, batch) = (schema(), batch(11));
-        let rows = Rows::new(&schema, &batch).slice(7, 9);
+        let (schema, nodes) = (schema(), nodes(11));
+        let rows = Rows::new(&schema.fields, &nodes, 0, 11).slice(7, 9);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows.int64(1)?.iter().collect::<Vec<_>>(), [Some(7), Some(8)]);
-        assert_eq!((rows.cell(2, 0), rows.cell(0, 1)), (Cell::Text("row 7"), Cell::Boolean(true)));
+        assert!(matches!((rows.cell(2, 0), rows.cell(0, 1)), (Cell::Text("row 7"), Cell::Boolean(true))));
         Ok(())
     }
 
     #[test]
     #[should_panic(expected = "row 9 is not below 9")]
     fn a_row_past_the_part_is_not_read() {
-        let (schema, batch) = (schema(), batch(11));
-        Rows::new(&schema, &batch).slice(7, 9).int64(1).expect("it is there").get(2);
+        let (schema, nodes) = (schema(), nodes(11));
+        Rows::new(&schema.fields, &nodes, 7, 9).int64(1).expect("it is there").get(2);
     }
 
     #[test]
-    fn a_wrong_column_is_named() {
-        let (schema, batch) = (schema(), batch(1));
-        let error = Rows::new(&schema, &batch).int64("name").expect_err("it is text");
-        assert_eq!(error, StepError::InvalidInput("column `name` of the input is text, not int64".to_owned()));
+    fn a_wrong_column_is_named_with_the_method_that_reads_it() {
+        let (schema, nodes) = (schema(), nodes(1));
+        let rows = Rows::new(&schema.fields, &nodes, 0, 1);
+        let error = rows.int64("name").expect_err("it is text");
+        let message = "column `name` of the input is text, not int64 (the method `text` reads it)".to_owned();
+        assert_eq!(error, StepError::InvalidInput(message));
+        let error = rows.int64("nme").expect_err("it is not there");
+        let message = "the input has no column `nme` (its columns: `flag` boolean, `n` int64, `name` text)".to_owned();
+        assert_eq!(error, StepError::InvalidInput(message));
     }
 }

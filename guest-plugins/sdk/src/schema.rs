@@ -2,7 +2,39 @@
 
 use std::fmt;
 
-use crate::{DataType, Field, Schema, StepError};
+use crate::{DataType, Record, StepError};
+
+/// The name and type of a column, or of a part of a nested column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name: of a column, not empty and unique in the schema.
+    pub name: String,
+    /// The type of the values.
+    pub data_type: DataType,
+    /// Whether there may be nulls.
+    pub nullable: bool,
+}
+
+impl Field {
+    /// Creates a field that holds no nulls.
+    pub fn new(name: &str, data_type: DataType) -> Self {
+        Self { name: name.to_owned(), data_type, nullable: false }
+    }
+
+    /// Creates a field that may hold nulls.
+    pub fn nullable(name: &str, data_type: DataType) -> Self {
+        Self { nullable: true, ..Self::new(name, data_type) }
+    }
+}
+
+/// The columns of rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// The columns, in order.
+    pub fields: Vec<Field>,
+    /// Number of columns, counted from the first, that are the key, by which the shuffle groups. 0 means unkeyed.
+    pub key_fields: u32,
+}
 
 impl Schema {
     /// Returns a schema without columns; add some with [`key`](Self::key) and [`value`](Self::value).
@@ -15,27 +47,49 @@ impl Schema {
         Self::new().value("line", DataType::Binary)
     }
 
+    /// Returns the schema of the rows that a [`Record`] is: a column for each of its fields.
+    pub fn of<'a, R: Record<'a>>() -> Self {
+        R::schema()
+    }
+
     /// Adds a key column, by which the shuffle groups.
     ///
     /// # Panics
     /// When a value column was added before; key columns must come first.
     #[must_use]
-    pub fn key(mut self, name: &str, data_type: DataType) -> Self {
-        assert!(self.key_fields().len() == self.fields.len(), "key column `{name}` must come before the value columns");
-        self.key_fields += 1;
-        self.with(name, data_type, false)
+    pub fn key(self, name: &str, data_type: DataType) -> Self {
+        self.with_key(Field::new(name, data_type))
+    }
+
+    /// Adds a key column that may hold nulls. Null is a key like any other.
+    ///
+    /// # Panics
+    /// When a value column was added before; key columns must come first.
+    #[must_use]
+    pub fn nullable_key(self, name: &str, data_type: DataType) -> Self {
+        self.with_key(Field::nullable(name, data_type))
     }
 
     /// Adds a value column that holds no nulls.
     #[must_use]
-    pub fn value(self, name: &str, data_type: DataType) -> Self {
-        self.with(name, data_type, false)
+    pub fn value(mut self, name: &str, data_type: DataType) -> Self {
+        self.fields.push(Field::new(name, data_type));
+        self
     }
 
     /// Adds a value column that may hold nulls.
     #[must_use]
-    pub fn nullable_value(self, name: &str, data_type: DataType) -> Self {
-        self.with(name, data_type, true)
+    pub fn nullable_value(mut self, name: &str, data_type: DataType) -> Self {
+        self.fields.push(Field::nullable(name, data_type));
+        self
+    }
+
+    fn with_key(mut self, field: Field) -> Self {
+        let name = &field.name;
+        assert!(self.key_fields().len() == self.fields.len(), "key column `{name}` must come before the value columns");
+        self.key_fields += 1;
+        self.fields.push(field);
+        self
     }
 
     /// Returns the index of the column with this name and type. A step checks its input with this method in `open`.
@@ -44,27 +98,28 @@ impl Schema {
     /// [`StepError::InvalidInput`] when there is no such column, or it has another type.
     pub fn column(&self, name: &str, data_type: DataType) -> Result<usize, StepError> {
         let index = self.fields.iter().position(|field| field.name == name);
-        match index.map(|index| (index, self.fields[index].data_type)) {
-            Some((index, found)) if found == data_type => Ok(index),
-            Some((index, _)) => Err(self.wrong_type(index, data_type)),
-            None => Err(self.no_such_column(name)),
+        let index = index.ok_or_else(|| no_such_column(&self.fields, name))?;
+        let found = &self.fields[index].data_type;
+        if found.is_same(&data_type) {
+            return Ok(index);
         }
+        Err(wrong_type(name, found, &data_type))
     }
 
-    #[cold]
-    pub(crate) fn no_such_column(&self, name: impl fmt::Display) -> StepError {
-        StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {self})"))
-    }
-
-    #[cold]
-    pub(crate) fn wrong_type(&self, index: usize, wanted: DataType) -> StepError {
-        let Field { name, data_type, .. } = &self.fields[index];
-        StepError::InvalidInput(format!("column `{name}` of the input is {data_type}, not {wanted}"))
-    }
-
-    fn with(mut self, name: &str, data_type: DataType, nullable: bool) -> Self {
-        self.fields.push(Field { name: name.to_owned(), data_type, nullable });
-        self
+    /// Checks that rows of this schema can be read as records. A step checks its input with this method in `open`, so
+    /// that a wrong input is found when a pipeline is only checked.
+    ///
+    /// # Errors
+    /// [`StepError::InvalidInput`] when a column that the record has a field for is not there, or has another type.
+    pub fn check<'a, R: Record<'a>>(&self) -> Result<(), StepError> {
+        for Field { name, data_type: wanted, .. } in R::schema().fields {
+            let found = self.fields.iter().find(|field| field.name == name);
+            let found = &found.ok_or_else(|| no_such_column(&self.fields, &name))?.data_type;
+            if !found.can_be_read_as(&wanted) {
+                return Err(wrong_type(&name, found, &wanted));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the fields of the key.
@@ -78,32 +133,34 @@ impl Schema {
     }
 }
 
-impl Default for Schema {
-    fn default() -> Self {
-        Self::new()
-    }
+#[cold]
+pub(crate) fn no_such_column(fields: &[Field], name: impl fmt::Display) -> StepError {
+    let columns = Columns(fields);
+    StepError::InvalidInput(format!("the input has no column `{name}` (its columns: {columns})"))
+}
+
+#[cold]
+pub(crate) fn wrong_type(name: &str, found: &DataType, wanted: &DataType) -> StepError {
+    StepError::InvalidInput(format!("column `{name}` of the input is {found}, not {wanted}"))
 }
 
 /// Lists the columns, for messages: `` `path` text, `status` int64 ``.
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, field) in self.fields.iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}`{}` {}", field.name, field.data_type)?;
-        }
-        Ok(())
+        Columns(&self.fields).fmt(f)
     }
 }
 
-impl fmt::Display for DataType {
+/// A list of columns, for messages.
+pub(crate) struct Columns<'a>(pub(crate) &'a [Field]);
+
+impl fmt::Display for Columns<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Boolean => "boolean",
-            Self::Int64 => "int64",
-            Self::Float64 => "float64",
-            Self::Text => "text",
-            Self::Binary => "binary",
-        })
+        for (i, Field { name, data_type, .. }) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}`{name}` {data_type}")?;
+        }
+        Ok(())
     }
 }
 

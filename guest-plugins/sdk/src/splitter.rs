@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Context, Describe, Object, ReadError, Shard, Slice, StepError, config, diagnostics, host};
+use crate::bindings::{map::etl::plugin::types as wire, split::etl::plugin::shards::Shard};
+use crate::{
+    Batch, Context, Describe, Object, ReadError, Slice, StepError, config, diagnostics, host, wire as boundary,
+};
 
 /// Number of bytes of an object that are read at a time. The host returns at most 8 MiB.
 const CHUNK_BYTES: u32 = 1024 * 1024;
@@ -98,7 +101,7 @@ impl Shards {
 
     /// Adds a shard of records made by the splitter, in the source's schema; see [`BatchBuilder`](crate::BatchBuilder).
     pub fn add_records(&mut self, records: Batch) {
-        self.page.push(Shard::Records(records));
+        self.page.push(Shard::Records(records.0));
         // A shard of records is large enough to be handed over at once.
         self.flush();
     }
@@ -117,8 +120,9 @@ impl Shards {
 pub struct SplitRunner<S>(S);
 
 impl<S: Splitter> SplitRunner<S> {
-    pub fn open(context: &Context) -> Result<Self, StepError> {
-        S::open(config::parse(&context.config)?, context).map(Self)
+    pub fn open(context: wire::Context) -> Result<Self, StepError> {
+        let context = boundary::read_context(context)?;
+        S::open(config::parse(&context.config)?, &context).map(Self)
     }
 
     pub fn split(&mut self) -> Result<(), StepError> {

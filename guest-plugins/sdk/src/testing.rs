@@ -28,6 +28,6 @@ pub(crate) mod host;
 mod run;
 
 pub use cells::{OwnedCell, rows};
-pub use host::{InMemoryObject, Outcome, Split};
+pub use host::{InMemoryObject, Outcome, Shard, Split};
 pub use run::{combine_rows, map_lines, map_rows, reduce_rows, split};
 pub use serde_json::{Value as Json, json};

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use etl_format::{FORMATS, Format, NonFinite, sink_formats, source_formats};
+use etl_format::{Encoding, FORMATS, Format, JsonLayout, NonFinite, sink_formats, source_formats};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -29,12 +29,56 @@ pub(super) enum NonFiniteChoice {
     Text,
 }
 
+/// How the JSON documents of an object are laid out.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LayoutChoice {
+    /// One document a line. Objects may be cut into slices.
+    #[default]
+    Lines,
+    /// Documents over any number of lines, one behind the other, or as the items of an array. An object is one slice.
+    Documents,
+}
+
+impl From<LayoutChoice> for JsonLayout {
+    fn from(choice: LayoutChoice) -> Self {
+        match choice {
+            LayoutChoice::Lines => Self::Lines,
+            LayoutChoice::Documents => Self::Documents,
+        }
+    }
+}
+
 impl From<NonFiniteChoice> for NonFinite {
     fn from(choice: NonFiniteChoice) -> Self {
         match choice {
             NonFiniteChoice::Refuse => Self::Refuse,
             NonFiniteChoice::Null => Self::Null,
             NonFiniteChoice::Text => Self::Text,
+        }
+    }
+}
+
+/// How the text of a source is encoded.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum EncodingChoice {
+    /// UTF-8.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// UTF-16 of either order of bytes, with a byte order mark.
+    #[serde(rename = "utf-16")]
+    Utf16,
+    /// ISO 8859-1, with the characters that Windows-1252 adds to it.
+    #[serde(rename = "latin1")]
+    Latin1,
+}
+
+impl From<EncodingChoice> for Encoding {
+    fn from(choice: EncodingChoice) -> Self {
+        match choice {
+            EncodingChoice::Utf8 => Self::Utf8,
+            EncodingChoice::Utf16 => Self::Utf16,
+            EncodingChoice::Latin1 => Self::Latin1,
         }
     }
 }

@@ -3,9 +3,11 @@
 //! Owns the meaning of every key. Does not open stores, load plugins or read data: `check` and the run do that.
 
 mod bounds;
+mod csv;
 mod described;
 mod document;
 mod expansion;
+mod fields;
 mod file;
 mod formats;
 #[cfg(any(test, fuzzing))]
@@ -15,6 +17,7 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod parts;
 mod patterns;
 mod place;
 mod places;
@@ -36,7 +39,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
-pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, tolerance::Tolerance};
+pub use self::{json_schema::json_schema, parts::PartSettings, places::Places, secrets::Secrets, tolerance::Tolerance};
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
@@ -305,26 +308,6 @@ pub struct PipelineSink {
     pub format: SinkFormat,
     /// How the rows of a task are divided into parts.
     pub parts: PartSettings,
-}
-
-/// How the rows of a task are divided into parts of the result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartSettings {
-    /// Columns whose values the parts are divided by.
-    pub by: Vec<String>,
-    /// Number of parts that are written at the same time.
-    pub open_max: usize,
-    /// Number of rows at which a part ends.
-    pub rows_max: Option<u64>,
-    /// Size in bytes, as encoded, at which a part ends.
-    pub target_bytes: Option<u64>,
-}
-
-impl PartSettings {
-    /// Returns whether a task makes exactly one part.
-    pub fn is_one(&self) -> bool {
-        self.by.is_empty() && self.rows_max.is_none() && self.target_bytes.is_none()
-    }
 }
 
 /// The table `[run]`: how the pipeline is run.

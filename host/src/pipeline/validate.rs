@@ -10,8 +10,6 @@ use etl_core::{
     model::{
         error::{Error, Result},
         ids::{self, LATEST},
-        schema::Schema,
-        types,
     },
     runtime::scratch::temporary_directory,
 };
@@ -21,7 +19,7 @@ use etl_store::Location;
 use toml::{Table, Value};
 
 use super::{
-    PartSettings, Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
+    Pipeline, PipelineSink, PipelineSource, Places, Reduce, RunSettings, Sandbox, Secrets, Split, Step,
     bounds::{self, Bounds},
     document::{self, Document},
     expansion::is_variable,
@@ -31,9 +29,6 @@ use super::{
     place::Place,
 };
 use crate::scheduler::Retry;
-
-/// The most columns that a result is partitioned by.
-const PARTITION_COLUMNS_MAX: usize = 8;
 
 /// Turns the tables of a document into a pipeline.
 pub(super) struct Validator<'a> {
@@ -109,10 +104,24 @@ impl Validator<'_> {
 
     fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
         let fields = at.key("fields");
-        let schema = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
-        let hint = if schema.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
-        let format = SourceFormat::new(table.format.0, schema);
+        let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
+        let hint = if wanted.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
+        let format = SourceFormat::new(table.format.0, wanted);
         let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
+        let format = match table.csv {
+            None => format,
+            Some(csv) => {
+                let at = at.key("csv");
+                format.with_csv(self.source_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
+            }
+        };
+        let format = match table.json {
+            None => format,
+            Some(json) => format.with_json(json.layout.into()).map_err(|error| self.wrong(&at.key("json"), error))?,
+        };
+        if let Some((name, why)) = format.refused_field() {
+            return Err(self.wrong(&fields.key(name), why));
+        }
         let max_record = self.bounded(&at.key("max_record"), table.max_record, bounds::MAX_RECORD)?;
         let format = format.with_record_max(max_record.0);
         for (index, pattern) in table.include.iter().enumerate() {
@@ -121,18 +130,6 @@ impl Validator<'_> {
             }
         }
         Ok(PipelineSource { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
-    }
-
-    fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
-        let field = |(name, value): (&String, &Value)| {
-            let written =
-                value.as_str().ok_or_else(|| format!("is {value}, which is not a type (types: {})", types::NAMES));
-            let parsed = written
-                .and_then(|written| types::parse(name, written).map_err(|why| format!("is `{written}`, which {why}")));
-            parsed.map_err(|what| self.wrong(&at.key(name), what))
-        };
-        let fields = table.iter().map(field).collect::<Result<_>>()?;
-        Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is not valid: {error}")))
     }
 
     fn split(&self, at: &KeyPath, table: file::Split, max_rejects: u64) -> Result<Split> {
@@ -271,29 +268,14 @@ impl Validator<'_> {
                 format.with_non_finite(choice.into()).map_err(|error| self.wrong(&at.key("non_finite"), error))?
             }
         };
+        let format = match &table.csv {
+            None => format,
+            Some(csv) => {
+                let at = at.key("csv");
+                format.with_csv(self.sink_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
+            }
+        };
         Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
-    }
-
-    fn parts(&self, at: &KeyPath, table: &file::Sink) -> Result<PartSettings> {
-        let partition_by = at.key("partition_by");
-        let by = &table.partition_by;
-        if let Some(index) = (1..by.len()).find(|index| by[..*index].contains(&by[*index])) {
-            return Err(self.wrong(&partition_by.index(index), format!("is `{}`, which is there twice", by[index])));
-        }
-        if by.len() > PARTITION_COLUMNS_MAX {
-            let what =
-                format!("has {} columns (limit {PARTITION_COLUMNS_MAX}: each is a level of directories)", by.len());
-            return Err(self.wrong(&partition_by, what));
-        }
-        if table.open_parts.is_some() && by.is_empty() {
-            let what = "belongs to `partition_by` and cannot be used without it (a task has one part open at a time)";
-            return Err(self.wrong(&at.key("open_parts"), what));
-        }
-        let open_max = self.counted(&at.key("open_parts"), table.open_parts, bounds::OPEN_PARTS)? as usize;
-        let rows = table.max_rows.map(|rows| self.bounded(&at.key("max_rows"), Some(rows), bounds::PART_ROWS));
-        let size = table.target_size.map(|size| self.bounded(&at.key("target_size"), Some(size), bounds::PART_SIZE));
-        let (rows_max, target) = (rows.transpose()?.map(i64::unsigned_abs), size.transpose()?);
-        Ok(PartSettings { by: by.clone(), open_max, rows_max, target_bytes: target.map(|size| size.0) })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {
@@ -336,13 +318,13 @@ impl Validator<'_> {
     }
 
     /// Returns a value within bounds that fit `u32`, or the default.
-    fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
+    pub(super) fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
         let value = self.bounded(at, value, bounds)?;
         u32::try_from(value).map_err(|_| self.wrong(at, format!("is {}, which is too large", self.shown(at, value))))
     }
 
     /// Returns a value within bounds, or the default.
-    fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
+    pub(super) fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
     where
         T: PartialOrd + fmt::Display + Copy,
     {
@@ -393,7 +375,7 @@ impl Validator<'_> {
         location::absolute(self.directory, path)
     }
 
-    fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
+    pub(super) fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
         self.document.error(at, what)
     }
 }

@@ -102,7 +102,8 @@ impl OutputWriter {
     ) -> Result<Self> {
         let PipelineSink { format, parts: settings, .. } = &context.pipeline.sink;
         let partitioning = Partitioning::new(&settings.by, &context.steps.output)?;
-        let of = PartsOf { task, format: *format, settings: settings.clone(), partitioning: Arc::new(partitioning) };
+        let of =
+            PartsOf { task, format: format.clone(), settings: settings.clone(), partitioning: Arc::new(partitioning) };
         let writer = PartsWriter::new(of, Box::new(AttemptParts::new(context, layout, (stage, task, attempt))))?;
         let last = context.steps.reduce.as_ref().unwrap_or(context.steps.last_map());
         let charge = Charge::new(last, format!("as `{}`", format.name()));

@@ -22,7 +22,10 @@ use etl_store::Store;
 use crate::{
     connector::{
         Source,
-        objects::split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+        objects::{
+            MovedCuts,
+            split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+        },
     },
     pipeline::Split,
     run_store::{
@@ -69,20 +72,47 @@ pub async fn split_source(
     let layout = context.layouts.run.of_plan(&plan);
     let task = context.task(TaskId(0), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
-    let split = threads::run(move || match &context.pipeline.split {
+    let (cuts, source) = (context.pipeline.source.format.cuts(), Arc::clone(&context.stores.source));
+    let shards = match context.pipeline.split {
         Split::BuiltIn { target_size } => {
+            let moved = MovedCuts::find(&source, cuts, &objects, &cut_slices(&objects, cuts, target_size)?).await?;
             let writer = ShardWriter::new(&context.stores.run_store, layout);
-            split_built_in(&objects, context.pipeline.source.format.cuts(), *target_size, writer)
+            threads::run(move || split_built_in(&objects, cuts, target_size, &moved, writer)).await??
         }
-        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, layout),
-    });
-    let shards = split.await??;
+        Split::Plugin(_) => {
+            let listed = Arc::clone(&objects);
+            let draft = threads::run(move || split_by_plugin(&context, &task, &listed, layout)).await??;
+            let moved = MovedCuts::find(&source, cuts, &objects, draft.slices()).await?;
+            threads::run(move || draft.finish(&moved)).await??
+        }
+    };
     Ok(SplitSource { plan, shards, counts: Counts::default() })
 }
 
-fn split_built_in(objects: &[Object], cuts: Cuts, target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+/// Returns the slices of the built-in split that are parts of objects, if their borders have to move.
+fn cut_slices(objects: &[Object], cuts: Cuts, target_size: u64) -> Result<Vec<Slice>> {
     count_shards(objects, cuts, target_size)?;
+    let mut parts = Vec::new();
+    if cuts.are_exact() {
+        split_by_size(objects, cuts, target_size, |slices, of| {
+            parts.extend(
+                slices.into_iter().zip(of).filter(|(slice, of)| slice.length < of.size).map(|(slice, _)| slice),
+            );
+            Ok(())
+        })?;
+    }
+    Ok(parts)
+}
+
+fn split_built_in(
+    objects: &[Object],
+    cuts: Cuts,
+    target_size: u64,
+    moved: &MovedCuts,
+    mut writer: ShardWriter,
+) -> Result<ShardTable> {
     split_by_size(objects, cuts, target_size, |slices, objects| {
+        let slices = slices.into_iter().map(|slice| moved.of(slice)).collect();
         writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
     })?;
     writer.finish()
@@ -93,17 +123,18 @@ fn split_by_plugin(
     task: &Attempt,
     objects: &Arc<Vec<Object>>,
     layout: PlanLayout,
-) -> Result<ShardTable> {
+) -> Result<Coverage> {
     let writer = ShardWriter::new(&context.stores.run_store, layout.clone());
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.resources.workers.take();
-    let draft = Shared::new(Coverage::new(writer));
+    let cuts = context.pipeline.source.format.cuts();
+    let draft = Shared::new(Coverage::new(writer, cuts));
     let view = SplitterSource {
         source: Arc::clone(&context.stores.source),
         run_store: context.stores.run_store.clone(),
         layout,
         objects: Arc::clone(objects),
-        cuts: context.pipeline.source.format.cuts(),
+        cuts,
         draft: draft.clone(),
     };
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
@@ -111,7 +142,7 @@ fn split_by_plugin(
     if let Some(message) = draft.left_out(objects) {
         context.events.emit(Event::Warning { message });
     }
-    draft.shards.finish()
+    Ok(draft)
 }
 
 /// Checks that a splitter accepts its configuration, by opening it.
@@ -142,6 +173,9 @@ impl SourceView for NoSource {
 /// The shards that a splitter has added so far.
 pub(crate) struct Coverage {
     shards: ShardWriter,
+    /// Shards that wait for their borders to move, with the objects of their slices; `None` if slices may start
+    /// anywhere.
+    waiting: Option<Vec<(Shard, Vec<Object>)>>,
     /// The byte ranges that shards have taken: the key is the position of the object and the start of the range, the
     /// value is its end. Adjacent ranges are joined, so slices added in order take no memory.
     taken: BTreeMap<(usize, u64), u64>,
@@ -187,7 +221,7 @@ impl SourceView for SplitterSource {
 
     fn add(&mut self, shard: DraftShard) -> Result<()> {
         let mut draft = self.draft.lock();
-        let number = draft.shards.count();
+        let number = draft.count();
         if number == SHARDS_MAX {
             return Err(refused(format!("added more than {SHARDS_MAX} shards")));
         }
@@ -196,7 +230,7 @@ impl SourceView for SplitterSource {
             DraftShard::Slices(slices) => {
                 let cover = |slice| draft.cover(slice, &self.objects, self.cuts).context(|| format!("shard {number}"));
                 let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
-                draft.shards.push(Shard::Slices(slices), objects)
+                draft.push(Shard::Slices(slices), objects)
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
@@ -204,7 +238,7 @@ impl SourceView for SplitterSource {
                 let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 self.run_store.wait(self.run_store.put(&key, file))?;
-                draft.shards.push(Shard::Records { key, rows, bytes }, [])
+                draft.push(Shard::Records { key, rows, bytes }, Vec::new())
             }
         }
     }
@@ -212,8 +246,42 @@ impl SourceView for SplitterSource {
 
 impl Coverage {
     /// Creates an empty draft that writes its shards with `shards`.
-    pub(crate) fn new(shards: ShardWriter) -> Self {
-        Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    pub(crate) fn new(shards: ShardWriter, cuts: Cuts) -> Self {
+        let waiting = cuts.are_exact().then(Vec::new);
+        Self { shards, waiting, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    }
+
+    /// Returns the number of shards so far, which is the number of the next one.
+    fn count(&self) -> u32 {
+        let waiting = self.waiting.as_ref().map_or(0, Vec::len);
+        self.shards.count() + u32::try_from(waiting).unwrap_or(SHARDS_MAX)
+    }
+
+    fn push(&mut self, shard: Shard, objects: Vec<Object>) -> Result<()> {
+        match &mut self.waiting {
+            Some(waiting) => {
+                waiting.push((shard, objects));
+                Ok(())
+            }
+            None => self.shards.push(shard, objects),
+        }
+    }
+
+    /// Returns the slices of the shards that wait for their borders to move.
+    fn slices(&self) -> impl Iterator<Item = &Slice> {
+        self.waiting.iter().flatten().flat_map(|(shard, _)| shard.slices())
+    }
+
+    /// Writes what is left to write, and returns the table of all shards.
+    fn finish(mut self, moved: &MovedCuts) -> Result<ShardTable> {
+        for (shard, objects) in self.waiting.into_iter().flatten() {
+            let shard = match shard {
+                Shard::Slices(slices) => Shard::Slices(slices.into_iter().map(|slice| moved.of(slice)).collect()),
+                records @ Shard::Records { .. } => records,
+            };
+            self.shards.push(shard, objects)?;
+        }
+        self.shards.finish()
     }
 
     /// Returns a message that says how many bytes of the source are in no shard; `None` when all are in shards. Returns
@@ -300,7 +368,7 @@ mod tests {
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
         let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
-        let mut draft = Coverage::new(ShardWriter::new(&store, layout));
+        let mut draft = Coverage::new(ShardWriter::new(&store, layout), Cuts::AtLineEnds);
         draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
         draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
         draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");

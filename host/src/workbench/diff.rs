@@ -26,7 +26,10 @@ use etl_core::{
 use etl_plugin::{Compiler, DraftShard, Engine, Interface, Plugin};
 
 use crate::{
-    connector::{Source, objects::split::split_by_size},
+    connector::{
+        Source,
+        objects::{MovedCuts, split::split_by_size},
+    },
     pipeline::{Pipeline, Split, Step},
     run::check::list_source,
     task::stores::Stores,
@@ -179,7 +182,9 @@ async fn read(
     match shard {
         DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema().clone(), std::slice::from_ref(batch))),
         DraftShard::Slices(slices) => {
-            let shard: (&[Slice], &[Object]) = (slices, objects);
+            let moved = MovedCuts::find(source, format.cuts(), objects, slices).await?;
+            let slices: Vec<Slice> = slices.iter().map(|slice| moved.of(slice.clone())).collect();
+            let shard: (&[Slice], &[Object]) = (&slices, objects);
             let mut chunks = source.open(format.cuts(), &[shard])?;
             chunks.ready().await;
             threads::run(move || Sample::decode(chunks, &format, usize::MAX)).await

@@ -1,6 +1,6 @@
 //! Map step: takes the city and the number of pieces from each order.
 
-use etl_plugin::{Context, Describe, Int64, LineMapper, Output, Schema, StepError, Text};
+use etl_plugin::{Context, Describe, LineMapper, Output, Record, Schema, StepError};
 
 /// `[map.config]` of pipeline.toml.
 #[derive(serde::Deserialize, Describe)]
@@ -9,6 +9,14 @@ struct Config {
     /// The character between the fields of a line.
     #[describe(default = ',')]
     separator: char,
+}
+
+/// A row that the step emits: a column for each field. Fields may have any type that columns can have.
+#[derive(Record)]
+struct Pieces<'a> {
+    #[record(key)]
+    city: &'a str,
+    pieces: i64,
 }
 
 /// The step. One value handles one shard and is then dropped.
@@ -24,7 +32,7 @@ impl LineMapper for PiecesByCity {
     }
 
     fn schema(&self) -> Schema {
-        Schema::new().key("city", Text).value("pieces", Int64)
+        Schema::of::<Pieces>()
     }
 
     fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
@@ -36,7 +44,7 @@ impl LineMapper for PiecesByCity {
             return out.reject("the line lacks a city or a number of pieces");
         };
         match pieces.parse::<i64>() {
-            Ok(pieces) => out.emit((city, pieces)),
+            Ok(pieces) => out.emit(Pieces { city, pieces }),
             Err(_) => out.reject(format!("`{pieces}` is not a number of pieces")),
         }
     }

@@ -1,6 +1,6 @@
 //! Reduce step: adds up the pieces of each city. Also serves as combiner, since it emits rows of its input's schema.
 
-use etl_plugin::{Cell, Context, DataType, Describe, Output, Reducer, Rows, Schema, StepError};
+use etl_plugin::{Cell, Context, Describe, Output, Record, Reducer, Rows, Schema, StepError};
 
 /// `[reduce.config]` of pipeline.toml.
 #[derive(serde::Deserialize, Describe)]
@@ -10,10 +10,17 @@ struct Config {
     at_least: Option<i64>,
 }
 
+/// A row that the step is given, and one that it emits: a column for each field.
+#[derive(Record)]
+struct Pieces<'a> {
+    #[record(key)]
+    city: &'a str,
+    pieces: i64,
+}
+
 /// The step. One value handles one partition and is then dropped.
 struct SumPieces {
     config: Config,
-    schema: Schema,
 }
 
 impl Reducer for SumPieces {
@@ -22,22 +29,16 @@ impl Reducer for SumPieces {
     type State = i128;
 
     fn open(config: Config, context: &Context) -> Result<Self, StepError> {
-        match context.input.value_fields() {
-            [pieces] if pieces.data_type == DataType::Int64 => Ok(Self { config, schema: context.input.clone() }),
-            _ => Err(StepError::InvalidInput(format!(
-                "the step takes keyed rows with one int64 value (the input's columns: {})",
-                context.input
-            ))),
-        }
+        context.input.check::<Pieces>()?;
+        Ok(Self { config })
     }
 
     fn schema(&self) -> Schema {
-        self.schema.clone()
+        Schema::of::<Pieces>()
     }
 
     fn fold(&mut self, sum: &mut i128, rows: Rows<'_>) -> Result<(), StepError> {
-        let pieces = self.schema.key_fields().len();
-        *sum += rows.int64(pieces)?.iter().flatten().map(i128::from).sum::<i128>();
+        *sum += rows.records::<Pieces>()?.map(|row| i128::from(row.pieces)).sum::<i128>();
         Ok(())
     }
 
@@ -48,7 +49,7 @@ impl Reducer for SumPieces {
         if self.config.at_least.is_some_and(|at_least| sum < at_least) {
             return Ok(());
         }
-        out.emit_cells(key.iter().copied().chain([Cell::Int64(sum)]))
+        out.emit((key[0], sum))
     }
 }
 
@@ -58,11 +59,10 @@ etl_plugin::export_reducer!(SumPieces);
 mod tests {
     use super::*;
     use etl_plugin::testing::{json, reduce_rows, rows};
-    use etl_plugin::{Int64, Text};
 
     #[test]
     fn pieces_are_summed_by_city() {
-        let input = Schema::new().key("city", Text).value("pieces", Int64);
+        let input = Schema::of::<Pieces>();
         let orders = [("Chur", 34), ("Bern", 3), ("Chur", 27)];
         let outcome = reduce_rows::<SumPieces>(json!({}), &input, orders).unwrap();
         assert_eq!(outcome.rows, rows([("Bern", 3), ("Chur", 61)]));

@@ -14,6 +14,7 @@ mod config;
 mod conformance;
 mod crashes;
 mod crimes;
+mod csv;
 mod damage;
 mod diff;
 mod docs;

@@ -39,12 +39,13 @@ impl Mapper for AccessLog {
         let (paths, statuses) = (rows.text(self.path)?, rows.int64(self.status)?);
         let (bytes, latencies) = (rows.int64(self.bytes)?, rows.float64(self.latency_ms)?);
         for row in 0..rows.len() {
+            let out = out.from_row(row);
             match (paths.get(row), statuses.get(row)) {
                 (Some(path), Some(status)) => {
                     out.emit((without_query(path), status, 1, bytes.get(row), latencies.get(row)))?;
                 }
-                (None, _) => out.reject_row(row, "`path` is missing")?,
-                (_, None) => out.reject_row(row, "`status` is missing")?,
+                (None, _) => out.reject("`path` is missing")?,
+                (_, None) => out.reject("`status` is missing")?,
             }
         }
         Ok(())
@@ -81,6 +82,7 @@ mod tests {
         let outcome = map_rows::<AccessLog>(json!({}), &input(), records)?;
         assert_eq!(outcome.rejects, [(0, "`path` is missing".to_owned()), (1, "`status` is missing".to_owned())]);
         assert_eq!(outcome.rows, rows([("/", 200, 1, 1, 1.0)]));
+        assert_eq!(outcome.origins, [Some(2)]);
         Ok(())
     }
 

@@ -1,10 +1,19 @@
 //! Reduce plugin `sum`, also a combiner: adds up the values of each key.
 //!
-//! Input: any key; values of type int64 or float64. Output: the same columns, one row for each key; each value is the
-//! sum of its column. Nulls are skipped; the sum of a column with only nulls is null. A sum that does not fit an int64
-//! fails the task. A combiner emits such a sum as several rows, so it depends on the data alone whether a task fails.
+//! Input: any key; values that are integers of any width, decimals, or floating-point numbers. Output: the same columns,
+//! one row for each key; each value is the sum of its column, exact for integers and decimals. Nulls are skipped; the sum
+//! of a column with only nulls is null.
+//!
+//! Sums have more room than values: those of `int8` to `int64` are `int64`, of `uint8` to `uint64` `uint64`, of
+//! `decimal(p,s)` `decimal(38,s)`, of floating-point numbers `float64`. A sum that does not fit fails the task. A combiner
+//! emits values of its input's types, and a sum that does not fit them as several rows; so it depends on the data alone
+//! whether a task fails.
+
+mod total;
 
 use etl_plugin::{Cell, Context, DataType, Describe, Field, Output, Reducer, Rows, Schema, StepError};
+
+use crate::total::{Exact, Total};
 
 /// The configuration.
 #[derive(serde::Deserialize, Describe)]
@@ -24,53 +33,25 @@ enum Operation {
     Min,
 }
 
+/// A value column.
+struct Values {
+    operation: Operation,
+    /// The smallest and the largest value that the column holds when it is emitted; meaningless for floating-point
+    /// numbers.
+    limits: (i128, i128),
+    /// What the values of the current key come to. It is here and not in `State`, since most keys have only a few rows,
+    /// and a vector for each key would cost more than the sums.
+    total: Total,
+}
+
 struct Sum {
-    schema: Schema,
-    operations: Vec<Operation>,
+    input: Schema,
+    output: Schema,
     /// Whether the rows that are emitted are summed again.
     combines: bool,
-    /// Totals of the current key, one for each value column. They are here and not in `State`, since most keys have
-    /// only a few rows, and a vector for each key would cost more than the sums.
-    totals: Vec<Total>,
+    values: Vec<Values>,
     /// The totals as they are emitted.
     cells: Vec<Cell<'static>>,
-}
-
-/// What the values of a column come to so far. The sum of any number of rows fits.
-#[derive(Clone, Copy)]
-enum Total {
-    Null,
-    Int64(i128),
-    Float64(f64),
-}
-
-impl Total {
-    fn is_wide(self) -> bool {
-        matches!(self, Self::Int64(total) if i64::try_from(total).is_err())
-    }
-
-    fn cell(self) -> Option<Cell<'static>> {
-        Some(match self {
-            Self::Null => Cell::Null,
-            Self::Int64(total) => Cell::Int64(i64::try_from(total).ok()?),
-            Self::Float64(total) => Cell::Float64(total),
-        })
-    }
-
-    /// Takes as much out of a total as a cell can hold. Taken in again, the parts make up the total, also that of a
-    /// maximum or minimum, which is in each of them.
-    fn take_part(&mut self, operation: Operation) -> Cell<'static> {
-        match (self, operation) {
-            (Self::Null, _) => Cell::Null,
-            (Self::Int64(total), _) => {
-                let part = i64::try_from(*total).unwrap_or(if *total < 0 { i64::MIN } else { i64::MAX });
-                *total -= if matches!(operation, Operation::Sum) { part.into() } else { 0 };
-                Cell::Int64(part)
-            }
-            (Self::Float64(total), Operation::Sum) => Cell::Float64(std::mem::replace(total, -0.0)),
-            (Self::Float64(total), _) => Cell::Float64(*total),
-        }
-    }
 }
 
 impl Reducer for Sum {
@@ -78,81 +59,156 @@ impl Reducer for Sum {
     type State = ();
 
     fn open(config: Config, context: &Context) -> Result<Self, StepError> {
-        let schema = context.input.clone();
+        let (input, mut output) = (context.input.clone(), context.input.clone());
         for name in config.max.iter().chain(&config.min) {
-            if !schema.value_fields().iter().any(|field| field.name == *name) {
-                return Err(no_such_value(name, &schema));
+            if !input.value_fields().iter().any(|field| field.name == *name) {
+                return Err(no_such_value(name, &input));
             }
         }
-        let operations = schema.value_fields().iter().map(|field| operation(field, &config));
-        let operations: Vec<_> = operations.collect::<Result<_, _>>()?;
-        let (totals, cells) = (vec![Total::Null; operations.len()], Vec::with_capacity(operations.len()));
-        Ok(Self { schema, operations, combines: context.combines, totals, cells })
+        let mut values = Vec::new();
+        for field in &mut output.fields[input.key_fields().len()..] {
+            let operation = operation(field, &config)?;
+            if let Operation::Sum = operation {
+                field.data_type = sum_type(field, context.combines)?;
+            }
+            values.push(Values { operation, limits: limits(field)?, total: Total::Null });
+        }
+        let cells = Vec::with_capacity(values.len());
+        Ok(Self { input, output, combines: context.combines, values, cells })
     }
 
     fn schema(&self) -> Schema {
-        self.schema.clone()
+        self.output.clone()
     }
 
     fn fold(&mut self, (): &mut (), rows: Rows<'_>) -> Result<(), StepError> {
-        let first = self.schema.key_fields().len();
-        for (i, (total, operation)) in self.totals.iter_mut().zip(&self.operations).enumerate() {
-            let field = &self.schema.fields[first + i];
-            *total = match field.data_type {
-                DataType::Int64 => {
-                    let values = rows.int64(first + i)?.iter().flatten();
-                    values.fold(*total, |total, value| add_int64(*operation, total, value.into()))
-                }
-                _ => {
-                    let values = rows.float64(first + i)?.iter().flatten();
-                    values.fold(*total, |total, value| add_float64(*operation, total, value))
-                }
-            };
+        let first = self.input.key_fields().len();
+        for (column, values) in (first..).zip(&mut self.values) {
+            values.add(&self.input.fields[column].data_type, column, rows)?;
         }
         Ok(())
     }
 
     fn end(&mut self, key: &[Cell<'_>], (): (), out: &mut Output) -> Result<(), StepError> {
-        while self.combines && self.totals.iter().any(|total| total.is_wide()) {
-            let parts = self.totals.iter_mut().zip(&self.operations);
+        let first = self.input.key_fields().len();
+        while self.combines && self.values.iter().any(Values::is_wide) {
             self.cells.clear();
-            self.cells.extend(parts.map(|(total, operation)| total.take_part(*operation)));
+            let fields = &self.output.fields[first..];
+            self.cells.extend(self.values.iter_mut().zip(fields).map(|(values, field)| values.take_part(field)));
             out.emit_cells(key.iter().chain(&self.cells).copied())?;
         }
         self.cells.clear();
-        for (total, field) in self.totals.iter().zip(self.schema.value_fields()) {
-            self.cells.push(total.cell().ok_or_else(|| overflow(field))?);
+        for (values, field) in self.values.iter_mut().zip(&self.output.fields[first..]) {
+            if values.is_wide() {
+                return Err(overflow(field, self.output.key_fields(), key));
+            }
+            self.cells.push(values.take_part(field));
+            values.total = Total::Null;
         }
-        out.emit_cells(key.iter().chain(&self.cells).copied())?;
-        self.totals.fill(Total::Null);
-        Ok(())
+        out.emit_cells(key.iter().chain(&self.cells).copied())
     }
 }
 
-fn add_int64(operation: Operation, total: Total, value: i128) -> Total {
-    let Total::Int64(total) = total else { return Total::Int64(value) };
-    Total::Int64(match operation {
-        Operation::Sum => total + value,
-        Operation::Max => total.max(value),
-        Operation::Min => total.min(value),
-    })
+impl Values {
+    /// Adds the values of one key in a column of the input.
+    fn add(&mut self, data_type: &DataType, column: usize, rows: Rows<'_>) -> Result<(), StepError> {
+        match data_type {
+            DataType::Int64 => self.add_integers(rows.int64(column)?.iter()),
+            DataType::Float64 => self.add_floats(rows.float64(column)?.iter()),
+            DataType::Int8 => self.add_integers(rows.int8(column)?.iter()),
+            DataType::Int16 => self.add_integers(rows.int16(column)?.iter()),
+            DataType::Int32 => self.add_integers(rows.int32(column)?.iter()),
+            DataType::UInt8 => self.add_integers(rows.uint8(column)?.iter()),
+            DataType::UInt16 => self.add_integers(rows.uint16(column)?.iter()),
+            DataType::UInt32 => self.add_integers(rows.uint32(column)?.iter()),
+            DataType::UInt64 => self.add_integers(rows.uint64(column)?.iter()),
+            DataType::Float16 => self.add_floats(rows.float16(column)?.iter()),
+            DataType::Float32 => self.add_floats(rows.float32(column)?.iter()),
+            _ => rows.decimal(column)?.iter().flatten().for_each(|value| self.add_exact(value.unscaled())),
+        }
+        Ok(())
+    }
+
+    fn add_integers<T: Into<i128>>(&mut self, values: impl Iterator<Item = Option<T>>) {
+        let values = values.flatten().map(T::into);
+        match self.operation {
+            // Fewer than 2^64 integers of 64 bits cannot overflow 128.
+            Operation::Sum => values.reduce(|sum, value| sum + value).into_iter().for_each(|sum| self.add_exact(sum)),
+            Operation::Max | Operation::Min => values.for_each(|value| self.add_exact(value)),
+        }
+    }
+
+    fn add_exact(&mut self, value: i128) {
+        let value = Exact::from(value);
+        let Total::Exact(total) = self.total else {
+            self.total = Total::Exact(value);
+            return;
+        };
+        self.total = Total::Exact(match self.operation {
+            Operation::Sum => total + value,
+            Operation::Max => total.max(value),
+            Operation::Min => total.min(value),
+        });
+    }
+
+    fn add_floats<T: Into<f64>>(&mut self, values: impl Iterator<Item = Option<T>>) {
+        for value in values.flatten().map(T::into) {
+            let Total::Float(total) = self.total else {
+                self.total = Total::Float(value);
+                continue;
+            };
+            self.total = Total::Float(match self.operation {
+                Operation::Sum => total + value,
+                Operation::Max => total.max(value),
+                Operation::Min => total.min(value),
+            });
+        }
+    }
+
+    /// Returns whether the total does not fit a row.
+    fn is_wide(&self) -> bool {
+        let (smallest, largest) = self.limits;
+        matches!(self.total, Total::Exact(total) if total < smallest.into() || total > largest.into())
+    }
+
+    /// Takes as much out of a total as a row can hold. Taken in again, the parts make up the total, also that of a
+    /// maximum or minimum, which is in each of them.
+    fn take_part(&mut self, field: &Field) -> Cell<'static> {
+        match (&mut self.total, self.operation) {
+            (Total::Null, _) => Cell::Null,
+            (Total::Exact(total), operation) => {
+                let part = total.clamp_to(self.limits);
+                if let Operation::Sum = operation {
+                    *total = *total - Exact::from(part);
+                }
+                exact_cell(part, &field.data_type)
+            }
+            (Total::Float(total), Operation::Sum) => float_cell(std::mem::replace(total, -0.0), &field.data_type),
+            (Total::Float(total), _) => float_cell(*total, &field.data_type),
+        }
+    }
 }
 
-fn add_float64(operation: Operation, total: Total, value: f64) -> Total {
-    let Total::Float64(total) = total else { return Total::Float64(value) };
-    Total::Float64(match operation {
-        Operation::Sum => total + value,
-        Operation::Max => total.max(value),
-        Operation::Min => total.min(value),
-    })
+/// Returns an exact number as a value of a column whose limits it is within.
+fn exact_cell(value: i128, data_type: &DataType) -> Cell<'static> {
+    match data_type {
+        DataType::Decimal { scale, .. } => Cell::Decimal(etl_plugin::Decimal::new(value, *scale)),
+        _ if value < 0 => Cell::Int64(value as i64),
+        _ => Cell::UInt64(value as u64),
+    }
+}
+
+/// Returns a floating-point number as a value of a column. Only a maximum or minimum is of less than 64 bits, and was
+/// one of the column's values.
+fn float_cell(value: f64, data_type: &DataType) -> Cell<'static> {
+    match data_type {
+        DataType::Float64 => Cell::Float64(value),
+        _ => Cell::Float32(value as f32),
+    }
 }
 
 fn operation(field: &Field, config: &Config) -> Result<Operation, StepError> {
-    let Field { name, data_type, .. } = field;
-    if !matches!(data_type, DataType::Int64 | DataType::Float64) {
-        let message = format!("value column `{name}` is {data_type} (`sum` takes int64 and float64)");
-        return Err(StepError::InvalidInput(message));
-    }
+    let name = &field.name;
     match (config.max.contains(name), config.min.contains(name)) {
         (true, true) => Err(StepError::InvalidConfig(format!("`{name}` is listed in both `max` and `min`"))),
         (true, false) => Ok(Operation::Max),
@@ -161,116 +217,65 @@ fn operation(field: &Field, config: &Config) -> Result<Operation, StepError> {
     }
 }
 
+/// Returns the type of the sums of a column. Those of a combiner have the type of the values, as they are values again.
+fn sum_type(field: &Field, combines: bool) -> Result<DataType, StepError> {
+    let Field { name, data_type, .. } = field;
+    Ok(match data_type {
+        DataType::Float16 | DataType::Float32 if combines => {
+            let message = format!("sums of column `{name}` do not fit its type {data_type}: set `combine = false`");
+            return Err(StepError::InvalidInput(message));
+        }
+        same if combines => same.clone(),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => DataType::Int64,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => DataType::UInt64,
+        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::Decimal { scale, .. } => DataType::Decimal { precision: 38, scale: *scale },
+        same => same.clone(),
+    })
+}
+
+/// Returns the smallest and the largest value of a column.
+fn limits(field: &Field) -> Result<(i128, i128), StepError> {
+    let Field { name, data_type, .. } = field;
+    Ok(match data_type {
+        DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+        DataType::Int64 => (i64::MIN.into(), i64::MAX.into()),
+        DataType::UInt8 => (0, u8::MAX.into()),
+        DataType::UInt16 => (0, u16::MAX.into()),
+        DataType::UInt32 => (0, u32::MAX.into()),
+        DataType::UInt64 => (0, u64::MAX.into()),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => (0, 0),
+        DataType::Decimal { precision, .. } => {
+            let largest = 10_i128.pow((*precision).into()) - 1;
+            (-largest, largest)
+        }
+        _ => {
+            let takes = "`sum` takes integers, decimals and floating-point numbers";
+            return Err(StepError::InvalidInput(format!("value column `{name}` is {data_type} ({takes})")));
+        }
+    })
+}
+
 fn no_such_value(name: &str, schema: &Schema) -> StepError {
     let values = Schema { fields: schema.value_fields().to_vec(), key_fields: 0 };
     StepError::InvalidConfig(format!("`{name}` in `max` or `min` is not a value column (value columns: {values})"))
 }
 
-fn overflow(field: &Field) -> StepError {
-    StepError::Fatal(format!("the sum of column `{}` does not fit an int64", field.name))
+fn overflow(field: &Field, key_fields: &[Field], key: &[Cell<'_>]) -> StepError {
+    let Field { name, data_type, .. } = field;
+    let article = if matches!(data_type, DataType::Int64) { "an" } else { "a" };
+    let key = key_fields.iter().zip(key).map(|(field, cell)| format!("`{}` {cell}", field.name));
+    let mut key = key.collect::<Vec<_>>().join(", ");
+    key.truncate(key.floor_char_boundary(KEY_BYTES));
+    StepError::Fatal(format!("the sum of column `{name}` does not fit {article} {data_type} (the key: {key})"))
 }
+
+/// Largest number of bytes of a key that an error shows.
+const KEY_BYTES: usize = 200;
 
 etl_plugin::export_reducer!(Sum);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use etl_plugin::testing::{combine_rows, json, reduce_rows, rows};
-    use etl_plugin::{Float64, Int64, Text};
-
-    fn counts() -> Schema {
-        Schema::new().key("type", Text).value("count", Int64)
-    }
-
-    #[test]
-    fn sums_the_values_of_each_key() -> Result<(), StepError> {
-        let outcome = reduce_rows::<Sum>(json!({}), &counts(), [("b", 1), ("a", 2), ("b", 3)])?;
-        assert_eq!(outcome.rows, rows([("a", 2), ("b", 4)]));
-        Ok(())
-    }
-
-    #[test]
-    fn keeps_every_column_of_a_key() -> Result<(), StepError> {
-        let input = Schema::new().key("path", Text).key("status", Int64).value("requests", Int64);
-        let outcome = reduce_rows::<Sum>(json!({}), &input, [("/", 200, 1), ("/", 404, 1), ("/", 200, 1)])?;
-        assert_eq!(outcome.rows, rows([("/", 200, 2), ("/", 404, 1)]));
-        Ok(())
-    }
-
-    #[test]
-    fn takes_maximum_and_minimum_where_told() -> Result<(), StepError> {
-        let input = Schema::new().key("k", Text).value("n", Int64).value("high", Float64).value("low", Int64);
-        let config = json!({ "max": ["high"], "min": ["low"] });
-        let outcome = reduce_rows::<Sum>(config, &input, [("a", 1, 1.5, 7), ("a", 1, 0.5, 3), ("a", 1, 1.0, 5)])?;
-        assert_eq!(outcome.rows, rows([("a", 3, 1.5, 3)]));
-        Ok(())
-    }
-
-    #[test]
-    fn skips_nulls() -> Result<(), StepError> {
-        let input = Schema::new().key("k", Text).nullable_value("n", Int64).nullable_value("x", Float64);
-        let outcome = reduce_rows::<Sum>(json!({}), &input, [("a", None, None), ("a", Some(1), None::<f64>)])?;
-        assert_eq!(outcome.rows, rows([("a", 1, None::<f64>)]));
-        Ok(())
-    }
-
-    #[test]
-    fn combining_first_changes_nothing() -> Result<(), StepError> {
-        let input = [("a", 1), ("b", 2), ("a", 3), ("b", -4), ("c", 5)];
-        let combined = [&input[..2], &input[2..]].map(|part| reduce_rows::<Sum>(json!({}), &counts(), part.to_vec()));
-        let combined: Vec<_> = combined.into_iter().flat_map(|part| part.expect("sums").rows).collect();
-        let pairs = combined.iter().map(|row| (&row[0], &row[1]));
-        assert_eq!(
-            reduce_rows::<Sum>(json!({}), &counts(), pairs)?.rows,
-            reduce_rows::<Sum>(json!({}), &counts(), input)?.rows
-        );
-        Ok(())
-    }
-
-    #[test]
-    fn whether_a_sum_fits_does_not_depend_on_how_the_rows_are_cut_or_combined() -> Result<(), StepError> {
-        let input = Schema::new().key("k", Text).value("n", Int64).value("x", Float64).value("high", Int64);
-        let config = json!({ "max": ["high"] });
-        let values = [i64::MAX, 1, i64::MAX, -1, i64::MIN, -5, i64::MIN];
-        let all: Vec<_> = values.map(|value| ("a", value, 0.5, value)).into();
-        let expected = reduce_rows::<Sum>(config.clone(), &input, all.clone())?.rows;
-        assert_eq!(expected, rows([("a", -7, 3.5, i64::MAX)]));
-        for cut in 0..=all.len() {
-            let mut combined = Vec::new();
-            for part in [&all[..cut], &all[cut..]] {
-                let rows = combine_rows::<Sum>(config.clone(), &input, part.to_vec())?.rows;
-                assert!(rows.len() <= part.len());
-                combined.extend(rows);
-            }
-            let combined = combined.iter().map(|row| (&row[0], &row[1], &row[2], &row[3]));
-            assert_eq!(reduce_rows::<Sum>(config.clone(), &input, combined)?.rows, expected, "cut at {cut}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_sum_out_of_range_is_fatal() {
-        let error = reduce_rows::<Sum>(json!({}), &counts(), [("a", i64::MAX), ("a", 1)]);
-        let message = "the sum of column `count` does not fit an int64".to_owned();
-        assert_eq!(error, Err(StepError::Fatal(message)));
-    }
-
-    #[test]
-    fn wrong_columns_are_named() {
-        let sum = |config, input: Schema| reduce_rows::<Sum>(config, &input, [("a", "b")]).expect_err("does not fit");
-        assert_eq!(
-            sum(json!({}), Schema::new().key("k", Text).value("name", Text)),
-            StepError::InvalidInput("value column `name` is text (`sum` takes int64 and float64)".to_owned())
-        );
-        assert_eq!(
-            sum(json!({ "max": ["type"] }), counts()),
-            StepError::InvalidConfig(
-                "`type` in `max` or `min` is not a value column (value columns: `count` int64)".to_owned()
-            )
-        );
-        assert_eq!(
-            sum(json!({ "max": ["count"], "min": ["count"] }), counts()),
-            StepError::InvalidConfig("`count` is listed in both `max` and `min`".to_owned())
-        );
-    }
-}
+mod tests;

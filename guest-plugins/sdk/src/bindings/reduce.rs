@@ -3,9 +3,9 @@
 // Options used:
 //   * runtime_path: "::etl_plugin::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * with "etl:plugin/types@0.1.0" = "crate::bindings::map::etl::plugin::types"
-//   * with "etl:plugin/diagnostics@0.1.0" = "crate::bindings::map::etl::plugin::diagnostics"
-//   * with "etl:plugin/output@0.1.0" = "crate::bindings::map::etl::plugin::output"
+//   * with "etl:plugin/types@0.2.0" = "crate::bindings::map::etl::plugin::types"
+//   * with "etl:plugin/diagnostics@0.2.0" = "crate::bindings::map::etl::plugin::diagnostics"
+//   * with "etl:plugin/output@0.2.0" = "crate::bindings::map::etl::plugin::output"
 //   * default-bindings-module: "etl_plugin::bindings::reduce"
 //   * pub-export-macro
 #[allow(unfulfilled_lint_expectations, unused_imports)]
@@ -53,20 +53,20 @@ pub mod exports {
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result8 = {
+                        let result20 = {
                             let len0 = arg1;
                             let bytes0 = _rt::Vec::from_raw_parts(
                                 arg0.cast(),
                                 len0,
                                 len0,
                             );
-                            let base6 = arg5;
-                            let len6 = arg6;
-                            let mut result6 = _rt::Vec::with_capacity(len6);
-                            for i in 0..len6 {
-                                let base = base6
-                                    .add(i * (3 * ::core::mem::size_of::<*const u8>()));
-                                let e6 = {
+                            let base18 = arg5;
+                            let len18 = arg6;
+                            let mut result18 = _rt::Vec::with_capacity(len18);
+                            for i in 0..len18 {
+                                let base = base18
+                                    .add(i * (8 + 6 * ::core::mem::size_of::<*const u8>()));
+                                let e18 = {
                                     let l1 = *base.add(0).cast::<*mut u8>();
                                     let l2 = *base
                                         .add(::core::mem::size_of::<*const u8>())
@@ -77,36 +77,90 @@ pub mod exports {
                                         len3,
                                         len3,
                                     );
-                                    let l4 = i32::from(
+                                    let l4 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l5 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len6 = l5;
+                                    let bytes6 = _rt::Vec::from_raw_parts(
+                                        l4.cast(),
+                                        len6,
+                                        len6,
+                                    );
+                                    let l7 = i32::from(
                                         *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>(),
                                     );
-                                    let l5 = i32::from(
-                                        *base
-                                            .add(1 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>(),
+                                    let l8 = *base
+                                        .add(4 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<i32>();
+                                    let l9 = *base
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l10 = *base
+                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let base17 = l9;
+                                    let len17 = l10;
+                                    let mut result17 = _rt::Vec::with_capacity(len17);
+                                    for i in 0..len17 {
+                                        let base = base17
+                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                        let e17 = {
+                                            let l11 = *base.add(0).cast::<*mut u8>();
+                                            let l12 = *base
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            let l14 = *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *base
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            (_rt::string_lift(bytes13), _rt::string_lift(bytes16))
+                                        };
+                                        result17.push(e17);
+                                    }
+                                    _rt::cabi_dealloc(
+                                        base17,
+                                        len17 * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
                                     );
                                     super::super::super::super::__with_name1::Field {
                                         name: _rt::string_lift(bytes3),
-                                        data_type: super::super::super::super::__with_name1::DataType::_lift(
-                                            l4 as u8,
-                                        ),
-                                        nullable: _rt::bool_lift(l5 as u8),
+                                        format: _rt::string_lift(bytes6),
+                                        nullable: _rt::bool_lift(l7 as u8),
+                                        children: l8 as u32,
+                                        metadata: result17,
                                     }
                                 };
-                                result6.push(e6);
+                                result18.push(e18);
                             }
                             _rt::cabi_dealloc(
-                                base6,
-                                len6 * (3 * ::core::mem::size_of::<*const u8>()),
+                                base18,
+                                len18 * (8 + 6 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
-                            let len7 = arg9;
-                            let bytes7 = _rt::Vec::from_raw_parts(
+                            let len19 = arg9;
+                            let bytes19 = _rt::Vec::from_raw_parts(
                                 arg8.cast(),
-                                len7,
-                                len7,
+                                len19,
+                                len19,
                             );
                             T_::open(super::super::super::super::__with_name1::Context {
                                 run_id: _rt::string_lift(bytes0),
@@ -114,154 +168,210 @@ pub mod exports {
                                 attempt: arg3 as u32,
                                 combines: _rt::bool_lift(arg4 as u8),
                                 input: super::super::super::super::__with_name1::Schema {
-                                    fields: result6,
+                                    fields: result18,
                                     key_fields: arg7 as u32,
                                 },
-                                config: _rt::string_lift(bytes7),
+                                config: _rt::string_lift(bytes19),
                             })
                         };
-                        let ptr9 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        match result8 {
+                        let ptr21 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result20 {
                             Ok(e) => {
-                                *ptr9.add(0).cast::<u8>() = (0i32) as u8;
+                                *ptr21.add(0).cast::<u8>() = (0i32) as u8;
                                 let super::super::super::super::__with_name1::Schema {
-                                    fields: fields10,
-                                    key_fields: key_fields10,
+                                    fields: fields22,
+                                    key_fields: key_fields22,
                                 } = e;
-                                let vec13 = fields10;
-                                let len13 = vec13.len();
-                                let layout13 = _rt::alloc::Layout::from_size_align(
-                                        vec13.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                let vec30 = fields22;
+                                let len30 = vec30.len();
+                                let layout30 = _rt::alloc::Layout::from_size_align(
+                                        vec30.len() * (8 + 6 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result13, _cleanup13) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
-                                    layout13,
+                                let (result30, _cleanup30) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
+                                    layout30,
                                 );
-                                if let Some(cleanup) = _cleanup13 {
+                                if let Some(cleanup) = _cleanup30 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec13.into_iter().enumerate() {
-                                    let base = result13
-                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                for (i, e) in vec30.into_iter().enumerate() {
+                                    let base = result30
+                                        .add(i * (8 + 6 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::__with_name1::Field {
-                                            name: name11,
-                                            data_type: data_type11,
-                                            nullable: nullable11,
+                                            name: name23,
+                                            format: format23,
+                                            nullable: nullable23,
+                                            children: children23,
+                                            metadata: metadata23,
                                         } = e;
-                                        let vec12 = (name11.into_bytes()).into_boxed_slice();
-                                        let ptr12 = vec12.as_ptr().cast::<u8>();
-                                        let len12 = vec12.len();
-                                        ::core::mem::forget(vec12);
+                                        let vec24 = (name23.into_bytes()).into_boxed_slice();
+                                        let ptr24 = vec24.as_ptr().cast::<u8>();
+                                        let len24 = vec24.len();
+                                        ::core::mem::forget(vec24);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len12;
-                                        *base.add(0).cast::<*mut u8>() = ptr12.cast_mut();
+                                            .cast::<usize>() = len24;
+                                        *base.add(0).cast::<*mut u8>() = ptr24.cast_mut();
+                                        let vec25 = (format23.into_bytes()).into_boxed_slice();
+                                        let ptr25 = vec25.as_ptr().cast::<u8>();
+                                        let len25 = vec25.len();
+                                        ::core::mem::forget(vec25);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len25;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (data_type11.clone() as i32) as u8;
+                                            .cast::<*mut u8>() = ptr25.cast_mut();
                                         *base
-                                            .add(1 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (match nullable11 {
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (match nullable23 {
                                             true => 1,
                                             false => 0,
                                         }) as u8;
+                                        *base
+                                            .add(4 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(children23);
+                                        let vec29 = metadata23;
+                                        let len29 = vec29.len();
+                                        let layout29 = _rt::alloc::Layout::from_size_align(
+                                                vec29.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result29, _cleanup29) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
+                                            layout29,
+                                        );
+                                        if let Some(cleanup) = _cleanup29 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec29.into_iter().enumerate() {
+                                            let base = result29
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let (t26_0, t26_1) = e;
+                                                let vec27 = (t26_0.into_bytes()).into_boxed_slice();
+                                                let ptr27 = vec27.as_ptr().cast::<u8>();
+                                                let len27 = vec27.len();
+                                                ::core::mem::forget(vec27);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len27;
+                                                *base.add(0).cast::<*mut u8>() = ptr27.cast_mut();
+                                                let vec28 = (t26_1.into_bytes()).into_boxed_slice();
+                                                let ptr28 = vec28.as_ptr().cast::<u8>();
+                                                let len28 = vec28.len();
+                                                ::core::mem::forget(vec28);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len28;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr28.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len29;
+                                        *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result29;
                                     }
                                 }
-                                *ptr9
+                                *ptr21
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len13;
-                                *ptr9
+                                    .cast::<usize>() = len30;
+                                *ptr21
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result13;
-                                *ptr9
+                                    .cast::<*mut u8>() = result30;
+                                *ptr21
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<i32>() = _rt::as_i32(key_fields10);
+                                    .cast::<i32>() = _rt::as_i32(key_fields22);
                             }
                             Err(e) => {
-                                *ptr9.add(0).cast::<u8>() = (1i32) as u8;
-                                use super::super::super::super::__with_name1::StepError as V19;
+                                *ptr21.add(0).cast::<u8>() = (1i32) as u8;
+                                use super::super::super::super::__with_name1::StepError as V36;
                                 match e {
-                                    V19::InvalidConfig(e) => {
-                                        *ptr9
+                                    V36::InvalidConfig(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec14 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr14 = vec14.as_ptr().cast::<u8>();
-                                        let len14 = vec14.len();
-                                        ::core::mem::forget(vec14);
-                                        *ptr9
+                                        let vec31 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr31 = vec31.as_ptr().cast::<u8>();
+                                        let len31 = vec31.len();
+                                        ::core::mem::forget(vec31);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len14;
-                                        *ptr9
+                                            .cast::<usize>() = len31;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr14.cast_mut();
+                                            .cast::<*mut u8>() = ptr31.cast_mut();
                                     }
-                                    V19::InvalidInput(e) => {
-                                        *ptr9
+                                    V36::InvalidInput(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec15 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr15 = vec15.as_ptr().cast::<u8>();
-                                        let len15 = vec15.len();
-                                        ::core::mem::forget(vec15);
-                                        *ptr9
+                                        let vec32 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr32 = vec32.as_ptr().cast::<u8>();
+                                        let len32 = vec32.len();
+                                        ::core::mem::forget(vec32);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len15;
-                                        *ptr9
+                                            .cast::<usize>() = len32;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr15.cast_mut();
+                                            .cast::<*mut u8>() = ptr32.cast_mut();
                                     }
-                                    V19::Retryable(e) => {
-                                        *ptr9
+                                    V36::Retryable(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
-                                        let vec16 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr16 = vec16.as_ptr().cast::<u8>();
-                                        let len16 = vec16.len();
-                                        ::core::mem::forget(vec16);
-                                        *ptr9
+                                        let vec33 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr33 = vec33.as_ptr().cast::<u8>();
+                                        let len33 = vec33.len();
+                                        ::core::mem::forget(vec33);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len16;
-                                        *ptr9
+                                            .cast::<usize>() = len33;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr16.cast_mut();
+                                            .cast::<*mut u8>() = ptr33.cast_mut();
                                     }
-                                    V19::Fatal(e) => {
-                                        *ptr9
+                                    V36::Fatal(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
-                                        let vec17 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr17 = vec17.as_ptr().cast::<u8>();
-                                        let len17 = vec17.len();
-                                        ::core::mem::forget(vec17);
-                                        *ptr9
+                                        let vec34 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr34 = vec34.as_ptr().cast::<u8>();
+                                        let len34 = vec34.len();
+                                        ::core::mem::forget(vec34);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len17;
-                                        *ptr9
+                                            .cast::<usize>() = len34;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr17.cast_mut();
+                                            .cast::<*mut u8>() = ptr34.cast_mut();
                                     }
-                                    V19::Other(e) => {
-                                        *ptr9
+                                    V36::Other(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
-                                        let vec18 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr18 = vec18.as_ptr().cast::<u8>();
-                                        let len18 = vec18.len();
-                                        ::core::mem::forget(vec18);
-                                        *ptr9
+                                        let vec35 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr35 = vec35.as_ptr().cast::<u8>();
+                                        let len35 = vec35.len();
+                                        ::core::mem::forget(vec35);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len18;
-                                        *ptr9
+                                            .cast::<usize>() = len35;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr18.cast_mut();
+                                            .cast::<*mut u8>() = ptr35.cast_mut();
                                     }
                                 }
                             }
                         };
-                        ptr9
+                        ptr21
                     }
                 }
                 #[doc(hidden)]
@@ -277,74 +387,112 @@ pub mod exports {
                                 let l2 = *arg0
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base5 = l1;
-                                let len5 = l2;
-                                for i in 0..len5 {
-                                    let base = base5
-                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                let base14 = l1;
+                                let len14 = l2;
+                                for i in 0..len14 {
+                                    let base = base14
+                                        .add(i * (8 + 6 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l3 = *base.add(0).cast::<*mut u8>();
                                         let l4 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
                                         _rt::cabi_dealloc(l3, l4, 1);
+                                        let l5 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l6 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l5, l6, 1);
+                                        let l7 = *base
+                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l8 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base13 = l7;
+                                        let len13 = l8;
+                                        for i in 0..len13 {
+                                            let base = base13
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l9 = *base.add(0).cast::<*mut u8>();
+                                                let l10 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l9, l10, 1);
+                                                let l11 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l12 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l11, l12, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base13,
+                                            len13 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base5,
-                                    len5 * (3 * ::core::mem::size_of::<*const u8>()),
+                                    base14,
+                                    len14 * (8 + 6 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                             _ => {
-                                let l6 = i32::from(
+                                let l15 = i32::from(
                                     *arg0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                match l6 {
+                                match l15 {
                                     0 => {
-                                        let l7 = *arg0
+                                        let l16 = *arg0
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l8 = *arg0
+                                        let l17 = *arg0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l7, l8, 1);
+                                        _rt::cabi_dealloc(l16, l17, 1);
                                     }
                                     1 => {
-                                        let l9 = *arg0
+                                        let l18 = *arg0
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l10 = *arg0
+                                        let l19 = *arg0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l9, l10, 1);
+                                        _rt::cabi_dealloc(l18, l19, 1);
                                     }
                                     2 => {
-                                        let l11 = *arg0
+                                        let l20 = *arg0
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l12 = *arg0
+                                        let l21 = *arg0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l11, l12, 1);
+                                        _rt::cabi_dealloc(l20, l21, 1);
                                     }
                                     3 => {
-                                        let l13 = *arg0
+                                        let l22 = *arg0
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l14 = *arg0
+                                        let l23 = *arg0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l13, l14, 1);
+                                        _rt::cabi_dealloc(l22, l23, 1);
                                     }
                                     _ => {
-                                        let l15 = *arg0
+                                        let l24 = *arg0
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l16 = *arg0
+                                        let l25 = *arg0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l15, l16, 1);
+                                        _rt::cabi_dealloc(l24, l25, 1);
                                     }
                                 }
                             }
@@ -363,259 +511,180 @@ pub mod exports {
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result29 = {
-                            let base27 = arg1;
-                            let len27 = arg2;
-                            let mut result27 = _rt::Vec::with_capacity(len27);
-                            for i in 0..len27 {
-                                let base = base27
-                                    .add(i * (8 * ::core::mem::size_of::<*const u8>()));
-                                let e27 = {
-                                    let l0 = i32::from(*base.add(0).cast::<u8>());
-                                    use super::super::super::super::__with_name1::Values as V22;
-                                    let v22 = match l0 {
-                                        0 => {
-                                            let e22 = {
-                                                let l1 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l2 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len3 = l2;
-                                                <_ as From<
-                                                    _rt::Vec<_>,
-                                                >>::from(_rt::Vec::from_raw_parts(l1.cast(), len3, len3))
-                                            };
-                                            V22::Boolean(e22)
-                                        }
-                                        1 => {
-                                            let e22 = {
-                                                let l4 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l5 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len6 = l5;
-                                                <_ as From<
-                                                    _rt::Vec<_>,
-                                                >>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6))
-                                            };
-                                            V22::Int64(e22)
-                                        }
-                                        2 => {
-                                            let e22 = {
-                                                let l7 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l8 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len9 = l8;
-                                                <_ as From<
-                                                    _rt::Vec<_>,
-                                                >>::from(_rt::Vec::from_raw_parts(l7.cast(), len9, len9))
-                                            };
-                                            V22::Float64(e22)
-                                        }
-                                        3 => {
-                                            let e22 = {
-                                                let l10 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l11 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len12 = l11;
-                                                let l13 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l14 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len15 = l14;
-                                                super::super::super::super::__with_name1::Variable {
-                                                    offsets: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(
-                                                        _rt::Vec::from_raw_parts(l10.cast(), len12, len12),
-                                                    ),
-                                                    bytes: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l13.cast(), len15, len15)),
-                                                }
-                                            };
-                                            V22::Text(e22)
-                                        }
-                                        n => {
-                                            debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                            let e22 = {
-                                                let l16 = *base
-                                                    .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l17 = *base
-                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len18 = l17;
-                                                let l19 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l20 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len21 = l20;
-                                                super::super::super::super::__with_name1::Variable {
-                                                    offsets: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(
-                                                        _rt::Vec::from_raw_parts(l16.cast(), len18, len18),
-                                                    ),
-                                                    bytes: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l19.cast(), len21, len21)),
-                                                }
-                                            };
-                                            V22::Binary(e22)
-                                        }
-                                    };
-                                    let l23 = i32::from(
-                                        *base
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>(),
+                        let result13 = {
+                            let base11 = arg1;
+                            let len11 = arg2;
+                            let mut result11 = _rt::Vec::with_capacity(len11);
+                            for i in 0..len11 {
+                                let base = base11
+                                    .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                let e11 = {
+                                    let l0 = *base.add(0).cast::<i32>();
+                                    let l1 = i32::from(
+                                        *base.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                    );
+                                    let l5 = *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l6 = *base
+                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let base10 = l5;
+                                    let len10 = l6;
+                                    let mut result10 = _rt::Vec::with_capacity(len10);
+                                    for i in 0..len10 {
+                                        let base = base10
+                                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                        let e10 = {
+                                            let l7 = *base.add(0).cast::<*mut u8>();
+                                            let l8 = *base
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len9 = l8;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l7.cast(), len9, len9))
+                                        };
+                                        result10.push(e10);
+                                    }
+                                    _rt::cabi_dealloc(
+                                        base10,
+                                        len10 * (2 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
                                     );
                                     super::super::super::super::__with_name1::Column {
-                                        values: v22,
-                                        validity: match l23 {
+                                        length: l0 as u32,
+                                        validity: match l1 {
                                             0 => None,
                                             1 => {
                                                 let e = {
-                                                    let l24 = *base
-                                                        .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    let l2 = *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<*mut u8>();
-                                                    let l25 = *base
-                                                        .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    let l3 = *base
+                                                        .add(3 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<usize>();
-                                                    let len26 = l25;
+                                                    let len4 = l3;
                                                     <_ as From<
                                                         _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l24.cast(), len26, len26))
+                                                    >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4))
                                                 };
                                                 Some(e)
                                             }
                                             _ => _rt::invalid_enum_discriminant(),
                                         },
+                                        buffers: result10,
                                     }
                                 };
-                                result27.push(e27);
+                                result11.push(e11);
                             }
                             _rt::cabi_dealloc(
-                                base27,
-                                len27 * (8 * ::core::mem::size_of::<*const u8>()),
+                                base11,
+                                len11 * (6 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
-                            let len28 = arg4;
+                            let len12 = arg4;
                             T_::process(
                                 super::super::super::super::__with_name1::Batch {
                                     rows: arg0 as u32,
-                                    columns: result27,
+                                    columns: result11,
                                 },
                                 <_ as From<
                                     _rt::Vec<_>,
                                 >>::from(
-                                    _rt::Vec::from_raw_parts(arg3.cast(), len28, len28),
+                                    _rt::Vec::from_raw_parts(arg3.cast(), len12, len12),
                                 ),
                                 _rt::bool_lift(arg5 as u8),
                             )
                         };
-                        let ptr30 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        match result29 {
+                        let ptr14 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result13 {
                             Ok(_) => {
-                                *ptr30.add(0).cast::<u8>() = (0i32) as u8;
+                                *ptr14.add(0).cast::<u8>() = (0i32) as u8;
                             }
                             Err(e) => {
-                                *ptr30.add(0).cast::<u8>() = (1i32) as u8;
-                                use super::super::super::super::__with_name1::StepError as V36;
+                                *ptr14.add(0).cast::<u8>() = (1i32) as u8;
+                                use super::super::super::super::__with_name1::StepError as V20;
                                 match e {
-                                    V36::InvalidConfig(e) => {
-                                        *ptr30
+                                    V20::InvalidConfig(e) => {
+                                        *ptr14
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec31 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr31 = vec31.as_ptr().cast::<u8>();
-                                        let len31 = vec31.len();
-                                        ::core::mem::forget(vec31);
-                                        *ptr30
+                                        let vec15 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr15 = vec15.as_ptr().cast::<u8>();
+                                        let len15 = vec15.len();
+                                        ::core::mem::forget(vec15);
+                                        *ptr14
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len31;
-                                        *ptr30
+                                            .cast::<usize>() = len15;
+                                        *ptr14
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr31.cast_mut();
+                                            .cast::<*mut u8>() = ptr15.cast_mut();
                                     }
-                                    V36::InvalidInput(e) => {
-                                        *ptr30
+                                    V20::InvalidInput(e) => {
+                                        *ptr14
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec32 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr32 = vec32.as_ptr().cast::<u8>();
-                                        let len32 = vec32.len();
-                                        ::core::mem::forget(vec32);
-                                        *ptr30
+                                        let vec16 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr16 = vec16.as_ptr().cast::<u8>();
+                                        let len16 = vec16.len();
+                                        ::core::mem::forget(vec16);
+                                        *ptr14
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len32;
-                                        *ptr30
+                                            .cast::<usize>() = len16;
+                                        *ptr14
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr32.cast_mut();
+                                            .cast::<*mut u8>() = ptr16.cast_mut();
                                     }
-                                    V36::Retryable(e) => {
-                                        *ptr30
+                                    V20::Retryable(e) => {
+                                        *ptr14
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
-                                        let vec33 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr33 = vec33.as_ptr().cast::<u8>();
-                                        let len33 = vec33.len();
-                                        ::core::mem::forget(vec33);
-                                        *ptr30
+                                        let vec17 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr17 = vec17.as_ptr().cast::<u8>();
+                                        let len17 = vec17.len();
+                                        ::core::mem::forget(vec17);
+                                        *ptr14
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len33;
-                                        *ptr30
+                                            .cast::<usize>() = len17;
+                                        *ptr14
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr33.cast_mut();
+                                            .cast::<*mut u8>() = ptr17.cast_mut();
                                     }
-                                    V36::Fatal(e) => {
-                                        *ptr30
+                                    V20::Fatal(e) => {
+                                        *ptr14
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
-                                        let vec34 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr34 = vec34.as_ptr().cast::<u8>();
-                                        let len34 = vec34.len();
-                                        ::core::mem::forget(vec34);
-                                        *ptr30
+                                        let vec18 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr18 = vec18.as_ptr().cast::<u8>();
+                                        let len18 = vec18.len();
+                                        ::core::mem::forget(vec18);
+                                        *ptr14
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len34;
-                                        *ptr30
+                                            .cast::<usize>() = len18;
+                                        *ptr14
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr34.cast_mut();
+                                            .cast::<*mut u8>() = ptr18.cast_mut();
                                     }
-                                    V36::Other(e) => {
-                                        *ptr30
+                                    V20::Other(e) => {
+                                        *ptr14
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
-                                        let vec35 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr35 = vec35.as_ptr().cast::<u8>();
-                                        let len35 = vec35.len();
-                                        ::core::mem::forget(vec35);
-                                        *ptr30
+                                        let vec19 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr19 = vec19.as_ptr().cast::<u8>();
+                                        let len19 = vec19.len();
+                                        ::core::mem::forget(vec19);
+                                        *ptr14
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len35;
-                                        *ptr30
+                                            .cast::<usize>() = len19;
+                                        *ptr14
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr35.cast_mut();
+                                            .cast::<*mut u8>() = ptr19.cast_mut();
                                     }
                                 }
                             }
                         };
-                        ptr30
+                        ptr14
                     }
                 }
                 #[doc(hidden)]
@@ -871,37 +940,37 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_etl_plugin_reducer_0_1_0_cabi {
+                macro_rules! __export_etl_plugin_reducer_0_2_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "etl:plugin/reducer@0.1.0#open")] unsafe extern "C" fn
+                        "etl:plugin/reducer@0.2.0#open")] unsafe extern "C" fn
                         export_open(arg0 : * mut u8, arg1 : usize, arg2 : i32, arg3 :
                         i32, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : i32, arg8
                         : * mut u8, arg9 : usize,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_open_cabi::<$ty > (arg0, arg1, arg2,
                         arg3, arg4, arg5, arg6, arg7, arg8, arg9) } } #[unsafe
-                        (export_name = "cabi_post_etl:plugin/reducer@0.1.0#open")] unsafe
+                        (export_name = "cabi_post_etl:plugin/reducer@0.2.0#open")] unsafe
                         extern "C" fn _post_return_open(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_open::<$ty > (arg0) } }
-                        #[unsafe (export_name = "etl:plugin/reducer@0.1.0#process")]
+                        #[unsafe (export_name = "etl:plugin/reducer@0.2.0#process")]
                         unsafe extern "C" fn export_process(arg0 : i32, arg1 : * mut u8,
                         arg2 : usize, arg3 : * mut u8, arg4 : usize, arg5 : i32,) -> *
                         mut u8 { unsafe { $($path_to_types)*:: _export_process_cabi::<$ty
                         > (arg0, arg1, arg2, arg3, arg4, arg5) } } #[unsafe (export_name
-                        = "cabi_post_etl:plugin/reducer@0.1.0#process")] unsafe extern
+                        = "cabi_post_etl:plugin/reducer@0.2.0#process")] unsafe extern
                         "C" fn _post_return_process(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_process::<$ty > (arg0) } }
-                        #[unsafe (export_name = "etl:plugin/reducer@0.1.0#finish")]
+                        #[unsafe (export_name = "etl:plugin/reducer@0.2.0#finish")]
                         unsafe extern "C" fn export_finish() -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_finish_cabi::<$ty > () } } #[unsafe
-                        (export_name = "cabi_post_etl:plugin/reducer@0.1.0#finish")]
+                        (export_name = "cabi_post_etl:plugin/reducer@0.2.0#finish")]
                         unsafe extern "C" fn _post_return_finish(arg0 : * mut u8,) {
                         unsafe { $($path_to_types)*:: __post_return_finish::<$ty > (arg0)
                         } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_etl_plugin_reducer_0_1_0_cabi;
+                pub use __export_etl_plugin_reducer_0_2_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -952,7 +1021,6 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
-    pub use alloc_crate::alloc;
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
         t.as_i32()
     }
@@ -1012,6 +1080,7 @@ mod _rt {
             self as i32
         }
     }
+    pub use alloc_crate::alloc;
     pub unsafe fn invalid_enum_discriminant<T>() -> T {
         if cfg!(debug_assertions) {
             panic!("invalid enum discriminant")
@@ -1048,40 +1117,38 @@ macro_rules! __export_reduce_plugin_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::etl::plugin::reducer::__export_etl_plugin_reducer_0_1_0_cabi!($ty
+        exports::etl::plugin::reducer::__export_etl_plugin_reducer_0_2_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::etl::plugin::reducer); const _ :
         () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
-        "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:reduce-plugin:imports and exports")]
+        "component-type:wit-bindgen:0.61.1:etl:plugin@0.2.0:reduce-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1152] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1046] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x07\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x92\x07\x01A\x02\x01\
 A\x0c\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
-rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
-\0\x01B\x19\x01py\x01p}\x01r\x02\x07offsets\0\x05bytes\x01\x04\0\x08variable\x03\
-\0\x02\x01px\x01pu\x01q\x05\x07boolean\x01\x01\0\x05int64\x01\x04\0\x07float64\x01\
-\x05\0\x04text\x01\x03\0\x06binary\x01\x03\0\x04\0\x06values\x03\0\x06\x01k\x01\x01\
-r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\x04\
-rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
-oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
-ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
-ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
-invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
-\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
-\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
-@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
-\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x02\x03\0\x01\x07\
-context\x02\x03\0\x01\x06schema\x02\x03\0\x01\x0astep-error\x01B\x11\x02\x03\x02\
-\x01\x02\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\
-\x03\x02\x01\x05\x04\0\x06schema\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-err\
-or\x03\0\x06\x01j\x01\x05\x01\x07\x01@\x01\x07context\x03\0\x08\x04\0\x04open\x01\
-\x09\x01py\x01j\0\x01\x07\x01@\x03\x05batch\x01\x0agroup-ends\x0a\x14last-group-\
-continues\x7f\0\x0b\x04\0\x07process\x01\x0c\x01@\0\0\x0b\x04\0\x06finish\x01\x0d\
-\x04\0\x18etl:plugin/reducer@0.1.0\x05\x07\x04\0\x1eetl:plugin/reduce-plugin@0.1\
-.0\x04\0\x0b\x13\x01\0\x0dreduce-plugin\x03\0\0\0G\x09producers\x01\x0cprocessed\
--by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.2.0\x05\
+\0\x01B\x13\x01o\x02ss\x01p\0\x01r\x05\x04names\x06formats\x08nullable\x7f\x08ch\
+ildreny\x08metadata\x01\x04\0\x05field\x03\0\x02\x01p\x03\x01r\x02\x06fields\x04\
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x05\x01p}\x01k\x07\x01p\x07\x01r\x03\x06le\
+ngthy\x08validity\x08\x07buffers\x09\x04\0\x06column\x03\0\x0a\x01p\x0b\x01r\x02\
+\x04rowsy\x07columns\x0c\x04\0\x05batch\x03\0\x0d\x01r\x06\x06run-ids\x04tasky\x07\
+attempty\x08combines\x7f\x05input\x06\x06configs\x04\0\x07context\x03\0\x0f\x01q\
+\x05\x0einvalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fat\
+al\x01s\0\x05other\x01s\0\x04\0\x0astep-error\x03\0\x11\x03\0\x16etl:plugin/type\
+s@0.2.0\x05\x01\x02\x03\0\x01\x05batch\x01B\x08\x02\x03\x02\x01\x02\x04\0\x05bat\
+ch\x03\0\0\x01p}\x01k\x02\x01@\x02\x05batch\x01\x07origins\x03\x01\0\x04\0\x04em\
+it\x01\x04\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06reject\x01\x05\x03\0\x17et\
+l:plugin/output@0.2.0\x05\x03\x02\x03\0\x01\x07context\x02\x03\0\x01\x06schema\x02\
+\x03\0\x01\x0astep-error\x01B\x11\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x02\
+\x03\x02\x01\x04\x04\0\x07context\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x06schema\x03\
+\0\x04\x02\x03\x02\x01\x06\x04\0\x0astep-error\x03\0\x06\x01j\x01\x05\x01\x07\x01\
+@\x01\x07context\x03\0\x08\x04\0\x04open\x01\x09\x01py\x01j\0\x01\x07\x01@\x03\x05\
+batch\x01\x0agroup-ends\x0a\x14last-group-continues\x7f\0\x0b\x04\0\x07process\x01\
+\x0c\x01@\0\0\x0b\x04\0\x06finish\x01\x0d\x04\0\x18etl:plugin/reducer@0.2.0\x05\x07\
+\x04\0\x1eetl:plugin/reduce-plugin@0.2.0\x04\0\x0b\x13\x01\0\x0dreduce-plugin\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
+bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1090,32 +1157,30 @@ pub use __export_reduce_plugin_impl as export;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:reduce-plugin-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.61.1:etl:plugin@0.2.0:reduce-plugin-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 963] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9f\x06\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 857] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb5\x05\x01A\x02\x01\
 A\x07\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
-rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
-\0\x01B\x19\x01py\x01p}\x01r\x02\x07offsets\0\x05bytes\x01\x04\0\x08variable\x03\
-\0\x02\x01px\x01pu\x01q\x05\x07boolean\x01\x01\0\x05int64\x01\x04\0\x07float64\x01\
-\x05\0\x04text\x01\x03\0\x06binary\x01\x03\0\x04\0\x06values\x03\0\x06\x01k\x01\x01\
-r\x02\x06values\x07\x08validity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\x04\
-rowsy\x07columns\x0b\x04\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07fl\
-oat64\x04text\x06binary\x04\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-t\
-ype\x0f\x08nullable\x7f\x04\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\
-\x0akey-fieldsy\x04\0\x06schema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attemp\
-ty\x08combines\x7f\x05input\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0e\
-invalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\
-\x05other\x01s\0\x04\0\x0astep-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\
-\x01\x02\x03\0\x01\x05batch\x01B\x06\x02\x03\x02\x01\x02\x04\0\x05batch\x03\0\0\x01\
-@\x01\x05batch\x01\x01\0\x04\0\x04emit\x01\x02\x01@\x02\x03rowy\x06reasons\x01\0\
-\x04\0\x06reject\x01\x03\x03\0\x17etl:plugin/output@0.1.0\x05\x03\x04\0>etl:plug\
-in/reduce-plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b3\x01\0-reduce-p\
-lugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-b\
-y\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.2.0\x05\
+\0\x01B\x13\x01o\x02ss\x01p\0\x01r\x05\x04names\x06formats\x08nullable\x7f\x08ch\
+ildreny\x08metadata\x01\x04\0\x05field\x03\0\x02\x01p\x03\x01r\x02\x06fields\x04\
+\x0akey-fieldsy\x04\0\x06schema\x03\0\x05\x01p}\x01k\x07\x01p\x07\x01r\x03\x06le\
+ngthy\x08validity\x08\x07buffers\x09\x04\0\x06column\x03\0\x0a\x01p\x0b\x01r\x02\
+\x04rowsy\x07columns\x0c\x04\0\x05batch\x03\0\x0d\x01r\x06\x06run-ids\x04tasky\x07\
+attempty\x08combines\x7f\x05input\x06\x06configs\x04\0\x07context\x03\0\x0f\x01q\
+\x05\x0einvalid-config\x01s\0\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fat\
+al\x01s\0\x05other\x01s\0\x04\0\x0astep-error\x03\0\x11\x03\0\x16etl:plugin/type\
+s@0.2.0\x05\x01\x02\x03\0\x01\x05batch\x01B\x08\x02\x03\x02\x01\x02\x04\0\x05bat\
+ch\x03\0\0\x01p}\x01k\x02\x01@\x02\x05batch\x01\x07origins\x03\x01\0\x04\0\x04em\
+it\x01\x04\x01@\x02\x03rowy\x06reasons\x01\0\x04\0\x06reject\x01\x05\x03\0\x17et\
+l:plugin/output@0.2.0\x05\x03\x04\0>etl:plugin/reduce-plugin-with-all-of-its-exp\
+orts-removed@0.2.0\x04\0\x0b3\x01\0-reduce-plugin-with-all-of-its-exports-remove\
+d\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -3,8 +3,8 @@
 // Options used:
 //   * runtime_path: "::etl_plugin::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * with "etl:plugin/types@0.1.0" = "crate::bindings::map::etl::plugin::types"
-//   * with "etl:plugin/diagnostics@0.1.0" = "crate::bindings::map::etl::plugin::diagnostics"
+//   * with "etl:plugin/types@0.2.0" = "crate::bindings::map::etl::plugin::types"
+//   * with "etl:plugin/diagnostics@0.2.0" = "crate::bindings::map::etl::plugin::diagnostics"
 //   * default-bindings-module: "etl_plugin::bindings::split"
 //   * pub-export-macro
 #[allow(unfulfilled_lint_expectations, unused_imports)]
@@ -110,7 +110,7 @@ pub mod etl {
                     };
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "etl:plugin/source@0.1.0")]
+                    #[link(wasm_import_module = "etl:plugin/source@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "list"]
                         fn wit_import3(_: i32, _: *mut u8, _: usize, _: *mut u8);
@@ -195,7 +195,7 @@ pub mod etl {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "etl:plugin/source@0.1.0")]
+                    #[link(wasm_import_module = "etl:plugin/source@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "read"]
                         fn wit_import2(_: *mut u8, _: usize, _: i64, _: i32, _: *mut u8);
@@ -338,18 +338,18 @@ pub mod etl {
             pub fn add(shards: &[Shard]) -> () {
                 unsafe {
                     let mut cleanup_list = _rt::Vec::new();
-                    let vec17 = shards;
-                    let len17 = vec17.len();
-                    let layout17 = _rt::alloc::Layout::from_size_align(
-                            vec17.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                    let vec9 = shards;
+                    let len9 = vec9.len();
+                    let layout9 = _rt::alloc::Layout::from_size_align(
+                            vec9.len() * (4 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         )
                         .unwrap();
-                    let (result17, _cleanup17) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
-                        layout17,
+                    let (result9, _cleanup9) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
+                        layout9,
                     );
-                    for (i, e) in vec17.into_iter().enumerate() {
-                        let base = result17
+                    for (i, e) in vec9.into_iter().enumerate() {
+                        let base = result9
                             .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                         {
                             match e {
@@ -406,158 +406,101 @@ pub mod etl {
                                     *base
                                         .add(::core::mem::size_of::<*const u8>())
                                         .cast::<i32>() = _rt::as_i32(rows3);
-                                    let vec16 = columns3;
-                                    let len16 = vec16.len();
-                                    let layout16 = _rt::alloc::Layout::from_size_align(
-                                            vec16.len() * (8 * ::core::mem::size_of::<*const u8>()),
+                                    let vec8 = columns3;
+                                    let len8 = vec8.len();
+                                    let layout8 = _rt::alloc::Layout::from_size_align(
+                                            vec8.len() * (6 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         )
                                         .unwrap();
-                                    let (result16, _cleanup16) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
-                                        layout16,
+                                    let (result8, _cleanup8) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
+                                        layout8,
                                     );
-                                    cleanup_list.extend(_cleanup16);
-                                    for (i, e) in vec16.into_iter().enumerate() {
-                                        let base = result16
-                                            .add(i * (8 * ::core::mem::size_of::<*const u8>()));
+                                    cleanup_list.extend(_cleanup8);
+                                    for (i, e) in vec8.into_iter().enumerate() {
+                                        let base = result8
+                                            .add(i * (6 * ::core::mem::size_of::<*const u8>()));
                                         {
                                             let super::super::super::__with_name1::Column {
-                                                values: values4,
+                                                length: length4,
                                                 validity: validity4,
+                                                buffers: buffers4,
                                             } = e;
-                                            use super::super::super::__with_name1::Values as V14;
-                                            match values4 {
-                                                V14::Boolean(e) => {
-                                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                            *base.add(0).cast::<i32>() = _rt::as_i32(length4);
+                                            match validity4 {
+                                                Some(e) => {
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>() = (1i32) as u8;
                                                     let vec5 = e;
                                                     let ptr5 = vec5.as_ptr().cast::<u8>();
                                                     let len5 = vec5.len();
                                                     *base
-                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .add(3 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<usize>() = len5;
                                                     *base
-                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<*mut u8>() = ptr5.cast_mut();
                                                 }
-                                                V14::Int64(e) => {
-                                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                None => {
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>() = (0i32) as u8;
+                                                }
+                                            };
+                                            let vec7 = buffers4;
+                                            let len7 = vec7.len();
+                                            let layout7 = _rt::alloc::Layout::from_size_align(
+                                                    vec7.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                )
+                                                .unwrap();
+                                            let (result7, _cleanup7) = ::etl_plugin::wit_bindgen::rt::Cleanup::new(
+                                                layout7,
+                                            );
+                                            cleanup_list.extend(_cleanup7);
+                                            for (i, e) in vec7.into_iter().enumerate() {
+                                                let base = result7
+                                                    .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                {
                                                     let vec6 = e;
                                                     let ptr6 = vec6.as_ptr().cast::<u8>();
                                                     let len6 = vec6.len();
                                                     *base
-                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .add(::core::mem::size_of::<*const u8>())
                                                         .cast::<usize>() = len6;
-                                                    *base
-                                                        .add(::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr6.cast_mut();
-                                                }
-                                                V14::Float64(e) => {
-                                                    *base.add(0).cast::<u8>() = (2i32) as u8;
-                                                    let vec7 = e;
-                                                    let ptr7 = vec7.as_ptr().cast::<u8>();
-                                                    let len7 = vec7.len();
-                                                    *base
-                                                        .add(2 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len7;
-                                                    *base
-                                                        .add(::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr7.cast_mut();
-                                                }
-                                                V14::Text(e) => {
-                                                    *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                    let super::super::super::__with_name1::Variable {
-                                                        offsets: offsets8,
-                                                        bytes: bytes8,
-                                                    } = e;
-                                                    let vec9 = offsets8;
-                                                    let ptr9 = vec9.as_ptr().cast::<u8>();
-                                                    let len9 = vec9.len();
-                                                    *base
-                                                        .add(2 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len9;
-                                                    *base
-                                                        .add(::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr9.cast_mut();
-                                                    let vec10 = bytes8;
-                                                    let ptr10 = vec10.as_ptr().cast::<u8>();
-                                                    let len10 = vec10.len();
-                                                    *base
-                                                        .add(4 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len10;
-                                                    *base
-                                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr10.cast_mut();
-                                                }
-                                                V14::Binary(e) => {
-                                                    *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                    let super::super::super::__with_name1::Variable {
-                                                        offsets: offsets11,
-                                                        bytes: bytes11,
-                                                    } = e;
-                                                    let vec12 = offsets11;
-                                                    let ptr12 = vec12.as_ptr().cast::<u8>();
-                                                    let len12 = vec12.len();
-                                                    *base
-                                                        .add(2 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len12;
-                                                    *base
-                                                        .add(::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr12.cast_mut();
-                                                    let vec13 = bytes11;
-                                                    let ptr13 = vec13.as_ptr().cast::<u8>();
-                                                    let len13 = vec13.len();
-                                                    *base
-                                                        .add(4 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len13;
-                                                    *base
-                                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr13.cast_mut();
+                                                    *base.add(0).cast::<*mut u8>() = ptr6.cast_mut();
                                                 }
                                             }
-                                            match validity4 {
-                                                Some(e) => {
-                                                    *base
-                                                        .add(5 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<u8>() = (1i32) as u8;
-                                                    let vec15 = e;
-                                                    let ptr15 = vec15.as_ptr().cast::<u8>();
-                                                    let len15 = vec15.len();
-                                                    *base
-                                                        .add(7 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>() = len15;
-                                                    *base
-                                                        .add(6 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<*mut u8>() = ptr15.cast_mut();
-                                                }
-                                                None => {
-                                                    *base
-                                                        .add(5 * ::core::mem::size_of::<*const u8>())
-                                                        .cast::<u8>() = (0i32) as u8;
-                                                }
-                                            };
+                                            *base
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>() = len7;
+                                            *base
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>() = result7;
                                         }
                                     }
                                     *base
                                         .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>() = len16;
+                                        .cast::<usize>() = len8;
                                     *base
                                         .add(2 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = result16;
+                                        .cast::<*mut u8>() = result8;
                                 }
                             }
                         }
                     }
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "etl:plugin/shards@0.1.0")]
+                    #[link(wasm_import_module = "etl:plugin/shards@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "add"]
-                        fn wit_import18(_: *mut u8, _: usize);
+                        fn wit_import10(_: *mut u8, _: usize);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import18(_: *mut u8, _: usize) {
+                    unsafe extern "C" fn wit_import10(_: *mut u8, _: usize) {
                         unreachable!()
                     }
-                    wit_import18(result17, len17);
+                    wit_import10(result9, len9);
                 }
             }
         }
@@ -596,20 +539,20 @@ pub mod exports {
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result8 = {
+                        let result20 = {
                             let len0 = arg1;
                             let bytes0 = _rt::Vec::from_raw_parts(
                                 arg0.cast(),
                                 len0,
                                 len0,
                             );
-                            let base6 = arg5;
-                            let len6 = arg6;
-                            let mut result6 = _rt::Vec::with_capacity(len6);
-                            for i in 0..len6 {
-                                let base = base6
-                                    .add(i * (3 * ::core::mem::size_of::<*const u8>()));
-                                let e6 = {
+                            let base18 = arg5;
+                            let len18 = arg6;
+                            let mut result18 = _rt::Vec::with_capacity(len18);
+                            for i in 0..len18 {
+                                let base = base18
+                                    .add(i * (8 + 6 * ::core::mem::size_of::<*const u8>()));
+                                let e18 = {
                                     let l1 = *base.add(0).cast::<*mut u8>();
                                     let l2 = *base
                                         .add(::core::mem::size_of::<*const u8>())
@@ -620,36 +563,90 @@ pub mod exports {
                                         len3,
                                         len3,
                                     );
-                                    let l4 = i32::from(
+                                    let l4 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l5 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len6 = l5;
+                                    let bytes6 = _rt::Vec::from_raw_parts(
+                                        l4.cast(),
+                                        len6,
+                                        len6,
+                                    );
+                                    let l7 = i32::from(
                                         *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>(),
                                     );
-                                    let l5 = i32::from(
-                                        *base
-                                            .add(1 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>(),
+                                    let l8 = *base
+                                        .add(4 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<i32>();
+                                    let l9 = *base
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l10 = *base
+                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let base17 = l9;
+                                    let len17 = l10;
+                                    let mut result17 = _rt::Vec::with_capacity(len17);
+                                    for i in 0..len17 {
+                                        let base = base17
+                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                        let e17 = {
+                                            let l11 = *base.add(0).cast::<*mut u8>();
+                                            let l12 = *base
+                                                .add(::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            let l14 = *base
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *base
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            (_rt::string_lift(bytes13), _rt::string_lift(bytes16))
+                                        };
+                                        result17.push(e17);
+                                    }
+                                    _rt::cabi_dealloc(
+                                        base17,
+                                        len17 * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
                                     );
                                     super::super::super::super::__with_name1::Field {
                                         name: _rt::string_lift(bytes3),
-                                        data_type: super::super::super::super::__with_name1::DataType::_lift(
-                                            l4 as u8,
-                                        ),
-                                        nullable: _rt::bool_lift(l5 as u8),
+                                        format: _rt::string_lift(bytes6),
+                                        nullable: _rt::bool_lift(l7 as u8),
+                                        children: l8 as u32,
+                                        metadata: result17,
                                     }
                                 };
-                                result6.push(e6);
+                                result18.push(e18);
                             }
                             _rt::cabi_dealloc(
-                                base6,
-                                len6 * (3 * ::core::mem::size_of::<*const u8>()),
+                                base18,
+                                len18 * (8 + 6 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
-                            let len7 = arg9;
-                            let bytes7 = _rt::Vec::from_raw_parts(
+                            let len19 = arg9;
+                            let bytes19 = _rt::Vec::from_raw_parts(
                                 arg8.cast(),
-                                len7,
-                                len7,
+                                len19,
+                                len19,
                             );
                             T_::open(super::super::super::super::__with_name1::Context {
                                 run_id: _rt::string_lift(bytes0),
@@ -657,100 +654,100 @@ pub mod exports {
                                 attempt: arg3 as u32,
                                 combines: _rt::bool_lift(arg4 as u8),
                                 input: super::super::super::super::__with_name1::Schema {
-                                    fields: result6,
+                                    fields: result18,
                                     key_fields: arg7 as u32,
                                 },
-                                config: _rt::string_lift(bytes7),
+                                config: _rt::string_lift(bytes19),
                             })
                         };
-                        let ptr9 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        match result8 {
+                        let ptr21 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result20 {
                             Ok(_) => {
-                                *ptr9.add(0).cast::<u8>() = (0i32) as u8;
+                                *ptr21.add(0).cast::<u8>() = (0i32) as u8;
                             }
                             Err(e) => {
-                                *ptr9.add(0).cast::<u8>() = (1i32) as u8;
-                                use super::super::super::super::__with_name1::StepError as V15;
+                                *ptr21.add(0).cast::<u8>() = (1i32) as u8;
+                                use super::super::super::super::__with_name1::StepError as V27;
                                 match e {
-                                    V15::InvalidConfig(e) => {
-                                        *ptr9
+                                    V27::InvalidConfig(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (0i32) as u8;
-                                        let vec10 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr10 = vec10.as_ptr().cast::<u8>();
-                                        let len10 = vec10.len();
-                                        ::core::mem::forget(vec10);
-                                        *ptr9
+                                        let vec22 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr22 = vec22.as_ptr().cast::<u8>();
+                                        let len22 = vec22.len();
+                                        ::core::mem::forget(vec22);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len10;
-                                        *ptr9
+                                            .cast::<usize>() = len22;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr10.cast_mut();
+                                            .cast::<*mut u8>() = ptr22.cast_mut();
                                     }
-                                    V15::InvalidInput(e) => {
-                                        *ptr9
+                                    V27::InvalidInput(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (1i32) as u8;
-                                        let vec11 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr11 = vec11.as_ptr().cast::<u8>();
-                                        let len11 = vec11.len();
-                                        ::core::mem::forget(vec11);
-                                        *ptr9
+                                        let vec23 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr23 = vec23.as_ptr().cast::<u8>();
+                                        let len23 = vec23.len();
+                                        ::core::mem::forget(vec23);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len11;
-                                        *ptr9
+                                            .cast::<usize>() = len23;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr11.cast_mut();
+                                            .cast::<*mut u8>() = ptr23.cast_mut();
                                     }
-                                    V15::Retryable(e) => {
-                                        *ptr9
+                                    V27::Retryable(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (2i32) as u8;
-                                        let vec12 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr12 = vec12.as_ptr().cast::<u8>();
-                                        let len12 = vec12.len();
-                                        ::core::mem::forget(vec12);
-                                        *ptr9
+                                        let vec24 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr24 = vec24.as_ptr().cast::<u8>();
+                                        let len24 = vec24.len();
+                                        ::core::mem::forget(vec24);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len12;
-                                        *ptr9
+                                            .cast::<usize>() = len24;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr12.cast_mut();
+                                            .cast::<*mut u8>() = ptr24.cast_mut();
                                     }
-                                    V15::Fatal(e) => {
-                                        *ptr9
+                                    V27::Fatal(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (3i32) as u8;
-                                        let vec13 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr13 = vec13.as_ptr().cast::<u8>();
-                                        let len13 = vec13.len();
-                                        ::core::mem::forget(vec13);
-                                        *ptr9
+                                        let vec25 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr25 = vec25.as_ptr().cast::<u8>();
+                                        let len25 = vec25.len();
+                                        ::core::mem::forget(vec25);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len13;
-                                        *ptr9
+                                            .cast::<usize>() = len25;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr13.cast_mut();
+                                            .cast::<*mut u8>() = ptr25.cast_mut();
                                     }
-                                    V15::Other(e) => {
-                                        *ptr9
+                                    V27::Other(e) => {
+                                        *ptr21
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<u8>() = (4i32) as u8;
-                                        let vec14 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr14 = vec14.as_ptr().cast::<u8>();
-                                        let len14 = vec14.len();
-                                        ::core::mem::forget(vec14);
-                                        *ptr9
+                                        let vec26 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr26 = vec26.as_ptr().cast::<u8>();
+                                        let len26 = vec26.len();
+                                        ::core::mem::forget(vec26);
+                                        *ptr21
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len14;
-                                        *ptr9
+                                            .cast::<usize>() = len26;
+                                        *ptr21
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr14.cast_mut();
+                                            .cast::<*mut u8>() = ptr26.cast_mut();
                                     }
                                 }
                             }
                         };
-                        ptr9
+                        ptr21
                     }
                 }
                 #[doc(hidden)]
@@ -986,29 +983,29 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_etl_plugin_splitter_0_1_0_cabi {
+                macro_rules! __export_etl_plugin_splitter_0_2_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "etl:plugin/splitter@0.1.0#open")] unsafe extern "C" fn
+                        "etl:plugin/splitter@0.2.0#open")] unsafe extern "C" fn
                         export_open(arg0 : * mut u8, arg1 : usize, arg2 : i32, arg3 :
                         i32, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : i32, arg8
                         : * mut u8, arg9 : usize,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_open_cabi::<$ty > (arg0, arg1, arg2,
                         arg3, arg4, arg5, arg6, arg7, arg8, arg9) } } #[unsafe
-                        (export_name = "cabi_post_etl:plugin/splitter@0.1.0#open")]
+                        (export_name = "cabi_post_etl:plugin/splitter@0.2.0#open")]
                         unsafe extern "C" fn _post_return_open(arg0 : * mut u8,) { unsafe
                         { $($path_to_types)*:: __post_return_open::<$ty > (arg0) } }
-                        #[unsafe (export_name = "etl:plugin/splitter@0.1.0#split")]
+                        #[unsafe (export_name = "etl:plugin/splitter@0.2.0#split")]
                         unsafe extern "C" fn export_split() -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_split_cabi::<$ty > () } } #[unsafe
-                        (export_name = "cabi_post_etl:plugin/splitter@0.1.0#split")]
+                        (export_name = "cabi_post_etl:plugin/splitter@0.2.0#split")]
                         unsafe extern "C" fn _post_return_split(arg0 : * mut u8,) {
                         unsafe { $($path_to_types)*:: __post_return_split::<$ty > (arg0)
                         } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_etl_plugin_splitter_0_1_0_cabi;
+                pub use __export_etl_plugin_splitter_0_2_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -1178,43 +1175,40 @@ macro_rules! __export_split_plugin_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::etl::plugin::splitter::__export_etl_plugin_splitter_0_1_0_cabi!($ty
+        exports::etl::plugin::splitter::__export_etl_plugin_splitter_0_2_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::etl::plugin::splitter); const _
         : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
-        "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:split-plugin:imports and exports")]
+        "component-type:wit-bindgen:0.61.1:etl:plugin@0.2.0:split-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1293] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1172] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8a\x09\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x91\x08\x01A\x02\x01\
 A\x0d\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
-rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
+rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.2.0\x05\
 \0\x01B\x0c\x01r\x03\x04names\x04sizew\x0asplittable\x7f\x04\0\x06object\x03\0\0\
 \x01q\x03\x0eno-such-object\0\0\x0cout-of-range\0\0\x05store\x01s\0\x04\0\x0area\
 d-error\x03\0\x02\x01ks\x01p\x01\x01@\x01\x05after\x04\0\x05\x04\0\x04list\x01\x06\
 \x01p}\x01j\x01\x07\x01\x03\x01@\x03\x06objects\x06offsetw\x06lengthy\0\x08\x04\0\
-\x04read\x01\x09\x03\0\x17etl:plugin/source@0.1.0\x05\x01\x01B\x19\x01py\x01p}\x01\
-r\x02\x07offsets\0\x05bytes\x01\x04\0\x08variable\x03\0\x02\x01px\x01pu\x01q\x05\
-\x07boolean\x01\x01\0\x05int64\x01\x04\0\x07float64\x01\x05\0\x04text\x01\x03\0\x06\
-binary\x01\x03\0\x04\0\x06values\x03\0\x06\x01k\x01\x01r\x02\x06values\x07\x08va\
-lidity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\x04rowsy\x07columns\x0b\x04\
-\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07float64\x04text\x06binary\x04\
-\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-type\x0f\x08nullable\x7f\x04\
-\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\x0akey-fieldsy\x04\0\x06sc\
-hema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attempty\x08combines\x7f\x05input\
-\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\x01s\0\x0d\
-invalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01s\0\x04\0\x0a\
-step-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x02\x02\x03\0\x02\x05ba\
-tch\x01B\x0a\x02\x03\x02\x01\x03\x04\0\x05batch\x03\0\0\x01r\x03\x06objects\x06o\
-ffsetw\x06lengthw\x04\0\x05slice\x03\0\x02\x01p\x03\x01q\x02\x06slices\x01\x04\0\
-\x07records\x01\x01\0\x04\0\x05shard\x03\0\x05\x01p\x06\x01@\x01\x06shards\x07\x01\
-\0\x04\0\x03add\x01\x08\x03\0\x17etl:plugin/shards@0.1.0\x05\x04\x02\x03\0\x02\x07\
-context\x02\x03\0\x02\x0astep-error\x01B\x09\x02\x03\x02\x01\x05\x04\0\x07contex\
-t\x03\0\0\x02\x03\x02\x01\x06\x04\0\x0astep-error\x03\0\x02\x01j\0\x01\x03\x01@\x01\
-\x07context\x01\0\x04\x04\0\x04open\x01\x05\x01@\0\0\x04\x04\0\x05split\x01\x06\x04\
-\0\x19etl:plugin/splitter@0.1.0\x05\x07\x04\0\x1detl:plugin/split-plugin@0.1.0\x04\
-\0\x0b\x12\x01\0\x0csplit-plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x04read\x01\x09\x03\0\x17etl:plugin/source@0.2.0\x05\x01\x01B\x13\x01o\x02ss\x01\
+p\0\x01r\x05\x04names\x06formats\x08nullable\x7f\x08childreny\x08metadata\x01\x04\
+\0\x05field\x03\0\x02\x01p\x03\x01r\x02\x06fields\x04\x0akey-fieldsy\x04\0\x06sc\
+hema\x03\0\x05\x01p}\x01k\x07\x01p\x07\x01r\x03\x06lengthy\x08validity\x08\x07bu\
+ffers\x09\x04\0\x06column\x03\0\x0a\x01p\x0b\x01r\x02\x04rowsy\x07columns\x0c\x04\
+\0\x05batch\x03\0\x0d\x01r\x06\x06run-ids\x04tasky\x07attempty\x08combines\x7f\x05\
+input\x06\x06configs\x04\0\x07context\x03\0\x0f\x01q\x05\x0einvalid-config\x01s\0\
+\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01s\0\x04\
+\0\x0astep-error\x03\0\x11\x03\0\x16etl:plugin/types@0.2.0\x05\x02\x02\x03\0\x02\
+\x05batch\x01B\x0a\x02\x03\x02\x01\x03\x04\0\x05batch\x03\0\0\x01r\x03\x06object\
+s\x06offsetw\x06lengthw\x04\0\x05slice\x03\0\x02\x01p\x03\x01q\x02\x06slices\x01\
+\x04\0\x07records\x01\x01\0\x04\0\x05shard\x03\0\x05\x01p\x06\x01@\x01\x06shards\
+\x07\x01\0\x04\0\x03add\x01\x08\x03\0\x17etl:plugin/shards@0.2.0\x05\x04\x02\x03\
+\0\x02\x07context\x02\x03\0\x02\x0astep-error\x01B\x09\x02\x03\x02\x01\x05\x04\0\
+\x07context\x03\0\0\x02\x03\x02\x01\x06\x04\0\x0astep-error\x03\0\x02\x01j\0\x01\
+\x03\x01@\x01\x07context\x01\0\x04\x04\0\x04open\x01\x05\x01@\0\0\x04\x04\0\x05s\
+plit\x01\x06\x04\0\x19etl:plugin/splitter@0.2.0\x05\x07\x04\0\x1detl:plugin/spli\
+t-plugin@0.2.0\x04\0\x0b\x12\x01\0\x0csplit-plugin\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1223,38 +1217,35 @@ pub use __export_split_plugin_impl as export;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:etl:plugin@0.1.0:split-plugin-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.61.1:etl:plugin@0.2.0:split-plugin-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1215] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c\x08\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1094] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa3\x07\x01A\x02\x01\
 A\x09\x01B\x06\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x07counte\
-rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.1.0\x05\
+rs\x05deltax\x01\0\x04\0\x05count\x01\x03\x03\0\x1cetl:plugin/diagnostics@0.2.0\x05\
 \0\x01B\x0c\x01r\x03\x04names\x04sizew\x0asplittable\x7f\x04\0\x06object\x03\0\0\
 \x01q\x03\x0eno-such-object\0\0\x0cout-of-range\0\0\x05store\x01s\0\x04\0\x0area\
 d-error\x03\0\x02\x01ks\x01p\x01\x01@\x01\x05after\x04\0\x05\x04\0\x04list\x01\x06\
 \x01p}\x01j\x01\x07\x01\x03\x01@\x03\x06objects\x06offsetw\x06lengthy\0\x08\x04\0\
-\x04read\x01\x09\x03\0\x17etl:plugin/source@0.1.0\x05\x01\x01B\x19\x01py\x01p}\x01\
-r\x02\x07offsets\0\x05bytes\x01\x04\0\x08variable\x03\0\x02\x01px\x01pu\x01q\x05\
-\x07boolean\x01\x01\0\x05int64\x01\x04\0\x07float64\x01\x05\0\x04text\x01\x03\0\x06\
-binary\x01\x03\0\x04\0\x06values\x03\0\x06\x01k\x01\x01r\x02\x06values\x07\x08va\
-lidity\x08\x04\0\x06column\x03\0\x09\x01p\x0a\x01r\x02\x04rowsy\x07columns\x0b\x04\
-\0\x05batch\x03\0\x0c\x01m\x05\x07boolean\x05int64\x07float64\x04text\x06binary\x04\
-\0\x09data-type\x03\0\x0e\x01r\x03\x04names\x09data-type\x0f\x08nullable\x7f\x04\
-\0\x05field\x03\0\x10\x01p\x11\x01r\x02\x06fields\x12\x0akey-fieldsy\x04\0\x06sc\
-hema\x03\0\x13\x01r\x06\x06run-ids\x04tasky\x07attempty\x08combines\x7f\x05input\
-\x14\x06configs\x04\0\x07context\x03\0\x15\x01q\x05\x0einvalid-config\x01s\0\x0d\
-invalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01s\0\x04\0\x0a\
-step-error\x03\0\x17\x03\0\x16etl:plugin/types@0.1.0\x05\x02\x02\x03\0\x02\x05ba\
-tch\x01B\x0a\x02\x03\x02\x01\x03\x04\0\x05batch\x03\0\0\x01r\x03\x06objects\x06o\
-ffsetw\x06lengthw\x04\0\x05slice\x03\0\x02\x01p\x03\x01q\x02\x06slices\x01\x04\0\
-\x07records\x01\x01\0\x04\0\x05shard\x03\0\x05\x01p\x06\x01@\x01\x06shards\x07\x01\
-\0\x04\0\x03add\x01\x08\x03\0\x17etl:plugin/shards@0.1.0\x05\x04\x04\0=etl:plugi\
-n/split-plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b2\x01\0,split-plug\
-in-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x04read\x01\x09\x03\0\x17etl:plugin/source@0.2.0\x05\x01\x01B\x13\x01o\x02ss\x01\
+p\0\x01r\x05\x04names\x06formats\x08nullable\x7f\x08childreny\x08metadata\x01\x04\
+\0\x05field\x03\0\x02\x01p\x03\x01r\x02\x06fields\x04\x0akey-fieldsy\x04\0\x06sc\
+hema\x03\0\x05\x01p}\x01k\x07\x01p\x07\x01r\x03\x06lengthy\x08validity\x08\x07bu\
+ffers\x09\x04\0\x06column\x03\0\x0a\x01p\x0b\x01r\x02\x04rowsy\x07columns\x0c\x04\
+\0\x05batch\x03\0\x0d\x01r\x06\x06run-ids\x04tasky\x07attempty\x08combines\x7f\x05\
+input\x06\x06configs\x04\0\x07context\x03\0\x0f\x01q\x05\x0einvalid-config\x01s\0\
+\x0dinvalid-input\x01s\0\x09retryable\x01s\0\x05fatal\x01s\0\x05other\x01s\0\x04\
+\0\x0astep-error\x03\0\x11\x03\0\x16etl:plugin/types@0.2.0\x05\x02\x02\x03\0\x02\
+\x05batch\x01B\x0a\x02\x03\x02\x01\x03\x04\0\x05batch\x03\0\0\x01r\x03\x06object\
+s\x06offsetw\x06lengthw\x04\0\x05slice\x03\0\x02\x01p\x03\x01q\x02\x06slices\x01\
+\x04\0\x07records\x01\x01\0\x04\0\x05shard\x03\0\x05\x01p\x06\x01@\x01\x06shards\
+\x07\x01\0\x04\0\x03add\x01\x08\x03\0\x17etl:plugin/shards@0.2.0\x05\x04\x04\0=e\
+tl:plugin/split-plugin-with-all-of-its-exports-removed@0.2.0\x04\0\x0b2\x01\0,sp\
+lit-plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cproces\
+sed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -4,19 +4,31 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::cells::{OwnedCell, rows_of};
-use crate::{Batch, Level, Object, ReadError, Shard};
+use crate::bindings::{map::etl::plugin::types as wire, split::etl::plugin::shards as boundary};
+use crate::{Level, Object, ReadError, Schema, Slice};
 
 /// The output of a mapper or reducer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// The emitted rows, in order; compare them with [`rows`](super::rows).
     pub rows: Vec<Vec<OwnedCell>>,
+    /// For each emitted row, the input row, counted from 0, that it was made of; `None` if the step did not say.
+    pub origins: Vec<Option<usize>>,
     /// The rejected input rows, counted from 0, each with its reason.
     pub rejects: Vec<(usize, String)>,
     /// The logged messages, in order.
     pub logs: Vec<(Level, String)>,
     /// The sum of each counter, by name.
     pub counters: BTreeMap<String, i64>,
+}
+
+/// A shard that a splitter made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shard {
+    /// Slices of objects.
+    Slices(Vec<Slice>),
+    /// Records, as rows.
+    Records(Vec<Vec<OwnedCell>>),
 }
 
 /// The output of a splitter.
@@ -34,7 +46,7 @@ impl Split {
     /// Returns the rows of each shard of inline records.
     pub fn records(&self) -> Vec<Vec<Vec<OwnedCell>>> {
         let records = |shard: &Shard| match shard {
-            Shard::Records(batch) => Some(rows_of(batch)),
+            Shard::Records(records) => Some(records.clone()),
             Shard::Slices(_) => None,
         };
         self.shards.iter().filter_map(records).collect()
@@ -78,6 +90,8 @@ impl InMemoryObject {
 #[derive(Default)]
 struct Host {
     outcome: Outcome,
+    /// The schema of the rows that the step hands over.
+    schema: Schema,
     first_row: usize,
     objects: Vec<InMemoryObject>,
     shards: Vec<Shard>,
@@ -90,6 +104,11 @@ thread_local! {
 /// Forgets everything recorded so far, and makes these objects the source.
 pub(super) fn start(objects: Vec<InMemoryObject>) {
     HOST.set(Host { objects, ..Host::default() });
+}
+
+/// Sets the schema of the rows that the step hands over.
+pub(super) fn set_schema(schema: Schema) {
+    HOST.with_borrow_mut(|host| host.schema = schema);
 }
 
 /// Sets the number of input rows before the batch being processed.
@@ -106,8 +125,16 @@ pub(super) fn split() -> Split {
     Split { shards, logs: outcome.logs, counters: outcome.counters }
 }
 
-pub(crate) fn emit(batch: &Batch) {
-    HOST.with_borrow_mut(|host| host.outcome.rows.extend(rows_of(batch)));
+pub(crate) fn emit(batch: &wire::Batch, origins: Option<&[u8]>) {
+    HOST.with_borrow_mut(|host| {
+        let Host { outcome, schema, first_row, .. } = host;
+        outcome.rows.extend(rows_of(batch, schema));
+        let origin = |bytes: &[u8; 4]| Some(*first_row + u32::from_le_bytes(*bytes) as usize);
+        match origins {
+            Some(origins) => outcome.origins.extend(origins.as_chunks().0.iter().map(origin)),
+            None => outcome.origins.resize(outcome.rows.len(), None),
+        }
+    });
 }
 
 pub(crate) fn reject(row: u32, reason: &str) {
@@ -139,6 +166,12 @@ pub(crate) fn read(object: &str, offset: u64, length: u32) -> Result<Vec<u8>, Re
     })
 }
 
-pub(crate) fn add(shards: &[Shard]) {
-    HOST.with_borrow_mut(|host| host.shards.extend_from_slice(shards));
+pub(crate) fn add(shards: &[boundary::Shard]) {
+    HOST.with_borrow_mut(|host| {
+        let Host { schema, shards: added, .. } = host;
+        added.extend(shards.iter().map(|shard| match shard {
+            boundary::Shard::Slices(slices) => Shard::Slices(slices.clone()),
+            boundary::Shard::Records(batch) => Shard::Records(rows_of(batch, schema)),
+        }));
+    });
 }

@@ -7,10 +7,11 @@ use super::Json;
 
 use super::cells::{OwnedCell, rows};
 use super::host::{self, InMemoryObject, Outcome, Split};
-use crate::cell::{Row, Value};
+use crate::bindings::map::etl::plugin::types as wire;
+use crate::value::{Row, Value};
 use crate::{
-    Batch, BatchBuilder, Context, LineMapper, Lines, MapRunner, Mapper, ReduceRunner, Reducer, Schema, SplitRunner,
-    Splitter, StepError,
+    Batch, BatchBuilder, LineMapper, Lines, MapRunner, Mapper, ReduceRunner, Reducer, Schema, SplitRunner, Splitter,
+    StepError, wire as boundary,
 };
 
 /// Runs a line mapper on these lines.
@@ -31,10 +32,11 @@ pub fn map_rows<M: Mapper>(
     let context = context(config, input);
     let input_rows = rows(input_rows);
     however_cut(|batch_rows| {
-        let (mut mapper, _) = MapRunner::<M>::open(&context)?;
+        let (mut mapper, schema) = MapRunner::<M>::open(context.clone())?;
+        host::set_schema(boundary::read_schema(&schema)?);
         for (first, rows) in batches(&input_rows, batch_rows) {
             host::set_first_row(first);
-            mapper.process(&batch(input, rows))?;
+            mapper.process(batch(input, rows))?;
         }
         mapper.finish()
     })
@@ -46,7 +48,7 @@ pub fn reduce_rows<R: Reducer>(
     input: &Schema,
     input_rows: impl IntoIterator<Item = impl Row>,
 ) -> Result<Outcome, StepError> {
-    reduce::<R>(&context(config, input), input_rows)
+    reduce::<R>(input, &context(config, input), input_rows)
 }
 
 /// Runs a reducer as combiner on these rows, after sorting them by key.
@@ -55,20 +57,24 @@ pub fn combine_rows<R: Reducer>(
     input: &Schema,
     input_rows: impl IntoIterator<Item = impl Row>,
 ) -> Result<Outcome, StepError> {
-    reduce::<R>(&Context { combines: true, ..context(config, input) }, input_rows)
+    reduce::<R>(input, &wire::Context { combines: true, ..context(config, input) }, input_rows)
 }
 
-fn reduce<R: Reducer>(context: &Context, input_rows: impl IntoIterator<Item = impl Row>) -> Result<Outcome, StepError> {
-    let input = &context.input;
+fn reduce<R: Reducer>(
+    input: &Schema,
+    context: &wire::Context,
+    input_rows: impl IntoIterator<Item = impl Row>,
+) -> Result<Outcome, StepError> {
     let key = |row: &Vec<OwnedCell>| row[..input.key_fields().len()].to_vec();
     let mut input_rows = rows(input_rows);
     input_rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal));
     however_cut(|batch_rows| {
-        let (mut reducer, _) = ReduceRunner::<R>::open(context)?;
+        let (mut reducer, schema) = ReduceRunner::<R>::open(context.clone())?;
+        host::set_schema(boundary::read_schema(&schema)?);
         for (first, rows) in batches(&input_rows, batch_rows) {
             let next = input_rows.get(first + rows.len());
             let continues = rows.last().map(key) == next.map(key);
-            reducer.process(&batch(input, rows), &group_ends(rows, key), continues)?;
+            reducer.process(batch(input, rows), &group_ends(rows, key), continues)?;
         }
         reducer.finish()
     })
@@ -87,7 +93,8 @@ pub fn split<S: Splitter>(
     let objects: Vec<_> = objects.into_iter().collect();
     let sizes: HashMap<_, _> = objects.iter().map(|o| (o.object.name.clone(), o.object.size)).collect();
     host::start(objects);
-    SplitRunner::<S>::open(&context(config, input))?.split()?;
+    host::set_schema(input.clone());
+    SplitRunner::<S>::open(context(config, input))?.split()?;
     let split = host::split();
     check_slices(&split, &sizes);
     Ok(split)
@@ -116,12 +123,13 @@ fn batches(rows: &[Vec<OwnedCell>], batch_rows: usize) -> impl Iterator<Item = (
     })
 }
 
-fn batch(schema: &Schema, rows: &[Vec<OwnedCell>]) -> Batch {
+fn batch(schema: &Schema, rows: &[Vec<OwnedCell>]) -> wire::Batch {
     let mut builder = BatchBuilder::new(schema);
     for row in rows {
         builder.push_cells(row.iter().map(Value::cell)).expect("the test's input fits its schema");
     }
-    builder.finish()
+    let Batch(batch) = builder.finish();
+    batch
 }
 
 fn group_ends<K: PartialEq>(rows: &[Vec<OwnedCell>], key: impl Fn(&Vec<OwnedCell>) -> K) -> Vec<u32> {
@@ -133,9 +141,9 @@ fn group_ends<K: PartialEq>(rows: &[Vec<OwnedCell>], key: impl Fn(&Vec<OwnedCell
     ends.collect()
 }
 
-fn context(config: Json, input: &Schema) -> Context {
+fn context(config: Json, input: &Schema) -> wire::Context {
     let (run_id, config) = ("test".to_owned(), config.to_string());
-    Context { run_id, task: 0, attempt: 1, combines: false, input: input.clone(), config }
+    wire::Context { run_id, task: 0, attempt: 1, combines: false, input: boundary::write_schema(input), config }
 }
 
 fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {
@@ -155,7 +163,7 @@ fn check_slices(split: &Split, sizes: &HashMap<String, u64>) {
 mod tests {
     use super::super::json;
     use super::*;
-    use crate::{Int64, NoConfig, Output, Rows, Shards, Slice, Source};
+    use crate::{Context, Int64, NoConfig, Output, Rows, Shards, Slice, Source};
 
     /// Emits the number of rows of each batch, which no mapper should do.
     struct CountRows;

@@ -8,7 +8,8 @@ use etl_core::model::{
 };
 
 use crate::{
-    BATCH_BYTES, ChunkIter, Cuts, Decode, Encode, FORMATS, Format, NonFinite, RECORD_BYTES, Reads, Sizes, Writes,
+    BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
+    RECORD_BYTES, Reads, Sizes, Writes,
 };
 
 /// Returns the names of the formats that a source can have.
@@ -31,14 +32,25 @@ fn listed(names: &[&str]) -> String {
     names.join("`, `")
 }
 
+/// What a source reads in its format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The fields that are wanted.
+    pub fields: Fields,
+    /// Maximum length of a record in bytes.
+    pub record_max: u64,
+    /// How CSV is written. Of no meaning for other formats.
+    pub csv: CsvSource,
+    /// How JSON documents are laid out. Of no meaning for other formats.
+    pub json: JsonLayout,
+}
+
 /// The format of a source, and the columns of its records.
 #[derive(Clone)]
 pub struct SourceFormat {
     name: &'static str,
     reads: &'static dyn Reads,
-    schema: Schema,
-    /// Maximum length of a record in bytes.
-    record_max: u64,
+    reading: Reading,
 }
 
 impl SourceFormat {
@@ -53,16 +65,16 @@ impl SourceFormat {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the fields are called.
-    pub fn new(name: &str, fields: Option<Schema>) -> Result<Self> {
+    pub fn new(name: &str, fields: Option<Fields>) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
         let found = format.and_then(|format| Some((format.name(), format.reads()?)));
         let Some((name, reads)) = found else {
             let choices = listed(source_formats());
             return Err(Error::config(format!("belong to no format `{name}` (choices: `{choices}`)")));
         };
-        let schema = match fields {
-            Some(schema) if reads.takes_fields() => schema,
-            None if !reads.takes_fields() => Schema::lines(),
+        let fields = match fields {
+            Some(fields) if reads.takes_fields() => fields,
+            None if !reads.takes_fields() => Schema::lines().into(),
             Some(_) => {
                 let takes = |format: &dyn Format| format.reads().is_some_and(Reads::takes_fields);
                 let choices = listed(&names(takes));
@@ -70,19 +82,50 @@ impl SourceFormat {
             }
             None => return Err(Error::config(format!("is missing: format `{name}` needs the fields to read"))),
         };
-        Ok(Self { name, reads, schema, record_max: RECORD_BYTES })
+        let (csv, json) = (CsvSource::default(), JsonLayout::default());
+        Ok(Self { name, reads, reading: Reading { fields, record_max: RECORD_BYTES, csv, json } })
     }
 
     /// Sets the maximum length of a record in bytes, its line end included. It is
     /// [`RECORD_BYTES`] otherwise.
     #[must_use]
-    pub fn with_record_max(self, bytes: u64) -> Self {
-        Self { record_max: bytes, ..self }
+    pub fn with_record_max(mut self, bytes: u64) -> Self {
+        self.reading.record_max = bytes;
+        self
+    }
+
+    /// Sets how CSV is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the dialect is called, for another format.
+    pub fn with_csv(mut self, csv: CsvSource) -> Result<Self> {
+        check_is("csv", self.name)?;
+        self.reading.csv = csv;
+        Ok(self)
+    }
+
+    /// Sets how JSON documents are laid out.
+    ///
+    /// # Errors
+    /// As [`SourceFormat::with_csv`].
+    pub fn with_json(mut self, layout: JsonLayout) -> Result<Self> {
+        check_is("json", self.name)?;
+        self.reading.json = layout;
+        Ok(self)
+    }
+
+    /// Returns the first field that the format cannot read, and why, as the end of a sentence.
+    pub fn refused_field(&self) -> Option<(&str, String)> {
+        let wanted = self.reading.fields.wanted().iter();
+        wanted
+            .filter_map(|wanted| Some((wanted.field.name().as_str(), self.reads.refuses(wanted, &self.reading)?)))
+            .next()
     }
 
     /// Returns the maximum length of a record in bytes.
     pub fn record_max(&self) -> u64 {
-        self.record_max
+        self.reading.record_max
     }
 
     /// Returns the name of the format.
@@ -90,14 +133,19 @@ impl SourceFormat {
         self.name
     }
 
+    /// Returns what is read.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     /// Returns the columns of the records.
     pub fn schema(&self) -> &Schema {
-        &self.schema
+        self.reading.fields.schema()
     }
 
     /// Returns where an object may be cut into slices.
     pub fn cuts(&self) -> Cuts {
-        self.reads.cuts()
+        self.reads.cuts(&self.reading)
     }
 
     /// Creates a decoder of the chunks of a shard.
@@ -105,7 +153,7 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder<'a>(&self, chunks: ChunkIter<'a>) -> Result<Box<dyn Decode + 'a>> {
-        self.decoder_with(chunks, Sizes { batch: BATCH_BYTES, record_max: self.record_max })
+        self.decoder_with(chunks, Sizes { batch: BATCH_BYTES, record_max: self.record_max() })
     }
 
     /// Creates a decoder that keeps to other sizes.
@@ -113,28 +161,44 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder_with<'a>(&self, chunks: ChunkIter<'a>, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        self.reads.decoder(chunks, &self.schema, sizes)
+        self.reads.decoder(chunks, &self.reading, sizes)
     }
+}
+
+fn check_is(wanted: &str, name: &str) -> Result<()> {
+    if name == wanted {
+        return Ok(());
+    }
+    Err(Error::config(format!("cannot be used with format `{name}` (it goes with `{wanted}`)")))
 }
 
 impl fmt::Debug for SourceFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.schema)
+        write!(f, "{} ({:?})", self.name, self.reading)
     }
 }
 
 impl PartialEq for SourceFormat {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, &self.schema, self.record_max) == (other.name, &other.schema, other.record_max)
+        (self.name, &self.reading) == (other.name, &other.reading)
     }
 }
 
+/// How a sink writes its format.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Writing {
+    /// What becomes of NaN and the infinities. Of no meaning for a format that has them.
+    pub non_finite: NonFinite,
+    /// How CSV is written. Of no meaning for other formats.
+    pub csv: CsvSink,
+}
+
 /// The format of a sink.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
-    non_finite: NonFinite,
+    writing: Writing,
 }
 
 impl SinkFormat {
@@ -145,7 +209,7 @@ impl SinkFormat {
     pub fn new(name: &str) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
-            Some(Self { name: format.name(), writes: format.writes()?, non_finite: NonFinite::Refuse })
+            Some(Self { name: format.name(), writes: format.writes()?, writing: Writing::default() })
         });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
@@ -158,11 +222,21 @@ impl SinkFormat {
     /// the choice is called, when the format has these numbers or takes none at all.
     pub fn with_non_finite(self, non_finite: NonFinite) -> Result<Self> {
         if self.writes.has_no_non_finite() {
-            return Ok(Self { non_finite, ..self });
+            return Ok(Self { writing: Writing { non_finite, ..self.writing }, ..self });
         }
         let takes = |format: &dyn Format| format.writes().is_some_and(Writes::has_no_non_finite);
         let choices = listed(&names(takes));
         Err(Error::config(format!("cannot be used with format `{}` (it goes with `{choices}`)", self.name)))
+    }
+
+    /// Sets how CSV is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the dialect is called, for another format.
+    pub fn with_csv(self, csv: CsvSink) -> Result<Self> {
+        check_is("csv", self.name)?;
+        Ok(Self { writing: Writing { csv, ..self.writing }, ..self })
     }
 
     /// Returns the name of the format.
@@ -170,9 +244,9 @@ impl SinkFormat {
         self.name
     }
 
-    /// Returns what becomes of NaN and the infinities, if the format does not have them.
-    pub fn non_finite(&self) -> NonFinite {
-        self.non_finite
+    /// Returns how the format is written.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
     }
 
     /// Returns the file extension of a part.
@@ -189,18 +263,18 @@ impl SinkFormat {
     }
 
     pub(crate) fn encoder(&self) -> Box<dyn Encode> {
-        self.writes.encoder(self.non_finite)
+        self.writes.encoder(&self.writing)
     }
 }
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.non_finite)
+        write!(f, "{} ({:?})", self.name, self.writing)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.non_finite == other.non_finite
+        (self.name, &self.writing) == (other.name, &other.writing)
     }
 }

@@ -16,7 +16,17 @@ pub enum Chunk {
         offset: u64,
         /// Compression of the data.
         compression: Compression,
+        /// The object's first bytes, up to the end of its header, if the format has one and the slice does not start
+        /// the object; empty otherwise.
+        head: Bytes,
     },
     /// The slice's next bytes, as stored; never empty.
     Data(Bytes),
+}
+
+impl Chunk {
+    /// Makes the start of a whole object.
+    pub fn whole(object: impl Into<Arc<str>>, compression: Compression) -> Self {
+        Self::Start { object: object.into(), offset: 0, compression, head: Bytes::new() }
+    }
 }

@@ -17,7 +17,7 @@ use flate2::bufread::GzDecoder;
 
 use super::{
     chunk::Chunk,
-    content::{BYTE_ORDER_MARK, HEAD_BYTES, check_head, check_name},
+    content::{BYTE_ORDER_MARK, HEAD_BYTES, check_head, check_name, is_utf16},
 };
 
 /// Number of bytes that are decompressed at once.
@@ -32,23 +32,38 @@ pub(super) struct Inflate<I: Iterator<Item = Result<Chunk>>> {
     object: Arc<str>,
     /// The first bytes of the object, which were read to find out what it holds and are still to be handed out.
     head: Bytes,
+    /// Whether objects may be UTF-16.
+    takes_utf16: bool,
+}
+
+/// The start of a slice.
+pub(super) struct SliceStart {
+    pub(super) object: Arc<str>,
+    /// Offset in the object of the slice's first record.
+    pub(super) offset: u64,
+    /// The first bytes of the object, up to the end of its header, if the slice does not start the object.
+    pub(super) head: Bytes,
 }
 
 impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
     pub(super) fn new(chunks: I) -> Self {
         let stored = Stored { chunks, data: Bytes::new(), next: None, failed: None };
-        Self { reader: Some(Reader::Plain(stored)), object: "".into(), head: Bytes::new() }
+        Self { reader: Some(Reader::Plain(stored)), object: "".into(), head: Bytes::new(), takes_utf16: false }
     }
 
-    /// Moves to the next slice, and returns its object and the offset of its first record; `None` after the last slice.
-    /// Bytes of the previous slice that were not consumed are skipped, and so is a byte order mark at the start of an
+    /// Lets objects be UTF-16, whose bytes are handed out as they are.
+    pub(super) fn taking_utf16(self) -> Self {
+        Self { takes_utf16: true, ..self }
+    }
+
+    /// Moves to the next slice, and returns its start; `None` after the last slice. Bytes of the previous slice that were not consumed are skipped, and so is a byte order mark at the start of an
     /// object.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when an object holds something else than records.
-    pub(super) fn next_slice(&mut self) -> Result<Option<(Arc<str>, u64)>> {
+    pub(super) fn next_slice(&mut self) -> Result<Option<SliceStart>> {
         let mut stored = self.reader.take().expect(REPLACED).into_stored();
-        let Some(Start { object, offset, compression }) = stored.next_slice()? else {
+        let Some(Start { object, offset, compression, head }) = stored.next_slice()? else {
             self.reader = Some(Reader::Plain(stored));
             return Ok(None);
         };
@@ -66,7 +81,7 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
         });
         self.head = Bytes::new();
         let skipped = if offset == 0 { self.read_head()? } else { 0 };
-        Ok(Some((object, offset + skipped)))
+        Ok(Some(SliceStart { object, offset: offset + skipped, head }))
     }
 
     /// Reads the first bytes of an object and checks them. Returns the number of bytes of a byte order mark, which is
@@ -82,7 +97,9 @@ impl<I: Iterator<Item = Result<Chunk>>> Inflate<I> {
             head.extend_from_slice(&data[..taken]);
             self.consume(taken);
         }
-        check_head(&self.object, &head)?;
+        if !(self.takes_utf16 && is_utf16(&head)) {
+            check_head(&self.object, &head)?;
+        }
         let skipped = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         self.head = Bytes::from(head).slice(skipped..);
         Ok(skipped as u64)
@@ -221,6 +238,7 @@ struct Start {
     object: Arc<str>,
     offset: u64,
     compression: Compression,
+    head: Bytes,
 }
 
 /// The stored bytes of one slice as they arrive. Ends where the next slice starts.
@@ -248,8 +266,8 @@ impl<I: Iterator<Item = Result<Chunk>>> Stored<I> {
         while self.data.is_empty() && self.next.is_none() {
             match self.chunks.next().transpose()? {
                 Some(Chunk::Data(data)) => self.data = data,
-                Some(Chunk::Start { object, offset, compression }) => {
-                    self.next = Some(Start { object, offset, compression });
+                Some(Chunk::Start { object, offset, compression, head }) => {
+                    self.next = Some(Start { object, offset, compression, head });
                 }
                 None => break,
             }

@@ -15,6 +15,7 @@ const DECOMPRESS: &str = "decompress it, or compress it with gzip or zstd";
 const UNPACK: &str = "unpack it";
 const CONVERT: &str = "convert it to JSON Lines or CSV";
 const RECODE: &str = "convert it to UTF-8";
+const DECLARE: &str = "convert it to UTF-8, or set `source.csv.encoding = \"utf-16\"` if it is CSV";
 const NAME_GZIP: &str = "give it a name that ends in `.gz`";
 const NAME_ZSTD: &str = "give it a name that ends in `.zst`";
 
@@ -62,8 +63,8 @@ const FOREIGN: [Foreign; 22] = [
     foreign("Arrow", &["arrow", "feather"], &[(0, b"ARROW1\0\0")], CONVERT),
     foreign("UTF-32", &[], &[(0, b"\xFF\xFE\0\0")], RECODE),
     foreign("UTF-32", &[], &[(0, b"\0\0\xFE\xFF")], RECODE),
-    foreign("UTF-16", &[], &[(0, b"\xFF\xFE")], RECODE),
-    foreign("UTF-16", &[], &[(0, b"\xFE\xFF")], RECODE),
+    foreign("UTF-16", &[], &[(0, b"\xFF\xFE")], DECLARE),
+    foreign("UTF-16", &[], &[(0, b"\xFE\xFF")], DECLARE),
 ];
 
 impl Foreign {
@@ -101,6 +102,11 @@ pub(crate) fn check_head(object: &str, head: &[u8]) -> Result<()> {
         Some(foreign) => Err(refused(object, "begins like", foreign)),
         None => Ok(()),
     }
+}
+
+/// Returns whether the first bytes of an object have the byte order mark of UTF-16.
+pub(crate) fn is_utf16(head: &[u8]) -> bool {
+    foreign_start(head).is_some_and(|foreign| foreign.name == "UTF-16")
 }
 
 fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {

@@ -17,6 +17,8 @@ mod csv;
 mod cuts;
 mod decoder;
 mod encoder;
+mod fields;
+mod instants;
 mod json;
 mod line_splitter;
 mod lines;
@@ -33,11 +35,14 @@ use arrow_schema::SchemaRef;
 use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
-    chosen::{SinkFormat, SourceFormat, sink_formats, source_formats},
+    chosen::{Reading, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
     chunk::Chunk,
-    cuts::Cuts,
+    csv::{CsvSink, CsvSource, Encoding, RecordStarts},
+    cuts::{Cuts, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::{BUFFER_BYTES, PartWriter},
+    fields::{Fields, Pick, WantedField},
+    json::JsonLayout,
     origin::Origin,
 };
 
@@ -64,15 +69,20 @@ pub trait Reads: Sync {
     /// Returns whether the pipeline says which fields are read. Otherwise the records are lines of one column.
     fn takes_fields(&self) -> bool;
 
-    /// Returns where an object may be cut into slices.
-    fn cuts(&self) -> Cuts;
+    /// Returns why a field cannot be read, as the end of a sentence; `None` if it can.
+    fn refuses(&self, wanted: &WantedField, reading: &Reading) -> Option<String> {
+        let (_, _) = (wanted, reading);
+        None
+    }
 
-    /// Creates a decoder of the chunks of a shard into records of `schema`.
+    /// Returns where an object may be cut into slices.
+    fn cuts(&self, reading: &Reading) -> Cuts;
+
+    /// Creates a decoder of the chunks of a shard into records of the wanted fields.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have a field of the
-    /// schema.
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have one of the fields.
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
 }
 
 /// A decoder of the chunks of one shard. The same slices give the same batches, no matter how they were fetched.
@@ -129,7 +139,7 @@ pub trait Writes: Sync {
     }
 
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].
-    fn encoder(&self, non_finite: NonFinite) -> Box<dyn Encode>;
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode>;
 }
 
 /// An encoder of the rows of one part. The same batches give the same bytes.

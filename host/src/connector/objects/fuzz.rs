@@ -52,7 +52,7 @@ fn lines(object: &[u8], cuts: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
 
 /// Returns the documents of an object as text, and its rejects.
 fn documents(object: &[u8], cuts: &[u8]) -> Result<(Vec<String>, Vec<Reject>)> {
-    let batches = decode(&SourceFormat::new("json", Some(typed_schema()))?, "a", object, cuts)?;
+    let batches = decode(&SourceFormat::new("json", Some(typed_schema().into()))?, "a", object, cuts)?;
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
         check_batch(&batch.batch);

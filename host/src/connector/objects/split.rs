@@ -16,8 +16,8 @@ const PACKED_MAX: usize = 10_000;
 /// Returns why an object cannot be cut into slices, or `None` if it can.
 pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
     match (compression, cuts) {
-        (Compression::None, Cuts::AtLineEnds) => None,
-        (Compression::None, Cuts::Never) => Some("has a format that is read as a whole"),
+        (Compression::None, Cuts::AtLineEnds | Cuts::AtRecords(_)) => None,
+        (Compression::None, Cuts::Never(why)) => Some(why),
         _ => Some("is compressed"),
     }
 }
@@ -148,6 +148,6 @@ mod tests {
     fn objects_of_a_format_without_cuts_stay_whole() {
         let objects = [object("a", 10), object("b", 25)];
         assert_eq!(count_shards(&objects, Cuts::AtLineEnds, 10).expect("fits"), 4);
-        assert_eq!(count_shards(&objects, Cuts::Never, 10).expect("fits"), 2);
+        assert_eq!(count_shards(&objects, Cuts::Never("is whole"), 10).expect("fits"), 2);
     }
 }

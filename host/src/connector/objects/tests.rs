@@ -166,7 +166,7 @@ proptest! {
 }
 
 fn start(object: &str, compression: Compression) -> Chunk {
-    Chunk::Start { object: object.into(), offset: 0, compression }
+    Chunk::whole(object, compression)
 }
 
 #[test]

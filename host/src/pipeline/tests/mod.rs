@@ -145,7 +145,7 @@ fn every_key_is_read() {
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
     assert_eq!(
         pipeline.source.format,
-        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid"))).expect("known")
+        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid").into())).expect("known")
     );
     assert_eq!(pipeline.source.include, ["*.jsonl", "*.gz"]);
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");
@@ -251,7 +251,82 @@ const WRONG: &[(&str, &str, &str)] = &[
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = \"int32\"",
         "DIR/pipeline.toml:7: `source.fields.b` is \"int32\", which is not a type (choices: boolean, int64, float64, \
+         text; or a table with `type` and more)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"int32\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is `int32`, which is not a type (choices: boolean, int64, float64, \
          text)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", colum = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.colum` is not a known key (did you mean `column`? known keys: type, \
+         column, position, optional)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { column = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is missing",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", position = 0 }",
+        "DIR/pipeline.toml:7: `source.fields.b.position` is 0, but columns are counted from 1",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", position = 1, column = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.position` cannot be used together with `column` (leave one of them out)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", position = 1 }",
+        "DIR/pipeline.toml:7: `source.fields.b` cannot have `position` (it goes with `csv`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", optional = true }",
+        "DIR/pipeline.toml:7: `source.fields.b` cannot be `optional` (it goes with `csv`; a record without `b` has null \
+         anyway)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\na = \"text\"\nb = { type = \"int64\", column = \"a\" }",
+        "DIR/pipeline.toml:8: `source.fields.b` is taken from `a`, as field `a` is (a `json` source takes each once)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { header = false }",
+        "DIR/pipeline.toml:6: `source.fields.b` needs `position`, since the objects have no header (`source.csv.header` \
+         is false)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\nfields = { b = \"text\" }\ncsv = {}",
+        "DIR/pipeline.toml:7: `source.csv` cannot be used with format `json` (it goes with `csv`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { delimiter = \"::\" }",
+        "DIR/pipeline.toml:7: `source.csv.delimiter` is `::`, but must be one character of ASCII (no letter or digit, \
+         `+`, `-`, `.` or line end)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { comment = \",\" }",
+        "DIR/pipeline.toml:7: `source.csv.comment` is the same as `delimiter`",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { escape = \"!\", quote = \"\" }",
+        "DIR/pipeline.toml:7: `source.csv.escape` counts only within quotes, but `quote` is empty",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { encoding = \"utf-32\" }",
+        "DIR/pipeline.toml:7: `source.csv.encoding` is `utf-32` (did you mean `utf-16`? choices: utf-8, utf-16, latin1)",
     ),
     (
         "url = \"input/\"",

@@ -146,7 +146,7 @@ impl PartsWriter {
         let number = (!self.of.settings.is_one()).then_some(self.begun);
         let name = PartName { directory: directory.clone(), task: self.of.task, number };
         let sink = HashedPart::new(self.store.begin(&name, self.begun));
-        let writer = PartWriter::new(self.of.format, self.of.partitioning.written(), sink)?;
+        let writer = PartWriter::new(self.of.format.clone(), self.of.partitioning.written(), sink)?;
         self.begun += 1;
         let look_at = self.of.settings.target_bytes.map_or(u64::MAX, |_| 1);
         let part = OpenPart { name, writer, written: 0, bytes: 0, look_at, waiting: Vec::new(), last_row: 0 };

@@ -75,7 +75,7 @@ impl Sample {
     /// # Errors
     /// [`ErrorKind::Input`] when the file cannot be read or decompressed, or a record is too long.
     pub(crate) fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
-        let start = Chunk::Start { object: name.into(), offset: 0, compression: Compression::of(name) };
+        let start = Chunk::whole(name, Compression::of(name));
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
 

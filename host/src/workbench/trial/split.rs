@@ -52,7 +52,7 @@ pub(crate) async fn split(
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let plan = PlanId::of(AttemptId::new(task.attempt, "trial"));
         let layout = RunLayout::new("trial", &task.run_id).of_plan(&plan);
-        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, layout.clone())));
+        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, layout.clone()), format.cuts()));
         let shards = Shared::new(Vec::new());
         let objects_seen = Arc::clone(&objects);
         let view = SplitterSource {
