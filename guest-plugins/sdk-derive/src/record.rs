@@ -197,3 +197,36 @@ fn emitting(fields: &[Field<'_>]) -> [(TokenStream, TokenStream); 4] {
         (quote! { ::etl_plugin::Item }, quote! {}),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_record_is_refused_with_the_reason() {
+        let error = |text: &str| {
+            let input = syn::parse_str(text).expect("it is Rust");
+            implementation(&input).expect_err("it is no record").to_string()
+        };
+        let cases = [
+            ("enum E { A }", "a record is a struct"),
+            ("struct S(i64);", "the fields of a record have names, which are those of its columns"),
+            ("struct S {}", "a record has at least one field"),
+            ("struct S { a: i64, #[record(key)] b: i64 }", "the fields of the key come first"),
+            ("struct S { a: i64, #[record(name = \"a\")] b: i64 }", "two fields are the column `a`"),
+            ("struct S<T> { a: T }", "a record takes no parameters but one lifetime"),
+            ("struct S<'a, 'b> { a: &'a str, b: &'b str }", "a record takes no parameters but one lifetime"),
+            ("struct S { #[record(json, float16)] a: String }", "a field has one type"),
+            ("struct S { #[record(time(m))] a: Time }", "a unit is `s`, `ms`, `us` or `ns`"),
+            ("struct S { #[record(time(ms, us))] a: Time }", "more than the type takes"),
+            (
+                "struct S { #[record(decimal(2, 3))] a: Decimal }",
+                "a decimal has 1 to 38 digits, and no more of them behind the point",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(error(text), expected, "{text}");
+        }
+        assert!(error("struct S { #[record(text)] a: String }").starts_with("`record` takes `key`, `name = \"…\"`, "));
+    }
+}

@@ -72,8 +72,6 @@ impl Cell<'_> {
 /// Writes the value, for messages. Text and bytes are not cut.
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list =
-            |f: &mut fmt::Formatter<'_>, parts: &Nested<'_>| f.debug_list().entries(parts.iter().map(Shown)).finish();
         match self {
             Self::Null => f.write_str("null"),
             Self::Boolean(value) => value.fmt(f),
@@ -88,17 +86,13 @@ impl fmt::Display for Cell<'_> {
             Self::Duration(value) => value.fmt(f),
             Self::Text(value) => f.write_str(value),
             Self::Binary(value) => value.escape_ascii().fmt(f),
-            Self::List(parts) | Self::Struct(parts) | Self::Map(parts) => list(f, parts),
+            Self::List(parts) | Self::Struct(parts) | Self::Map(parts) => {
+                for (i, part) in parts.iter().enumerate() {
+                    write!(f, "{}{part}", if i == 0 { "[" } else { ", " })?;
+                }
+                f.write_str(if parts.is_empty() { "[]" } else { "]" })
+            }
         }
-    }
-}
-
-/// A cell whose `Debug` is its `Display`, for lists of cells.
-struct Shown<'a>(Cell<'a>);
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -182,5 +176,21 @@ impl<'a> Nested<'a> {
 impl fmt::Debug for Nested<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    #[test]
+    fn a_cell_is_shown_as_its_value() {
+        let shown = |value: &dyn Value| value.cell().to_string();
+        assert_eq!(shown(&"x"), "x");
+        assert_eq!(shown(&b"a\xff"), "a\\xff");
+        assert_eq!(shown(&vec![Some(1), None]), "[1, null]");
+        assert_eq!(shown(&vec![("k", Vec::<i8>::new())]), "[k, []]");
+        assert_eq!(shown(&Date::from_days(0)), "1970-01-01");
     }
 }

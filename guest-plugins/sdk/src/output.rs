@@ -143,8 +143,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{json, map_rows, reduce_rows, rows};
-    use crate::{Cell, Context, Int64, Mapper, NoConfig, Output, Reducer, Rows, Schema, StepError};
+    use crate::testing::{json, map_lines, map_rows, reduce_rows, rows};
+    use crate::{Binary, Cell, Context, Int64, LineMapper, Mapper, NoConfig, Output, Reducer, Rows, Schema, StepError};
 
     fn numbers() -> Schema {
         Schema::new().key("n", Int64)
@@ -208,6 +208,80 @@ mod tests {
         let outcome = map_rows::<Echo>(json!({ "reject_beyond": false }), &numbers(), input.clone())?;
         assert_eq!(outcome.rows, rows(input));
         Ok(())
+    }
+
+    /// Emits each line twice, and the number of lines in the end; a line `-` is counted and not emitted, a line `?` is
+    /// emitted as made of no line in particular.
+    struct Lines {
+        lines: i64,
+    }
+
+    impl LineMapper for Lines {
+        type Config = NoConfig;
+
+        fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+            Ok(Self { lines: 0 })
+        }
+
+        fn schema(&self) -> Schema {
+            Schema::new().value("line", Binary)
+        }
+
+        fn map(&mut self, line: &[u8], out: &mut Output) -> Result<(), StepError> {
+            self.lines += 1;
+            match line {
+                b"-" => Ok(()),
+                b"?" => out.of_many(|out| out.emit((line,))),
+                _ => (0..2).try_for_each(|_| out.emit((line,))),
+            }
+        }
+
+        fn finish(&mut self, out: &mut Output) -> Result<(), StepError> {
+            out.emit((self.lines.to_string().as_bytes(),))
+        }
+    }
+
+    #[test]
+    fn a_row_is_made_of_the_line_for_which_it_was_emitted() -> Result<(), StepError> {
+        let outcome = map_lines::<Lines>(json!({}), ["a", "-", "b"])?;
+        assert_eq!(outcome.rows, rows([(b"a",), (b"a",), (b"b",), (b"b",), (b"3",)]));
+        assert_eq!(outcome.origins, [Some(0), Some(0), Some(2), Some(2), None]);
+        let many = map_lines::<Lines>(json!({}), (0..30_000).map(|line| line.to_string()))?;
+        let origins = (0..30_000).flat_map(|line| [Some(line); 2]).chain([None]);
+        assert!(many.origins.into_iter().eq(origins));
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_with_a_row_of_many_lines_has_no_origins() -> Result<(), StepError> {
+        let outcome = map_lines::<Lines>(json!({}), ["a", "?", "b"])?;
+        assert_eq!(outcome.origins, [None; 6]);
+        Ok(())
+    }
+
+    /// Emits the row after the last one as origin.
+    struct Beyond;
+
+    impl Mapper for Beyond {
+        type Config = NoConfig;
+
+        fn open(_: NoConfig, _: &Context) -> Result<Self, StepError> {
+            Ok(Self)
+        }
+
+        fn schema(&self) -> Schema {
+            numbers()
+        }
+
+        fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+            out.from_row(rows.len()).emit((1,))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "`from_row` has no row 1 (rows being mapped: 1)")]
+    fn a_row_that_is_not_there_is_no_origin() {
+        let _ = map_rows::<Beyond>(json!({}), &numbers(), [(7,)]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
-    formats::{EncodingChoice, NonFiniteChoice, ReadName, WriteName},
+    formats::{CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ReadName, WriteName},
     units::{Period, Size},
 };
 
@@ -269,7 +269,8 @@ pub(super) struct Limits {
     #[schemars(transform = range(bounds::BATCH_TIMEOUT))]
     pub batch_timeout: Option<Period>,
     /// Bytes emitted, per attempt: as the plugin hands rows over, of which each counts as 16 bytes or more, and as the
-    /// host writes them, in the format of the sink or to the shuffle file. The larger of the two counts.
+    /// host writes them, in the format of the sink before any compression, or to the shuffle file. The larger of the two
+    /// counts.
     #[schemars(transform = range(bounds::OUTPUT))]
     pub output: Option<Size>,
     /// Bytes of messages and printed text, per attempt. Further messages are dropped.
@@ -329,6 +330,9 @@ pub(super) struct Sink {
     pub non_finite: Option<NonFiniteChoice>,
     /// How the CSV is written. Only for `csv`.
     pub csv: Option<SinkCsv>,
+    /// How the parts of the result are compressed. The names of parts end accordingly, such as `part-00000.json.gz`.
+    #[schemars(transform = default_value("none"))]
+    pub compression: Option<CompressionChoice>,
 }
 
 /// How the pipeline is run.
@@ -343,7 +347,8 @@ pub(super) struct Run {
     /// Number of malformed records the source may have. Also the default of `max_rejects` of each step.
     #[schemars(transform = range(bounds::MAX_REJECTS))]
     pub max_rejects: Option<i64>,
-    /// Bytes that the committed tasks of a stage may write in all: shuffle files of the map stage, parts of the result.
+    /// Bytes that the committed tasks of a stage may write in all: shuffle files of the map stage, parts of the result,
+    /// as they are stored.
     /// More fails the run, which can be resumed with a higher limit.
     #[schemars(transform = range(bounds::MAX_OUTPUT))]
     pub max_output: Option<Size>,

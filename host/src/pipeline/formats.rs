@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use etl_core::model::object::Compression;
 use etl_format::{Encoding, FORMATS, Format, JsonLayout, NonFinite, sink_formats, source_formats};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -79,6 +80,40 @@ impl From<EncodingChoice> for Encoding {
             EncodingChoice::Utf8 => Self::Utf8,
             EncodingChoice::Utf16 => Self::Utf16,
             EncodingChoice::Latin1 => Self::Latin1,
+        }
+    }
+}
+
+/// How the parts of a result are compressed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CompressionChoice {
+    /// Not at all.
+    None,
+    /// With gzip, for any reader. Extension `gz`.
+    Gzip,
+    /// With Zstandard: faster and smaller than gzip. Extension `zst`.
+    Zstd,
+    /// With bzip2. Extension `bz2`.
+    Bzip2,
+    /// With xz: smallest and slowest, with 96 MiB of memory for each task. Extension `xz`.
+    Xz,
+    /// With Snappy, in its framing format. Extension `sz`.
+    Snappy,
+    /// With LZ4, in its frame format: fastest. Extension `lz4`.
+    Lz4,
+}
+
+impl From<CompressionChoice> for Compression {
+    fn from(choice: CompressionChoice) -> Self {
+        match choice {
+            CompressionChoice::None => Self::None,
+            CompressionChoice::Gzip => Self::Gzip,
+            CompressionChoice::Zstd => Self::Zstd,
+            CompressionChoice::Bzip2 => Self::Bzip2,
+            CompressionChoice::Xz => Self::Xz,
+            CompressionChoice::Snappy => Self::Snappy,
+            CompressionChoice::Lz4 => Self::Lz4,
         }
     }
 }

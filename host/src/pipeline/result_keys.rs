@@ -38,6 +38,7 @@ impl Pipeline {
         }
         keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
+        keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
         self.add_csv(&mut keys);
         let parts = &self.sink.parts;
@@ -171,6 +172,7 @@ mod tests {
             "sink.format=json",
             "sink.non_finite=refuse",
             "sink.partition_by=[]",
+            "sink.compression=none",
             "reduce.config={}",
             "reduce.grants=[]",
         ];
@@ -203,6 +205,7 @@ mod tests {
             ("sink.url=other/", "sink.url"),
             ("sink.format=csv", "sink.format"),
             ("sink.non_finite=text", "sink.non_finite"),
+            ("sink.compression=gzip", "sink.compression"),
             ("source.include=['*.txt']", "source.include"),
             ("sink.max_rows=10", "sink.max_rows"),
             ("sink.target_size=1MiB", "sink.target_size"),

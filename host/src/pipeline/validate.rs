@@ -10,6 +10,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         ids::{self, LATEST},
+        object::Compression,
     },
     runtime::scratch::temporary_directory,
 };
@@ -261,7 +262,8 @@ impl Validator<'_> {
 
     fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<PipelineSink> {
         let location = self.location(&at.key("url"), &table.url)?;
-        let format = SinkFormat::new(table.format.0)?;
+        let compression = table.compression.map_or(Compression::None, Compression::from);
+        let format = SinkFormat::new(table.format.0)?.with_compression(compression);
         let format = match table.non_finite {
             None => format,
             Some(choice) => {

@@ -107,7 +107,7 @@ async fn take_parts(
     task: TaskId,
     theirs: Vec<ManifestPart>,
 ) -> Result<Option<Vec<Part>>> {
-    let result = context.stores.sink.result(&of.run_id, context.pipeline.sink.format.extension());
+    let result = context.stores.sink.result(&of.run_id, &context.pipeline.sink.format.extension());
     let attempt = context.id.attempt(Try(0));
     let store = AttemptParts::new(context, &planned.layout, (Stage::Map, task, &attempt));
     let copy = move || {

@@ -1,16 +1,21 @@
 //! Split: divides the source into shards, by the host's own rule or with a splitter plugin.
 //!
-//! Owns which shards are valid: their slices lie inside their objects and do not overlap. The source module owns which
+//! Owns which shards are valid: their slices lie inside their objects and do not overlap. If a splitter cuts an object
+//! that turns out to be compressed, the object belongs to the slice at its beginning. The source module owns which
 //! records belong to a slice. Called when a run is planned, once per attempt at the split.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    ops::Range,
+    sync::Arc,
+};
 
 use etl_core::{
     model::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
         event::{Counts, Event},
         ids::{PlanId, ShardId, TaskId, Try},
-        object::{Object, Slice, find},
+        object::{Compression, Object, Slice, find},
         schema::Schema,
         shared::Shared,
     },
@@ -24,7 +29,7 @@ use crate::{
         Source,
         objects::{
             MovedCuts,
-            split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+            split::{SHARDS_MAX, count_shards, look_at, split_by_size, uncut},
         },
     },
     pipeline::Split,
@@ -181,6 +186,8 @@ pub(crate) struct Coverage {
     taken: BTreeMap<(usize, u64), u64>,
     covered_bytes: u64,
     has_records: bool,
+    /// The compression of the objects that were cut, by position, as their first bytes tell it.
+    of_cut: HashMap<usize, Compression>,
 }
 
 /// The source as a splitter sees it, and where its shards go.
@@ -219,7 +226,17 @@ impl SourceView for SplitterSource {
         threads::wait_on_runtime(read).map(Vec::from).map_err(ReadError::Store)
     }
 
-    fn add(&mut self, shard: DraftShard) -> Result<()> {
+    fn add(&mut self, mut shard: DraftShard) -> Result<()> {
+        self.take(&mut shard)
+    }
+}
+
+impl SplitterSource {
+    /// Takes a shard into the draft. Its slices are changed where they cut an object that turns out to be compressed.
+    ///
+    /// # Errors
+    /// Says why the shard is not valid; fails also when a store fails.
+    pub(crate) fn take(&self, shard: &mut DraftShard) -> Result<()> {
         let mut draft = self.draft.lock();
         let number = draft.count();
         if number == SHARDS_MAX {
@@ -228,14 +245,16 @@ impl SourceView for SplitterSource {
         match shard {
             DraftShard::Slices(slices) if slices.is_empty() => Err(refused(format!("shard {number} has no slices"))),
             DraftShard::Slices(slices) => {
-                let cover = |slice| draft.cover(slice, &self.objects, self.cuts).context(|| format!("shard {number}"));
-                let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
-                draft.push(Shard::Slices(slices), objects)
+                let look = |object: &Object| threads::wait_on_runtime(look_at(&*self.source, object));
+                let cover =
+                    |slice| draft.cover(slice, &self.objects, self.cuts, look).context(|| format!("shard {number}"));
+                let objects = slices.iter_mut().map(cover).collect::<Result<Vec<Object>>>()?;
+                draft.push(Shard::Slices(slices.clone()), objects)
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
                 let key = self.layout.shard_records(ShardId(number));
-                let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
+                let file = records_file(batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 self.run_store.wait(self.run_store.put(&key, file))?;
                 draft.push(Shard::Records { key, rows, bytes }, Vec::new())
@@ -248,7 +267,7 @@ impl Coverage {
     /// Creates an empty draft that writes its shards with `shards`.
     pub(crate) fn new(shards: ShardWriter, cuts: Cuts) -> Self {
         let waiting = cuts.are_exact().then(Vec::new);
-        Self { shards, waiting, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+        Self { shards, waiting, taken: BTreeMap::new(), covered_bytes: 0, has_records: false, of_cut: HashMap::new() }
     }
 
     /// Returns the number of shards so far, which is the number of the next one.
@@ -294,9 +313,16 @@ impl Coverage {
     }
 
     /// Takes a slice and returns its object. Refuses a slice that lies outside its object, overlaps another, or is a
-    /// part of a compressed object.
-    fn cover(&mut self, slice: &Slice, objects: &[Object], cuts: Cuts) -> Result<Object> {
-        let Slice { object: name, offset, length } = slice;
+    /// part of an object that is known to be compressed. An object that is cut is looked at once: if it turns out to be
+    /// compressed, the slice at its beginning becomes the whole object, and each other one is empty.
+    fn cover(
+        &mut self,
+        slice: &mut Slice,
+        objects: &[Object],
+        cuts: Cuts,
+        look: impl Fn(&Object) -> Result<Compression>,
+    ) -> Result<Object> {
+        let Slice { object: name, offset, length } = &*slice;
         let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
             let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
             return Err(refused(format!("named object `{shown}`, which the source does not have")));
@@ -321,7 +347,17 @@ impl Coverage {
             ))
         })?;
         self.covered_bytes += length;
-        Ok(object.clone())
+        let mut object = object.clone();
+        if (*offset, end) != (0, size) {
+            object.compression = match self.of_cut.entry(position) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(look(&object)?),
+            };
+            if object.compression != Compression::None {
+                slice.length = if *offset == 0 { size } else { 0 };
+            }
+        }
+        Ok(object)
     }
 
     /// Takes a range of bytes of the object at position `object`. If a range that was taken before overlaps it, that
@@ -351,7 +387,8 @@ fn refused(what: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use etl_core::model::object::Compression;
+    use std::cell::Cell;
+
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
@@ -362,17 +399,27 @@ mod tests {
         Object { name: name.to_owned(), size: 10, e_tag: None, compression: Compression::of(name) }
     }
 
+    fn draft() -> Coverage {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
+        Coverage::new(ShardWriter::new(&store, layout), Cuts::AtLineEnds)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "looking at an object may fail")]
+    fn plain(_: &Object) -> Result<Compression> {
+        Ok(Compression::None)
+    }
+
     #[test]
     fn slices_outside_their_object_or_overlapping_are_refused() {
         let objects = ["a", "z.gz"].map(object);
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
-        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
-        let mut draft = Coverage::new(ShardWriter::new(&store, layout), Cuts::AtLineEnds);
-        draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
-        draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
-        draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");
-        draft.cover(&slice("a", 5, 0), &objects, Cuts::AtLineEnds).expect("empty");
+        let mut draft = draft();
+        let mut cover = |mut slice: Slice| draft.cover(&mut slice, &objects, Cuts::AtLineEnds, plain).map(drop);
+        cover(slice("a", 4, 4)).expect("inside");
+        cover(slice("a", 8, 2)).expect("adjacent");
+        cover(slice("a", 0, 4)).expect("adjacent");
+        cover(slice("a", 5, 0)).expect("empty");
         for (bad, what) in [
             (slice("a", 9, 2), "but the object has 10 bytes"),
             (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
@@ -381,10 +428,29 @@ mod tests {
             (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
             (slice("z.gz", 0, 5), "compressed"),
         ] {
-            let error = draft.cover(&bad, &objects, Cuts::AtLineEnds).expect_err("refused").to_string();
+            let error = cover(bad).expect_err("refused").to_string();
             assert!(error.contains(what) && error.len() < 2000, "{error}");
         }
         assert_eq!(draft.covered_bytes, 10);
         assert_eq!(draft.taken, [((0, 0), 10)].into(), "neighbours are not joined");
+    }
+    #[test]
+    fn an_object_that_is_cut_and_turns_out_to_be_compressed_belongs_to_the_slice_at_its_beginning() {
+        let (objects, mut draft, looks) = (["a", "b", "c"].map(object), draft(), Cell::new(0));
+        let look = |object: &Object| {
+            looks.set(looks.get() + 1);
+            Ok(if object.name == "b" { Compression::Gzip } else { Compression::None })
+        };
+        let mut covered = |name: &str, offset, length| {
+            let mut slice = Slice { object: name.to_owned(), offset, length };
+            let object = draft.cover(&mut slice, &objects, Cuts::AtLineEnds, look).expect("inside");
+            (slice.offset, slice.length, object.compression)
+        };
+        assert_eq!(covered("a", 0, 4), (0, 4, Compression::None));
+        assert_eq!(covered("b", 5, 3), (5, 0, Compression::Gzip));
+        assert_eq!(covered("b", 0, 5), (0, 10, Compression::Gzip));
+        assert_eq!(covered("b", 8, 2), (8, 0, Compression::Gzip));
+        assert_eq!(covered("c", 0, 10), (0, 10, Compression::None));
+        assert_eq!((looks.get(), draft.covered_bytes), (2, 24), "an object that stays whole is not looked at");
     }
 }

@@ -31,7 +31,7 @@ use crate::{
         objects::{MovedCuts, split::split_by_size},
     },
     pipeline::{Pipeline, Split, Step},
-    run::check::list_source,
+    run::check::{list_source, look_at_cut_objects},
     task::stores::Stores,
     workbench::trial::{self, Sample, Trial},
 };
@@ -116,7 +116,8 @@ pub(crate) async fn diff(
     let engine = Engine::new(8, compiler)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
-    let objects = list_source(&pipeline.source, &*source).await?;
+    let mut objects = list_source(&pipeline.source, &*source).await?;
+    look_at_cut_objects(pipeline, &*source, &mut objects).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();
     for (number, shard) in shards {

@@ -4,6 +4,7 @@ use std::{fmt, sync::LazyLock};
 
 use etl_core::model::{
     error::{Error, Result},
+    object::Compression,
     schema::Schema,
 };
 
@@ -199,6 +200,7 @@ pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
     writing: Writing,
+    compression: Compression,
 }
 
 impl SinkFormat {
@@ -209,7 +211,8 @@ impl SinkFormat {
     pub fn new(name: &str) -> Result<Self> {
         let format = FORMATS.into_iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
-            Some(Self { name: format.name(), writes: format.writes()?, writing: Writing::default() })
+            let (writing, compression) = (Writing::default(), Compression::None);
+            Some(Self { name: format.name(), writes: format.writes()?, writing, compression })
         });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
@@ -239,9 +242,20 @@ impl SinkFormat {
         Ok(Self { writing: Writing { csv, ..self.writing }, ..self })
     }
 
+    /// Chooses how parts are compressed. They are not otherwise.
+    #[must_use]
+    pub fn with_compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
     /// Returns the name of the format.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns how parts are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// Returns how the format is written.
@@ -249,9 +263,11 @@ impl SinkFormat {
         &self.writing
     }
 
-    /// Returns the file extension of a part.
-    pub fn extension(&self) -> &'static str {
-        self.writes.extension()
+    /// Returns the file extension of a part, such as `json.gz`.
+    pub fn extension(&self) -> String {
+        let extensions =
+            [self.writes.extension()].into_iter().chain(self.compression.extensions().iter().copied().take(1));
+        extensions.collect::<Vec<_>>().join(".")
     }
 
     /// Checks that rows of a schema can be written.
@@ -269,12 +285,12 @@ impl SinkFormat {
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.writing)
+        write!(f, "{} ({:?}, {:?})", self.name, self.writing, self.compression)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, &self.writing) == (other.name, &other.writing)
+        (self.name, &self.writing, self.compression) == (other.name, &other.writing, other.compression)
     }
 }

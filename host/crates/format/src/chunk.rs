@@ -14,7 +14,7 @@ pub enum Chunk {
         object: Arc<str>,
         /// Offset in the object of the first record.
         offset: u64,
-        /// Compression of the data.
+        /// Compression of the data as far as it is known; an object's first bytes may still tell one.
         compression: Compression,
         /// The object's first bytes, up to the end of its header, if the format has one and the slice does not start
         /// the object; empty otherwise.

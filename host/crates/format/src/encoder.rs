@@ -12,6 +12,7 @@ use etl_core::model::{
 
 use crate::{
     Encode, SinkFormat,
+    compression::Packer,
     content::{BYTE_ORDER_MARK, HEAD_BYTES, check_written},
 };
 
@@ -19,11 +20,11 @@ use crate::{
 pub const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes one part to `writer`, batch by batch.
-pub struct PartWriter<W> {
+pub struct PartWriter<W: Write> {
     format: SinkFormat,
     encoder: Box<dyn Encode>,
-    writer: W,
-    /// The first bytes of the part, up to [`HEAD_BYTES`].
+    packer: Packer<W>,
+    /// The first bytes of the part before compression, up to [`HEAD_BYTES`].
     head: Vec<u8>,
     /// Bytes of the batch being written. Reused for each batch.
     buffer: Vec<u8>,
@@ -37,14 +38,16 @@ impl<W: Write + Send> PartWriter<W> {
     /// error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         format.check(schema)?;
+        let packer = Packer::new(writer, format.compression())?;
         let encoder = format.encoder();
-        let mut part = Self { format, encoder, writer, head: Vec::new(), buffer: Vec::new() };
+        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new() };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take
+    /// before compression.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
@@ -59,10 +62,11 @@ impl<W: Write + Send> PartWriter<W> {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a source would not take the part for records;
     /// any error of `writer`.
-    pub fn finish(mut self) -> Result<W> {
+    pub fn finish(self) -> Result<W> {
         check_written(self.format.name(), &self.head)?;
-        self.writer.flush().map_err(cannot_write)?;
-        Ok(self.writer)
+        let mut writer = self.packer.finish().map_err(cannot_write)?;
+        writer.flush().map_err(cannot_write)?;
+        Ok(writer)
     }
 
     /// Writes the buffer, empties it, and returns its length.
@@ -73,7 +77,7 @@ impl<W: Write + Send> PartWriter<W> {
         }
         let missing = HEAD_BYTES - self.head.len();
         self.head.extend(self.buffer.iter().take(missing));
-        self.writer.write_all(&self.buffer).map_err(cannot_write)?;
+        self.packer.write_all(&self.buffer).map_err(cannot_write)?;
         let bytes = self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES);

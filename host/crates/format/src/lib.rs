@@ -37,6 +37,8 @@ use etl_core::model::{error::Result, schema::Schema};
 pub use self::{
     chosen::{Reading, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
     chunk::Chunk,
+    compression::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes},
+    content::{HEAD_BYTES, compression_at},
     csv::{CsvSink, CsvSource, Encoding, RecordStarts},
     cuts::{Cuts, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
@@ -124,7 +126,7 @@ pub trait Writes: Sync {
     /// Returns a sentence on how rows are written, for the reference and editors.
     fn about(&self) -> &'static str;
 
-    /// Returns the file extension of a part.
+    /// Returns the file extension of a part that is not compressed.
     fn extension(&self) -> &'static str;
 
     /// Checks that rows of a schema can be written.

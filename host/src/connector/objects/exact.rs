@@ -50,7 +50,8 @@ impl MovedCuts {
             return Ok(moved);
         }
         for Slice { object, offset, length } in slices {
-            let Some(Object { size, .. }) = find(objects, object) else { continue };
+            // A slice that is empty may be one of an object that turned out to be compressed.
+            let Some(Object { size, .. }) = find(objects, object).filter(|_| *length > 0) else { continue };
             let inner = [*offset, offset + length].into_iter().filter(|cut| (1..*size).contains(cut));
             let inner: Vec<_> = inner.map(|cut| (cut, cut)).collect();
             if !inner.is_empty() {

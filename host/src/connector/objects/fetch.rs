@@ -327,7 +327,7 @@ impl Read {
         let end = offset.checked_add(*length).filter(|end| *end <= size).ok_or_else(|| {
             Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
         })?;
-        if let (Some(why), true) = (uncut(compression, cuts), (*offset, end) != (0, size)) {
+        if let (Some(why), true) = (uncut(compression, cuts), *length > 0 && (*offset, end) != (0, size)) {
             return Err(Error::input(format!("object `{name}` {why}, so its slice must be the whole object")));
         }
         Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end, cuts })

@@ -293,8 +293,9 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\n[source.fields]\na = \"text\"\nb = { type = \"int64\", column = \"a\" }",
-        "DIR/pipeline.toml:8: `source.fields.b` is taken from `a`, as field `a` is (a `json` source takes each once)",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\na = \"text\"\nb = { type = \"int64\", path = \"a..b\" }",
+        "DIR/pipeline.toml:8: `source.fields.b.path` is `a..b`, which is no path (write `actor.login`, or `\"a.b\".c` for a \
+         key with a dot)",
     ),
     (
         "url = \"input/\"",

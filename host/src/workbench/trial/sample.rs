@@ -69,7 +69,8 @@ impl fmt::Display for Place {
 }
 
 impl Sample {
-    /// Reads up to `records_max` records from a file. The ending of its name tells how it is compressed. The records
+    /// Reads up to `records_max` records from a file. The ending of its name or its first bytes tell
+    /// how it is compressed. The records
     /// are cut into batches as in a run.
     ///
     /// # Errors

@@ -86,8 +86,8 @@ impl SourceView for Witness {
         self.view.read(object, offset, length)
     }
 
-    fn add(&mut self, shard: DraftShard) -> Result<(), Error> {
-        self.view.add(shard.clone())?;
+    fn add(&mut self, mut shard: DraftShard) -> Result<(), Error> {
+        self.view.take(&mut shard)?;
         self.shards.lock().push(shard);
         Ok(())
     }
