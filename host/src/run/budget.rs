@@ -296,7 +296,7 @@ mod tests {
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the reducer",
             "96.0 MiB for a row in the sink's format",
-            "96.0 MiB to compress it as xz",
+            "96.0 MiB to compress 1 part as xz",
         ] {
             assert!(reduce.contains(term), "no `{term}` in {reduce}");
         }
