@@ -119,7 +119,7 @@ async fn a_run_is_in_the_state_that_the_last_process_left_it_in() {
 async fn the_end_of_a_log_is_found_behind_a_long_last_event() {
     let (store, _) = counting();
     let parts = (0..4096).map(|part| format!("file:///data/result/r/part-{part:05}.json")).collect();
-    let end = Event::RunFinished { duration_ms: 1, result: "result".to_owned(), parts };
+    let end = Event::RunFinished { duration_ms: 1, result: "result".to_owned(), parts, parts_left_out: 0 };
     write_log(&store, "a", 1000, [(1000, stage_started(3)), (9000, end)]).await;
     let found = processes::processes(&store, &RunLayout::new("p", "a")).await.expect("read");
     assert_eq!((found[0].last_at_ms, &found[0].ending), (9000, &Some(Ending::Finished)));

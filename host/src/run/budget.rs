@@ -312,6 +312,15 @@ mod tests {
     }
 
     #[test]
+    fn the_parts_of_a_partitioned_result_are_counted() {
+        let set = ["run.memory=900MiB", "sink.partition_by=['a']", "sink.open_parts=64", "sink.compression=zstd"];
+        let refused = slots(&set).expect_err("does not fit").to_string();
+        for term in ["576.0 MiB for a `sink.open_parts` of 64", "512.0 MiB to compress 64 parts as zstd"] {
+            assert!(refused.contains(term), "no `{term}` in {refused}");
+        }
+    }
+
+    #[test]
     fn a_run_whose_attempt_does_not_fit_is_refused_with_what_it_takes() {
         let refused =
             |set: &[&str]| slots(&[&["run.memory=2GiB"], set].concat()).expect_err("does not fit").to_string();

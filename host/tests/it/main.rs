@@ -39,6 +39,7 @@ mod order;
 mod otlp;
 mod outages;
 mod outside;
+mod parts;
 mod places;
 mod poison;
 mod races;
