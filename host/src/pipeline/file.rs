@@ -315,7 +315,7 @@ pub(super) struct Sink {
     /// text form: text, whole numbers, decimals, booleans, dates, times.
     #[serde(default)]
     pub partition_by: Vec<String>,
-    /// Number of parts that a task writes at the same time, 1 to 1024, with `partition_by`. A row that needs one more
+    /// Number of parts that a task writes at the same time, with `partition_by`. A row that needs one more
     /// ends the part that was written to the longest ago. Each counts towards `memory` of `[run]` with 9 MiB. It decides
     /// how many parts there are, so it cannot be changed when a run is resumed.
     #[schemars(transform = range(bounds::OPEN_PARTS))]

@@ -135,3 +135,35 @@ fn check_output(stage: Stage, bytes_max: u64, ledger: &Ledger) -> Result<()> {
          `[run]` if that is as much as you expect, and resume the run"
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use etl_core::{
+        model::{
+            ids::{AttemptId, Try},
+            part::PartName,
+        },
+        testing::scratch,
+    };
+    use etl_store::Pending;
+
+    use super::*;
+    use crate::run_store::commit::Part;
+
+    #[test]
+    fn a_result_of_too_many_parts_is_refused_with_the_choices() {
+        let mut ledger = Ledger::new(Vec::new(), ShuffleFiles::new(0, &scratch(u64::MAX)));
+        let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
+        let part = Part { name: PartName::only(TaskId(0)), rows: 1, bytes: 2, digest: String::new(), pending };
+        let attempt = AttemptId::new(Try::FIRST, "a");
+        for task in 0..5 {
+            ledger.parts.insert(TaskId(task), (attempt.clone(), vec![part.clone(); 10_000]));
+        }
+        check_parts(&[], &ledger).expect("as many as there may be");
+        ledger.parts.insert(TaskId(5), (attempt, vec![part]));
+        let refused = |by: &[String]| check_parts(by, &ledger).expect_err("one more").to_string();
+        let what = "the result has 50001 parts so far (limit 50000): ";
+        assert_eq!(refused(&[]), format!("{what}raise `sink.max_rows` or `sink.target_size`"));
+        assert!(refused(&["day".to_owned()]).starts_with(&format!("{what}partition by columns of fewer values")));
+    }
+}

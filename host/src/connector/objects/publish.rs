@@ -352,6 +352,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_part_whose_pieces_are_sent_one_at_a_time_is_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            let name = PartName { directory: "day=1/k=a%2Fb".to_owned(), number: Some(7), ..only(3) };
+            let (attempt, text) = (AttemptId::new(Try::FIRST, "a"), "0123456789".repeat(2 << 20));
+            let (target, key, staged) = (store.clone(), layout.part(&name), layout.attempt(&name, &attempt));
+            let bytes = text.clone();
+            let work = move || {
+                let mut writer = PendingWriter::new(&target, &key, &staged, Box::new(|_| Ok(()))).one_at_a_time();
+                writer.write_all(bytes.as_bytes()).map_err(Error::from_io)?;
+                writer.finish()
+            };
+            let (bytes, pending) = threads::run(work).await.expect("no panic").expect("writes");
+            let digest = format!("{:032x}", xxh3_128(text.as_bytes()));
+            let parts = [CommittedPart { name, attempt, bytes, digest, pending }];
+            let published = collect(&store, &layout, &parts).await.expect("publishes");
+            assert_eq!(published[0].key, "r/day=1/k=a%2Fb/part-00003-0007.csv");
+            assert_eq!(store.list_keys("r").await.expect("lists"), [published[0].key.clone()]);
+            assert!(store.get(&published[0].key).await.expect("reads").is_some_and(|found| found == text));
+            assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [].into());
+        }
+    }
+
+    #[tokio::test]
     async fn a_crash_between_the_parts_is_made_up_for() {
         let directory = tempfile::tempdir().expect("a directory");
         for store in stores(directory.path()) {
