@@ -24,6 +24,8 @@ mod reader;
 mod rows;
 mod starts;
 #[cfg(test)]
+mod suites;
+#[cfg(test)]
 mod tests;
 mod text;
 

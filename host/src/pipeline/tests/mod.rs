@@ -249,15 +249,16 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = \"int32\"",
-        "DIR/pipeline.toml:7: `source.fields.b` is \"int32\", which is not a type (choices: boolean, int64, float64, \
-         text; or a table with `type` and more)",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = 32",
+        "DIR/pipeline.toml:7: `source.fields.b` is 32, which is not a type (types: boolean, int8 … int64, uint8 … uint64, \
+         float16 … float64, decimal(p,s), date, time(unit), timestamp(unit, zone), duration(unit), text, json, binary, \
+         binary(n), list<T>, struct<name: T, …>, map<K, V>; or a table with `type` and more)",
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"int32\" }",
-        "DIR/pipeline.toml:7: `source.fields.b.type` is `int32`, which is not a type (choices: boolean, int64, float64, \
-         text)",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"decimal(50,2)\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is `decimal(50,2)`, which has `50` where a number from 1 to 38 \
+         belongs",
     ),
     (
         "url = \"input/\"",
