@@ -313,8 +313,9 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_partitioned_result_are_counted() {
-        let set = ["run.memory=900MiB", "sink.partition_by=['a']", "sink.open_parts=64", "sink.compression=zstd"];
-        let refused = slots(&set).expect_err("does not fit").to_string();
+        let partitioned = ["sink.partition_by=['a']", "sink.open_parts=64", "sink.compression=zstd"];
+        let settings = ["run.memory=1200MiB", "reduce.combine=false", "map.0.limits.memory=1MiB"];
+        let refused = slots(&[settings, partitioned].concat()).expect_err("does not fit").to_string();
         for term in ["576.0 MiB for a `sink.open_parts` of 64", "512.0 MiB to compress 64 parts as zstd"] {
             assert!(refused.contains(term), "no `{term}` in {refused}");
         }
