@@ -27,12 +27,17 @@ mod origin;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+mod sample;
+mod source_columns;
 #[cfg(test)]
 mod tests;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use etl_core::model::{error::Result, schema::Schema};
+use etl_core::model::{
+    error::{Error, Result},
+    schema::Schema,
+};
 
 pub use self::{
     chosen::{Reading, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
@@ -46,6 +51,8 @@ pub use self::{
     fields::{Fields, Pick, WantedField},
     json::JsonLayout,
     origin::Origin,
+    sample::{Inferred, InferredField, SAMPLE_OBJECTS, SampledObjects},
+    source_columns::{SourceColumn, SourceColumns},
 };
 
 /// All formats, in the order in which messages list them.
@@ -79,6 +86,26 @@ pub trait Reads: Sync {
 
     /// Returns where an object may be cut into slices.
     fn cuts(&self, reading: &Reading) -> Cuts;
+
+    /// Returns the fields that the records of a sample have. Only asked of a format that takes fields.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the sample has no fields, or too many; any
+    /// error of the chunks.
+    fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
+        let (_, _) = (objects, reading);
+        Err(Error::config("the fields of this format cannot be inferred: write `source.fields`"))
+    }
+
+    /// Returns the first wanted field that no record of a sample has, and what is known about it as the end of a
+    /// sentence. `None` if the sample has all fields, or no record, or if the decoder finds that out by itself.
+    ///
+    /// # Errors
+    /// Any error of the chunks.
+    fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
+        let (_, _) = (objects, reading);
+        Ok(None)
+    }
 
     /// Creates a decoder of the chunks of a shard into records of the wanted fields.
     ///
