@@ -115,9 +115,14 @@ impl SourceFormat {
         Ok(self)
     }
 
+    /// Returns whether the format takes fields.
+    pub fn takes_fields(&self) -> bool {
+        self.reads.takes_fields()
+    }
+
     /// Returns whether the format takes fields and does not know them yet.
     pub fn lacks_fields(&self) -> bool {
-        self.reads.takes_fields() && self.reading.fields.wanted().is_empty()
+        self.takes_fields() && self.reading.fields.wanted().is_empty()
     }
 
     /// Returns the fields that the records of a sample have.

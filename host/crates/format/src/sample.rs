@@ -96,7 +96,8 @@ impl Extent {
         if count == 0 {
             return Err(Error::config(format!(
                 "the fields cannot be inferred, because the first objects of the source have none ({records} records \
-                 of {objects} objects were read): write `source.fields`, or check `source.format`"
+                 of {objects} objects were read): write `source.fields`, or check `source.format`, and `source.json.layout` if \
+                 documents are not lines"
             )));
         }
         if count > FIELDS_MAX { Err(too_many(count)) } else { Ok(Inferred { fields, records, objects, has_more }) }
