@@ -91,3 +91,44 @@ impl Decode for WithColumns<'_> {
         Ok(Some(batch.with_rows(rows)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Array, cast::AsArray, types::Int64Type};
+    use bytes::Bytes;
+    use etl_core::model::object::Compression;
+
+    use super::*;
+    use crate::{Chunk, SourceFormat};
+
+    #[test]
+    fn columns_say_where_each_record_is_from_in_every_format() {
+        let columns = [("at", SourceColumn::Offset), ("file", SourceColumn::Object)];
+        let columns = columns.map(|(name, column)| (name.to_owned(), column)).to_vec();
+        let schema = Schema::parse(&["a=int64".to_owned()], 0).expect("a schema");
+        for (name, text, offsets) in [
+            ("lines", "x\nyy\nz", [0, 2, 5]),
+            ("csv", "a\n1\nbad,\n2\n3\n", [2, 9, 11]),
+            ("json", "{\"a\":1}\n{}\n7\n{}", [0, 8, 13]),
+        ] {
+            let fields = (name != "lines").then(|| schema.clone().into());
+            let format = SourceFormat::new(name, fields).expect("a format");
+            let format = format.with_columns(SourceColumns::new(columns.clone())).expect("no such field");
+            assert_eq!(format.schema().fields.field(1), &Field::new("file", DataType::Utf8, false), "{name}");
+            let chunks = [Chunk::whole("o", Compression::None), Chunk::Data(Bytes::from(text))].map(Ok);
+            let batch = format.decoder(Box::new(chunks.into_iter())).expect("fits").next_batch();
+            let batch = batch.expect("reads").expect("a batch");
+            assert_eq!(batch.batch.schema(), format.schema().fields, "{name}");
+            let (object, offset) = (batch.batch.column(1).as_string::<i32>(), batch.batch.column(2));
+            assert!((0..object.len()).all(|row| object.value(row) == "o"), "{name}");
+            assert_eq!(offset.as_primitive::<Int64Type>().values(), &offsets, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_column_cannot_have_the_name_of_a_field() {
+        let columns = SourceColumns::new(vec![("line".to_owned(), SourceColumn::Object)]);
+        let error = SourceFormat::lines().with_columns(columns).expect_err("it is taken").to_string();
+        assert_eq!(error, "two fields are called `line`");
+    }
+}

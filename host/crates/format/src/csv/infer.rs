@@ -97,10 +97,7 @@ impl Sample {
         for (position, cell) in found.iter().enumerate() {
             let name = self.cells.text(cell, record.text).map_err(|what| {
                 let object = record.object;
-                Error::input(format!(
-                    "the header of object `{object}` cannot be read: column {} {what}",
-                    position + 1
-                ))
+                Error::input(format!("the header of object `{object}` cannot be read: column {} {what}", position + 1))
             })?;
             let same = before.entry(name.clone()).and_modify(|same| *same += 1).or_default();
             layout.push(self.column(name, *same, position)?);
@@ -125,8 +122,10 @@ impl Sample {
             self.columns[*first].by_position = true;
         }
         let by_position = same > 0 || name.is_empty();
-        let own = if name.is_empty() { format!("f{}", position + 1) } else { name.clone() };
-        let own = self.free_name(own, same);
+        let own = match name.is_empty() {
+            true => self.free_name(format!("f{}", position + 1), 0),
+            false => self.free_name(name.clone(), same),
+        };
         self.known.insert((name, same), number);
         self.columns.push(Column { name: own, position, by_position, kinds: Kinds::default(), example: None, of: 0 });
         Ok(number)

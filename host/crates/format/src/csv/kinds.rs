@@ -15,14 +15,8 @@ const EXACT_MAX: u64 = 1 << 53;
 const DATE_BYTES: usize = 10;
 
 /// The types that values may be of, from the narrowest on, each with its bit.
-const TYPES: [(u8, &str); 6] = [
-    (1, "boolean"),
-    (2, "int64"),
-    (4, "float64"),
-    (8, "date"),
-    (16, "timestamp(us)"),
-    (32, "timestamp(us, UTC)"),
-];
+const TYPES: [(u8, &str); 6] =
+    [(1, "boolean"), (2, "int64"), (4, "float64"), (8, "date"), (16, "timestamp(us)"), (32, "timestamp(us, UTC)")];
 
 /// A set of types that all values so far may be of, besides text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -170,7 +170,10 @@ mod tests {
             (&["[]", "[1]", "[null]"], "list<int64>"),
             (&["[1]", "[\"a\"]"], "list<json>"),
             (&["[1]", "1"], "json"),
-            (&["{\"b\":1,\"a\":null}", "{\"c\":[{\"d\":true}]}"], "struct<b: int64, a: text, c: list<struct<d: boolean>>>"),
+            (
+                &["{\"b\":1,\"a\":null}", "{\"c\":[{\"d\":true}]}"],
+                "struct<b: int64, a: text, c: list<struct<d: boolean>>>",
+            ),
             (&["{\"a b\":\"x\"}"], "struct<\"a b\": text>"),
             (&["{\"a\":1}", "{\"a\":{}}"], "struct<a: json>"),
         ] {
