@@ -23,12 +23,13 @@ use crate::{
 const LISTING_BYTES_MAX: u64 = 256 << 20;
 
 /// Formats by the extensions of names, each with a key that they need.
-const EXTENSIONS: [(&str, &str, Option<&str>); 5] = [
+const EXTENSIONS: [(&str, &str, Option<&str>); 6] = [
     ("csv", "csv", None),
     ("tsv", "csv", Some(r"source.csv.delimiter='\t'")),
     ("json", "json", None),
     ("jsonl", "json", None),
     ("ndjson", "json", None),
+    ("parquet", "parquet", None),
 ];
 
 #[derive(Debug, Args)]
@@ -108,8 +109,10 @@ fn block(tables: &SourceTables, set: &[String], is_pipeline: bool, found: &Infer
     let lines: Vec<String> = found.fields.iter().map(|found| field_line(&found.wanted)).collect();
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or_default().min(60);
     for (line, found) in lines.iter().zip(&found.fields) {
-        let example = found.example.as_ref().map_or("no value".to_owned(), |example| one_line(example));
-        _ = writeln!(text, "{line:width$}  # {example}");
+        match &found.example {
+            Some(example) => _ = writeln!(text, "{line:width$}  # {}", one_line(example)),
+            None => _ = writeln!(text, "{line}"),
+        }
     }
     text
 }

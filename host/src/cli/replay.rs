@@ -9,6 +9,7 @@ use etl_core::{
         error::{Error, Result},
         event::Stage,
         ids::{PartitionId, ShardId, TaskId},
+        position::Position,
     },
     text::{
         nearest::listed,
@@ -46,13 +47,16 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "N")]
     pub partition: Option<PartitionId>,
     /// Map only one record of the shard: the one with this number, from 0
-    #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
+    #[arg(long, value_name = "K", requires = "shard", conflicts_with_all = ["offset", "row"])]
     pub record: Option<u64>,
     /// Map only one record of the shard: the one that starts at this byte
     #[arg(long, value_name = "BYTES", requires = "shard")]
     pub offset: Option<u64>,
-    /// The object that `--offset` refers to, if the shard has several
-    #[arg(long, value_name = "NAME", requires = "offset")]
+    /// Map only one record of the shard: the one in this row of its object, from 0, in a format that has rows
+    #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
+    pub row: Option<u64>,
+    /// The object that `--offset` or `--row` refers to, if the shard has several
+    #[arg(long, value_name = "NAME", requires = "shard")]
     pub object: Option<String>,
     /// Use this plugin instead of the one that the run used
     #[arg(long, value_name = "FILE")]
@@ -134,8 +138,9 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
 }
 
 fn only(args: &ReplayArgs) -> Option<Only> {
-    let at = |offset| Only::At { object: args.object.clone(), offset };
-    args.record.map(Only::Number).or(args.offset.map(at))
+    let position = args.offset.map(Position::Byte).or(args.row.map(Position::Row));
+    let at = |position| Only::At { object: args.object.clone(), position };
+    args.record.map(Only::Number).or(position.map(at))
 }
 
 fn account(args: &ReplayArgs, replayed: &Replayed) -> String {

@@ -21,7 +21,7 @@ use etl_core::{
     },
     text::numbers::{counted, printable},
 };
-use etl_format::{Chunk, ChunkIter, Fields, Inferred, SourceFormat, WantedField, source_formats};
+use etl_format::{Chunk, ChunkIter, Cuts, Fields, Inferred, Section, SourceFormat, WantedField, source_formats};
 use etl_plugin::{Engine, Interface, Plugin};
 use etl_store::Location;
 
@@ -100,11 +100,14 @@ impl InputArgs {
         };
         let mut head = Vec::new();
         if format.lacks_fields() {
-            let read = file.by_ref().take(HEAD_BYTES_MAX).read_to_end(&mut head);
+            let is_read_whole = matches!(format.cuts(), Cuts::ByPosition { .. });
+            let read = file.by_ref().take(if is_read_whole { u64::MAX } else { HEAD_BYTES_MAX }).read_to_end(&mut head);
             read.or_kind(ErrorKind::Input, || format!("cannot read `{name}`"))?;
-            let chunks: [Result<Chunk>; 2] =
-                [Ok(Chunk::whole(name, Compression::of(name))), Ok(Chunk::Data(head.clone().into()))];
-            let chunks: ChunkIter<'_> = Box::new(chunks.into_iter().take(if head.is_empty() { 1 } else { 2 }));
+            let chunks = match is_read_whole {
+                true => vec![Ok(Chunk::Section(Section::in_memory(name, head.clone().into())))],
+                false => vec![Ok(Chunk::whole(name, Compression::of(name))), Ok(Chunk::Data(head.clone().into()))],
+            };
+            let chunks: ChunkIter<'_> = Box::new(chunks.into_iter());
             let inferred = format.infer(Box::new([chunks].into_iter()))?;
             format = with_inferred(format, &inferred)?;
         }

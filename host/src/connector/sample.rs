@@ -7,12 +7,15 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use etl_core::{
-    model::{error::Result, object::Object},
+    model::{
+        error::Result,
+        object::{Object, Slice},
+    },
     runtime::threads,
 };
-use etl_format::{Chunk, ChunkIter, Inferred, SAMPLE_OBJECTS, SampledObjects, SourceFormat};
+use etl_format::{Chunk, ChunkIter, Cuts, Inferred, SAMPLE_OBJECTS, SampledObjects, SourceFormat};
 
-use super::Source;
+use super::{Source, objects::Chunks};
 
 /// Minimum and maximum number of bytes that are read at once.
 const READ_BYTES: (u64, u64) = (64 << 10, 1 << 20);
@@ -23,7 +26,7 @@ const READ_BYTES: (u64, u64) = (64 << 10, 1 << 20);
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when no fields can be inferred; when an object cannot
 /// be read.
 pub async fn infer(source: &Arc<dyn Source>, objects: &[Object], format: &SourceFormat) -> Result<Inferred> {
-    let (sampled, format) = (sampled(source, objects), format.clone());
+    let (sampled, format) = (sampled(source, objects, format.cuts())?, format.clone());
     let mut inferred = threads::run(move || format.infer(sampled())).await??;
     inferred.has_more |= objects.iter().filter(|object| object.size > 0).count() > SAMPLE_OBJECTS;
     Ok(inferred)
@@ -39,15 +42,40 @@ pub async fn lacking(
     objects: &[Object],
     format: &SourceFormat,
 ) -> Result<Option<(String, String)>> {
-    let (sampled, format) = (sampled(source, objects), format.clone());
+    let (sampled, format) = (sampled(source, objects, format.cuts())?, format.clone());
     threads::run(move || format.lacking(sampled())).await?
 }
 
 /// Returns how to read the objects of a sample, on a thread that may block.
-fn sampled(source: &Arc<dyn Source>, objects: &[Object]) -> impl FnOnce() -> SampledObjects<'static> + Send + 'static {
+///
+/// # Errors
+/// As [`Source::open`].
+fn sampled(
+    source: &Arc<dyn Source>,
+    objects: &[Object],
+    cuts: Cuts,
+) -> Result<impl FnOnce() -> SampledObjects<'static> + Send + use<>> {
     let objects = objects.iter().filter(|object| object.size > 0).take(SAMPLE_OBJECTS);
     let (source, objects) = (Arc::clone(source), objects.cloned().collect::<Vec<_>>());
-    move || Box::new(objects.into_iter().map(move |object| chunks(Arc::clone(&source), object)))
+    let opened = match cuts {
+        Cuts::ByPosition { .. } => Some(opened(&source, &objects, cuts)?),
+        Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::Never(_) => None,
+    };
+    Ok(move || -> SampledObjects<'static> {
+        match opened {
+            Some(opened) => Box::new(opened.into_iter().map(|chunks| -> ChunkIter<'static> { Box::new(chunks) })),
+            None => Box::new(objects.into_iter().map(move |object| chunks(Arc::clone(&source), object))),
+        }
+    })
+}
+
+/// Opens objects that are read by position, each as a whole.
+fn opened(source: &Arc<dyn Source>, objects: &[Object], cuts: Cuts) -> Result<Vec<Chunks>> {
+    let open = |object: &Object| {
+        let slice = Slice { object: object.name.clone(), offset: 0, length: object.size };
+        source.open(cuts, &[(&[slice], objects)])
+    };
+    objects.iter().map(open).collect()
 }
 
 /// Returns the chunks of an object, each of which is read when it is asked for.

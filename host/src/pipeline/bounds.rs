@@ -40,6 +40,8 @@ pub(super) const MULTIPLIER: Bounds<f64> = Bounds { default: 2.0, min: 1.0, max:
 pub(super) const ATTEMPTS: Bounds<i64> = Bounds { default: 3, min: 1, max: 100 };
 pub(super) const PARTITIONS: Bounds<i64> = Bounds { default: 1, min: 1, max: 4096 };
 pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
+pub(super) const ROW_GROUP_ROWS: Bounds<i64> = Bounds { default: MIB as i64, min: 1, max: 1 << 30 };
+pub(super) const ROW_GROUP_SIZE: Bounds<Size> = size(64 * MIB, 64 * KIB, 4 * GIB);
 pub(super) const MAX_OUTPUT: Bounds<Size> = size(TIB, 1, 1024 * 1024 * TIB);
 pub(super) const RUN_STORE: &str = "runs/";
 

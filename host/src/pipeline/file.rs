@@ -12,7 +12,8 @@ use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
     formats::{
-        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ReadName, SourceColumnChoice, WriteName,
+        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName,
+        SourceColumnChoice, WriteName,
     },
     units::{Period, Size},
 };
@@ -102,12 +103,12 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV. Allowed only with these
-    /// formats. Without it, the fields are inferred from the first records when a run is planned, and kept in its plan;
-    /// `etl-host fields` prints them to paste here. Instead of the type, a table says more: `type`; `column`, if the
-    /// column or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its name;
-    /// and `optional`, which makes the values null in CSV objects that lack the column, and lets `check` accept a sample
-    /// of JSON without the field.
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Allowed only
+    /// with these formats. Without it, the fields are inferred from the first records when a run is planned, and kept in
+    /// its plan; `etl-host fields` prints them to paste here. Instead of the type, a table says more: `type`; `column`, if
+    /// the column or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its
+    /// name; and `optional`, which makes the values null in CSV and Parquet objects that lack the column, and lets `check`
+    /// accept a sample of JSON without the field.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
     /// Columns behind the fields that say where each record is from, by the names they get: `{ file = "object", at =
@@ -335,6 +336,31 @@ pub(super) struct Sink {
     /// How the parts of the result are compressed. The names of parts end accordingly, such as `part-00000.json.gz`.
     #[schemars(transform = default_value("none"))]
     pub compression: Option<CompressionChoice>,
+    /// How Parquet is written. Only for `parquet`.
+    pub parquet: Option<SinkParquet>,
+}
+
+/// How Parquet is written. A part is always complete Parquet, however small.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SinkParquet {
+    /// How pages are compressed.
+    #[schemars(transform = default_value("zstd"))]
+    pub compression: Option<ParquetCompressionChoice>,
+    /// Largest number of rows in a row group.
+    #[schemars(transform = range(bounds::ROW_GROUP_ROWS))]
+    pub row_group_rows: Option<i64>,
+    /// Size at which a row group is complete, encoded and compressed. Each task in flight that writes counts towards
+    /// `memory` of `[run]` with twice this size.
+    #[schemars(transform = range(bounds::ROW_GROUP_SIZE))]
+    pub row_group_size: Option<Size>,
+    /// Whether the least and the greatest value of each column are written, for each page and row group, so that
+    /// readers can skip some.
+    #[schemars(transform = default_value(true))]
+    pub statistics: Option<bool>,
+    /// Whether values that repeat are written once, in a dictionary of each column and row group.
+    #[schemars(transform = default_value(true))]
+    pub dictionary: Option<bool>,
 }
 
 /// How the pipeline is run.

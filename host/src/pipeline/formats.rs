@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use etl_core::model::object::Compression;
-use etl_format::{Encoding, FORMATS, Format, JsonLayout, NonFinite, SourceColumn, sink_formats, source_formats};
+use etl_format::{
+    Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, SourceColumn, sink_formats, source_formats,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -28,6 +30,34 @@ pub(super) enum NonFiniteChoice {
     Null,
     /// Each is written as the text `NaN`, `Infinity` or `-Infinity`, which a source reads back as it was.
     Text,
+}
+
+/// How pages of Parquet are compressed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ParquetCompressionChoice {
+    /// Zstandard at level 1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// gzip.
+    Gzip,
+    /// LZ4 in blocks (`LZ4_RAW`).
+    Lz4,
+    /// None.
+    None,
+}
+
+impl From<ParquetCompressionChoice> for ParquetCompression {
+    fn from(choice: ParquetCompressionChoice) -> Self {
+        match choice {
+            ParquetCompressionChoice::Zstd => Self::Zstd,
+            ParquetCompressionChoice::Snappy => Self::Snappy,
+            ParquetCompressionChoice::Gzip => Self::Gzip,
+            ParquetCompressionChoice::Lz4 => Self::Lz4,
+            ParquetCompressionChoice::None => Self::None,
+        }
+    }
 }
 
 /// How the JSON documents of an object are laid out.
@@ -176,7 +206,7 @@ impl<'de> Deserialize<'de> for WriteName {
 fn choices(about: impl Fn(&dyn Format) -> Option<&'static str>) -> Schema {
     let choice =
         |format: &dyn Format| Some(json!({ "const": format.name(), "description": about(format)?, "type": "string" }));
-    let choices: Vec<Value> = FORMATS.into_iter().filter_map(choice).collect();
+    let choices: Vec<Value> = FORMATS.iter().copied().filter_map(choice).collect();
     json_schema!({ "oneOf": choices })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::{CsvSink, CsvSource, RECORD_BYTES, Reading};
+use etl_format::{CsvSink, CsvSource, ParquetSink, RECORD_BYTES, Reading};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -42,6 +42,15 @@ impl Pipeline {
         keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
         self.add_csv(&mut keys);
+        if self.sink.format.name() == "parquet" {
+            let ParquetSink { compression, row_group_rows, row_group_bytes, statistics, dictionary } =
+                self.sink.format.writing().parquet;
+            keys.insert("sink.parquet.compression".to_owned(), compression.name().into());
+            keys.insert("sink.parquet.row_group_rows".to_owned(), row_group_rows.into());
+            keys.insert("sink.parquet.row_group_size".to_owned(), row_group_bytes.into());
+            keys.insert("sink.parquet.statistics".to_owned(), statistics.into());
+            keys.insert("sink.parquet.dictionary".to_owned(), dictionary.into());
+        }
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());
         }
@@ -170,6 +179,26 @@ mod tests {
             "reduce.grants=[]",
         ];
         assert_eq!(result_keys(&defaults), result_keys(&[]));
+    }
+
+    #[test]
+    fn how_parquet_is_written_decides() {
+        let parquet = |set: &[&str]| result_keys(&[&["sink.format=parquet"], set].concat());
+        let defaults = [
+            "sink.parquet.compression=zstd",
+            "sink.parquet.row_group_rows=1048576",
+            "sink.parquet.row_group_size=64MiB",
+            "sink.parquet.statistics=true",
+            "sink.parquet.dictionary=true",
+        ];
+        assert_eq!(parquet(&defaults), parquet(&[]));
+        for set in
+            ["compression=none", "row_group_rows=7", "row_group_size=1MiB", "statistics=false", "dictionary=false"]
+        {
+            let (then, now) = (parquet(&[]), parquet(&[&format!("sink.parquet.{set}")]));
+            let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
+            assert_eq!(changed, [&format!("sink.parquet.{}", set.split_once('=').expect("a key").0)]);
+        }
     }
 
     #[test]

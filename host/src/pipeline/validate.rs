@@ -14,7 +14,7 @@ use etl_core::{
     },
     runtime::scratch::temporary_directory,
 };
-use etl_format::{SinkFormat, SourceColumns, SourceFormat};
+use etl_format::{ParquetSink, SinkFormat, SourceColumns, SourceFormat};
 use etl_plugin::{GRANTS, Grants, Limits, PluginSettings, config_schema::PathPart};
 use etl_store::Location;
 use toml::{Table, Value};
@@ -281,7 +281,25 @@ impl Validator<'_> {
                 format.with_csv(self.sink_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
             }
         };
+        let format = match &table.parquet {
+            None => format,
+            Some(table) => {
+                let at = at.key("parquet");
+                format.with_parquet(self.parquet(&at, table)?).map_err(|error| self.wrong(&at, error))?
+            }
+        };
         Ok(PipelineSink { location, format })
+    }
+
+    fn parquet(&self, at: &KeyPath, table: &file::SinkParquet) -> Result<ParquetSink> {
+        let rows = self.counted(&at.key("row_group_rows"), table.row_group_rows, bounds::ROW_GROUP_ROWS)?;
+        Ok(ParquetSink {
+            compression: table.compression.map(Into::into).unwrap_or_default(),
+            row_group_rows: rows.into(),
+            row_group_bytes: self.bounded(&at.key("row_group_size"), table.row_group_size, bounds::ROW_GROUP_SIZE)?.0,
+            statistics: table.statistics.unwrap_or(true),
+            dictionary: table.dictionary.unwrap_or(true),
+        })
     }
 
     fn run(&self, at: &KeyPath, table: file::Run) -> Result<RunSettings> {

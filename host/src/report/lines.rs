@@ -3,6 +3,7 @@
 use etl_core::{
     model::{
         event::{Counts, Event, Level},
+        position::Position,
         redact::cut,
         reject::shown_name,
     },
@@ -61,9 +62,9 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             let (task, took) = (stage.task(*task), duration(*duration_ms));
             Some((Level::Info, format!("{task}: attempt {by} was faster than attempt {attempt}, stopped after {took}")))
         }
-        Event::PoisonRecord { step, shard, record, object, offset, reason, .. } => {
-            let place = match (object, offset) {
-                (Some(object), Some(offset)) => format!(", {} at byte {offset},", shown_name(object)),
+        Event::PoisonRecord { step, shard, record, object, offset, row, reason, .. } => {
+            let place = match (object, offset.map(Position::Byte).or(row.map(Position::Row))) {
+                (Some(object), Some(position)) => format!(", {}{position},", shown_name(object)),
                 _ => String::new(),
             };
             let line = format!("{step} of shard {shard}: record {record}{place} is set aside: {reason}");

@@ -122,6 +122,9 @@ impl<'a> Footprint<'a> {
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
         let unpack = (UNPACK_BYTES as u64, "to decompress an object".to_owned());
         let mut parts = vec![read_ahead, unpack, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        if let held @ 1.. = pipeline.source.format.held_bytes_max() {
+            parts.push((held, format!("for pages of `{}`", pipeline.source.format.name())));
+        }
         let mut steps: Vec<&Step> = pipeline.maps.iter().collect();
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
@@ -210,17 +213,34 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
     (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
 }
 
-/// Returns what writing rows of the result holds.
+/// Returns what writing rows of the result holds: a row, what the format writes together, and what compresses it.
 fn encoded(pipeline: &Pipeline) -> impl Iterator<Item = (u64, String)> {
-    let compression = pipeline.sink.format.compression();
+    let format = &pipeline.sink.format;
     let row = (ENCODED_BYTES, "for a row in the sink's format".to_owned());
-    let pack = (pack_bytes(compression) as u64, format!("to compress it as {}", compression.name()));
-    [row, pack].into_iter().filter(|(bytes, _)| *bytes > 0)
+    let group = (format.held_bytes_max(), "for a row group".to_owned());
+    let pack = (pack_bytes(format.compression()) as u64, format!("to compress it as {}", format.compression().name()));
+    [row, group, pack].into_iter().filter(|(bytes, _)| *bytes > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_parquet_holds_is_counted() {
+        let set =
+            ["run.memory=300MiB", "map.0.limits.memory=1MiB", "source.format=parquet", "source.fields={a='text'}"];
+        let map = slots(&set).expect_err("does not fit").to_string();
+        assert!(map.contains("128.0 MiB for pages of `parquet`"), "{map}");
+        let set = [
+            "run.memory=600MiB",
+            "map.0.limits.memory=1MiB",
+            "sink.format=parquet",
+            "sink.parquet.row_group_size=1GiB",
+        ];
+        let reduce = slots(&set).expect_err("does not fit").to_string();
+        assert!(reduce.contains("2.0 GiB for a row group"), "{reduce}");
+    }
 
     fn slots(set: &[&str]) -> Result<(Slots, Option<String>)> {
         let directory = tempfile::tempdir().expect("a directory");

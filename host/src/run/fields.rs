@@ -85,6 +85,9 @@ pub async fn infer(pipeline: &Pipeline, source: &Arc<dyn Source>, objects: &[Obj
 /// Returns what fields were inferred from, in words: `the first 10,000 records of 3 objects`.
 pub fn extent(inferred: &Inferred) -> String {
     let first = if inferred.has_more { "the first " } else { "" };
+    if inferred.records == 0 {
+        return format!("the schema of {first}{}", counted(inferred.objects, "object"));
+    }
     format!("{first}{} of {}", counted(inferred.records, "record"), counted(inferred.objects, "object"))
 }
 

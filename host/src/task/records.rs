@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
 use etl_core::{
-    model::{ids::ShardId, reject::Reject},
+    model::{ids::ShardId, position::Position, reject::Reject},
     text::rows::record_of,
 };
 use etl_format::SourceBatch;
@@ -73,13 +73,13 @@ impl Records {
         }
     }
 
-    /// Returns the row of the record that starts at byte `offset` of `object`, or of any object if none is given.
+    /// Returns the row of the record at a position of `object`, or of any object if none is given.
     /// Returns `None` when the batch has no such record, or was made by the splitter.
-    pub fn row_at(&self, object: Option<&str>, offset: u64) -> Option<usize> {
+    pub fn row_at(&self, object: Option<&str>, position: Position) -> Option<usize> {
         let Batch::Source(batch) = &self.batch else { return None };
         let is_it = |row: &usize| {
             let origin = batch.origin(*row);
-            origin.offset == offset && object.is_none_or(|object| object == origin.object)
+            origin.at == position && object.is_none_or(|object| object == origin.object)
         };
         (0..batch.batch.num_rows()).find(is_it)
     }
@@ -91,12 +91,12 @@ impl Records {
     pub fn reject(&self, row: usize, step: &str, reason: &str) -> Reject {
         let reject = self.locate(row, Reject::new(step, reason));
         match &self.batch {
-            Batch::Source(batch) => reject.with_record(batch.origin(row).record),
+            Batch::Source(batch) => reject.with_record(&batch.origin(row).record),
             Batch::Splitter(batch) => reject.with_record(&record_of(&batch.slice(row, 1))),
         }
     }
 
-    /// Returns `reject` with the origin of the row's record: object and offset, or shard and number.
+    /// Returns `reject` with the origin of the row's record: object and position, or shard and number.
     ///
     /// # Panics
     /// Panics when the batch has no such row.
@@ -104,7 +104,7 @@ impl Records {
         match &self.batch {
             Batch::Source(batch) => {
                 let origin = batch.origin(row);
-                reject.at(origin.object, origin.offset)
+                reject.at(origin.object, origin.at)
             }
             Batch::Splitter(_) => reject.of_shard(self.shard, self.number(row)),
         }

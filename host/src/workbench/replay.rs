@@ -12,6 +12,7 @@ use etl_core::{
         error::{Error, ErrorContext, Result},
         event::{Counts, Events, Stage},
         ids::{PartitionId, ShardId, TaskId, Try},
+        position::Position,
         reject::{Reject, Rejected},
         shared::Shared,
     },
@@ -57,12 +58,12 @@ pub(crate) struct Replay {
 pub(crate) enum Only {
     /// The record's number in the shard, from 0, in the order in which the first mapper is given the records.
     Number(u64),
-    /// The place where the record starts.
+    /// The place of the record.
     At {
         /// The object's name. `None` finds the record in any object of the shard.
         object: Option<String>,
-        /// The offset in the object, in bytes after decompression.
-        offset: u64,
+        /// The position in the object.
+        position: Position,
     },
 }
 
@@ -225,7 +226,7 @@ fn find(input: &mut Input<'_>, number: ShardId, shard: &Shard, only: &Only) -> R
         first = records.numbers().end;
         let row = match only {
             Only::Number(number) => records.numbers().contains(number).then(|| records.row(*number)),
-            Only::At { object, offset } => records.row_at(object.as_deref(), *offset),
+            Only::At { object, position } => records.row_at(object.as_deref(), *position),
         };
         found = row.map(|row| (records, row));
         Ok::<_, Error>(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -233,10 +234,13 @@ fn find(input: &mut Input<'_>, number: ShardId, shard: &Shard, only: &Only) -> R
     found.ok_or_else(|| {
         Error::config(match only {
             Only::Number(record) => format!("shard {number} has no record {record} (it has {first}, counted from 0)"),
-            Only::At { object: Some(object), offset } => {
-                format!("no record of shard {number} starts at byte {offset} of `{object}`")
+            Only::At { object, position } => {
+                let of = object.as_ref().map(|object| format!(" of `{object}`")).unwrap_or_default();
+                match position {
+                    Position::Byte(offset) => format!("no record of shard {number} starts at byte {offset}{of}"),
+                    Position::Row(row) => format!("shard {number} has no row {row}{of}"),
+                }
             }
-            Only::At { object: None, offset } => format!("no record of shard {number} starts at byte {offset}"),
         })
     })
 }

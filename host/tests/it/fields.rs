@@ -174,3 +174,26 @@ fn a_step_is_tried_on_records_whose_fields_nobody_wrote() {
     assert_eq!(tried.expect_success().stdout, COPIED);
     assert!(tried.stderr.contains("fields inferred from 2 records of 1 object: name = \"text\","), "{tried:#?}");
 }
+
+#[test]
+fn the_fields_of_parquet_are_those_that_its_objects_say_they_have() {
+    let written = Project::of(&copying("csv", "sink.format = \"parquet\"\n")).file("input/a.csv", ORDERS);
+    written.run(["--run-id", "r"]).expect_success();
+    let url = written.path("result/r/").display().to_string();
+    let pipeline = copying("parquet", "sink.format = \"json\"\nsource.columns = { at = \"offset\" }\n");
+    let project = Project::of(&pipeline);
+    let ended = project.run(["--set", &format!("source.url={url}")]);
+    ended.expect_success();
+    assert!(ended.stderr.contains(&format!("inferred from the schema of 1 object: {INFERRED}")), "{ended:#?}");
+    let copied: String = project.latest().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(copied, COPIED.replacen('}', ",\"at\":0}", 1).replace("010\"}", "010\",\"at\":1}"));
+    let printed = etl_host(["fields", &url]);
+    assert!(
+        printed.expect_success().stdout.contains("[source.fields]\nname = \"text\"\nid = \"int64\"\n"),
+        "{printed:#?}"
+    );
+    let part = written.files("result/r").into_iter().find(|file| file.ends_with(".parquet")).expect("a part");
+    let (plugin, part) = (CRIMES.path().display().to_string(), format!("{url}{part}"));
+    let tried = etl_host(["try", &plugin, "--input", &part, "--format", "parquet", "--output", "json"]);
+    assert_eq!(tried.expect_success().stdout, COPIED);
+}

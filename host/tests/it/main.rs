@@ -40,6 +40,7 @@ mod order;
 mod otlp;
 mod outages;
 mod outside;
+mod parquet;
 mod places;
 mod poison;
 mod races;

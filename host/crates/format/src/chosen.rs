@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::LazyLock};
 
+use arrow_schema::Field;
 use etl_core::model::{
     error::{Error, Result},
     object::Compression,
@@ -10,7 +11,7 @@ use etl_core::model::{
 
 use crate::{
     BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
-    RECORD_BYTES, Reads, Sizes, SourceColumns, Writes,
+    RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
     sample::{Explained, Inferred, SampledObjects},
 };
 
@@ -27,7 +28,7 @@ pub fn sink_formats() -> &'static [&'static str] {
 }
 
 fn names(wanted: impl Fn(&dyn Format) -> bool) -> Vec<&'static str> {
-    FORMATS.into_iter().filter(|format| wanted(*format)).map(Format::name).collect()
+    FORMATS.iter().filter(|format| wanted(**format)).map(|format| format.name()).collect()
 }
 
 fn listed(names: &[&str]) -> String {
@@ -73,7 +74,7 @@ impl SourceFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the fields are called.
     pub fn new(name: &str, fields: Option<Fields>) -> Result<Self> {
-        let format = FORMATS.into_iter().find(|format| format.name() == name);
+        let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| Some((format.name(), format.reads()?)));
         let Some((name, reads)) = found else {
             let choices = listed(source_formats());
@@ -213,6 +214,11 @@ impl SourceFormat {
         self.reads.cuts(&self.reading)
     }
 
+    /// Returns the bytes that a decoder may hold besides records and what is read ahead.
+    pub fn held_bytes_max(&self) -> u64 {
+        self.reads.held_bytes_max()
+    }
+
     /// Creates a decoder of the chunks of a shard.
     ///
     /// # Errors
@@ -230,6 +236,16 @@ impl SourceFormat {
         let decoder: Box<dyn Decode + 'a> = if self.is_inferred { Box::new(Explained(decoder)) } else { decoder };
         Ok(self.columns.behind_records(decoder, &self.schema))
     }
+}
+
+/// Returns the fields that an object says it has, if objects of the format of this name say so; see
+/// [`Reads::fields_of`].
+///
+/// # Errors
+/// As [`Reads::fields_of`].
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
+    reads.map_or(Ok(None), |reads| reads.fields_of(section))
 }
 
 fn check_is(wanted: &str, name: &str) -> Result<()> {
@@ -258,6 +274,71 @@ pub struct Writing {
     pub non_finite: NonFinite,
     /// How CSV is written. Of no meaning for other formats.
     pub csv: CsvSink,
+    /// How Parquet is written. Of no meaning for other formats.
+    pub parquet: ParquetSink,
+}
+
+/// How a sink writes Parquet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParquetSink {
+    /// How pages are compressed.
+    pub compression: ParquetCompression,
+    /// Maximum number of rows in a row group.
+    pub row_group_rows: u64,
+    /// Size in bytes, encoded, at which a row group is complete.
+    pub row_group_bytes: u64,
+    /// Whether the least and the greatest value of each column and page are written.
+    pub statistics: bool,
+    /// Whether values that repeat are written once and referred to.
+    pub dictionary: bool,
+}
+
+impl ParquetSink {
+    /// Returns the bytes that a row group may take in memory while it is written, with its dictionaries.
+    pub fn memory_bytes(&self) -> u64 {
+        self.row_group_bytes.saturating_mul(2)
+    }
+}
+
+impl Default for ParquetSink {
+    fn default() -> Self {
+        Self {
+            compression: ParquetCompression::default(),
+            row_group_rows: 1 << 20,
+            row_group_bytes: 64 << 20,
+            statistics: true,
+            dictionary: true,
+        }
+    }
+}
+
+/// Compression of the pages of Parquet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParquetCompression {
+    /// Zstandard at level 1.
+    #[default]
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// gzip.
+    Gzip,
+    /// LZ4, in blocks.
+    Lz4,
+    /// None.
+    None,
+}
+
+impl ParquetCompression {
+    /// Returns the name of the compression, as `pipeline.toml` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The format of a sink.
@@ -275,7 +356,7 @@ impl SinkFormat {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which lists the choices.
     pub fn new(name: &str) -> Result<Self> {
-        let format = FORMATS.into_iter().find(|format| format.name() == name);
+        let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
             let (writing, compression) = (Writing::default(), Compression::None);
             Some(Self { name: format.name(), writes: format.writes()?, writing, compression })
@@ -317,6 +398,26 @@ impl SinkFormat {
     /// Returns the name of the format.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Chooses how Parquet is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the choice is called, for another format.
+    pub fn with_parquet(self, parquet: ParquetSink) -> Result<Self> {
+        check_is("parquet", self.name)?;
+        Ok(Self { writing: Writing { parquet, ..self.writing }, ..self })
+    }
+
+    /// Returns the bytes of rows that an encoder may hold back, in memory.
+    pub fn held_bytes_max(&self) -> u64 {
+        if self.name == "parquet" { self.writing.parquet.memory_bytes() } else { 0 }
+    }
+
+    /// Returns whether parts are text.
+    pub(crate) fn is_text(&self) -> bool {
+        self.writes.is_text()
     }
 
     /// Returns how parts are compressed.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etl_core::model::object::Compression;
 
+use crate::Section;
+
 /// An item of the stream from a fetch to a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
@@ -20,6 +22,8 @@ pub enum Chunk {
         /// the object; empty otherwise.
         head: Bytes,
     },
+    /// A slice of an object that is read by position. It comes instead of a start and data.
+    Section(Section),
     /// The slice's next bytes, as stored; never empty.
     Data(Bytes),
 }

@@ -32,6 +32,7 @@ const BZIP2_MAGIC: [&[u8]; 2] = [b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"];
 const DECOMPRESS: &str = "decompress it, or compress it with gzip or zstd";
 const UNPACK: &str = "unpack it";
 const CONVERT: &str = "convert it to JSON Lines or CSV";
+const READ_PARQUET: &str = "read it with `format = \"parquet\"`";
 const RECODE: &str = "convert it to UTF-8";
 const DECLARE: &str = "convert it to UTF-8, or set `source.csv.encoding = \"utf-16\"` if it is CSV";
 const RENAME: &str = "give it a name that ends in `.zst` or `.lz4`";
@@ -70,7 +71,7 @@ const FOREIGN: [Foreign; 18] = [
     foreign("7z", &["7z"], &[(0, b"7z\xBC\xAF\x27\x1C")], UNPACK),
     foreign("rar", &["rar"], &[(0, b"Rar!\x1A\x07")], UNPACK),
     foreign("tar", &["tar", "tgz", "taz", "tbz", "tbz2", "txz", "tzst"], &[(256, b"\0ustar")], UNPACK),
-    Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], CONVERT) },
+    Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], READ_PARQUET) },
     Foreign { is_text: true, ..foreign("ORC", &["orc"], &[(0, b"ORC")], CONVERT) },
     foreign("Avro", &["avro"], &[(0, b"Obj\x01")], CONVERT),
     foreign("Arrow", &["arrow", "feather"], &[(0, b"ARROW1\0\0")], CONVERT),
@@ -238,6 +239,12 @@ pub(crate) fn is_utf16(head: &[u8]) -> bool {
 
 fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {
     FOREIGN.iter().find(|foreign| foreign.starts(head))
+}
+
+/// Returns what the first bytes of an object say that it holds, if that is something else than text.
+#[cfg(feature = "parquet")]
+pub(crate) fn foreign_name(head: &[u8]) -> Option<&'static str> {
+    foreign_start(head).map(|foreign| foreign.name)
 }
 
 fn refused(object: &str, looks: &str, Foreign { name, cure, .. }: &Foreign) -> Error {

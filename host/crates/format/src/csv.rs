@@ -26,6 +26,8 @@ mod reader;
 mod rows;
 mod starts;
 #[cfg(test)]
+mod suites;
+#[cfg(test)]
 mod tests;
 mod text;
 

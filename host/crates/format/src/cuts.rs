@@ -11,6 +11,12 @@ pub enum Cuts {
     AtLineEnds,
     /// Anywhere, as [`RecordCuts`] says.
     AtRecords(RecordCuts),
+    /// Anywhere, and the object is read by position: see [`Section`](crate::Section). This many bytes at its end are
+    /// fetched first.
+    ByPosition {
+        /// Number of bytes.
+        end_bytes: u64,
+    },
     /// Not at all: the only slice of an object is the whole object, for this reason.
     Never(&'static str),
 }
@@ -57,7 +63,7 @@ impl Cuts {
     pub fn behind_record(self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::AtLineEnds | Self::AtRecords(_) => memchr(b'\n', bytes).map(|end| end + 1),
-            Self::Never(_) => None,
+            Self::ByPosition { .. } | Self::Never(_) => None,
         }
     }
 

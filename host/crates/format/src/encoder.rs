@@ -3,6 +3,7 @@
 use std::io::{Error as IoError, Write};
 
 use arrow_array::RecordBatch;
+use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
     reject::shown,
@@ -25,6 +26,8 @@ pub struct PartWriter<W: Write> {
     head: Vec<u8>,
     /// Bytes of the batch being written. Reused for each batch.
     buffer: Vec<u8>,
+    /// Bytes that the encoder holds back.
+    held: u64,
 }
 
 impl<W: Write + Send> PartWriter<W> {
@@ -37,21 +40,25 @@ impl<W: Write + Send> PartWriter<W> {
         format.check(schema)?;
         let packer = Packer::new(writer, format.compression())?;
         let encoder = format.encoder();
-        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new() };
+        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new(), held: 0 };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take
-    /// before compression.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take before
+    /// compression, those included that are held back.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
     /// `writer`.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<u64> {
         self.encoder.rows(batch, &mut self.buffer)?;
-        self.flush_buffer()
+        let written = self.flush_buffer()?;
+        let held = self.encoder.held_bytes();
+        let taken = (written + held).saturating_sub(self.held);
+        self.held = held;
+        Ok(taken)
     }
 
     /// Completes the part and returns `writer`, flushed but not closed.
@@ -59,8 +66,12 @@ impl<W: Write + Send> PartWriter<W> {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when a source would not take the part for records;
     /// any error of `writer`.
-    pub fn finish(self) -> Result<W> {
-        check_written(self.format.name(), &self.head)?;
+    pub fn finish(mut self) -> Result<W> {
+        self.encoder.end(&mut self.buffer)?;
+        self.flush_buffer()?;
+        if self.format.is_text() {
+            check_written(self.format.name(), &self.head)?;
+        }
         let mut writer = self.packer.finish().map_err(cannot_write)?;
         writer.flush().map_err(cannot_write)?;
         Ok(writer)
@@ -90,6 +101,7 @@ fn cannot_write(error: IoError) -> Error {
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
 pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
+    check_not_lines(format, schema)?;
     match schema.fields.fields().iter().find(|field| field.data_type().is_nested()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
@@ -100,12 +112,27 @@ pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
     }
 }
 
+/// Checks that the rows are not lines: a single column of bytes, which would become hexadecimal digits.
+///
+/// # Errors
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
+pub(crate) fn check_not_lines(format: &str, schema: &Schema) -> Result<()> {
+    match &schema.fields.fields()[..] {
+        [only] if *only.data_type() == DataType::Binary => Err(Error::config(format!(
+            "a `{format}` sink cannot take field {}, which is binary and the only one (a single binary column can go to \
+             `lines`; emit it as text, or with other fields)",
+            shown(only.name())
+        ))),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
-    use arrow_schema::{DataType, Field};
+    use arrow_schema::Field;
 
     use etl_core::model::{error::ErrorKind, types};
 
@@ -242,6 +269,10 @@ mod tests {
         let of = |format: &str, last| SinkFormat::new(format).expect("known").check(&schema(&[DataType::Utf8, last]));
         of("json", list()).expect("fits");
         of("csv", DataType::Binary).expect("fits");
+        for format in ["json", "csv"].map(|name| SinkFormat::new(name).expect("known")) {
+            let error = format.check(&Schema::lines()).expect_err("lines").to_string();
+            assert!(error.contains("field `line`, which is binary and the only one"), "{error}");
+        }
         let error = of("csv", list()).expect_err("nested").to_string();
         assert!(error.contains("field `f1`, which is list<int64>"), "{error}");
         let lines = SinkFormat::new("lines").expect("known");

@@ -24,23 +24,26 @@ mod line_splitter;
 mod lines;
 mod numbers;
 mod origin;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
 mod sample;
+mod section;
 mod source_columns;
 #[cfg(test)]
 mod tests;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use etl_core::model::{
-    error::{Error, Result},
-    schema::Schema,
-};
+use arrow_schema::{Field, SchemaRef};
+use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
-    chosen::{Reading, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
+    chosen::{
+        ParquetCompression, ParquetSink, Reading, SinkFormat, SourceFormat, Writing, fields_of, sink_formats,
+        source_formats,
+    },
     chunk::Chunk,
     compression::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes},
     content::{HEAD_BYTES, compression_at},
@@ -52,11 +55,18 @@ pub use self::{
     json::JsonLayout,
     origin::Origin,
     sample::{Inferred, InferredField, SAMPLE_OBJECTS, SampledObjects},
+    section::{Directories, ReadAt, Section},
     source_columns::{SourceColumn, SourceColumns},
 };
 
 /// All formats, in the order in which messages list them.
-pub const FORMATS: [&dyn Format; 3] = [&lines::Lines, &json::Json, &csv::Csv];
+pub const FORMATS: &[&dyn Format] = &[
+    &lines::Lines,
+    &json::Json,
+    &csv::Csv,
+    #[cfg(feature = "parquet")]
+    &parquet::Parquet,
+];
 
 /// A format of records: how a source reads it, how a sink writes it, or both.
 pub trait Format: Sync {
@@ -87,14 +97,15 @@ pub trait Reads: Sync {
     /// Returns where an object may be cut into slices.
     fn cuts(&self, reading: &Reading) -> Cuts;
 
-    /// Returns the fields that the records of a sample have. Only asked of a format that takes fields.
+    /// Returns the fields that the records of a sample have: those that its objects say they have, unless the format has
+    /// other objects. Only asked of a format that takes fields.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the sample has no fields, or too many; any
     /// error of the chunks.
     fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
-        let (_, _) = (objects, reading);
-        Err(Error::config("the fields of this format cannot be inferred: write `source.fields`"))
+        let _ = reading;
+        sample::of_sections(objects, |section| self.fields_of(section))
     }
 
     /// Returns the first wanted field that no record of a sample has, and what is known about it as the end of a
@@ -105,6 +116,22 @@ pub trait Reads: Sync {
     fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
         let (_, _) = (objects, reading);
         Ok(None)
+    }
+
+    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
+    /// of each pair is the field of a batch, or `None` if no batch can have it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
+    /// [`ReadAt::read`].
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let _ = section;
+        Ok(None)
+    }
+
+    /// Returns the bytes that a decoder may hold besides records and what is read ahead.
+    fn held_bytes_max(&self) -> u64 {
+        0
     }
 
     /// Creates a decoder of the chunks of a shard into records of the wanted fields.
@@ -167,6 +194,11 @@ pub trait Writes: Sync {
         false
     }
 
+    /// Returns whether parts are text, which must not begin like something else.
+    fn is_text(&self) -> bool {
+        true
+    }
+
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].
     fn encoder(&self, writing: &Writing) -> Box<dyn Encode>;
 }
@@ -187,4 +219,18 @@ pub trait Encode: Send {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value.
     fn rows(&mut self, batch: &RecordBatch, buffer: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends to `buffer` what comes behind all rows.
+    ///
+    /// # Errors
+    /// As [`Encode::rows`].
+    fn end(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        let _ = buffer;
+        Ok(())
+    }
+
+    /// Returns about how many bytes of the rows are held back, encoded, and come later.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 }

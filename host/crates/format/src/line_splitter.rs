@@ -49,7 +49,7 @@ impl Origins for LineBatch {
         let segment = self.segments.partition_point(|segment| segment.first_line <= line) - 1;
         let segment = &self.segments[segment];
         let offset = segment.offset + distance(self.records.value_offsets(), &self.returns, segment.first_line, line);
-        Origin { object: &segment.object, offset, record: self.records.value(line) }
+        Origin { object: &segment.object, at: offset.into(), record: self.records.value(line).into() }
     }
 }
 

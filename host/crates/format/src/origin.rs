@@ -1,19 +1,20 @@
 //! The places that records came from.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow_array::BinaryArray;
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use etl_core::model::position::Position;
 
 /// The place that a record came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// Name of the object.
     pub object: &'a str,
-    /// Offset of the record in the object, in bytes after decompression.
-    pub offset: u64,
-    /// The record as it was read, without its line end.
-    pub record: &'a [u8],
+    /// Position of the record in the object.
+    pub at: Position,
+    /// The record as it was read, without its line end; of a format that keeps values apart, the row as JSON.
+    pub record: Cow<'a, [u8]>,
 }
 
 /// The records of a batch as they were read, each with the place it came from.
@@ -79,6 +80,10 @@ impl Placed {
 impl Origins for Placed {
     fn origin(&self, record: usize) -> Origin<'_> {
         let object = self.objects.partition_point(|(first, _)| *first <= record) - 1;
-        Origin { object: &self.objects[object].1, offset: self.offsets[record], record: self.texts.value(record) }
+        Origin {
+            object: &self.objects[object].1,
+            at: self.offsets[record].into(),
+            record: self.texts.value(record).into(),
+        }
     }
 }

@@ -115,7 +115,7 @@ proptest! {
 
     #[test]
     fn a_source_reads_what_a_sink_writes_or_the_sink_refuses_it_by_name(rows in table()) {
-        for format in FORMATS {
+        for format in FORMATS.iter().copied() {
             let sink = SinkFormat::new(format.name()).expect("every format can be written");
             match write(sink, &rows) {
                 Ok(part) => prop_assert_eq!(read(format, &rows, part), as_read(format, &rows), "{}", format.name()),
@@ -132,7 +132,7 @@ proptest! {
 
     #[test]
     fn numbers_that_json_lacks_come_back_from_text_and_are_null_where_told(rows in table()) {
-        let [json] = FORMATS.into_iter().filter(|format| format.name() == "json").collect::<Vec<_>>()[..] else {
+        let [json] = FORMATS.iter().copied().filter(|format| format.name() == "json").collect::<Vec<_>>()[..] else {
             panic!("there is one format `json`");
         };
         let write = |non_finite| {
@@ -154,7 +154,7 @@ fn a_header_is_read_back_whatever_the_fields_are_called() {
     let fields = names.map(|name| Field::new(name, DataType::Int64, true));
     let columns = names.iter().map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef).collect();
     let rows = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields.to_vec())), columns).expect("a row");
-    for format in FORMATS.into_iter().filter(|format| format.name() != "lines") {
+    for format in FORMATS.iter().copied().filter(|format| format.name() != "lines") {
         let part = write(SinkFormat::new(format.name()).expect("a format"), &rows).expect("writes");
         assert_eq!(read(format, &rows, part), rows.columns(), "{}", format.name());
     }

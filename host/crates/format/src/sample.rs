@@ -13,7 +13,7 @@ use etl_core::{
 };
 
 use crate::{
-    ChunkIter, Decode, SourceBatch, WantedField,
+    Chunk, ChunkIter, Decode, Section, SourceBatch, WantedField,
     columns::{WRONG_TYPE, cut},
 };
 
@@ -109,6 +109,38 @@ impl Extent {
     }
 }
 
+/// Returns the fields that objects say they have, by `fields_of`. An object may lack one that another has. If they are
+/// of different types, the first counts.
+pub(crate) fn of_sections(
+    objects: SampledObjects<'_>,
+    fields_of: impl Fn(&Section) -> Result<Option<Vec<(String, Option<Field>)>>>,
+) -> Result<Inferred> {
+    let (mut extent, mut found) = (Extent::default(), Vec::<(Field, u64)>::new());
+    for mut chunks in objects {
+        let Some(Chunk::Section(section)) = chunks.next().transpose()? else { continue };
+        extent.next_object();
+        for (name, field) in fields_of(&section)?.unwrap_or_default() {
+            let field = field.ok_or_else(|| {
+                Error::config(format!(
+                    "column `{name}` of object `{}` is of a type that cannot be read: name the columns that are wanted in \
+                     `source.fields`",
+                    section.object
+                ))
+            })?;
+            match found.iter_mut().find(|(known, _)| *known.name() == name) {
+                Some((_, of)) => *of += 1,
+                None => found.push((field.with_nullable(true), 1)),
+            }
+        }
+    }
+    let objects = extent.objects;
+    let field = |(field, of): (Field, u64)| {
+        let wanted = WantedField { optional: of < objects, ..WantedField::named(field) };
+        InferredField { wanted, example: None }
+    };
+    extent.found(found.into_iter().map(field).collect())
+}
+
 /// Returns the error that a source has more fields than a schema can have.
 pub(crate) fn too_many(count: usize) -> Error {
     Error::config(format!(
@@ -141,7 +173,7 @@ mod tests {
     use bytes::Bytes;
     use etl_core::model::{object::Compression, types::type_name};
 
-    use crate::{Chunk, CsvSource, JsonLayout, Pick, SourceFormat};
+    use crate::{CsvSource, JsonLayout, Pick, SourceFormat};
 
     use super::*;
 

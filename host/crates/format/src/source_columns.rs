@@ -34,7 +34,7 @@ impl SourceColumn {
             Self::Object => Arc::new(StringArray::from_iter_values(origins.map(|origin| origin.object))),
             Self::Offset => {
                 let offset = |offset| i64::try_from(offset).unwrap_or(i64::MAX);
-                Arc::new(Int64Array::from_iter_values(origins.map(|origin| offset(origin.offset))))
+                Arc::new(Int64Array::from_iter_values(origins.map(|origin| offset(origin.at.number()))))
             }
         }
     }

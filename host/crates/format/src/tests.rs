@@ -199,7 +199,7 @@ proptest! {
         for (index, document) in good.iter().enumerate() {
             let expected = expected_row(document).expect("is good");
             prop_assert_eq!(row(&found.batch, index), expected, "{}", document);
-            prop_assert_eq!(found.origin(index).record, document.as_bytes());
+            prop_assert_eq!(&*found.origin(index).record, document.as_bytes());
         }
         let rejected: Vec<_> = found.rejects.iter().map(|reject| reject.record.as_ref()).collect();
         prop_assert_eq!(rejected, bad.into_iter().map(Some).collect::<Vec<_>>());
@@ -214,8 +214,8 @@ fn rejects_say_where_and_why() {
     assert_eq!(found.batch.num_rows(), 2);
     assert_eq!(row(&found.batch, 1)[1], 3);
     let origin = found.origin(1);
-    assert_eq!((origin.object, origin.record), ("o.json", &b"{\"i\":3}"[..]));
-    assert_eq!(origin.offset, (data.len() - 7) as u64);
+    assert_eq!((origin.object, &*origin.record), ("o.json", &b"{\"i\":3}"[..]));
+    assert_eq!(origin.at, ((data.len() - 7) as u64).into());
     let rejects: Vec<_> = found.rejects.iter().map(|reject| (reject.offset, reject.reason.as_str())).collect();
     assert_eq!(
         rejects,
@@ -280,14 +280,14 @@ fn a_byte_order_mark_is_no_part_of_the_first_record_of_any_format() {
     let mark = b"\xEF\xBB\xBF";
     let found = decode_json(&typed(), &[mark, &b"{\"i\":1}\n"[..], mark, b"{\"i\":2}\n"].concat());
     assert_eq!((found.batch.num_rows(), found.rejects.len()), (1, 1));
-    assert_eq!(found.origin(0).offset, 3);
+    assert_eq!(found.origin(0).at, 3.into());
     for name in ["a", "a.gz"] {
         let plain = [mark, &b"x\n"[..], mark, b"x"].concat();
         let data = if name == "a" { plain } else { gzip(&plain) };
         let found = batches(SourceFormat::lines().decoder(whole(name, &data)).expect("a format")).expect("decodes");
         let lines: Vec<_> = found[0].batch.column(0).as_binary::<i32>().iter().flatten().collect();
         assert_eq!(lines, [&b"x"[..], b"\xEF\xBB\xBFx"]);
-        assert_eq!([found[0].origin(0).offset, found[0].origin(1).offset], [3, 5]);
+        assert_eq!([found[0].origin(0).at, found[0].origin(1).at], [3.into(), 5.into()]);
     }
     assert!(batches(SourceFormat::lines().decoder(whole("a", mark)).expect("a format")).expect("decodes").is_empty());
 }

@@ -143,9 +143,9 @@ mod tests {
             let chunks = RUNTIME.block_on(async { source.open(format.cuts(), &[(shard, &objects)]) });
             let mut decoder = format.decoder(Box::new(chunks.expect("slices"))).expect("a decoder");
             while let Some(batch) = decoder.next_batch().expect("decodes") {
-                let row = |row| format!("{} {:?}", batch.origin(row).offset, batch.batch.slice(row, 1).columns());
+                let row = |row| format!("{} {:?}", batch.origin(row).at.number(), batch.batch.slice(row, 1).columns());
                 let mut of_batch: Vec<_> =
-                    (0..batch.batch.num_rows()).map(|number| (batch.origin(number).offset, row(number))).collect();
+                    (0..batch.batch.num_rows()).map(|number| (batch.origin(number).at.number(), row(number))).collect();
                 of_batch.extend(batch.rejects.iter().map(|reject| (reject.offset.expect("known"), reject.to_string())));
                 of_batch.sort();
                 seen.extend(of_batch.into_iter().map(|(_, text)| text));

@@ -16,7 +16,7 @@ use etl_core::{
     },
     runtime::threads,
 };
-use etl_format::{Chunk, Cuts};
+use etl_format::{Chunk, Cuts, Directories};
 use etl_store::Store;
 use futures::{
     FutureExt, Stream, StreamExt,
@@ -25,7 +25,7 @@ use futures::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connector::objects::split::uncut;
+use crate::connector::objects::{position::Sections, split::uncut};
 
 /// Limits on how a store is read.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,10 @@ pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes + TAIL_AHEAD_BYTES;
 
 /// Number of requests that may be under way. This limit is for shards of many small objects, whose bytes do not add up
 /// to [`Pace::ahead_bytes`].
-const GETS_IN_FLIGHT: usize = 16;
+pub(super) const GETS_IN_FLIGHT: usize = 16;
+
+/// Number of sections whose objects' ends are fetched ahead.
+const SECTIONS_AHEAD: usize = 4;
 
 /// Number of chunks that may wait for the worker. Memory is bounded by [`Pace::ahead_bytes`] instead.
 const CHUNKS_WAITING: usize = 64;
@@ -114,6 +117,7 @@ impl fmt::Debug for Driver {
 /// outside its object, or is a part of an object that cannot be cut. A later error is the last item of the chunks.
 pub(super) fn fetch<'a>(
     store: &Store,
+    directories: &Arc<Directories>,
     cuts: Cuts,
     shards: impl IntoIterator<Item = (&'a [Slice], &'a [Object])>,
 ) -> Result<Chunks> {
@@ -127,8 +131,16 @@ pub(super) fn fetch<'a>(
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let tail_budget = Arc::new(Semaphore::new(TAIL_AHEAD_BYTES));
     let fetch = Fetch { store: store.clone(), cuts, tail_budget, sender };
+    let directories = Arc::clone(directories);
     let fetching = async move {
-        if let Err(FetchEnd::Failed(error)) = fetch.send_all(reads, shard_ends).await {
+        let sent = match cuts {
+            Cuts::ByPosition { end_bytes } => {
+                let sections = Arc::new(Sections::new(fetch.store.clone(), directories, end_bytes));
+                fetch.send_sections(&sections, reads, shard_ends).await
+            }
+            Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::Never(_) => fetch.send_all(reads, shard_ends).await,
+        };
+        if let Err(FetchEnd::Failed(error)) = sent {
             // The receiver may be gone; the error is then of no interest.
             drop(fetch.sender.send(Err(error)).await);
         }
@@ -254,6 +266,32 @@ impl Fetch {
         Ok(())
     }
 
+    /// Sends the sections of all reads, with `None` behind those of each shard.
+    async fn send_sections(
+        &self,
+        sections: &Arc<Sections>,
+        reads: Vec<Read>,
+        shard_ends: Vec<usize>,
+    ) -> Result<(), FetchEnd> {
+        let made = futures::stream::iter(reads.into_iter().enumerate()).map(|(number, read)| {
+            let sections = Arc::clone(sections);
+            async move { (number, sections.section(&read).await) }
+        });
+        let mut made = std::pin::pin!(made.buffered(SECTIONS_AHEAD));
+        let mut shard_ends = shard_ends.into_iter().peekable();
+        while let Some((number, section)) = made.next().await {
+            let section = section?;
+            while shard_ends.next_if(|end| *end <= number).is_some() {
+                self.end_shard().await?;
+            }
+            self.send(Chunk::Section(section)).await?;
+        }
+        for _ in shard_ends {
+            self.end_shard().await?;
+        }
+        Ok(())
+    }
+
     /// Returns the first bytes of a slice's object, up to the end of its header, if its readers need them. `last` are
     /// those of the slice before.
     async fn head(&self, read: &Read, last: Head) -> Result<Head> {
@@ -309,13 +347,13 @@ struct Head {
 }
 
 /// A slice, with the listed properties of its object.
-struct Read {
-    object: Arc<str>,
-    size: u64,
-    e_tag: Option<String>,
-    compression: Compression,
-    offset: u64,
-    end: u64,
+pub(super) struct Read {
+    pub(super) object: Arc<str>,
+    pub(super) size: u64,
+    pub(super) e_tag: Option<String>,
+    pub(super) compression: Compression,
+    pub(super) offset: u64,
+    pub(super) end: u64,
     cuts: Cuts,
 }
 

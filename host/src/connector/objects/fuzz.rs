@@ -10,6 +10,7 @@ use etl_core::{
     model::{
         error::Result,
         object::{Compression, Object, Slice},
+        position::Position,
         reject::Reject,
     },
     testing::{check_batch, typed_schema},
@@ -45,10 +46,10 @@ pub fn slices(data: &[u8]) {
     }
 }
 
-fn lines(object: &[u8], cuts: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
+fn lines(object: &[u8], cuts: &[u8]) -> Result<Vec<(Position, Vec<u8>)>> {
     let batches = decode(&SourceFormat::lines(), "a", object, cuts)?;
     let of_batch = |batch: &SourceBatch| {
-        let row = |row| (batch.origin(row).offset, batch.origin(row).record.to_vec());
+        let row = |row| (batch.origin(row).at, batch.origin(row).record.to_vec());
         (0..batch.batch.num_rows()).map(row).collect::<Vec<_>>()
     };
     Ok(batches.iter().flat_map(of_batch).collect())
@@ -60,7 +61,7 @@ fn documents(object: &[u8], cuts: &[u8]) -> Result<(Vec<String>, Vec<Reject>)> {
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
         check_batch(&batch.batch);
-        let row = |row| format!("{} {:?}", batch.origin(row).offset, batch.batch.slice(row, 1).columns());
+        let row = |row| format!("{:?} {:?}", batch.origin(row).at, batch.batch.slice(row, 1).columns());
         rows.extend((0..batch.batch.num_rows()).map(row));
         rejects.extend(batch.rejects);
     }
@@ -81,7 +82,8 @@ fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result
     let slices: Vec<Slice> = starts.zip(&ends).map(slice).collect();
     let chunks = RUNTIME.block_on(async {
         store.put(name, data.to_vec()).await?;
-        let mut chunks = fetch(&store, Cuts::AtLineEnds, [(slices.as_slice(), std::slice::from_ref(&object))])?;
+        let mut chunks =
+            fetch(&store, &Arc::default(), Cuts::AtLineEnds, [(slices.as_slice(), std::slice::from_ref(&object))])?;
         chunks.ready().await;
         Result::Ok(chunks)
     })?;

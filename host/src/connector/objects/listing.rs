@@ -10,7 +10,7 @@ use etl_core::model::{
     object::{Object, Slice},
     usage::Traffic,
 };
-use etl_format::Cuts;
+use etl_format::{Cuts, Directories};
 use etl_store::{Location, Store, Wanted};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -31,6 +31,8 @@ pub struct ObjectSource {
     only: Option<String>,
     /// Maximum memory of the listing, in bytes.
     memory_bytes: u64,
+    /// Directories of objects that are read by position.
+    directories: Arc<Directories>,
 }
 
 impl ObjectSource {
@@ -58,7 +60,13 @@ impl ObjectSource {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) for an invalid pattern.
     pub fn new(store: Store, include: &[String]) -> Result<Self> {
-        Ok(Self { store, names: Arc::new(Names::new(include)?), only: None, memory_bytes: u64::MAX })
+        Ok(Self {
+            store,
+            names: Arc::new(Names::new(include)?),
+            only: None,
+            memory_bytes: u64::MAX,
+            directories: Arc::default(),
+        })
     }
 
     /// Returns the source with a limit on the memory of its listing, which is half of the memory that a run may take.
@@ -105,7 +113,7 @@ impl Source for ObjectSource {
     }
 
     fn open(&self, cuts: Cuts, shards: &[(&[Slice], &[Object])]) -> Result<Chunks> {
-        fetch(&self.store, cuts, shards.iter().copied())
+        fetch(&self.store, &self.directories, cuts, shards.iter().copied())
     }
 
     fn traffic(&self) -> Traffic {

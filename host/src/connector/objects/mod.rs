@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod layout;
 mod listing;
 mod names;
+mod position;
 mod publish;
 mod sink;
 pub mod split;

@@ -22,7 +22,7 @@ const LOOKS_IN_FLIGHT: usize = 64;
 /// Returns why an object cannot be cut into slices, or `None` if it can.
 pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
     match (compression, cuts) {
-        (Compression::None, Cuts::AtLineEnds | Cuts::AtRecords(_)) => None,
+        (Compression::None, Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::ByPosition { .. }) => None,
         (Compression::None, Cuts::Never(why)) => Some(why),
         _ => Some("is compressed"),
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use etl_core::model::{
     error::{ErrorKind, Result},
     object::{Compression, Object, Slice},
+    position::Position,
 };
 use etl_format::{Chunk, Cuts, Decode, Sizes, SourceBatch, SourceFormat};
 use etl_store::{Location, Store, testing::counting::counting};
@@ -63,7 +64,7 @@ fn slices_at(object: &str, length: usize, cuts: &[usize]) -> Vec<Slice> {
 
 fn fetched(store: &Store, slices: &[Slice], objects: &[Object]) -> Result<Chunks> {
     RUNTIME.block_on(async {
-        let mut chunks = fetch(store, Cuts::AtLineEnds, [(slices, objects)])?;
+        let mut chunks = fetch(store, &Default::default(), Cuts::AtLineEnds, [(slices, objects)])?;
         chunks.ready().await;
         Ok(chunks)
     })
@@ -81,8 +82,9 @@ fn records(batch: &SourceBatch) -> Vec<Found> {
     let lines = batch.batch.column(0).as_binary::<i32>();
     let found = |row| {
         let origin = batch.origin(row);
-        assert_eq!(origin.record, lines.value(row));
-        (origin.object.to_owned(), origin.offset, origin.record.to_owned())
+        assert_eq!(&*origin.record, lines.value(row));
+        let Position::Byte(offset) = origin.at else { panic!("a line starts at a byte") };
+        (origin.object.to_owned(), offset, origin.record.to_vec())
     };
     (0..lines.len()).map(found).collect()
 }
@@ -272,7 +274,7 @@ async fn small_objects_are_fetched_together_across_the_shards_of_a_task() {
     let objects = ObjectSource::new(store.clone(), &[]).expect("a source").list().await.expect("lists");
     let slices: Vec<Slice> = names.iter().map(|name| slice(name, 0, 4)).collect();
     let shards = slices.chunks(10).map(|slices| (slices, objects.as_slice()));
-    let mut chunks = fetch(&store, Cuts::AtLineEnds, shards).expect("fetches");
+    let mut chunks = fetch(&store, &Default::default(), Cuts::AtLineEnds, shards).expect("fetches");
     let read = move || {
         let mut read = Vec::new();
         for _ in 0..20 {
@@ -296,7 +298,8 @@ fn dropping_the_chunks_ends_the_fetch() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut chunks =
-            fetch(&store, Cuts::AtLineEnds, [(&[slice("a", 0, data.len())][..], &objects[..])]).expect("fetches");
+            fetch(&store, &Default::default(), Cuts::AtLineEnds, [(&[slice("a", 0, data.len())][..], &objects[..])])
+                .expect("fetches");
         chunks.ready().await;
         assert_eq!(runtime.metrics().num_alive_tasks(), 1, "reading ahead ends before the object does");
         drop(chunks);

@@ -223,7 +223,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -233,8 +233,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:5: `source.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"input/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -254,19 +254,20 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`)",
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = \"int32\"",
-        "DIR/pipeline.toml:7: `source.fields.b` is \"int32\", which is not a type (choices: boolean, int64, float64, \
-         text; or a table with `type` and more)",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = 32",
+        "DIR/pipeline.toml:7: `source.fields.b` is 32, which is not a type (types: boolean, int8 … int64, uint8 … uint64, \
+         float16 … float64, decimal(p,s), date, time(unit), timestamp(unit, zone), duration(unit), text, json, binary, \
+         binary(n), list<T>, struct<name: T, …>, map<K, V>; or a table with `type` and more)",
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"int32\" }",
-        "DIR/pipeline.toml:7: `source.fields.b.type` is `int32`, which is not a type (choices: boolean, int64, float64, \
-         text)",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"decimal(50,2)\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is `decimal(50,2)`, which has `50` where a number from 1 to 38 \
+         belongs",
     ),
     (
         "url = \"input/\"",
@@ -456,8 +457,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"result/\"",
-        "url = \"result/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:11: `sink.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"result/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"result/\"",

@@ -39,8 +39,8 @@ fn failed(task: u32) -> Event {
 }
 
 fn poison(task: u32) -> Event {
-    let (step, reason, object, offset) = ("map".to_owned(), "it panics".to_owned(), None, None);
-    Event::PoisonRecord { step, task: TaskId(task), shard: ShardId(task), record: 7, object, offset, reason }
+    let (step, reason, object, offset, row) = ("map".to_owned(), "it panics".to_owned(), None, None, None);
+    Event::PoisonRecord { step, task: TaskId(task), shard: ShardId(task), record: 7, object, offset, row, reason }
 }
 
 fn value(figures: &[Figure], name: &str, labels: &[&str]) -> f64 {

@@ -119,9 +119,9 @@ impl<'a> Search<'a> {
         }
         let any = !found.is_empty();
         for (number, failure) in &self.context.poison.add(self.shard, found) {
-            let Reject { object, offset, step, reason, .. } = reject(*number, failure);
+            let Reject { object, offset, row, step, reason, .. } = reject(*number, failure);
             let (task, shard, record) = (self.task, self.shard, *number);
-            self.context.events.emit(Event::PoisonRecord { step, task, shard, record, object, offset, reason });
+            self.context.events.emit(Event::PoisonRecord { step, task, shard, record, object, offset, row, reason });
         }
         Ok(any)
     }

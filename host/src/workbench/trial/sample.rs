@@ -8,10 +8,11 @@ use bytes::Bytes;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     object::Compression,
+    position::Position,
     reject::Reject,
     schema::Schema,
 };
-use etl_format::{Chunk, SourceBatch, SourceFormat};
+use etl_format::{Chunk, Cuts, Section, SourceBatch, SourceFormat};
 
 use super::together;
 
@@ -42,8 +43,8 @@ pub(crate) enum Place {
     Object {
         /// The object's name.
         name: Arc<str>,
-        /// The offset of the record in the object, in bytes after decompression.
-        offset: u64,
+        /// The position of the record in the object.
+        position: Position,
     },
     /// A row that another step emitted: its number, from 0.
     Row(usize),
@@ -53,7 +54,7 @@ impl Place {
     /// Returns the reject with this place as that of its record.
     pub(super) fn of(&self, reject: Reject) -> Reject {
         match self {
-            Self::Object { name, offset } => reject.at(name, *offset),
+            Self::Object { name, position } => reject.at(name, *position),
             Self::Row(_) => reject,
         }
     }
@@ -62,7 +63,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Object { name, offset } => write!(f, "the record of `{name}` at byte {offset}"),
+            Self::Object { name, position } => write!(f, "the record of `{name}`{position}"),
             Self::Row(row) => write!(f, "row {}", row + 1),
         }
     }
@@ -76,6 +77,10 @@ impl Sample {
     /// # Errors
     /// [`ErrorKind::Input`] when the file cannot be read or decompressed, or a record is too long.
     pub(crate) fn read(name: &str, file: impl Read, format: &SourceFormat, records_max: usize) -> Result<Self> {
+        if matches!(format.cuts(), Cuts::ByPosition { .. }) {
+            let section = Section::in_memory(name, whole(name, file)?);
+            return Self::decode([Ok(Chunk::Section(section))].into_iter(), format, records_max);
+        }
         let start = Chunk::whole(name, Compression::of(name));
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
@@ -185,7 +190,15 @@ impl Sample {
 
 fn place(batch: &SourceBatch, row: usize) -> Place {
     let origin = batch.origin(row);
-    Place::Object { name: origin.object.into(), offset: origin.offset }
+    Place::Object { name: origin.object.into(), position: origin.at }
+}
+
+/// Returns the content of a file.
+fn whole(name: &str, mut file: impl Read) -> Result<Bytes> {
+    let mut content = Vec::new();
+    let read = file.read_to_end(&mut content);
+    read.map_err(|error| Error::input(format!("cannot read `{name}`: {error}")))?;
+    Ok(content.into())
 }
 
 /// Returns the content of a file in chunks. Ends after an error.

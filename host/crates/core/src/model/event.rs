@@ -272,6 +272,9 @@ pub enum Event {
         /// Where the record starts in the object, in bytes after decompression.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
+        /// The record's row in the object, from 0, in a format that has rows instead of offsets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        row: Option<u64>,
         /// How the step fails, and where in its source code.
         reason: String,
     },

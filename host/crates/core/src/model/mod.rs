@@ -7,6 +7,7 @@ pub mod event;
 pub mod hex;
 pub mod ids;
 pub mod object;
+pub mod position;
 pub mod redact;
 pub mod reject;
 pub mod schema;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     hex::hex,
     ids::ShardId,
+    position::Position,
     redact::{CUT, Mask, cut},
 };
 
@@ -40,6 +41,9 @@ pub struct Reject {
     /// Offset of the record in the object, in bytes after decompression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// Number of the record's row in the object, from 0, in a format that has rows instead of offsets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<u64>,
     /// The shard, if the splitter made the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardId>,
@@ -51,6 +55,9 @@ pub struct Reject {
     /// batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_start: Option<u64>,
+    /// As `batch_start`, for a row of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_start_row: Option<u64>,
     /// Who set the record aside: `source`, or a step's name.
     pub step: String,
     /// Why the record was set aside, cut to [`REASON_BYTES_MAX`].
@@ -70,10 +77,20 @@ impl Reject {
     /// Creates a reject by `step` that does not name its record yet. Cuts the reason to [`REASON_BYTES_MAX`].
     pub fn new(step: &str, reason: &str) -> Self {
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
-        let step = step.to_owned();
-        let (object, offset, shard, number) = (None, None, None, None);
-        let (batch_start, record, record_hex, truncated) = (None, None, None, false);
-        Self { object, offset, shard, number, batch_start, step, reason, record, record_hex, truncated }
+        Self {
+            object: None,
+            offset: None,
+            row: None,
+            shard: None,
+            number: None,
+            batch_start: None,
+            batch_start_row: None,
+            step: step.to_owned(),
+            reason,
+            record: None,
+            record_hex: None,
+            truncated: false,
+        }
     }
 
     /// Returns the reject with another step and another reason, and the same record.
@@ -83,12 +100,20 @@ impl Reject {
         Self { step, reason, ..self }
     }
 
-    /// Returns the reject with the object and the offset of its record.
+    /// Returns the reject with the object of its record, and the record's position there.
     #[must_use]
-    pub fn at(mut self, object: &str, offset: u64) -> Self {
+    pub fn at(mut self, object: &str, position: impl Into<Position>) -> Self {
         self.object = Some(object.to_owned());
-        self.offset = Some(offset);
+        match position.into() {
+            Position::Byte(offset) => self.offset = Some(offset),
+            Position::Row(row) => self.row = Some(row),
+        }
         self
+    }
+
+    /// Returns the position of the record in its object, if it has one.
+    pub fn position(&self) -> Option<Position> {
+        self.offset.map(Position::Byte).or(self.row.map(Position::Row))
     }
 
     /// Returns the reject with the shard of its record, and the record's number there. For records that the splitter
@@ -104,7 +129,8 @@ impl Reject {
     /// in the batch it was made from.
     #[must_use]
     pub fn made_of_batch(self) -> Self {
-        Self { batch_start: self.offset.or(self.number), offset: None, number: None, ..self }
+        let (batch_start, batch_start_row) = (self.offset.or(self.number), self.row);
+        Self { batch_start, batch_start_row, offset: None, row: None, number: None, ..self }
     }
 
     /// Returns the reject with secrets taken out of its reason and its record.
@@ -119,10 +145,13 @@ impl Reject {
 
     /// Returns where the record came from, in the words of messages, if that is known: `` `a.csv` at byte 59``.
     pub fn place(&self) -> Option<String> {
-        match (&self.object, self.offset, self.shard, self.number) {
-            (Some(object), Some(offset), ..) => Some(format!("{} at byte {offset}", shown_name(object))),
+        match (&self.object, self.position(), self.shard, self.number) {
+            (Some(object), Some(position), ..) => Some(format!("{}{position}", shown_name(object))),
             (.., Some(shard), Some(number)) => Some(format!("record {number} of shard {shard}")),
-            (Some(object), ..) => Some(format!("{}, from byte {} on", shown_name(object), self.batch_start?)),
+            (Some(object), ..) => Some(match self.batch_start_row {
+                Some(row) => format!("{}, from row {row} on", shown_name(object)),
+                None => format!("{}, from byte {} on", shown_name(object), self.batch_start?),
+            }),
             (.., Some(shard), _) => Some(format!("shard {shard}, from record {} on", self.batch_start?)),
             _ => None,
         }
@@ -213,6 +242,10 @@ mod tests {
         assert_eq!(later.place().as_deref(), Some("`a.csv`, from byte 59 on"));
         let later = Reject::new("", "").of_shard(ShardId(3), 7).made_of_batch().by("map 2", "no");
         assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
+        let row = Reject::new("map", "no").at("a.parquet", Position::Row(17));
+        assert_eq!(row.place().as_deref(), Some("`a.parquet`, row 17"));
+        assert_eq!(line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
+        assert_eq!(row.made_of_batch().place().as_deref(), Some("`a.parquet`, from row 17 on"));
         let made = Reject::new("map", "no").of_shard(ShardId(3), 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
         assert_eq!(line.to_string(), "`a.csv` at byte 59: no: record `1099,Bern`");

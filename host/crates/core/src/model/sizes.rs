@@ -73,6 +73,8 @@ enum Inner {
         offsets: OffsetBuffer<i32>,
         times: usize,
     },
+    /// Bytes that are elsewhere: how many the values before each one have.
+    Views(Vec<usize>),
     Items {
         offsets: OffsetBuffer<i32>,
         items: Box<Sizes>,
@@ -93,6 +95,7 @@ impl Sizes {
                 let times = if measure == Measure::Json { 2 } else { 1 };
                 Inner::Bytes { offsets: column.as_binary::<i32>().offsets().clone(), times }
             }
+            DataType::BinaryView => Inner::Views(before(column.as_binary_view().lengths())),
             DataType::List(item) => {
                 let list = column.as_list::<i32>();
                 Inner::Items { offsets: list.offsets().clone(), items: of(list.values(), item) }
@@ -117,6 +120,7 @@ impl Sizes {
                 let bytes = within(offsets, &values);
                 (bytes.end - bytes.start) * times
             }
+            Inner::Views(before) => before[values.end] - before[values.start],
             Inner::Items { offsets, items } => items.range(within(offsets, &values)),
             Inner::Members(members) => members.iter().map(|member| member.range(values.clone())).sum(),
         };
@@ -127,6 +131,7 @@ impl Sizes {
         let inner = match &self.inner {
             Inner::Nothing => 0,
             Inner::Bytes { offsets, times } => offsets.lengths().max().unwrap_or_default() * times,
+            Inner::Views(before) => before.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default(),
             Inner::Items { offsets, items } => {
                 let each = (0..values).map(|value| items.range(within(offsets, &(value..value + 1))));
                 each.max().unwrap_or_default()
@@ -135,6 +140,16 @@ impl Sizes {
         };
         self.fixed + inner
     }
+}
+
+/// Returns how much comes before each length, and all of it at the end.
+fn before(lengths: impl Iterator<Item = u32>) -> Vec<usize> {
+    let mut sum = 0;
+    let sums = lengths.map(|length| {
+        sum += length as usize;
+        sum
+    });
+    [0].into_iter().chain(sums).collect()
 }
 
 /// Returns what a range of values covers of the bytes or items behind them.

@@ -69,6 +69,10 @@ impl<I: Iterator<Item = Result<Chunk>>> Stored<I> {
         while self.data.is_empty() && self.next.is_none() {
             match self.chunks.next().transpose()? {
                 Some(Chunk::Data(data)) => self.data = data,
+                Some(Chunk::Section(section)) => {
+                    let object = section.object;
+                    return Err(Error::internal(format!("object `{object}` is read by position, but not its format")));
+                }
                 Some(Chunk::Start { object, offset, compression, head }) => {
                     self.next = Some(Start { object, offset, compression, head });
                 }

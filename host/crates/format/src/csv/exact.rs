@@ -59,8 +59,8 @@ fn read(format: &SourceFormat, data: &[u8], offset: u64, head: &[u8], piece: usi
                 let row = |row| {
                     let origin = batch.origin(row);
                     (
-                        origin.offset,
-                        [origin.record, format!("{:?}", batch.batch.slice(row, 1).columns()).as_bytes()].concat(),
+                        origin.at.number(),
+                        [&*origin.record, format!("{:?}", batch.batch.slice(row, 1).columns()).as_bytes()].concat(),
                         None,
                     )
                 };
@@ -122,6 +122,7 @@ fn check(csv: CsvSource, data: &[u8], cuts: &[Index], pieces: (usize, usize), re
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "who runs the tests sets the number of cases")]
 fn any_cuts_of_any_csv_give_the_records_and_rejects_of_one_read() {
     let cases = std::env::var("ETL_HOST_CSV_CUTS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(4096);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -135,7 +136,7 @@ fn any_cuts_of_any_csv_give_the_records_and_rejects_of_one_read() {
 }
 
 /// Returns the records that `csv-core` finds.
-fn by_csv_core(csv: &CsvSource, data: &[u8]) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn by_csv_core(csv: &CsvSource, data: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut reader = csv_core::ReaderBuilder::new();
     reader.delimiter(csv.delimiter).quoting(csv.quote.is_some()).quote(csv.quote.unwrap_or(0));
     reader.escape(csv.escape).double_quote(csv.escape.is_none());

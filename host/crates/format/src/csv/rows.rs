@@ -72,8 +72,8 @@ impl Rows {
         let rows = (!self.faults.is_empty()).then(|| self.good().collect());
         let (faults, bytes, origins) = (std::mem::take(&mut self.faults), self.bytes, self.origins());
         let reject = |(record, what): (usize, String)| {
-            let Origin { object, offset, record } = origins.origin(record);
-            Reject::new(SOURCE, &what).at(object, offset).with_record(record)
+            let Origin { object, at, record } = origins.origin(record);
+            Reject::new(SOURCE, &what).at(object, at).with_record(&record)
         };
         let rejects = faults.into_iter().map(reject).collect();
         Ok(Some(SourceBatch::new(batch, rejects, bytes, Box::new(origins), rows)))
@@ -123,6 +123,10 @@ struct CsvOrigins {
 impl Origins for CsvOrigins {
     fn origin(&self, record: usize) -> Origin<'_> {
         let object = self.objects.partition_point(|(first, _)| *first <= record) - 1;
-        Origin { object: &self.objects[object].1, offset: self.offsets[record], record: self.records.value(record) }
+        Origin {
+            object: &self.objects[object].1,
+            at: self.offsets[record].into(),
+            record: self.records.value(record).into(),
+        }
     }
 }

@@ -247,7 +247,7 @@ mod tests {
         while let Some(found) = decoder.next_batch().map_err(|error| error.to_string())? {
             use arrow_array::{cast::AsArray, types::Int64Type};
             let column = found.batch.column(0).as_primitive::<Int64Type>();
-            values.extend((0..column.len()).map(|row| (column.value(row), found.origin(row).offset)));
+            values.extend((0..column.len()).map(|row| (column.value(row), found.origin(row).at.number())));
             rejects.extend(found.rejects.iter().filter_map(|reject| reject.offset));
         }
         Ok((values, rejects))

@@ -65,7 +65,7 @@ fn documents(
             }
             let record = batch.origin(row).record;
             extent.add(record.len() as u64);
-            if let Ok(document) = str::from_utf8(record) {
+            if let Ok(document) = str::from_utf8(&record) {
                 each(document.trim_ascii())?;
             }
         }

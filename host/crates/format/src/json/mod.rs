@@ -55,6 +55,7 @@ use crate::{
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
+    encoder::check_not_lines,
     line_splitter::LineBatch,
     origin::Origins,
     sample::{Inferred, SampledObjects},
@@ -145,6 +146,7 @@ impl Writes for Json {
     }
 
     fn check(&self, schema: &Schema) -> Result<()> {
+        check_not_lines("json", schema)?;
         match schema.fields.fields().iter().find(|field| has_other_keys(field.data_type())) {
             None => Ok(()),
             Some(field) => Err(Error::config(format!(
@@ -211,7 +213,7 @@ fn decode(
             }
             Err(error) => {
                 let origin = origins.origin(line);
-                let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.offset);
+                let reject = Reject::new(SOURCE, &reason(&error)).at(origin.object, origin.at);
                 rejects.push(reject.with_record(record));
             }
         }
@@ -272,7 +274,7 @@ mod tests {
             ("timestamp(ms)", &["\"2024-02-29T12:00:00.250\""]),
             ("timestamp(s, Europe/Zurich)", &["\"2024-07-01T10:00:00Z\""]),
             ("duration(ms)", &["\"PT1.5S\""]),
-            ("binary", &["\"00ff\"", "\"\""]),
+            ("list<binary>", &["[\"00ff\",\"\"]"]),
             ("binary(2)", &["\"00ff\""]),
             ("json", &["{\"a\": [1, null]}", "\"text\"", "7"]),
             ("list<int64>", &["[1,null,3]", "[]", "null"]),

@@ -1,0 +1,110 @@
+//! The format `parquet`: columns of Apache Parquet.
+//!
+//! An object is read by position: first the directory at its end, then the bytes of the chosen columns, row group by row
+//! group. A row group belongs to the slice in which it starts. Columns are chosen by name, members of structs too, and
+//! cast to the types of the fields; a value that a type cannot hold as it is makes the row a reject. The position of a
+//! record is the number of its row in the object.
+//!
+//! ```text
+//! section ─► directory ─► selection ─► row groups ─► batches as in the file ─► convert ─► batches
+//! ```
+
+mod convert;
+mod decode;
+mod directory;
+mod encode;
+mod group;
+mod pages;
+mod rows;
+mod selection;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow_schema::Field;
+use etl_core::model::{error::Result, schema::Schema, types::canonical};
+
+use crate::{
+    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
+    cuts::Cuts,
+    decoder::{ChunkIter, Sizes},
+};
+
+/// The format.
+pub(crate) struct Parquet;
+
+impl Format for Parquet {
+    fn name(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn reads(&self) -> Option<&dyn Reads> {
+        Some(self)
+    }
+
+    fn writes(&self) -> Option<&dyn Writes> {
+        Some(self)
+    }
+}
+
+impl Reads for Parquet {
+    fn about(&self) -> &'static str {
+        "Apache Parquet, whose chosen columns are read and cast to the types of the fields. A row group belongs to the \
+         slice in which it starts."
+    }
+
+    fn takes_fields(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
+        match wanted.pick {
+            Pick::Column(_) => None,
+            Pick::Position(_) => Some("takes its column by name, because it is Parquet".to_owned()),
+            Pick::Path(_) => Some("has no path, because it is Parquet (use a `struct` of the members)".to_owned()),
+        }
+    }
+
+    fn cuts(&self, _: &Reading) -> Cuts {
+        Cuts::ByPosition { end_bytes: directory::END_BYTES }
+    }
+
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let directory = directory::open(section)?;
+        let of = |field: &Arc<Field>| (field.name().clone(), canonical(field));
+        Ok(Some(directory.fields.iter().map(of).collect()))
+    }
+
+    fn held_bytes_max(&self) -> u64 {
+        pages::HELD_BYTES_MAX
+    }
+
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        Ok(Box::new(decode::ParquetDecoder::new(chunks, &reading.fields, sizes.bounded())))
+    }
+}
+
+impl Writes for Parquet {
+    fn about(&self) -> &'static str {
+        "Apache Parquet, with rows of any types. `[sink.parquet]` says how it is written."
+    }
+
+    fn extension(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn check(&self, _: &Schema) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_text(&self) -> bool {
+        false
+    }
+
+    fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {
+        Box::new(encode::ParquetEncoder::new(writing.parquet))
+    }
+}
