@@ -107,7 +107,10 @@ impl Pipeline {
         let key = KeyPath::default().key("source").key("fields");
         let wanted = validator.fields(&key, &table)?;
         let mut pipeline = self.clone();
-        pipeline.source.format = self.source.format.clone().with_fields(wanted, is_inferred)?;
+        let format = self.source.format.clone().with_fields(wanted, is_inferred);
+        let columns = KeyPath::default().key("source").key("columns");
+        pipeline.source.format =
+            format.map_err(|error| self.written.error(&columns, format!("cannot be added: {error}")))?;
         pipeline.document["source"]["fields"] = fields.iter().cloned().collect::<serde_json::Map<_, _>>().into();
         Ok(pipeline)
     }

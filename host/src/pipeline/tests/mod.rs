@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod fields;
 mod places;
 mod variables;
 
