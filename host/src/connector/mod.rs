@@ -4,6 +4,7 @@
 //! line in [`CONNECTORS`]. Does not decide which attempt wins: that is the run store's.
 
 pub mod objects;
+pub mod sample;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -41,6 +41,7 @@ async fn write_plan(store: &Store, run_id: &str) {
         shards: ShardTable::default(),
         id: plan_id(),
         sink: SinkMark { name: "result/".to_owned(), mark: String::new() },
+        fields: None,
         emits: String::new(),
     };
     Planned::freeze(store, &RunLayout::new("p", run_id), draft.into()).await.expect("written");

@@ -23,6 +23,7 @@ mod place;
 mod places;
 mod result_keys;
 mod secrets;
+mod source;
 #[cfg(test)]
 mod tests;
 mod tolerance;
@@ -39,7 +40,14 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
-pub use self::{json_schema::json_schema, parts::PartSettings, places::Places, secrets::Secrets, tolerance::Tolerance};
+pub use self::{
+    json_schema::json_schema,
+    parts::PartSettings,
+    places::Places,
+    secrets::Secrets,
+    source::{SourceTables, field_line},
+    tolerance::Tolerance,
+};
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::{Pipeline, Split};
 
 /// Keys whose written value decides the result. A plugin is compared by its digest elsewhere; its path does not matter.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 9] = [
     "source.url",
     "source.include",
     "source.fields",
+    "source.columns",
     "split.config",
     "split.grants",
     "reduce.config",

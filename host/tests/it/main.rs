@@ -20,6 +20,7 @@ mod diff;
 mod docs;
 mod examples;
 mod faulty;
+mod fields;
 mod floors;
 mod formats;
 mod grants;

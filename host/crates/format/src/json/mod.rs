@@ -26,14 +26,16 @@
 
 mod documents;
 mod encode;
+mod infer;
 mod row;
+mod shape;
 mod strict;
 mod value;
 mod walk;
 
 use std::sync::Arc;
 
-use arrow_array::{Array, BinaryArray, RecordBatch};
+use arrow_array::{Array, BinaryArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
@@ -56,6 +58,7 @@ use crate::{
     encoder::check_not_lines,
     line_splitter::LineBatch,
     origin::Origins,
+    sample::{Inferred, SampledObjects},
 };
 
 /// How the documents of an object are laid out.
@@ -96,14 +99,18 @@ impl Reads for Json {
     }
 
     fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
-        let name = wanted.field.name();
         match wanted.pick {
             Pick::Position(_) => Some("cannot have `position` (it goes with `csv`)".to_owned()),
-            _ if wanted.optional => {
-                Some(format!("cannot be `optional` (it goes with `csv`; a record without `{name}` has null anyway)"))
-            }
             _ => None,
         }
+    }
+
+    fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
+        infer::infer(objects, reading)
+    }
+
+    fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
+        infer::lacking(objects, reading)
     }
 
     fn cuts(&self, reading: &Reading) -> Cuts {
@@ -212,7 +219,8 @@ fn decode(
         }
     }
     let arrays = columns.into_iter().map(Column::finish).collect();
-    let batch = RecordBatch::try_new(Arc::clone(&asked.schema), arrays)
+    let rows = RecordBatchOptions::new().with_row_count(Some(line_of_row.len()));
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&asked.schema), arrays, &rows)
         .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
     Ok((batch, rejects, line_of_row))
 }

@@ -186,7 +186,8 @@ impl Directory {
         let skip = || ParquetStatisticsPolicy::SkipAll;
         let options = ParquetMetaDataOptions::new().with_encoding_stats_policy(skip());
         let options = options.with_column_stats_policy(skip()).with_size_stats_policy(skip());
-        let metadata = guarded(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options))).map_err(wrong)?;
+        let metadata =
+            guarded(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options))).map_err(wrong)?;
         let file = metadata.file_metadata();
         let schema = guarded(|| {
             let described = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
