@@ -181,7 +181,7 @@ pub(crate) fn check_start(object: &str, known: Compression, head: &[u8]) -> Resu
 }
 
 /// Returns what the first bytes of an object look like.
-fn looks(head: &[u8]) -> String {
+pub(crate) fn looks(head: &[u8]) -> String {
     let is_text = || {
         let is_whole = |error: std::str::Utf8Error| error.error_len().is_none();
         std::str::from_utf8(head).map_or_else(is_whole, |_| true) && !head.iter().any(|byte| *byte < 0x09)
@@ -239,12 +239,6 @@ pub(crate) fn is_utf16(head: &[u8]) -> bool {
 
 fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {
     FOREIGN.iter().find(|foreign| foreign.starts(head))
-}
-
-/// Returns what the first bytes of an object say that it holds, if that is something else than text.
-#[cfg(feature = "parquet")]
-pub(crate) fn foreign_name(head: &[u8]) -> Option<&'static str> {
-    foreign_start(head).map(|foreign| foreign.name)
 }
 
 fn refused(object: &str, looks: &str, Foreign { name, cure, .. }: &Foreign) -> Error {
