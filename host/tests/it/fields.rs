@@ -107,7 +107,7 @@ fn check_names_a_field_that_no_record_of_a_sample_has() {
     let check = |fields: &str, texts: &[&str]| command(&project(fields), "check", &[]).expect_error(2, texts).code;
     check(
         "\"actor.login\" = \"text\"",
-        &[":10: `source.fields.\"actor.login\"` is a key that none of", "path = \"actor.login\""],
+        &[":10: `source.fields.actor.login` is a key that none of", "path = \"actor.login\""],
     );
     check(
         "actr = \"text\"",

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::LazyLock};
 
-use arrow_schema::Field;
 use etl_core::model::{
     error::{Error, Result},
     object::Compression,
@@ -11,7 +10,7 @@ use etl_core::model::{
 
 use crate::{
     BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
-    RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
+    OwnFields, RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
     sample::{Explained, Inferred, SampledObjects},
 };
 
@@ -243,7 +242,7 @@ impl SourceFormat {
 ///
 /// # Errors
 /// As [`Reads::fields_of`].
-pub fn fields_of(format: &str, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<OwnFields>> {
     let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
     reads.map_or(Ok(None), |reads| reads.fields_of(section))
 }

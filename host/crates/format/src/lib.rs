@@ -80,6 +80,9 @@ pub trait Format: Sync {
     fn writes(&self) -> Option<&dyn Writes>;
 }
 
+/// The fields that an object says it has, by name; none where no batch can have the field.
+pub type OwnFields = Vec<(String, Option<Field>)>;
+
 /// How a source reads a format.
 pub trait Reads: Sync {
     /// Returns a sentence on the records, for the reference and editors.
@@ -124,7 +127,7 @@ pub trait Reads: Sync {
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
     /// [`ReadAt::read`].
-    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<OwnFields>> {
         let _ = section;
         Ok(None)
     }

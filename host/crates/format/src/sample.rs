@@ -13,7 +13,7 @@ use etl_core::{
 };
 
 use crate::{
-    Chunk, ChunkIter, Decode, Section, SourceBatch, WantedField,
+    Chunk, ChunkIter, Decode, OwnFields, Section, SourceBatch, WantedField,
     columns::{WRONG_TYPE, cut},
 };
 
@@ -113,7 +113,7 @@ impl Extent {
 /// of different types, the first counts.
 pub(crate) fn of_sections(
     objects: SampledObjects<'_>,
-    fields_of: impl Fn(&Section) -> Result<Option<Vec<(String, Option<Field>)>>>,
+    fields_of: impl Fn(&Section) -> Result<Option<OwnFields>>,
 ) -> Result<Inferred> {
     let (mut extent, mut found) = (Extent::default(), Vec::<(Field, u64)>::new());
     for mut chunks in objects {
@@ -177,12 +177,12 @@ mod tests {
 
     use super::*;
 
-    fn objects<'a>(texts: &[&'a str]) -> SampledObjects<'a> {
+    fn objects<'a>(texts: &'a [&'a str]) -> SampledObjects<'a> {
         let object = |text: &'a str| -> ChunkIter<'a> {
             let data = text.as_bytes().chunks(7).map(|data| Ok(Chunk::Data(Bytes::from_static(data.to_vec().leak()))));
             Box::new([Ok(Chunk::whole("o", Compression::None))].into_iter().chain(data))
         };
-        Box::new(texts.to_vec().into_iter().map(object))
+        Box::new(texts.iter().copied().map(object))
     }
 
     fn format(name: &str) -> SourceFormat {
