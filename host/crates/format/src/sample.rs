@@ -177,12 +177,13 @@ mod tests {
 
     use super::*;
 
-    fn objects<'a>(texts: &'a [&'a str]) -> SampledObjects<'a> {
+    fn objects<'a>(texts: &[&'a str]) -> SampledObjects<'a> {
         let object = |text: &'a str| -> ChunkIter<'a> {
             let data = text.as_bytes().chunks(7).map(|data| Ok(Chunk::Data(Bytes::from_static(data.to_vec().leak()))));
             Box::new([Ok(Chunk::whole("o", Compression::None))].into_iter().chain(data))
         };
-        Box::new(texts.iter().copied().map(object))
+        let texts = texts.to_vec();
+        Box::new(texts.into_iter().map(object))
     }
 
     fn format(name: &str) -> SourceFormat {
