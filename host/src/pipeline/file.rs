@@ -328,6 +328,21 @@ pub(super) struct Sink {
     #[serde(default)]
     #[schemars(transform = default_value("json"))]
     pub format: WriteName,
+    /// Columns of the result whose values its parts are divided by, in Hive's layout: `["day", "country"]` writes
+    /// `day=2026-11-27/country=CH/part-00000-0000.json`, and leaves these columns out of the rows. Any type with a plain
+    /// text form: text, whole numbers, decimals, booleans, dates, times.
+    #[serde(default)]
+    pub partition_by: Vec<String>,
+    /// Number of parts that a task writes at the same time, with `partition_by`. A row that needs one more
+    /// ends the part that was written to the longest ago. Each counts towards `memory` of `[run]` with 9 MiB. It decides
+    /// how many parts there are, so it cannot be changed when a run is resumed.
+    #[schemars(transform = range(bounds::OPEN_PARTS))]
+    pub open_parts: Option<i64>,
+    /// Number of rows at which a part ends, and the task begins another. Without it, no number of rows does that.
+    pub max_rows: Option<i64>,
+    /// Size at which a part ends, and the task begins another, `1KiB` to `1TiB`: of the rows as they are encoded, before
+    /// any compression. A part ends a little above it. Without it, no size does that.
+    pub target_size: Option<Size>,
     /// What becomes of NaN and the infinities, which JSON does not have. Only for `json`.
     #[schemars(transform = default_value("refuse"))]
     pub non_finite: Option<NonFiniteChoice>,

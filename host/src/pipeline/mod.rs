@@ -17,6 +17,7 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod parts;
 mod patterns;
 mod place;
 mod places;
@@ -41,6 +42,7 @@ use serde::de::DeserializeOwned;
 use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
 pub use self::{
     json_schema::json_schema,
+    parts::PartSettings,
     places::Places,
     secrets::Secrets,
     source::{SourceTables, field_line},
@@ -312,6 +314,8 @@ pub struct PipelineSink {
     pub location: Location,
     /// Format of the results.
     pub format: SinkFormat,
+    /// How the rows of a task are divided into parts.
+    pub parts: PartSettings,
 }
 
 /// The table `[run]`: how the pipeline is run.

@@ -268,6 +268,7 @@ impl Validator<'_> {
         let location = self.location(&at.key("url"), &table.url)?;
         let compression = table.compression.map_or(Compression::None, Compression::from);
         let format = SinkFormat::new(table.format.0)?.with_compression(compression);
+        let format = format.map_err(|error| self.wrong(&at.key("compression"), error))?;
         let format = match table.non_finite {
             None => format,
             Some(choice) => {
@@ -288,7 +289,7 @@ impl Validator<'_> {
                 format.with_parquet(self.parquet(&at, table)?).map_err(|error| self.wrong(&at, error))?
             }
         };
-        Ok(PipelineSink { location, format })
+        Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
     }
 
     fn parquet(&self, at: &KeyPath, table: &file::SinkParquet) -> Result<ParquetSink> {
@@ -346,13 +347,13 @@ impl Validator<'_> {
     }
 
     /// Returns a value within bounds that fit `u32`, or the default.
-    fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
+    pub(super) fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
         let value = self.bounded(at, value, bounds)?;
         u32::try_from(value).map_err(|_| self.wrong(at, format!("is {}, which is too large", self.shown(at, value))))
     }
 
     /// Returns a value within bounds, or the default.
-    fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
+    pub(super) fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
     where
         T: PartialOrd + fmt::Display + Copy,
     {

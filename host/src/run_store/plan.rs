@@ -25,7 +25,7 @@ use crate::run_store::{
 };
 
 /// The version of `plan.json`'s shape.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The content of `plan.json`: what a run will do.
 #[derive(Debug, Clone, Serialize, Deserialize)]

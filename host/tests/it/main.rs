@@ -41,6 +41,7 @@ mod otlp;
 mod outages;
 mod outside;
 mod parquet;
+mod parts;
 mod places;
 mod poison;
 mod races;

@@ -104,6 +104,9 @@ fn files_and_columns_that_do_not_fit_are_named() {
     let project = maker(&rows(3));
     project.run(["--set", "sink.format=json"]).expect_error(2, &["`sink.parquet` cannot be used with format `json`"]);
     project
+        .run(["--set", "sink.compression=gzip"])
+        .expect_error(2, &["`sink.compression` cannot be used with format `parquet`, which is compressed inside"]);
+    project
         .run(["--set", "sink.parquet.compression=brotli"])
         .expect_error(2, &["`sink.parquet.compression` is `brotli` (choices: zstd, snappy, gzip, lz4, none)"]);
 }

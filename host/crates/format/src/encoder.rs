@@ -17,6 +17,9 @@ use crate::{
     content::{BYTE_ORDER_MARK, HEAD_BYTES, check_written},
 };
 
+/// Bytes of room that a part keeps between two batches.
+pub const BUFFER_BYTES: usize = 1 << 20;
+
 /// Writes one part to `writer`, batch by batch.
 pub struct PartWriter<W: Write> {
     format: SinkFormat,
@@ -88,6 +91,7 @@ impl<W: Write + Send> PartWriter<W> {
         self.packer.write_all(&self.buffer).map_err(cannot_write)?;
         let bytes = self.buffer.len() as u64;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
         Ok(bytes)
     }
 }

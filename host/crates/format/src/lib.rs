@@ -50,7 +50,7 @@ pub use self::{
     csv::{CsvSink, CsvSource, Encoding, RecordStarts},
     cuts::{Cuts, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
-    encoder::PartWriter,
+    encoder::{BUFFER_BYTES, PartWriter},
     fields::{Fields, Pick, WantedField},
     json::JsonLayout,
     origin::Origin,

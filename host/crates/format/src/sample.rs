@@ -182,7 +182,7 @@ mod tests {
             let data = text.as_bytes().chunks(7).map(|data| Ok(Chunk::Data(Bytes::from_static(data.to_vec().leak()))));
             Box::new([Ok(Chunk::whole("o", Compression::None))].into_iter().chain(data))
         };
-        Box::new(texts.to_vec().into_iter().map(object))
+        Box::new(texts.iter().copied().map(object).collect::<Vec<_>>().into_iter())
     }
 
     fn format(name: &str) -> SourceFormat {

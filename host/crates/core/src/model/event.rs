@@ -323,8 +323,11 @@ pub enum Event {
         duration_ms: u64,
         /// Location of the result.
         result: String,
-        /// Locations of the result's parts, in order.
+        /// Locations of the result's parts, in order: the first ones, if there are very many.
         parts: Vec<String>,
+        /// Number of further parts.
+        #[serde(default)]
+        parts_left_out: u64,
     },
     /// The run ended early. The last event of the process.
     RunFailed {
