@@ -15,6 +15,7 @@ const DECOMPRESS: &str = "decompress it, or compress it with gzip or zstd";
 const UNPACK: &str = "unpack it";
 const CONVERT: &str = "convert it to JSON Lines or CSV";
 const READ_PARQUET: &str = "read it with `format = \"parquet\"`";
+const READ_AVRO: &str = "read it with `format = \"avro\"`";
 const RECODE: &str = "convert it to UTF-8";
 const NAME_GZIP: &str = "give it a name that ends in `.gz`";
 const NAME_ZSTD: &str = "give it a name that ends in `.zst`";
@@ -59,7 +60,7 @@ const FOREIGN: [Foreign; 22] = [
     foreign("tar", &["tar", "tgz"], &[(256, b"\0ustar")], UNPACK),
     Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], READ_PARQUET) },
     Foreign { is_text: true, ..foreign("ORC", &["orc"], &[(0, b"ORC")], CONVERT) },
-    foreign("Avro", &["avro"], &[(0, b"Obj\x01")], CONVERT),
+    foreign("Avro", &["avro"], &[(0, b"Obj\x01")], READ_AVRO),
     foreign("Arrow", &["arrow", "feather"], &[(0, b"ARROW1\0\0")], CONVERT),
     foreign("UTF-32", &[], &[(0, b"\xFF\xFE\0\0")], RECODE),
     foreign("UTF-32", &[], &[(0, b"\0\0\xFE\xFF")], RECODE),
@@ -108,10 +109,16 @@ fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {
     FOREIGN.iter().find(|foreign| foreign.starts(head))
 }
 
-/// Returns what the first bytes of an object say that it holds, if that is something else than text.
-#[cfg(feature = "parquet")]
-pub(crate) fn foreign_name(head: &[u8]) -> Option<&'static str> {
-    foreign_start(head).map(|foreign| foreign.name)
+/// Returns what an object looks like by its first bytes, as the end of a sentence on it.
+#[cfg(any(feature = "avro", feature = "parquet"))]
+pub(crate) fn looks(head: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
+    match foreign_start(head) {
+        Some(foreign) => format!("begins like {}", foreign.name),
+        None if head.is_empty() => "is empty".to_owned(),
+        None if head.iter().all(|byte| *byte >= 0x09) => format!("begins with the text {shown:?}"),
+        None => "begins like nothing that is known".to_owned(),
+    }
 }
 
 fn refused(object: &str, looks: &str, Foreign { name, cure, .. }: &Foreign) -> Error {

@@ -8,11 +8,15 @@
 //! batches ─► PartWriter ─► encoder of the format ─► bytes
 //! ```
 
+#[cfg(feature = "avro")]
+mod avro;
 mod chosen;
 mod chunk;
 mod columns;
 mod compression;
 mod content;
+#[cfg(any(feature = "avro", feature = "parquet"))]
+mod convert;
 mod csv;
 mod cuts;
 mod decoder;
@@ -27,7 +31,11 @@ mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+#[cfg(any(feature = "avro", feature = "parquet"))]
+mod rows;
 mod section;
+#[cfg(all(test, any(feature = "avro", feature = "parquet")))]
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -35,10 +43,15 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use etl_core::model::{error::Result, schema::Schema};
 
+#[cfg(feature = "avro")]
+pub use self::avro::{Offered, offered as avro_fields};
 pub use self::{
-    chosen::{ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, sink_formats, source_formats},
+    chosen::{
+        AvroCompression, AvroSink, ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, sink_formats,
+        source_formats,
+    },
     chunk::Chunk,
-    cuts::Cuts,
+    cuts::{Cuts, First},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
     origin::Origin,
@@ -52,6 +65,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &csv::Csv,
     #[cfg(feature = "parquet")]
     &parquet::Parquet,
+    #[cfg(feature = "avro")]
+    &avro::Avro,
 ];
 
 /// A format of records: how a source reads it, how a sink writes it, or both.

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 use arrow_array::RecordBatch;
 use etl_core::model::{
     error::{Error, Result},
+    position::Position,
     schema::Schema,
     sizes::{Measure, RowSizes},
 };
@@ -15,10 +16,12 @@ use etl_core::model::{
 use super::{
     directory::{self, Directory},
     group::{Group, announce},
-    rows::Rows,
     selection::Selection,
 };
-use crate::{Chunk, ChunkIter, Decode, Section, Sizes, SourceBatch};
+use crate::{
+    Chunk, ChunkIter, Decode, Section, Sizes, SourceBatch,
+    rows::{Places, Rows},
+};
 
 /// Decodes the sections of a shard.
 pub(super) struct ParquetDecoder<'a> {
@@ -84,7 +87,7 @@ impl Decode for ParquetDecoder<'_> {
                         let rows = Rows {
                             rows: rows.slice(range.start, range.len()),
                             object: &open.section.object,
-                            first_row: first_row + range.start as u64,
+                            places: Places(vec![(0, Position::Row(first_row + range.start as u64))]),
                             columns: &open.selection.columns,
                         };
                         self.ready.push_back(rows.convert(&self.schema)?);

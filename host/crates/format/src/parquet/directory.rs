@@ -26,7 +26,7 @@ use parquet::{
 
 use crate::{
     Section,
-    content::{HEAD_BYTES, foreign_name},
+    content::{HEAD_BYTES, looks},
 };
 
 /// Number of bytes at the end of an object that are read first. Most directories fit.
@@ -121,13 +121,7 @@ fn no_parquet(section: &Section) -> Result<Error> {
             "object `{object}` starts like Parquet, but does not end like it: it is cut off or damaged"
         )));
     }
-    let shown = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
-    let looks = match foreign_name(&head) {
-        Some(name) => format!("begins like {name}"),
-        None if head.iter().all(|byte| *byte >= 0x09) => format!("begins with the text {shown:?}"),
-        None => "begins like nothing that is known".to_owned(),
-    };
-    Ok(Error::input(format!("object `{object}` is no Parquet: it {looks}")))
+    Ok(Error::input(format!("object `{object}` is no Parquet: it {}", looks(&head))))
 }
 
 fn encrypted(object: &str) -> Error {

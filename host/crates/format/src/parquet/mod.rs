@@ -9,13 +9,11 @@
 //! section ─► directory ─► selection ─► row groups ─► batches as in the file ─► convert ─► batches
 //! ```
 
-mod convert;
 mod decode;
 mod directory;
 mod encode;
 mod group;
 mod pages;
-mod rows;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -24,7 +22,7 @@ use etl_core::model::{error::Result, schema::Schema};
 
 use crate::{
     Decode, Encode, Format, Reads, Writes, Writing,
-    cuts::Cuts,
+    cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
 
@@ -56,7 +54,7 @@ impl Reads for Parquet {
     }
 
     fn cuts(&self) -> Cuts {
-        Cuts::ByPosition { end_bytes: directory::END_BYTES }
+        Cuts::ByPosition { first: First::End(directory::END_BYTES) }
     }
 
     fn held_bytes_max(&self) -> u64 {
