@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
-    formats::{NonFiniteChoice, ParquetCompressionChoice, ReadName, WriteName},
+    formats::{AvroCompressionChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName, WriteName},
     units::{Period, Size},
 };
 
@@ -91,7 +91,7 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Required with these
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV, Parquet or Avro. Required with these
     /// formats, and allowed only with them.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
@@ -233,6 +233,21 @@ pub(super) struct Sink {
     pub non_finite: Option<NonFiniteChoice>,
     /// How Parquet is written. Only for `parquet`.
     pub parquet: Option<SinkParquet>,
+    /// How Avro is written. Only for `avro`.
+    pub avro: Option<SinkAvro>,
+}
+
+/// How Avro is written. A part is always complete Avro, however small.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SinkAvro {
+    /// How blocks are compressed.
+    #[schemars(transform = default_value("deflate"))]
+    pub compression: Option<AvroCompressionChoice>,
+    /// Size at which a block is complete, before it is compressed. Each task in flight that writes counts towards
+    /// `memory` of `[run]` with twice this size.
+    #[schemars(transform = range(bounds::BLOCK_SIZE))]
+    pub block_size: Option<Size>,
 }
 
 /// How Parquet is written. A part is always complete Parquet, however small.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::ParquetSink;
+use etl_format::{AvroSink, ParquetSink};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -47,6 +47,11 @@ impl Pipeline {
             keys.insert("sink.parquet.row_group_size".to_owned(), row_group_bytes.into());
             keys.insert("sink.parquet.statistics".to_owned(), statistics.into());
             keys.insert("sink.parquet.dictionary".to_owned(), dictionary.into());
+        }
+        if self.sink.format.name() == "avro" {
+            let AvroSink { compression, block_bytes } = self.sink.format.writing().avro;
+            keys.insert("sink.avro.compression".to_owned(), compression.name().into());
+            keys.insert("sink.avro.block_size".to_owned(), block_bytes.into());
         }
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());
@@ -151,6 +156,17 @@ mod tests {
             let (then, now) = (parquet(&[]), parquet(&[&format!("sink.parquet.{set}")]));
             let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
             assert_eq!(changed, [&format!("sink.parquet.{}", set.split_once('=').expect("a key").0)]);
+        }
+    }
+
+    #[test]
+    fn how_avro_is_written_decides() {
+        let avro = |set: &[&str]| result_keys(&[&["sink.format=avro"], set].concat());
+        assert_eq!(avro(&["sink.avro.compression=deflate", "sink.avro.block_size=64KiB"]), avro(&[]));
+        for set in ["compression=zstd", "block_size=1MiB"] {
+            let (then, now) = (avro(&[]), avro(&[&format!("sink.avro.{set}")]));
+            let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
+            assert_eq!(changed, [&format!("sink.avro.{}", set.split_once('=').expect("a key").0)]);
         }
     }
 

@@ -76,8 +76,8 @@ impl Blocks {
 
     fn block(&mut self) -> Result<Block> {
         let at = self.at;
-        let records = self.number("records")?;
-        let length = self.number("bytes")?;
+        let records = self.number(at, "records")?;
+        let length = self.number(at, "bytes")?;
         if length > BLOCK_BYTES_MAX {
             return Err(self.broken(at, format!("has {length} bytes (limit {BLOCK_BYTES_MAX} bytes)")));
         }
@@ -124,11 +124,11 @@ impl Blocks {
     }
 
     /// Reads a number that says how many of something a block has.
-    fn number(&mut self, what: &str) -> Result<u64> {
+    fn number(&mut self, block_at: u64, what: &str) -> Result<u64> {
         let at = self.at;
         let mut bytes = Vec::new();
         loop {
-            let byte = self.take(at, 1)?[0];
+            let byte = self.take(block_at, 1)?[0];
             bytes.push(byte);
             if byte < 0x80 || bytes.len() == 10 {
                 break;

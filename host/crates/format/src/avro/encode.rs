@@ -142,9 +142,7 @@ impl Values {
     fn new(array: &ArrayRef, is_nullable: bool) -> Result<Self, ArrowError> {
         let of = match array.data_type() {
             DataType::Boolean => Kind::Boolean(array.as_boolean().clone()),
-            DataType::Float16 | DataType::Float32 => {
-                Kind::Float(as_type(array, &DataType::Float32)?.as_primitive().clone())
-            }
+            DataType::Float32 => Kind::Float(array.as_primitive().clone()),
             DataType::Float64 => Kind::Double(array.as_primitive().clone()),
             DataType::Decimal128(..) => Kind::Decimal(array.as_primitive().clone()),
             DataType::UInt64 => {

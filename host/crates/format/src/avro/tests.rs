@@ -176,7 +176,7 @@ fn the_same_batches_give_the_same_bytes_in_each_compression() {
 
 #[test]
 fn a_part_without_rows_is_a_header() {
-    let rows = table(7, &[4], 0);
+    let rows = table(7, &[4], 1).slice(0, 0);
     let object = write(std::slice::from_ref(&rows), AvroSink::default()).expect("writes");
     assert!(read(&reading(schema_of(&rows)), &object).expect("reads").is_empty());
 }
@@ -184,7 +184,7 @@ fn a_part_without_rows_is_a_header() {
 #[test]
 fn types_that_avro_lacks_are_refused_by_name() {
     let refused: Vec<&str> = TYPES.into_iter().filter(|name| !fits(name)).collect();
-    assert_eq!(refused, ["time(ns)", "duration(s)", "duration(ns)", "map<int32, struct<x: float64>>"]);
+    assert_eq!(refused, ["float16", "time(ns)", "duration(s)", "duration(ns)", "map<int32, struct<x: float64>>"]);
     for (name, written, why) in [
         (
             "f",
@@ -328,7 +328,7 @@ fn all_types_are_read_as_values_of_their_kind() {
         (r#"{"type":"enum","name":"e","symbols":["A","B"]}"#, b"\x02", "text", "\"B\""),
         (r#"{"type":"fixed","name":"f","size":2}"#, b"\x00\xff", "binary(2)", "\"00ff\""),
         (r#"{"type":"array","items":"int"}"#, b"\x02\x02\x01\x02\x04\x00", "list<int64>", "[1,2]"),
-        (r#"{"type":"map","values":"int"}"#, b"\x02\x02a\x02\x00", "map<text, int64>", r#"{"a":1}"#),
+        (r#"{"type":"map","values":"int"}"#, b"\x02\x02a\x02\x00", "map<text, int64>", r#"[{"key":"a","value":1}]"#),
         (
             r#"{"type":"record","name":"s","fields":[{"name":"a","type":"int"},{"name":"b","type":"string"}]}"#,
             b"\x02\x02x",
@@ -399,7 +399,7 @@ fn what_is_not_asked_for_is_skipped_whatever_it_is() {
     let object = made(&fields, &[(2, b"\x02\x02\x00\x04\x02\x02k\x02\x00\x06\x02xx\x00\x00\x02\x02y\x08\x00")]);
     assert_eq!(rows_of(&object, &["c=int32"]).expect("reads"), ["[3]", "[4]"]);
     let error = refused(&object, &["a=struct<next: text>"]);
-    assert!(error.contains("has a column `a` of type struct<"), "{error}");
+    assert!(error.contains("has a column `a` of a type that is nested deeper than 16 levels"), "{error}");
     let error = refused(&object, &["b=text"]);
     assert!(
         error.ends_with("has a column `b` of type union of int, string, map, which is not read: leave the column out")
@@ -505,7 +505,7 @@ fn a_block_is_read_in_batches_of_the_wanted_size() {
 fn an_object_larger_than_its_windows_is_read_whole() {
     let mut random = Random(5);
     let texts: ArrayRef =
-        Arc::new((0..3000).map(|_| Some(format!("{:x}", random.below(u64::MAX)).repeat(50))).collect::<StringArray>());
+        Arc::new((0..3000).map(|_| Some(format!("{:x}", random.below(u64::MAX)).repeat(80))).collect::<StringArray>());
     let rows = RecordBatch::try_from_iter_with_nullable([("t", texts, true)]).expect("columns");
     let sink = AvroSink { compression: AvroCompression::None, block_bytes: 300_000 };
     let object = write(std::slice::from_ref(&rows), sink).expect("writes");

@@ -34,6 +34,8 @@ fn check_field(field: &Field, path: &str) -> Result<()> {
     let is = |cure: &str| refused(format!("which is {}, which Avro does not have ({cure})", type_name(field)));
     match field.data_type() {
         DataType::Duration(_) => is("use `int64`"),
+        // The bits of a value that is not a number would not all come back.
+        DataType::Float16 => is("use `float32`"),
         DataType::Time64(TimeUnit::Nanosecond) => is("use `time(us)` or `int64`"),
         DataType::Decimal128(_, ..0) => is("use a scale from 0 on"),
         DataType::List(item) => check_field(item, &format!("{path}.item")),
@@ -115,7 +117,7 @@ fn write_leaf(leaf: &DataType, out: &mut String) {
     let (plain, annotation) = match leaf {
         DataType::Boolean => ("boolean", ""),
         DataType::UInt32 | DataType::Int64 => ("long", ""),
-        DataType::Float16 | DataType::Float32 => ("float", ""),
+        DataType::Float32 => ("float", ""),
         DataType::Float64 => ("double", ""),
         DataType::Utf8 => ("string", ""),
         DataType::Binary => ("bytes", ""),
