@@ -34,7 +34,7 @@ impl BatchBuilder {
     /// [`StepError::Fatal`] when the row does not fit the schema. The builder must not be used after that.
     #[inline]
     pub fn push(&mut self, row: impl Row) -> Result<(), StepError> {
-        let (mut columns, mut bytes, mut too_many) = (self.columns.iter_mut(), self.bytes, false);
+        let (mut columns, mut bytes) = (self.columns.iter_mut(), self.bytes);
         let pushed = row.each_cell(
             #[inline(always)]
             |cell| match columns.next() {
@@ -42,13 +42,11 @@ impl BatchBuilder {
                 None => Err(None),
             },
         );
-        match pushed {
-            Ok(()) => {}
-            Err(Some(misfit)) => return Err(misfit.into()),
-            Err(None) => too_many = true,
-        }
-        if too_many || columns.len() > 0 {
-            return Err(self.wrong_width(if too_many { "more" } else { "fewer" }));
+        match (pushed, columns.len()) {
+            (Ok(()), 0) => {}
+            (Ok(()), _) => return Err(self.wrong_width("fewer")),
+            (Err(None), _) => return Err(self.wrong_width("more")),
+            (Err(Some(misfit)), _) => return Err(misfit.into()),
         }
         self.bytes = bytes;
         self.rows += 1;

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::bindings::map::etl::plugin::types::Column;
 use crate::cell::{Cell, Nested};
-use crate::kind::Kind;
 use crate::{DataType, Decimal, Field, StepError, Unit, half, short};
 
 /// Builds a column value by value, straight into the buffers that cross to the host.
@@ -12,7 +11,6 @@ use crate::{DataType, Decimal, Field, StepError, Unit, half, short};
 pub(crate) struct ColumnBuilder {
     name: String,
     data_type: DataType,
-    kind: Kind,
     nullable: bool,
     length: usize,
     validity: Option<Vec<u8>>,
@@ -49,20 +47,19 @@ impl From<Box<Misfit>> for StepError {
 impl ColumnBuilder {
     pub(crate) fn new(field: &Field) -> Self {
         let entry;
-        let (kind, children) = match &field.data_type {
-            DataType::List(item) => (Kind::List, std::slice::from_ref(&**item)),
-            DataType::Struct(members) => (Kind::Struct, members.as_slice()),
+        let children = match &field.data_type {
+            DataType::List(item) => std::slice::from_ref(&**item),
+            DataType::Struct(members) => members,
             DataType::Map(key, value) => {
                 entry = [Field::new("entry", DataType::Struct(vec![(**key).clone(), (**value).clone()]))];
-                (Kind::Map, entry.as_slice())
+                &entry
             }
-            plain => (Kind::of(plain), [].as_slice()),
+            _ => &[],
         };
         let children = children.iter().map(Self::new).collect();
         let mut column = Self {
             name: field.name.clone(),
             data_type: field.data_type.clone(),
-            kind,
             nullable: field.nullable,
             length: 0,
             validity: None,
@@ -77,12 +74,12 @@ impl ColumnBuilder {
     /// Appends a value and returns about how many bytes it takes.
     #[inline(always)]
     pub(crate) fn push(&mut self, cell: Cell<'_>) -> Result<usize, Box<Misfit>> {
-        let bytes = match (cell, self.kind) {
-            (Cell::Int64(value), Kind::Int64) => self.push_fixed(value.to_le_bytes()),
-            (Cell::Float64(value), Kind::Float64) => self.push_fixed(value.to_le_bytes()),
-            (Cell::Text(value), Kind::Text) => self.push_bytes(value.as_bytes()),
-            (Cell::Binary(value), Kind::Binary) => self.push_bytes(value),
-            (Cell::Boolean(value), Kind::Boolean) => push_bit(&mut self.values, self.length, value),
+        let bytes = match (cell, &self.data_type) {
+            (Cell::Int64(value), DataType::Int64) => self.push_fixed(value.to_le_bytes()),
+            (Cell::Float64(value), DataType::Float64) => self.push_fixed(value.to_le_bytes()),
+            (Cell::Text(value), DataType::Text | DataType::Json) => self.push_bytes(value.as_bytes()),
+            (Cell::Binary(value), DataType::Binary) => self.push_bytes(value),
+            (Cell::Boolean(value), DataType::Boolean) => push_bit(&mut self.values, self.length, value),
             (Cell::Null, _) => return self.push_null(cell),
             _ => self.push_other(cell)?,
         };
@@ -96,45 +93,47 @@ impl ColumnBuilder {
     /// Appends a value of a type that is less common, or not quite the column's.
     #[inline(never)]
     fn push_other(&mut self, cell: Cell<'_>) -> Result<usize, Box<Misfit>> {
-        let bytes = match (cell, self.kind) {
+        let bytes = match (cell, &self.data_type) {
             (Cell::Int64(value), _) => self.push_integer(value.into()),
             (Cell::UInt64(value), _) => self.push_integer(value.into()),
-            (Cell::Float32(value), Kind::Float16) => Some(self.push_fixed(half::write(value).to_le_bytes())),
-            (Cell::Float32(value), Kind::Float32) => Some(self.push_fixed(value.to_le_bytes())),
-            (Cell::Float32(value), Kind::Float64) => Some(self.push_fixed(f64::from(value).to_le_bytes())),
-            (Cell::Decimal(value), Kind::Decimal(precision, scale)) => self.push_decimal(value, precision, scale),
-            (Cell::Date(value), Kind::Date) => Some(self.push_fixed(value.days().to_le_bytes())),
-            (Cell::Time(value), Kind::Time(unit)) if value.unit() <= unit => {
+            (Cell::Float32(value), DataType::Float16) => Some(self.push_fixed(half::write(value).to_le_bytes())),
+            (Cell::Float32(value), DataType::Float32) => Some(self.push_fixed(value.to_le_bytes())),
+            (Cell::Float32(value), DataType::Float64) => Some(self.push_fixed(f64::from(value).to_le_bytes())),
+            (Cell::Decimal(value), &DataType::Decimal { precision, scale }) => {
+                self.push_decimal(value, precision, scale)
+            }
+            (Cell::Date(value), DataType::Date) => Some(self.push_fixed(value.days().to_le_bytes())),
+            (Cell::Time(value), &DataType::Time(unit)) if value.unit() <= unit => {
                 value.to_unit(unit).and_then(|time| self.push_time(time.value(), unit))
             }
-            (Cell::Timestamp(value), Kind::Timestamp(unit)) if value.unit() <= unit => {
+            (Cell::Timestamp(value), &DataType::Timestamp { unit, .. }) if value.unit() <= unit => {
                 value.to_unit(unit).map(|point| self.push_fixed(point.value().to_le_bytes()))
             }
-            (Cell::Duration(value), Kind::Duration(unit)) if value.unit() <= unit => {
+            (Cell::Duration(value), &DataType::Duration(unit)) if value.unit() <= unit => {
                 value.to_unit(unit).map(|span| self.push_fixed(span.value().to_le_bytes()))
             }
-            (Cell::Binary(value), Kind::FixedBinary(size)) if value.len() == size as usize => {
+            (Cell::Binary(value), &DataType::FixedBinary(size)) if value.len() == size as usize => {
                 self.values.extend_from_slice(value);
                 Some(value.len())
             }
-            (Cell::List(items), Kind::List) => Some(self.push_list(items)?),
-            (Cell::Struct(members), Kind::Struct) => Some(self.push_struct(members)?),
-            (Cell::Map(entries), Kind::Map) => Some(self.push_map(entries)?),
+            (Cell::List(items), DataType::List(_)) => Some(self.push_list(items)?),
+            (Cell::Struct(members), DataType::Struct(_)) => Some(self.push_struct(members)?),
+            (Cell::Map(entries), DataType::Map(..)) => Some(self.push_map(entries)?),
             _ => None,
         };
         bytes.ok_or_else(|| self.misfit(cell))
     }
 
     fn push_integer(&mut self, value: i128) -> Option<usize> {
-        Some(match self.kind {
-            Kind::Int8 => self.push_fixed(i8::try_from(value).ok()?.to_le_bytes()),
-            Kind::Int16 => self.push_fixed(i16::try_from(value).ok()?.to_le_bytes()),
-            Kind::Int32 => self.push_fixed(i32::try_from(value).ok()?.to_le_bytes()),
-            Kind::Int64 => self.push_fixed(i64::try_from(value).ok()?.to_le_bytes()),
-            Kind::UInt8 => self.push_fixed(u8::try_from(value).ok()?.to_le_bytes()),
-            Kind::UInt16 => self.push_fixed(u16::try_from(value).ok()?.to_le_bytes()),
-            Kind::UInt32 => self.push_fixed(u32::try_from(value).ok()?.to_le_bytes()),
-            Kind::UInt64 => self.push_fixed(u64::try_from(value).ok()?.to_le_bytes()),
+        Some(match &self.data_type {
+            DataType::Int8 => self.push_fixed(i8::try_from(value).ok()?.to_le_bytes()),
+            DataType::Int16 => self.push_fixed(i16::try_from(value).ok()?.to_le_bytes()),
+            DataType::Int32 => self.push_fixed(i32::try_from(value).ok()?.to_le_bytes()),
+            DataType::Int64 => self.push_fixed(i64::try_from(value).ok()?.to_le_bytes()),
+            DataType::UInt8 => self.push_fixed(u8::try_from(value).ok()?.to_le_bytes()),
+            DataType::UInt16 => self.push_fixed(u16::try_from(value).ok()?.to_le_bytes()),
+            DataType::UInt32 => self.push_fixed(u32::try_from(value).ok()?.to_le_bytes()),
+            DataType::UInt64 => self.push_fixed(u64::try_from(value).ok()?.to_le_bytes()),
             _ => return None,
         })
     }
@@ -211,11 +210,11 @@ impl ColumnBuilder {
 
     /// Appends a value that means nothing, for a null in this column or in the one that contains it.
     fn push_blank(&mut self) -> usize {
-        let bytes = match self.kind {
-            Kind::Boolean => push_bit(&mut self.values, self.length, false),
-            Kind::Text | Kind::Binary => self.push_offset(self.values.len()),
-            Kind::List | Kind::Map => self.push_offset(self.children[0].length),
-            Kind::Struct => self.children.iter_mut().map(Self::push_blank_part).sum(),
+        let bytes = match &self.data_type {
+            DataType::Boolean => push_bit(&mut self.values, self.length, false),
+            DataType::Text | DataType::Json | DataType::Binary => self.push_offset(self.values.len()),
+            DataType::List(_) | DataType::Map(..) => self.push_offset(self.children[0].length),
+            DataType::Struct(_) => self.children.iter_mut().map(Self::push_blank_part).sum(),
             fixed => {
                 let bytes = fixed.size();
                 self.values.resize(self.values.len() + bytes, 0);
@@ -236,10 +235,10 @@ impl ColumnBuilder {
     /// Moves the column and its parts to `columns`, in the form in which they cross to the host.
     pub(crate) fn take(&mut self, columns: &mut Vec<Column>) {
         let (values, offsets) = (std::mem::take(&mut self.values), std::mem::take(&mut self.offsets));
-        let buffers = match self.kind {
-            Kind::Text | Kind::Binary => vec![offsets, values],
-            Kind::List | Kind::Map => vec![offsets],
-            Kind::Struct => Vec::new(),
+        let buffers = match &self.data_type {
+            DataType::Text | DataType::Json | DataType::Binary => vec![offsets, values],
+            DataType::List(_) | DataType::Map(..) => vec![offsets],
+            DataType::Struct(_) => Vec::new(),
             _ => vec![values],
         };
         let length = u32::try_from(self.length).expect("a batch has fewer values");
@@ -259,7 +258,10 @@ impl ColumnBuilder {
     }
 
     const fn offsets_are_missing(&self) -> bool {
-        !matches!(self.kind, Kind::Text | Kind::Binary | Kind::List | Kind::Map)
+        !matches!(
+            self.data_type,
+            DataType::Text | DataType::Json | DataType::Binary | DataType::List(_) | DataType::Map(..)
+        )
     }
 
     /// Removes the column's own values.
@@ -276,16 +278,22 @@ impl ColumnBuilder {
     #[cold]
     fn misfit(&self, cell: Cell<'_>) -> Box<Misfit> {
         let (data_type, found) = (&self.data_type, cell.type_name());
-        let what = match (cell, self.kind) {
+        let what = match (cell, &self.data_type) {
             (Cell::Null, _) if !self.nullable => "takes no nulls, the row has one".to_owned(),
             (Cell::Int64(value), kind) if kind.is_integer() => does_not_hold(data_type, value),
             (Cell::UInt64(value), kind) if kind.is_integer() => does_not_hold(data_type, value),
-            (Cell::Decimal(value), Kind::Decimal(..)) => does_not_hold(data_type, value),
-            (Cell::Time(value), Kind::Time(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
-            (Cell::Timestamp(value), Kind::Timestamp(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
-            (Cell::Duration(value), Kind::Duration(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
-            (Cell::Binary(value), Kind::FixedBinary(_)) => format!("is {data_type}, the row has {} bytes", value.len()),
-            (Cell::Struct(members), Kind::Struct) => {
+            (Cell::Decimal(value), DataType::Decimal { .. }) => does_not_hold(data_type, value),
+            (Cell::Time(value), &DataType::Time(unit)) => self.misfit_of_time(value.value(), value.unit(), unit),
+            (Cell::Timestamp(value), &DataType::Timestamp { unit, .. }) => {
+                self.misfit_of_time(value.value(), value.unit(), unit)
+            }
+            (Cell::Duration(value), &DataType::Duration(unit)) => {
+                self.misfit_of_time(value.value(), value.unit(), unit)
+            }
+            (Cell::Binary(value), DataType::FixedBinary(_)) => {
+                format!("is {data_type}, the row has {} bytes", value.len())
+            }
+            (Cell::Struct(members), DataType::Struct(_)) => {
                 format!("is {data_type}, the row has a struct of {} members", members.len())
             }
             _ => format!("is {data_type}, the row has {found}"),

@@ -138,6 +138,28 @@ impl DataType {
         }
     }
 
+    /// Returns whether the values are integers.
+    pub(crate) const fn is_integer(&self) -> bool {
+        use DataType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+        matches!(self, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
+    }
+
+    /// Returns the number of bytes of each value; 0 for types whose values have no whole bytes of their own.
+    pub(crate) const fn size(&self) -> usize {
+        match self {
+            Self::Int8 | Self::UInt8 => 1,
+            Self::Int16 | Self::UInt16 | Self::Float16 => 2,
+            Self::Int32 | Self::UInt32 | Self::Float32 | Self::Date | Self::Time(Unit::Second | Unit::Milli) => 4,
+            Self::Int64 | Self::UInt64 | Self::Float64 | Self::Time(_) | Self::Timestamp { .. } | Self::Duration(_) => {
+                8
+            }
+            Self::Decimal { .. } => 16,
+            Self::FixedBinary(size) => *size as usize,
+            Self::Boolean | Self::Text | Self::Binary | Self::Json => 0,
+            Self::List(_) | Self::Struct(_) | Self::Map(..) => 0,
+        }
+    }
+
     /// Returns the method of [`Rows`](crate::Rows) that reads columns of this type.
     pub(crate) const fn reader(&self) -> &'static str {
         match self {

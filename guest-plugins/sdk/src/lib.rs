@@ -138,7 +138,6 @@ mod export;
 mod fields;
 mod half;
 mod host;
-mod kind;
 mod mapper;
 mod output;
 mod record;

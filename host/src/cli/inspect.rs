@@ -83,9 +83,9 @@ mod tests {
     fn a_plugin_is_shown_in_aligned_lines() {
         let inspection = Inspection {
             interface: Interface::Mapper,
-            wit_version: "0.1.0".to_owned(),
-            imports: vec!["etl:plugin/output@0.1.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
-            exports: vec!["etl:plugin/mapper@0.1.0".to_owned()],
+            wit_version: "0.2.0".to_owned(),
+            imports: vec!["etl:plugin/output@0.2.0".to_owned(), "wasi:io/error@0.2.6".to_owned()],
+            exports: vec!["etl:plugin/mapper@0.2.0".to_owned()],
             built_with: vec!["etl-plugin 0.1.0".to_owned(), "rustc 1.95.0".to_owned()],
             config: None,
             grantable: vec!["clock", "env:NAME"],
@@ -95,13 +95,13 @@ mod tests {
         let expected = "\
 plugin     a/count.wasm
 step       map
-interface  etl:plugin@0.1.0
+interface  etl:plugin@0.2.0
 digest     sha256:00ff
 size       70.1 KiB (71,782 bytes)
 built by   etl-plugin 0.1.0
            rustc 1.95.0
-exports    etl:plugin/mapper@0.1.0
-imports    etl:plugin/output@0.1.0
+exports    etl:plugin/mapper@0.2.0
+imports    etl:plugin/output@0.2.0
            wasi:io/error@0.2.6
 grantable  clock, env:NAME
 config     the plugin does not describe it

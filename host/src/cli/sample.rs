@@ -20,7 +20,7 @@ use etl_core::{
     },
     text::numbers::{counted, printable},
 };
-use etl_format::{SourceFormat, source_formats};
+use etl_format::{Fields, SourceFormat, source_formats};
 use etl_plugin::{Engine, Interface, Plugin};
 use etl_store::Location;
 
@@ -58,7 +58,7 @@ pub(super) struct InputArgs {
 impl InputArgs {
     /// Returns the format of the records, with the fields to read.
     pub(super) fn source_format(&self) -> Result<SourceFormat> {
-        let fields = (!self.fields.is_empty()).then(|| Schema::parse(&self.fields, 0)).transpose()?;
+        let fields = (!self.fields.is_empty()).then(|| Schema::parse(&self.fields, 0).map(Fields::from)).transpose()?;
         let hint = if fields.is_none() { ", such as `--fields city=text,pieces=int64`" } else { "" };
         SourceFormat::new(&self.format, fields).map_err(|error| Error::config(format!("`--fields` {error}{hint}")))
     }

@@ -128,8 +128,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Returns the URL of the place that the sink is. It may hold secrets, so it is for comparing only.
     fn place(&self) -> &str;
 
-    /// Returns the result of a run, whose parts have this file extension.
-    fn result(&self, run_id: &str, extension: &'static str) -> Arc<dyn SinkResult>;
+    /// Returns the result of a run, whose parts have this file extension, such as `json` or `json.gz`.
+    fn result(&self, run_id: &str, extension: &str) -> Arc<dyn SinkResult>;
 
     /// Returns the requests made to the sink so far.
     fn traffic(&self) -> Traffic;

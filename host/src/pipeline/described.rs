@@ -97,11 +97,24 @@ pub(super) fn scalars(schema: &mut Schema) {
     schema.insert("additionalProperties".to_owned(), json!({ "type": ["string", "integer", "boolean"] }));
 }
 
-/// Describes a table that gives the types of the fields of JSON records.
+/// Describes a table that gives the types of the fields of records, and where these are.
 pub(super) fn column_types(schema: &mut Schema) {
     schema.insert("type".to_owned(), "object".into());
-    let types = json!({ "enum": ["boolean", "int64", "float64", "text"] });
-    schema.insert("additionalProperties".to_owned(), types);
+    let types =
+        json!({ "type": "string", "examples": ["text", "int64", "float64", "boolean", "decimal(10,2)", "date"] });
+    let table = json!({
+        "type": "object",
+        "properties": {
+            "type": types,
+            "column": { "type": "string" },
+            "position": { "type": "integer", "minimum": 1 },
+            "path": { "type": "string" },
+            "optional": { "type": "boolean", "default": false },
+        },
+        "required": ["type"],
+        "additionalProperties": false,
+    });
+    schema.insert("additionalProperties".to_owned(), json!({ "anyOf": [types, table] }));
 }
 
 /// Describes a list of grants: it is empty by default, and the choices are listed.

@@ -11,7 +11,10 @@ use toml::{Table, Value};
 use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
-    formats::{AvroCompressionChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName, WriteName},
+    formats::{
+        AvroCompressionChoice, CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice,
+        ParquetCompressionChoice, ReadName, WriteName,
+    },
     units::{Period, Size},
 };
 
@@ -91,14 +94,95 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV, Parquet or Avro. Required with these
-    /// formats, and allowed only with them.
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV, Parquet or Avro. Required
+    /// these formats, and allowed only with them. Instead of the type, a table says more: `type`; `column`, if the column
+    /// or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its name; and for
+    /// CSV and Parquet `optional`, which makes the values null in objects that lack the column.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
     /// Longest record, with its line end and after decompression. A longer one fails the task. Each task in flight
     /// counts towards `memory` of `[run]` with several records of this size.
     #[schemars(transform = range(bounds::MAX_RECORD))]
     pub max_record: Option<Size>,
+    /// How the CSV is written. Only for `csv`.
+    pub csv: Option<SourceCsv>,
+    /// How the JSON is written. Only for `json`.
+    pub json: Option<SourceJson>,
+}
+
+/// A field of a source that says more than its type.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Field {
+    #[serde(rename = "type")]
+    pub data_type: String,
+    pub column: Option<String>,
+    pub position: Option<i64>,
+    pub path: Option<String>,
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// How the JSON of a source is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SourceJson {
+    /// How the documents of an object are laid out.
+    #[serde(default)]
+    #[schemars(transform = default_value("lines"))]
+    pub layout: LayoutChoice,
+}
+
+/// How the CSV of a source is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SourceCsv {
+    /// What stands between two fields: one character, such as `";"` or `"\t"`.
+    #[schemars(transform = default_value(","))]
+    pub delimiter: Option<String>,
+    /// What stands around a field that holds delimiters, quotes or line ends: one character, or `""` if nothing does.
+    #[schemars(transform = default_value("\""))]
+    pub quote: Option<String>,
+    /// What stands within quotes before a character that means itself, such as `"\\"`. Without it, a quote within
+    /// quotes is doubled.
+    pub escape: Option<String>,
+    /// Whether the first record of each object names its columns. If not, `fields` picks them by `position`.
+    #[schemars(transform = default_value(true))]
+    pub header: Option<bool>,
+    /// What a line starts with that is no record, such as `"#"`.
+    pub comment: Option<String>,
+    /// Texts that stand for null when they are not quoted; in other columns than `text`, also when they are.
+    #[schemars(transform = default_value(vec![""]))]
+    pub null: Option<Vec<String>>,
+    /// Whether blanks and tabs around fields, and around their quotes, are no part of them.
+    #[schemars(transform = default_value(false))]
+    pub trim: Option<bool>,
+    /// How the text is encoded. An object in `utf-16` is never cut.
+    #[schemars(transform = default_value("utf-8"))]
+    pub encoding: Option<EncodingChoice>,
+    /// Whether quoted fields may hold line ends. If so, objects that are cut are read once when a run is planned, to find
+    /// where records start. With `false`, nothing is read for that, and a field with a line end is a reject.
+    #[schemars(transform = default_value(true))]
+    pub multiline: Option<bool>,
+}
+
+/// How a sink writes CSV. A source with the same keys reads it back.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SinkCsv {
+    /// What stands between two fields: one character, such as `";"` or `"\t"`.
+    #[schemars(transform = default_value(","))]
+    pub delimiter: Option<String>,
+    /// What stands around a field that holds delimiters, quotes or line ends: one character, or `""` for nothing, which
+    /// refuses such fields.
+    #[schemars(transform = default_value("\""))]
+    pub quote: Option<String>,
+    /// Whether the first record of each part names its columns.
+    #[schemars(transform = default_value(true))]
+    pub header: Option<bool>,
+    /// What stands for null.
+    #[schemars(transform = default_value(""))]
+    pub null: Option<String>,
 }
 
 /// How the source is divided into shards.
@@ -188,7 +272,8 @@ pub(super) struct Limits {
     #[schemars(transform = range(bounds::BATCH_TIMEOUT))]
     pub batch_timeout: Option<Period>,
     /// Bytes emitted, per attempt: as the plugin hands rows over, of which each counts as 16 bytes or more, and as the
-    /// host writes them, in the format of the sink or to the shuffle file. The larger of the two counts.
+    /// host writes them, in the format of the sink before any compression, or to the shuffle file. The larger of the two
+    /// counts.
     #[schemars(transform = range(bounds::OUTPUT))]
     pub output: Option<Size>,
     /// Bytes of messages and printed text, per attempt. Further messages are dropped.
@@ -231,6 +316,11 @@ pub(super) struct Sink {
     /// What becomes of NaN and the infinities, which JSON does not have. Only for `json`.
     #[schemars(transform = default_value("refuse"))]
     pub non_finite: Option<NonFiniteChoice>,
+    /// How the CSV is written. Only for `csv`.
+    pub csv: Option<SinkCsv>,
+    /// How the parts of the result are compressed. The names of parts end accordingly, such as `part-00000.json.gz`.
+    #[schemars(transform = default_value("none"))]
+    pub compression: Option<CompressionChoice>,
     /// How Parquet is written. Only for `parquet`.
     pub parquet: Option<SinkParquet>,
     /// How Avro is written. Only for `avro`.
@@ -285,7 +375,8 @@ pub(super) struct Run {
     /// Number of malformed records the source may have. Also the default of `max_rejects` of each step.
     #[schemars(transform = range(bounds::MAX_REJECTS))]
     pub max_rejects: Option<i64>,
-    /// Bytes that the committed tasks of a stage may write in all: shuffle files of the map stage, parts of the result.
+    /// Bytes that the committed tasks of a stage may write in all: shuffle files of the map stage, parts of the result,
+    /// as they are stored.
     /// More fails the run, which can be resumed with a higher limit.
     #[schemars(transform = range(bounds::MAX_OUTPUT))]
     pub max_output: Option<Size>,

@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use etl_format::{AvroCompression, FORMATS, Format, NonFinite, ParquetCompression, sink_formats, source_formats};
+use etl_core::model::object::Compression;
+use etl_format::{
+    AvroCompression, Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, sink_formats, source_formats,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -88,12 +91,90 @@ impl From<ParquetCompressionChoice> for ParquetCompression {
     }
 }
 
+/// How the JSON documents of an object are laid out.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LayoutChoice {
+    /// One document a line. Objects may be cut into slices.
+    #[default]
+    Lines,
+    /// Documents over any number of lines, one behind the other, or as the items of an array. An object is one slice.
+    Documents,
+}
+
+impl From<LayoutChoice> for JsonLayout {
+    fn from(choice: LayoutChoice) -> Self {
+        match choice {
+            LayoutChoice::Lines => Self::Lines,
+            LayoutChoice::Documents => Self::Documents,
+        }
+    }
+}
+
 impl From<NonFiniteChoice> for NonFinite {
     fn from(choice: NonFiniteChoice) -> Self {
         match choice {
             NonFiniteChoice::Refuse => Self::Refuse,
             NonFiniteChoice::Null => Self::Null,
             NonFiniteChoice::Text => Self::Text,
+        }
+    }
+}
+
+/// How the text of a source is encoded.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum EncodingChoice {
+    /// UTF-8.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// UTF-16 of either order of bytes, with a byte order mark.
+    #[serde(rename = "utf-16")]
+    Utf16,
+    /// ISO 8859-1, with the characters that Windows-1252 adds to it.
+    #[serde(rename = "latin1")]
+    Latin1,
+}
+
+impl From<EncodingChoice> for Encoding {
+    fn from(choice: EncodingChoice) -> Self {
+        match choice {
+            EncodingChoice::Utf8 => Self::Utf8,
+            EncodingChoice::Utf16 => Self::Utf16,
+            EncodingChoice::Latin1 => Self::Latin1,
+        }
+    }
+}
+
+/// How the parts of a result are compressed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CompressionChoice {
+    /// Not at all.
+    None,
+    /// With gzip, for any reader. Extension `gz`.
+    Gzip,
+    /// With Zstandard: faster and smaller than gzip. Extension `zst`.
+    Zstd,
+    /// With bzip2. Extension `bz2`.
+    Bzip2,
+    /// With xz: smallest and slowest, with 96 MiB of memory for each task. Extension `xz`.
+    Xz,
+    /// With Snappy, in its framing format. Extension `sz`.
+    Snappy,
+    /// With LZ4, in its frame format: fastest. Extension `lz4`.
+    Lz4,
+}
+
+impl From<CompressionChoice> for Compression {
+    fn from(choice: CompressionChoice) -> Self {
+        match choice {
+            CompressionChoice::None => Self::None,
+            CompressionChoice::Gzip => Self::Gzip,
+            CompressionChoice::Zstd => Self::Zstd,
+            CompressionChoice::Bzip2 => Self::Bzip2,
+            CompressionChoice::Xz => Self::Xz,
+            CompressionChoice::Snappy => Self::Snappy,
+            CompressionChoice::Lz4 => Self::Lz4,
         }
     }
 }

@@ -54,7 +54,7 @@ impl KeyPath {
         })
     }
 
-    fn join(&self, segment: Segment) -> Self {
+    pub(super) fn join(&self, segment: Segment) -> Self {
         Self(self.0.iter().cloned().chain([segment]).collect())
     }
 }

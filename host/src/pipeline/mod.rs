@@ -3,9 +3,11 @@
 //! Owns the meaning of every key. Does not open stores, load plugins or read data: `check` and the run do that.
 
 mod bounds;
+mod csv;
 mod described;
 mod document;
 mod expansion;
+mod fields;
 mod file;
 mod formats;
 #[cfg(any(test, fuzzing))]

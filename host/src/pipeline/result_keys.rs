@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::{AvroSink, ParquetSink};
+use etl_format::{AvroSink, CsvSink, CsvSource, ParquetSink, RECORD_BYTES, Reading};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -38,7 +38,9 @@ impl Pipeline {
         }
         keys.insert("source.format".to_owned(), self.source.format.name().into());
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
+        keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
+        self.add_csv(&mut keys);
         if self.sink.format.name() == "parquet" {
             let ParquetSink { compression, row_group_rows, row_group_bytes, statistics, dictionary } =
                 self.sink.format.writing().parquet;
@@ -64,6 +66,49 @@ impl Pipeline {
         }
         keys
     }
+
+    /// Adds what is not the default of the dialects of CSV, and of the longest record, behind which a quote that is not
+    /// closed is given up.
+    fn add_csv(&self, keys: &mut BTreeMap<String, Value>) {
+        let source = |reading: &Reading| {
+            let csv = &reading.csv;
+            BTreeMap::from([
+                ("source.csv.delimiter", sign(Some(csv.delimiter))),
+                ("source.csv.quote", sign(csv.quote)),
+                ("source.csv.escape", sign(csv.escape)),
+                ("source.csv.comment", sign(csv.comment)),
+                ("source.csv.header", csv.header.into()),
+                ("source.csv.null", csv.null.clone().into()),
+                ("source.csv.trim", csv.trim.into()),
+                ("source.csv.encoding", csv.encoding.name().into()),
+                ("source.csv.multiline", csv.multiline.into()),
+                ("source.max_record", reading.record_max.into()),
+            ])
+        };
+        let sink = |csv: &CsvSink| {
+            BTreeMap::from([
+                ("sink.csv.delimiter", sign(Some(csv.delimiter))),
+                ("sink.csv.quote", sign(csv.quote)),
+                ("sink.csv.header", csv.header.into()),
+                ("sink.csv.null", csv.null.as_str().into()),
+            ])
+        };
+        let mut add = |values: BTreeMap<&str, Value>, defaults: &BTreeMap<&str, Value>| {
+            let decides = values.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
+            keys.extend(decides.map(|(key, value)| (key.to_owned(), value)));
+        };
+        let reading = self.source.format.reading();
+        if self.source.format.name() == "csv" {
+            let default = Reading { csv: CsvSource::default(), record_max: RECORD_BYTES, ..reading.clone() };
+            add(source(reading), &source(&default));
+        }
+        add(sink(&self.sink.format.writing().csv), &sink(&CsvSink::default()));
+    }
+}
+
+/// Returns one character of a dialect, or nothing, as it is written.
+fn sign(sign: Option<u8>) -> Value {
+    sign.map(char::from).map(String::from).unwrap_or_default().into()
 }
 
 /// Adds the scalars and lists in `value`, each under its full key. Leaves out nulls and empty tables and lists, which
@@ -133,6 +178,7 @@ mod tests {
             "source.format=lines",
             "sink.format=json",
             "sink.non_finite=refuse",
+            "sink.compression=none",
             "reduce.config={}",
             "reduce.grants=[]",
         ];
@@ -171,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn of_csv_only_what_is_not_the_default_decides() {
+        let csv = ["source.format=csv", "source.fields.a=text", "sink.format=csv"];
+        let keys = |more: &[&str]| result_keys(&[&csv[..], more].concat());
+        let defaults =
+            ["source.csv.delimiter=','", "source.csv.header=true", "sink.csv.null=''", "source.max_record=8MiB"];
+        assert_eq!(keys(&defaults), keys(&[]));
+        for set in ["source.csv.trim=true", "source.csv.null=['NA']", "sink.csv.quote=''", "source.max_record=1KiB"] {
+            let changed: Vec<String> = keys(&[set]).into_keys().filter(|key| !keys(&[]).contains_key(key)).collect();
+            assert_eq!(changed, [set.split_once('=').expect("a key").0]);
+        }
+    }
+
+    #[test]
     fn what_decides_is_named_to_the_key() {
         for (set, key) in [
             ("map.0.config.deep.er=2", "map[0].config.deep.er"),
@@ -183,6 +242,7 @@ mod tests {
             ("sink.url=other/", "sink.url"),
             ("sink.format=csv", "sink.format"),
             ("sink.non_finite=text", "sink.non_finite"),
+            ("sink.compression=gzip", "sink.compression"),
             ("source.include=['*.txt']", "source.include"),
         ] {
             let (then, now) = (result_keys(&[]), result_keys(&[set]));

@@ -10,8 +10,7 @@ use etl_core::{
     model::{
         error::{Error, Result},
         ids::{self, LATEST},
-        schema::Schema,
-        types,
+        object::Compression,
     },
     runtime::scratch::temporary_directory,
 };
@@ -106,10 +105,24 @@ impl Validator<'_> {
 
     fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
         let fields = at.key("fields");
-        let schema = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
-        let hint = if schema.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
-        let format = SourceFormat::new(table.format.0, schema);
+        let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
+        let hint = if wanted.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
+        let format = SourceFormat::new(table.format.0, wanted);
         let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
+        let format = match table.csv {
+            None => format,
+            Some(csv) => {
+                let at = at.key("csv");
+                format.with_csv(self.source_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
+            }
+        };
+        let format = match table.json {
+            None => format,
+            Some(json) => format.with_json(json.layout.into()).map_err(|error| self.wrong(&at.key("json"), error))?,
+        };
+        if let Some((name, why)) = format.refused_field() {
+            return Err(self.wrong(&fields.key(name), why));
+        }
         let max_record = self.bounded(&at.key("max_record"), table.max_record, bounds::MAX_RECORD)?;
         let format = format.with_record_max(max_record.0);
         for (index, pattern) in table.include.iter().enumerate() {
@@ -118,18 +131,6 @@ impl Validator<'_> {
             }
         }
         Ok(PipelineSource { location: self.location(&at.key("url"), &table.url)?, include: table.include, format })
-    }
-
-    fn fields(&self, at: &KeyPath, table: &Table) -> Result<Schema> {
-        let field = |(name, value): (&String, &Value)| {
-            let written =
-                value.as_str().ok_or_else(|| format!("is {value}, which is not a type (types: {})", types::NAMES));
-            let parsed = written
-                .and_then(|written| types::parse(name, written).map_err(|why| format!("is `{written}`, which {why}")));
-            parsed.map_err(|what| self.wrong(&at.key(name), what))
-        };
-        let fields = table.iter().map(field).collect::<Result<_>>()?;
-        Schema::new(fields, 0).map_err(|error| self.wrong(at, format!("is not valid: {error}")))
     }
 
     fn split(&self, at: &KeyPath, table: file::Split, max_rejects: u64) -> Result<Split> {
@@ -261,11 +262,19 @@ impl Validator<'_> {
 
     fn sink(&self, at: &KeyPath, table: &file::Sink) -> Result<PipelineSink> {
         let location = self.location(&at.key("url"), &table.url)?;
-        let format = SinkFormat::new(table.format.0)?;
+        let compression = table.compression.map_or(Compression::None, Compression::from);
+        let format = SinkFormat::new(table.format.0)?.with_compression(compression);
         let format = match table.non_finite {
             None => format,
             Some(choice) => {
                 format.with_non_finite(choice.into()).map_err(|error| self.wrong(&at.key("non_finite"), error))?
+            }
+        };
+        let format = match &table.csv {
+            None => format,
+            Some(csv) => {
+                let at = at.key("csv");
+                format.with_csv(self.sink_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
             }
         };
         let format = match &table.parquet {
@@ -400,7 +409,7 @@ impl Validator<'_> {
         location::absolute(self.directory, path)
     }
 
-    fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
+    pub(super) fn wrong(&self, at: &KeyPath, what: impl fmt::Display) -> Error {
         self.document.error(at, what)
     }
 }

@@ -9,13 +9,14 @@ use etl_core::{
     model::error::{Error, Result},
     text::numbers::{bytes as size, counted},
 };
+use etl_format::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes};
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
 use etl_store::UPLOAD_BYTES;
 
 use crate::{
     connector::objects::READ_AHEAD_BYTES,
-    pipeline::{Pipeline, PipelineSink, RunSettings, Step},
+    pipeline::{Pipeline, RunSettings, Step},
     task::{output::FAN_IN, reduce::PIECE_BYTES},
 };
 
@@ -110,6 +111,8 @@ struct Footprint<'a> {
     parts: Vec<(u64, String)>,
     /// The steps of which the attempt has instances, including the combiner.
     steps: Vec<&'a Step>,
+    /// Bytes that an object with the longest window takes beyond those that are counted.
+    long_window_bytes: u64,
 }
 
 impl<'a> Footprint<'a> {
@@ -117,7 +120,8 @@ impl<'a> Footprint<'a> {
         let read_ahead = (READ_AHEAD_BYTES as u64, "read ahead".to_owned());
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
-        let mut parts = vec![read_ahead, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        let unpack = (UNPACK_BYTES as u64, "to decompress an object".to_owned());
+        let mut parts = vec![read_ahead, unpack, records, upload(), emitted(pipeline.maps.len(), "mappers")];
         if let held @ 1.. = pipeline.source.format.held_bytes_max() {
             parts.push((held, format!("for pages of `{}`", pipeline.source.format.name())));
         }
@@ -131,17 +135,17 @@ impl<'a> Footprint<'a> {
                 steps.push(&reduce.step);
             }
         } else {
-            parts.extend(encoded(&pipeline.sink));
+            parts.extend(encoded(pipeline));
         }
-        Self { stage: "map", parts, steps }
+        Self { stage: "map", parts, steps, long_window_bytes: (UNPACK_BYTES_MAX - UNPACK_BYTES) as u64 }
     }
 
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
         let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
         let mut parts = vec![merge, upload(), emitted(1, "reducer")];
-        parts.extend(encoded(&pipeline.sink));
-        Some(Self { stage: "reduce", parts, steps: vec![&reduce.step] })
+        parts.extend(encoded(pipeline));
+        Some(Self { stage: "reduce", parts, steps: vec![&reduce.step], long_window_bytes: 0 })
     }
 
     /// Returns the number of attempts that fit, up to twice the number that compute at a time.
@@ -160,9 +164,12 @@ impl<'a> Footprint<'a> {
             + self.steps.iter().map(|step| instance_bytes(step)).sum::<u64>()
     }
 
-    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it.
+    /// Returns the number of bytes that the attempt takes if the plugin with the largest limit uses all of it, on an
+    /// object with the longest window.
     fn bytes_max(&self) -> u64 {
-        self.bytes() + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - instance_bytes(step))
+        self.bytes()
+            + self.long_window_bytes
+            + self.largest().map_or(0, |step| step.plugin.limits.memory_bytes - instance_bytes(step))
     }
 
     fn largest(&self) -> Option<&Step> {
@@ -175,6 +182,9 @@ impl<'a> Footprint<'a> {
         if let Some(step) = self.largest() {
             let limit = size(step.plugin.limits.memory_bytes);
             parts.push(format!("{limit} that `limits.memory` of `{}` allows", step.plugin.name));
+        }
+        if self.long_window_bytes > 0 {
+            parts.push(format!("{} more for an object with the longest window", size(self.long_window_bytes)));
         }
         if self.steps.len() > 1 {
             parts.push(format!("{} for each of its other instances", size(INSTANCE_BYTES)));
@@ -203,11 +213,13 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
     (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
 }
 
-/// Returns what writing rows in the sink's format holds: a row, and what the format writes together.
-fn encoded(sink: &PipelineSink) -> Vec<(u64, String)> {
+/// Returns what writing rows of the result holds: a row, what the format writes together, and what compresses it.
+fn encoded(pipeline: &Pipeline) -> impl Iterator<Item = (u64, String)> {
+    let format = &pipeline.sink.format;
     let row = (ENCODED_BYTES, "for a row in the sink's format".to_owned());
-    let group = (sink.format.held_bytes_max(), "for a row group".to_owned());
-    [row, group].into_iter().filter(|(bytes, _)| *bytes > 0).collect()
+    let group = (format.held_bytes_max(), "for a row group".to_owned());
+    let pack = (pack_bytes(format.compression()) as u64, format!("to compress it as {}", format.compression().name()));
+    [row, group, pack].into_iter().filter(|(bytes, _)| *bytes > 0)
 }
 
 #[cfg(test)]
@@ -269,6 +281,8 @@ mod tests {
         let map = refused(&["run.memory=200MiB", "map.0.limits.memory=1MiB"]);
         for term in [
             "18.0 MiB read ahead",
+            "16.0 MiB to decompress an object",
+            "114.0 MiB more for an object with the longest window",
             "32.0 MiB for a `source.max_record` of 8.0 MiB",
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the mappers",
@@ -278,19 +292,30 @@ mod tests {
             assert!(map.contains(term), "no `{term}` in {map}");
         }
         let reduce = refused(&[
-            "run.memory=500MiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
+            "sink.compression=xz",
         ]);
         for term in [
             "to merge 64 sorted runs",
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the reducer",
             "96.0 MiB for a row in the sink's format",
+            "96.0 MiB to compress it as xz",
         ] {
             assert!(reduce.contains(term), "no `{term}` in {reduce}");
         }
+    }
+
+    #[test]
+    fn one_attempt_fits_with_the_longest_window_and_all_count_with_a_usual_one() {
+        let set = ["reduce.combine=false", "map.0.limits.memory=32MiB", "run.shuffle_memory=1MiB", "run.concurrency=9"];
+        let fit = |memory: &str| slots(&[&[memory], &set[..]].concat()).map(|(slots, _)| slots.map);
+        // 128 MiB for the process, 364 for an attempt, and 114 more for a window of 128 MiB.
+        assert!(fit("run.memory=605MiB").is_err());
+        assert_eq!(fit("run.memory=1860MiB").expect("fits"), 4);
     }
 
     #[test]
@@ -305,7 +330,7 @@ mod tests {
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=550MiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",

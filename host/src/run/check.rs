@@ -7,7 +7,10 @@ use etl_core::model::{
 use etl_plugin::{Compiler, Engine, Plugin};
 
 use crate::{
-    connector::{Source, objects::split::count_shards},
+    connector::{
+        Source,
+        objects::split::{count_shards, look_at_cut},
+    },
     pipeline::{Pipeline, PipelineSource, Split, Step},
     run::budget::Slots,
     task::{split::check_splitter, steps::Steps, stores::Stores},
@@ -24,7 +27,8 @@ pub struct Checked {
     pub objects: u64,
     /// Total size of the source objects in bytes, as stored.
     pub bytes: u64,
-    /// Number of shards that a run would have; absent when a splitter decides it.
+    /// Number of shards that a run would have, if the names of objects say which of them are compressed; absent when a
+    /// splitter decides it.
     pub shards: Option<u64>,
 }
 
@@ -87,6 +91,20 @@ pub async fn list_source(settings: &PipelineSource, source: &dyn Source) -> Resu
         return Err(Error::input(format!("source `{location}` has no objects{include}")));
     }
     Ok(objects)
+}
+
+/// Finds out which of the objects that a run would cut are compressed although their names do not say so. A splitter's
+/// cuts are looked at as it makes them.
+///
+/// # Errors
+/// When an object cannot be read, or has changed.
+pub async fn look_at_cut_objects(pipeline: &Pipeline, source: &dyn Source, objects: &mut [Object]) -> Result<()> {
+    match pipeline.split {
+        Split::BuiltIn { target_size } => {
+            look_at_cut(source, objects, pipeline.source.format.cuts(), target_size).await
+        }
+        Split::Plugin(_) => Ok(()),
+    }
 }
 
 fn checked_steps(pipeline: &Pipeline, steps: &Steps) -> Vec<CheckedStep> {

@@ -20,7 +20,10 @@ use super::{Run, Start};
 use crate::{
     history::unfinished::{self, Unfinished},
     pipeline::Split,
-    run::{check::list_source, resume},
+    run::{
+        check::{list_source, look_at_cut_objects},
+        resume,
+    },
     run_store::{
         plan::{NewPlan, NewRedrive, Planned},
         recipe::{self, Recipe},
@@ -36,16 +39,21 @@ use crate::{
 const HINT_RUNS_MAX: usize = 16;
 
 impl Run {
-    /// Loads the run's plan, or makes one: lists the source, splits it into shards, and freezes the plan. Checks that
+    /// Loads the run's plan, or makes one: lists the source, finds out which of the objects to be cut are compressed,
+    /// splits the source into shards, and freezes the plan. Checks that
     /// the plan fits the pipeline and the source as they are now.
     pub(super) async fn plan(&self) -> Result<Planned> {
         let context = &self.context;
         let listed = list_source(&context.pipeline.source, &*context.stores.source);
-        let objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
+        let mut objects = self.options.cancel.run_until_cancelled(listed).await.ok_or_else(interrupted)??;
         fail_point::reach("plan.listed");
         let existing = Planned::load(&context.stores.run_store, &context.layouts.run).await?;
         self.started(existing.is_some());
         self.probe().await?;
+        if existing.is_none() && self.redrives.is_none() {
+            let looks = look_at_cut_objects(&context.pipeline, &*context.stores.source, &mut objects);
+            self.options.cancel.run_until_cancelled(looks).await.ok_or_else(interrupted)??;
+        }
         let (recipe, objects) = (context.steps.recipe(&context.pipeline), Arc::new(objects));
         let planned = match existing {
             Some(planned) => planned,

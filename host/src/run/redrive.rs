@@ -99,7 +99,7 @@ async fn take_part(
     of: &Redrives,
     theirs: &ManifestPart,
 ) -> Result<Option<Part>> {
-    let result = context.stores.sink.result(&of.run_id, context.pipeline.sink.format.extension());
+    let result = context.stores.sink.result(&of.run_id, &context.pipeline.sink.format.extension());
     let (context, planned, theirs) = (Arc::clone(context), planned.clone(), theirs.clone());
     let copy = move || {
         let ManifestPart { key, part, rows, bytes, digest, .. } = theirs;

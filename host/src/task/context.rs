@@ -112,7 +112,7 @@ impl RunContext {
     pub fn new(pipeline: Pipeline, steps: Steps, stores: Stores, id: RunId, events: Events) -> Self {
         let layouts = Layouts {
             run: RunLayout::new(&pipeline.name, &id.run_id),
-            result: stores.sink.result(&id.run_id, pipeline.sink.format.extension()),
+            result: stores.sink.result(&id.run_id, &pipeline.sink.format.extension()),
         };
         let resources = Resources::new(&pipeline.run);
         Self { pipeline, steps, stores, layouts, resources, id, poison: Poison::default(), events }

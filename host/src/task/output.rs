@@ -99,10 +99,11 @@ impl OutputWriter {
     ) -> Result<Self> {
         let noted = |key: &str| note(&context.stores.run_store, layout, (stage, part, attempt), Uploaded::Part, key);
         let part_sink = context.layouts.result.writer(part, attempt, &noted);
-        let format = context.pipeline.sink.format;
+        let format = context.pipeline.sink.format.clone();
+        let name = format.name();
         let writer = PartWriter::new(format, &context.steps.output, HashedPart::new(part_sink))?;
         let last = context.steps.reduce.as_ref().unwrap_or(context.steps.last_map());
-        let charge = Charge::new(last, format!("as `{}`", format.name()));
+        let charge = Charge::new(last, format!("as `{name}`"));
         Ok(Self { target: Target::Part { writer: Box::new(writer), part }, charge, instances: 0, rows: 0 })
     }
 

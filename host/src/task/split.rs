@@ -1,16 +1,21 @@
 //! Split: divides the source into shards, by the host's own rule or with a splitter plugin.
 //!
-//! Owns which shards are valid: their slices lie inside their objects and do not overlap. The source module owns which
+//! Owns which shards are valid: their slices lie inside their objects and do not overlap. If a splitter cuts an object
+//! that turns out to be compressed, the object belongs to the slice at its beginning. The source module owns which
 //! records belong to a slice. Called when a run is planned, once per attempt at the split.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    ops::Range,
+    sync::Arc,
+};
 
 use etl_core::{
     model::{
         error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
         event::{Counts, Event},
         ids::{PlanId, ShardId, TaskId, Try},
-        object::{Object, Slice, find},
+        object::{Compression, Object, Slice, find},
         schema::Schema,
         shared::Shared,
     },
@@ -22,7 +27,10 @@ use etl_store::Store;
 use crate::{
     connector::{
         Source,
-        objects::split::{SHARDS_MAX, count_shards, split_by_size, uncut},
+        objects::{
+            MovedCuts,
+            split::{SHARDS_MAX, count_shards, look_at, split_by_size, uncut},
+        },
     },
     pipeline::Split,
     run_store::{
@@ -69,20 +77,47 @@ pub async fn split_source(
     let layout = context.layouts.run.of_plan(&plan);
     let task = context.task(TaskId(0), number, clock_ms);
     let _stop_when_dropped = task.stop.clone().drop_guard();
-    let split = threads::run(move || match &context.pipeline.split {
+    let (cuts, source) = (context.pipeline.source.format.cuts(), Arc::clone(&context.stores.source));
+    let shards = match context.pipeline.split {
         Split::BuiltIn { target_size } => {
+            let moved = MovedCuts::find(&source, cuts, &objects, &cut_slices(&objects, cuts, target_size)?).await?;
             let writer = ShardWriter::new(&context.stores.run_store, layout);
-            split_built_in(&objects, context.pipeline.source.format.cuts(), *target_size, writer)
+            threads::run(move || split_built_in(&objects, cuts, target_size, &moved, writer)).await??
         }
-        Split::Plugin(_) => split_by_plugin(&context, &task, &objects, layout),
-    });
-    let shards = split.await??;
+        Split::Plugin(_) => {
+            let listed = Arc::clone(&objects);
+            let draft = threads::run(move || split_by_plugin(&context, &task, &listed, layout)).await??;
+            let moved = MovedCuts::find(&source, cuts, &objects, draft.slices()).await?;
+            threads::run(move || draft.finish(&moved)).await??
+        }
+    };
     Ok(SplitSource { plan, shards, counts: Counts::default() })
 }
 
-fn split_built_in(objects: &[Object], cuts: Cuts, target_size: u64, mut writer: ShardWriter) -> Result<ShardTable> {
+/// Returns the slices of the built-in split that are parts of objects, if their borders have to move.
+fn cut_slices(objects: &[Object], cuts: Cuts, target_size: u64) -> Result<Vec<Slice>> {
     count_shards(objects, cuts, target_size)?;
+    let mut parts = Vec::new();
+    if cuts.are_exact() {
+        split_by_size(objects, cuts, target_size, |slices, of| {
+            parts.extend(
+                slices.into_iter().zip(of).filter(|(slice, of)| slice.length < of.size).map(|(slice, _)| slice),
+            );
+            Ok(())
+        })?;
+    }
+    Ok(parts)
+}
+
+fn split_built_in(
+    objects: &[Object],
+    cuts: Cuts,
+    target_size: u64,
+    moved: &MovedCuts,
+    mut writer: ShardWriter,
+) -> Result<ShardTable> {
     split_by_size(objects, cuts, target_size, |slices, objects| {
+        let slices = slices.into_iter().map(|slice| moved.of(slice)).collect();
         writer.push(Shard::Slices(slices), objects.iter().copied().cloned())
     })?;
     writer.finish()
@@ -93,17 +128,18 @@ fn split_by_plugin(
     task: &Attempt,
     objects: &Arc<Vec<Object>>,
     layout: PlanLayout,
-) -> Result<ShardTable> {
+) -> Result<Coverage> {
     let writer = ShardWriter::new(&context.stores.run_store, layout.clone());
     let plugin = context.steps.split.as_ref().ok_or_else(|| Error::internal("the splitter is not loaded"))?;
     let _worker = context.resources.workers.take();
-    let draft = Shared::new(Coverage::new(writer));
+    let cuts = context.pipeline.source.format.cuts();
+    let draft = Shared::new(Coverage::new(writer, cuts));
     let view = SplitterSource {
         source: Arc::clone(&context.stores.source),
         run_store: context.stores.run_store.clone(),
         layout,
         objects: Arc::clone(objects),
-        cuts: context.pipeline.source.format.cuts(),
+        cuts,
         draft: draft.clone(),
     };
     plugin.split(task, &context.steps.source, Box::new(view))?.run()?;
@@ -111,7 +147,7 @@ fn split_by_plugin(
     if let Some(message) = draft.left_out(objects) {
         context.events.emit(Event::Warning { message });
     }
-    draft.shards.finish()
+    Ok(draft)
 }
 
 /// Checks that a splitter accepts its configuration, by opening it.
@@ -142,11 +178,16 @@ impl SourceView for NoSource {
 /// The shards that a splitter has added so far.
 pub(crate) struct Coverage {
     shards: ShardWriter,
+    /// Shards that wait for their borders to move, with the objects of their slices; `None` if slices may start
+    /// anywhere.
+    waiting: Option<Vec<(Shard, Vec<Object>)>>,
     /// The byte ranges that shards have taken: the key is the position of the object and the start of the range, the
     /// value is its end. Adjacent ranges are joined, so slices added in order take no memory.
     taken: BTreeMap<(usize, u64), u64>,
     covered_bytes: u64,
     has_records: bool,
+    /// The compression of the objects that were cut, by position, as their first bytes tell it.
+    of_cut: HashMap<usize, Compression>,
 }
 
 /// The source as a splitter sees it, and where its shards go.
@@ -185,26 +226,38 @@ impl SourceView for SplitterSource {
         threads::wait_on_runtime(read).map(Vec::from).map_err(ReadError::Store)
     }
 
-    fn add(&mut self, shard: DraftShard) -> Result<()> {
+    fn add(&mut self, mut shard: DraftShard) -> Result<()> {
+        self.take(&mut shard)
+    }
+}
+
+impl SplitterSource {
+    /// Takes a shard into the draft. Its slices are changed where they cut an object that turns out to be compressed.
+    ///
+    /// # Errors
+    /// Says why the shard is not valid; fails also when a store fails.
+    pub(crate) fn take(&self, shard: &mut DraftShard) -> Result<()> {
         let mut draft = self.draft.lock();
-        let number = draft.shards.count();
+        let number = draft.count();
         if number == SHARDS_MAX {
             return Err(refused(format!("added more than {SHARDS_MAX} shards")));
         }
         match shard {
             DraftShard::Slices(slices) if slices.is_empty() => Err(refused(format!("shard {number} has no slices"))),
             DraftShard::Slices(slices) => {
-                let cover = |slice| draft.cover(slice, &self.objects, self.cuts).context(|| format!("shard {number}"));
-                let objects = slices.iter().map(cover).collect::<Result<Vec<Object>>>()?;
-                draft.shards.push(Shard::Slices(slices), objects)
+                let look = |object: &Object| threads::wait_on_runtime(look_at(&*self.source, object));
+                let cover =
+                    |slice| draft.cover(slice, &self.objects, self.cuts, look).context(|| format!("shard {number}"));
+                let objects = slices.iter_mut().map(cover).collect::<Result<Vec<Object>>>()?;
+                draft.push(Shard::Slices(slices.clone()), objects)
             }
             DraftShard::Records(batch) => {
                 draft.has_records = true;
                 let key = self.layout.shard_records(ShardId(number));
-                let file = records_file(&batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
+                let file = records_file(batch).or_kind(ErrorKind::Internal, || "cannot write a splitter's records")?;
                 let (rows, bytes) = (batch.num_rows() as u64, file.len() as u64);
                 self.run_store.wait(self.run_store.put(&key, file))?;
-                draft.shards.push(Shard::Records { key, rows, bytes }, [])
+                draft.push(Shard::Records { key, rows, bytes }, Vec::new())
             }
         }
     }
@@ -212,8 +265,42 @@ impl SourceView for SplitterSource {
 
 impl Coverage {
     /// Creates an empty draft that writes its shards with `shards`.
-    pub(crate) fn new(shards: ShardWriter) -> Self {
-        Self { shards, taken: BTreeMap::new(), covered_bytes: 0, has_records: false }
+    pub(crate) fn new(shards: ShardWriter, cuts: Cuts) -> Self {
+        let waiting = cuts.are_exact().then(Vec::new);
+        Self { shards, waiting, taken: BTreeMap::new(), covered_bytes: 0, has_records: false, of_cut: HashMap::new() }
+    }
+
+    /// Returns the number of shards so far, which is the number of the next one.
+    fn count(&self) -> u32 {
+        let waiting = self.waiting.as_ref().map_or(0, Vec::len);
+        self.shards.count() + u32::try_from(waiting).unwrap_or(SHARDS_MAX)
+    }
+
+    fn push(&mut self, shard: Shard, objects: Vec<Object>) -> Result<()> {
+        match &mut self.waiting {
+            Some(waiting) => {
+                waiting.push((shard, objects));
+                Ok(())
+            }
+            None => self.shards.push(shard, objects),
+        }
+    }
+
+    /// Returns the slices of the shards that wait for their borders to move.
+    fn slices(&self) -> impl Iterator<Item = &Slice> {
+        self.waiting.iter().flatten().flat_map(|(shard, _)| shard.slices())
+    }
+
+    /// Writes what is left to write, and returns the table of all shards.
+    fn finish(mut self, moved: &MovedCuts) -> Result<ShardTable> {
+        for (shard, objects) in self.waiting.into_iter().flatten() {
+            let shard = match shard {
+                Shard::Slices(slices) => Shard::Slices(slices.into_iter().map(|slice| moved.of(slice)).collect()),
+                records @ Shard::Records { .. } => records,
+            };
+            self.shards.push(shard, objects)?;
+        }
+        self.shards.finish()
     }
 
     /// Returns a message that says how many bytes of the source are in no shard; `None` when all are in shards. Returns
@@ -226,9 +313,16 @@ impl Coverage {
     }
 
     /// Takes a slice and returns its object. Refuses a slice that lies outside its object, overlaps another, or is a
-    /// part of a compressed object.
-    fn cover(&mut self, slice: &Slice, objects: &[Object], cuts: Cuts) -> Result<Object> {
-        let Slice { object: name, offset, length } = slice;
+    /// part of an object that is known to be compressed. An object that is cut is looked at once: if it turns out to be
+    /// compressed, the slice at its beginning becomes the whole object, and each other one is empty.
+    fn cover(
+        &mut self,
+        slice: &mut Slice,
+        objects: &[Object],
+        cuts: Cuts,
+        look: impl Fn(&Object) -> Result<Compression>,
+    ) -> Result<Object> {
+        let Slice { object: name, offset, length } = &*slice;
         let Ok(position) = objects.binary_search_by(|object| object.name.cmp(name)) else {
             let shown = &name[..name.floor_char_boundary(SHOWN_NAME_BYTES_MAX)];
             return Err(refused(format!("named object `{shown}`, which the source does not have")));
@@ -253,7 +347,17 @@ impl Coverage {
             ))
         })?;
         self.covered_bytes += length;
-        Ok(object.clone())
+        let mut object = object.clone();
+        if (*offset, end) != (0, size) {
+            object.compression = match self.of_cut.entry(position) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(look(&object)?),
+            };
+            if object.compression != Compression::None {
+                slice.length = if *offset == 0 { size } else { 0 };
+            }
+        }
+        Ok(object)
     }
 
     /// Takes a range of bytes of the object at position `object`. If a range that was taken before overlaps it, that
@@ -283,7 +387,8 @@ fn refused(what: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use etl_core::model::object::Compression;
+    use std::cell::Cell;
+
     use object_store::{memory::InMemory, path::Path};
 
     use super::*;
@@ -294,17 +399,27 @@ mod tests {
         Object { name: name.to_owned(), size: 10, e_tag: None, compression: Compression::of(name) }
     }
 
+    fn draft() -> Coverage {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
+        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
+        Coverage::new(ShardWriter::new(&store, layout), Cuts::AtLineEnds)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "looking at an object may fail")]
+    fn plain(_: &Object) -> Result<Compression> {
+        Ok(Compression::None)
+    }
+
     #[test]
     fn slices_outside_their_object_or_overlapping_are_refused() {
         let objects = ["a", "z.gz"].map(object);
         let slice = |name: &str, offset, length| Slice { object: name.to_owned(), offset, length };
-        let store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
-        let layout = RunLayout::new("p", "r").of_plan(&PlanId::of(AttemptId::new(Try::FIRST, "a")));
-        let mut draft = Coverage::new(ShardWriter::new(&store, layout));
-        draft.cover(&slice("a", 4, 4), &objects, Cuts::AtLineEnds).expect("inside");
-        draft.cover(&slice("a", 8, 2), &objects, Cuts::AtLineEnds).expect("adjacent");
-        draft.cover(&slice("a", 0, 4), &objects, Cuts::AtLineEnds).expect("adjacent");
-        draft.cover(&slice("a", 5, 0), &objects, Cuts::AtLineEnds).expect("empty");
+        let mut draft = draft();
+        let mut cover = |mut slice: Slice| draft.cover(&mut slice, &objects, Cuts::AtLineEnds, plain).map(drop);
+        cover(slice("a", 4, 4)).expect("inside");
+        cover(slice("a", 8, 2)).expect("adjacent");
+        cover(slice("a", 0, 4)).expect("adjacent");
+        cover(slice("a", 5, 0)).expect("empty");
         for (bad, what) in [
             (slice("a", 9, 2), "but the object has 10 bytes"),
             (slice("a", 0, u64::MAX), "but the object has 10 bytes"),
@@ -313,10 +428,29 @@ mod tests {
             (slice(&"é".repeat(9_999), 0, 1), "which the source does not have"),
             (slice("z.gz", 0, 5), "compressed"),
         ] {
-            let error = draft.cover(&bad, &objects, Cuts::AtLineEnds).expect_err("refused").to_string();
+            let error = cover(bad).expect_err("refused").to_string();
             assert!(error.contains(what) && error.len() < 2000, "{error}");
         }
         assert_eq!(draft.covered_bytes, 10);
         assert_eq!(draft.taken, [((0, 0), 10)].into(), "neighbours are not joined");
+    }
+    #[test]
+    fn an_object_that_is_cut_and_turns_out_to_be_compressed_belongs_to_the_slice_at_its_beginning() {
+        let (objects, mut draft, looks) = (["a", "b", "c"].map(object), draft(), Cell::new(0));
+        let look = |object: &Object| {
+            looks.set(looks.get() + 1);
+            Ok(if object.name == "b" { Compression::Gzip } else { Compression::None })
+        };
+        let mut covered = |name: &str, offset, length| {
+            let mut slice = Slice { object: name.to_owned(), offset, length };
+            let object = draft.cover(&mut slice, &objects, Cuts::AtLineEnds, look).expect("inside");
+            (slice.offset, slice.length, object.compression)
+        };
+        assert_eq!(covered("a", 0, 4), (0, 4, Compression::None));
+        assert_eq!(covered("b", 5, 3), (5, 0, Compression::Gzip));
+        assert_eq!(covered("b", 0, 5), (0, 10, Compression::Gzip));
+        assert_eq!(covered("b", 8, 2), (8, 0, Compression::Gzip));
+        assert_eq!(covered("c", 0, 10), (0, 10, Compression::None));
+        assert_eq!((looks.get(), draft.covered_bytes), (2, 24), "an object that stays whole is not looked at");
     }
 }

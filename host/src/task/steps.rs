@@ -136,13 +136,27 @@ fn reduced_schema(settings: &Reduce, plugin: &Plugin, input: &Schema) -> Result<
     }
     let opened = plugin.reduce(&rehearsal(), input, Box::new(|_, _| Ok(())));
     let output = opened.map(|reducer| reducer.schema().clone()).map_err(|error| given(input, error))?;
-    if let (true, Some(difference)) = (settings.combine, output.difference(input)) {
-        return Err(Error::config(format!(
-            "`reduce.combine` needs a reducer that emits what it is given, but this one is given `{input}` and emits \
-             `{output}` ({difference}): set `combine = false`"
-        )));
+    if settings.combine {
+        check_combiner(plugin, input)?;
     }
     Ok(output)
+}
+
+fn check_combiner(plugin: &Plugin, input: &Schema) -> Result<()> {
+    let combined = combined_schema(plugin, input).map_err(|error| given(input, error))?;
+    let Some(difference) = combined.difference(input) else { return Ok(()) };
+    Err(Error::config(format!(
+        "`reduce.combine` needs a reducer that emits what it is given, but this one is given `{input}` and emits \
+         `{combined}` ({difference}): set `combine = false`"
+    )))
+}
+
+/// Returns the schema of what a reducer emits as a combiner.
+///
+/// # Errors
+/// As [`Plugin::combine`].
+pub fn combined_schema(plugin: &Plugin, input: &Schema) -> Result<Schema> {
+    Ok(plugin.combine(&rehearsal(), input, Box::new(|_, _| Ok(())))?.schema().clone())
 }
 
 /// Returns the error of a plugin that was opened for `input`. Before any data is read, an error is the pipeline's

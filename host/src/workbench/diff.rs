@@ -26,9 +26,12 @@ use etl_core::{
 use etl_plugin::{Compiler, DraftShard, Engine, Interface, Plugin};
 
 use crate::{
-    connector::{Source, objects::split::split_by_size},
+    connector::{
+        Source,
+        objects::{MovedCuts, split::split_by_size},
+    },
     pipeline::{Pipeline, Split, Step},
-    run::check::list_source,
+    run::check::{list_source, look_at_cut_objects},
     task::stores::Stores,
     workbench::trial::{self, Sample, Trial},
 };
@@ -113,7 +116,8 @@ pub(crate) async fn diff(
     let engine = Engine::new(8, compiler)?;
     let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
-    let objects = list_source(&pipeline.source, &*source).await?;
+    let mut objects = list_source(&pipeline.source, &*source).await?;
+    look_at_cut_objects(pipeline, &*source, &mut objects).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();
     for (number, shard) in shards {
@@ -179,7 +183,9 @@ async fn read(
     match shard {
         DraftShard::Records(batch) => Ok(Sample::of_rows(format.schema().clone(), std::slice::from_ref(batch))),
         DraftShard::Slices(slices) => {
-            let shard: (&[Slice], &[Object]) = (slices, objects);
+            let moved = MovedCuts::find(source, format.cuts(), objects, slices).await?;
+            let slices: Vec<Slice> = slices.iter().map(|slice| moved.of(slice.clone())).collect();
+            let shard: (&[Slice], &[Object]) = (&slices, objects);
             let mut chunks = source.open(format.cuts(), &[shard])?;
             chunks.ready().await;
             threads::run(move || Sample::decode(chunks, &format, usize::MAX)).await

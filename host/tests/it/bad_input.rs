@@ -59,7 +59,7 @@ fn a_plugin_that_is_missing_or_no_component() {
 fn a_plugin_of_another_world_or_version() {
     let with = |plugin: Guest| Project::of(&format!("map = [{{ plugin = {plugin} }}]")).file("input/a.txt", "a\n");
     fails(&with(SUM), 2, &["sum.wasm", "is a reduce plugin, but `[map]` needs a map plugin"]);
-    fails(&with(OTHER_VERSION), 2, &["other_version.wasm", "`etl:plugin@0.9.0`", "rebuild"]);
+    fails(&with(OTHER_VERSION), 2, &["other_version.wasm", "`etl:plugin@0.1.0`", "rebuild"]);
     fails(&with(IMPORTS_EXTRA), 2, &["imports_extra.wasm", "acme:things", "is not given"]);
 }
 

@@ -54,7 +54,7 @@ fn a_missing_field_and_a_value_of_a_variable_are_named_and_not_shown() {
 fn inspect_shows_the_fields_what_made_the_plugin_and_its_exports() {
     let shown = etl_host(["inspect".as_ref(), FILTER_CLEAN.path().as_os_str()]);
     for text in [
-        "\nexports    etl:plugin/mapper@0.1.0\n",
+        "\nexports    etl:plugin/mapper@0.2.0\n",
         "etl-plugin 0.1.0\n",
         " rustc 1.",
         "\nconfig     columns: a whole number, 0 to 4294967295, optional\n             Number of fields a line must have.\n",

@@ -74,6 +74,98 @@ fn gzip_and_zstd_are_read_by_extension_one_shard_each() {
     assert_eq!(plain.concat(), "plain\n");
 }
 
+/// The same lines as other tools compressed them, with the extensions that these give; see `etl-format`'s `testdata`.
+const PACKED: [(&str, &[u8]); 6] = [
+    ("gz", include_bytes!("../../crates/format/testdata/plain.json.gz")),
+    ("zst", include_bytes!("../../crates/format/testdata/plain.json.zst")),
+    ("bz2", include_bytes!("../../crates/format/testdata/plain.json.bz2")),
+    ("xz", include_bytes!("../../crates/format/testdata/plain.json.xz")),
+    ("sz", include_bytes!("../../crates/format/testdata/plain.json.sz")),
+    ("lz4", include_bytes!("../../crates/format/testdata/plain.json.lz4")),
+];
+const PLAIN: &str = include_str!("../../crates/format/testdata/plain.json");
+
+#[test]
+fn each_compression_is_read_by_name_and_by_first_bytes_and_gives_the_same_as_the_plain_object() {
+    for format in
+        ["", "source.format = \"json\"\nsource.fields = { n = \"int64\", text = \"text\" }\nsink.format = \"json\"\n"]
+    {
+        let pipeline = format!(
+            "map = [{{ plugin = {CRIMES} }}]\n{}",
+            if format.is_empty() { "sink.format = \"lines\"\n" } else { format }
+        );
+        let plain = text(&Project::of(&pipeline).file("input/a", PLAIN), &[]);
+        assert_eq!(plain.lines().count(), 200);
+        let project = PACKED.iter().fold(Project::of(&pipeline), |project, (extension, packed)| {
+            project
+                .file(&format!("input/{extension}.{extension}"), packed)
+                .file(&format!("input/unnamed-{extension}"), packed)
+        });
+        for target_size in ["1", "1GiB"] {
+            let found = text(&project, &["--set", &format!("split.target_size={target_size}")]);
+            assert!(found == plain.repeat(2 * PACKED.len()), "{target_size}: {} lines", found.lines().count());
+        }
+    }
+}
+
+#[test]
+fn a_splitter_that_cuts_what_turns_out_to_be_compressed_loses_and_repeats_nothing() {
+    let pipeline = format!(
+        "{}split = {{ plugin = {SPLIT_CRIMES}, config = {{ mode = \"cuts\", positions = [1, 100, 101, 900] }} }}",
+        copying()
+    );
+    for (extension, packed) in PACKED {
+        let project = Project::of(&pipeline).file("input/a", packed).file("input/b", PLAIN);
+        assert!(text(&project, &[]) == PLAIN.repeat(2), "{extension}");
+    }
+}
+
+#[test]
+fn a_compressed_result_is_read_back_and_has_the_same_bytes_however_it_is_made() {
+    let pipeline = format!("{}run.fsync = false\nsplit.target_size = \"4KiB\"\n", copying());
+    let lines = Project::of(&pipeline).file("input/a", PLAIN);
+    for (compression, extension) in
+        [("gzip", "gz"), ("zstd", "zst"), ("bzip2", "bz2"), ("xz", "xz"), ("snappy", "sz"), ("lz4", "lz4")]
+    {
+        let compressed = format!("sink.compression={compression}");
+        let parts = |concurrency: &str| {
+            let concurrency = format!("run.concurrency={concurrency}");
+            lines.run(["--new", "--set", &compressed, "--set", &concurrency]).expect_success();
+            let latest = lines.json("result/latest.json");
+            let keys = latest["parts"].as_array().expect("a list").iter().map(|key| key.as_str().expect("a key"));
+            let part = |key: &str| {
+                let name = key.rsplit('/').next().expect("a name").to_owned();
+                (name, std::fs::read(lines.path("result").join(key)).expect("it is there"))
+            };
+            keys.map(part).collect::<Vec<_>>()
+        };
+        let made = parts("1");
+        assert!(made == parts("4"), "{compression}");
+        let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
+        let expected: Vec<String> = (0..4).map(|part| format!("part-{part:05}.txt.{extension}")).collect();
+        assert_eq!(names, expected);
+        let back = made
+            .iter()
+            .fold(Project::of(&copying()), |project, (name, part)| project.file(&format!("input/{name}"), part));
+        assert!(text(&back, &[]) == PLAIN, "{compression}");
+    }
+}
+
+#[test]
+fn limits_of_a_plugin_count_rows_before_compression_and_those_of_the_run_what_is_stored() {
+    let line = "x".repeat(99) + "\n";
+    let project = Project::of(&format!(
+        "map = [{{ plugin = {CRIMES}, limits.output = \"1MiB\" }}]\nsink.format = \"lines\"\nsink.compression = \"zstd\"\n"
+    ));
+    let project = project.file("input/a", line.repeat(9_000));
+    project.run(["--set", "run.max_output=10KiB"]).expect_success();
+    project
+        .run(["--new", "--set", "run.max_output=10KiB", "--set", "sink.compression=none"])
+        .expect_error(42, &["run.max_output"]);
+    let project = project.file("input/a", line.repeat(11_000));
+    project.run(["--new"]).expect_error(42, &["`limits.output`"]);
+}
+
 #[test]
 fn a_damaged_archive_is_named() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -148,7 +240,7 @@ fn csv_is_read_by_its_header_whole_and_wherever_its_lines_end() {
         .file("input/b.csv", "city,pieces\nZug,-1");
     let expected = "{\"city\":\"Chur, \\\"old\\\"\\ntown\",\"pieces\":7}\n{\"city\":\"Sion\",\"pieces\":null}\n\
                     {\"city\":\"Zug\",\"pieces\":-1}\n";
-    for size in ["1", "10", "1GiB"] {
+    for size in ["1GiB", "10", "1"] {
         assert_eq!(text(&project, &["--set", &format!("split.target_size={size}")]), expected);
     }
     let rejects = project.files("runs").into_iter().find(|file| file.contains("/rejects/")).expect("rejects");

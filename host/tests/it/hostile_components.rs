@@ -11,7 +11,7 @@ use crate::{
 pub(crate) const MAPPER: &str = r#"
     (func $f (canon lift (core func $i "f")))
     (instance $mapper (export "open" (func $f)) (export "process" (func $f)) (export "finish" (func $f)))
-    (export "etl:plugin/mapper@0.1.0" (instance $mapper))"#;
+    (export "etl:plugin/mapper@0.2.0" (instance $mapper))"#;
 
 /// Returns a component with one core module, which looks like a mapper.
 pub(crate) fn component(module: &str) -> Vec<u8> {
@@ -198,7 +198,7 @@ fn what_is_not_a_component_is_told_apart() {
 
 #[test]
 fn imports_nobody_grants_are_named() {
-    for import in ["wasi:http/outgoing-handler@0.2.0", "wasi:keyvalue/store@0.2.0", "etl:plugin/source@0.1.0", "env"] {
+    for import in ["wasi:http/outgoing-handler@0.2.0", "wasi:keyvalue/store@0.2.0", "etl:plugin/source@0.2.0", "env"] {
         let greedy = format!(
             "(component (import \"{import}\" (instance)) (core module $m (func (export \"f\")))
                 (core instance $i (instantiate $m)) {MAPPER})"

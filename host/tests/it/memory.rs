@@ -1,14 +1,14 @@
 //! `run.memory` holds for anything that a guest or the data does: the peak of the real process, for large rows anywhere.
 
-use std::fmt::Write;
+use std::{fmt::Write as _, io::Write as _};
 
 use crate::{
-    guests::{BAD_COMBINER, CRIMES, JOIN, LARGE_ROWS},
+    guests::{BAD_COMBINER, COUNT_BY_TYPE, CRIMES, JOIN, LARGE_ROWS},
     support::Project,
 };
 
 /// The memory that each run is given, in MiB.
-const MEMORY_MIB: u64 = 704;
+const MEMORY_MIB: u64 = 832;
 
 fn run() -> String {
     format!("run.memory = \"{MEMORY_MIB}MiB\"\nrun.concurrency = 2\nrun.fsync = false\n")
@@ -44,6 +44,19 @@ fn check(project: &Project, settings: &[&str]) {
 
 /// One shard for each line of `input/`.
 const LINE_BY_LINE: &str = "split.target_size = 8\n";
+
+#[test]
+fn an_object_with_the_longest_window_is_read_in_the_memory_of_the_run() {
+    let (mut packed, line) =
+        (zstd::Encoder::new(Vec::new(), 1).expect("memory"), [&[b'x'; 99_999][..], b"\n"].concat());
+    packed.window_log(27).expect("the longest");
+    (0..1_600).for_each(|_| packed.write_all(&line).expect("memory"));
+    let packed = packed.finish().expect("memory");
+    let pipeline = format!("{}map = [{{ plugin = {COUNT_BY_TYPE}, limits.memory = \"96MiB\" }}]\n", run());
+    let project = Project::of(&format!("{pipeline}{}", counting())).file("input/a.zst", packed);
+    let peak_mib = project.peak_mib(&[]);
+    assert!((128..=MEMORY_MIB).contains(&peak_mib), "a peak of {peak_mib} MiB");
+}
 
 #[test]
 fn large_rows_of_many_keys_are_merged_in_the_memory_of_the_run() {

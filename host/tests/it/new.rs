@@ -72,7 +72,7 @@ fn a_new_reduce_project_builds_and_runs() {
 fn build_says_what_each_plugin_is_and_shows_what_the_compiler_says() {
     let (_outside, project) = project("split");
     let built = outside(["build".as_ref(), project.as_os_str()]);
-    for text in ["new_split.wasm", "examples/lengths.wasm", "etl:plugin/split-plugin@0.1.0", "KiB, sha256:"] {
+    for text in ["new_split.wasm", "examples/lengths.wasm", "etl:plugin/split-plugin@0.2.0", "KiB, sha256:"] {
         assert!(built.expect_success().stdout.contains(text), "no `{text}` in {built:#?}");
     }
     assert_eq!(built.stderr.matches("cargo build").count(), 1, "the command of both steps runs once: {built:#?}");

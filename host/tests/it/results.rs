@@ -207,7 +207,7 @@ fn memory_can_hold_the_run_while_the_result_goes_to_disk() {
 fn inspect_says_what_a_plugin_is() {
     let ended = etl_host([std::ffi::OsStr::new("inspect"), SUM.path().as_os_str()]);
     ended.expect_success();
-    for text in ["reduce", "0.1.0", "etl:plugin/output@0.1.0"] {
+    for text in ["reduce", "0.1.0", "etl:plugin/output@0.2.0"] {
         assert!(ended.stdout.contains(text), "no `{text}` in {ended:#?}");
     }
     assert!(!ended.stdout.contains("etl:plugin/source"), "{ended:#?}");

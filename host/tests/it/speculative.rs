@@ -116,7 +116,7 @@ fn an_instance_whose_attempt_is_given_up_stops_wherever_it_is() {
     let (events, stop) = (events(), CancellationToken::new());
     events.listen(StopAtFirstWord(stop.clone()));
     let task = Attempt { events, stop, ..rehearsal() };
-    let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_| Ok(()))).expect("it opens");
+    let mut mapper = steps.maps[0].map(&task, &steps.source, Box::new(|_, _| Ok(()))).expect("it opens");
     let lines: ArrayRef = Arc::new(BinaryArray::from_iter_values(iter::once(b"one")));
     let batch = RecordBatch::try_new(Arc::clone(&steps.source.fields), vec![lines]).expect("a batch");
     let error = mapper.process(&batch, 0).expect_err("it never ends by itself");

@@ -101,7 +101,9 @@ fn gzip_padded_with_zeros_is_whole() {
 fn what_holds_no_records_is_refused_whatever_may_be_rejected() {
     let utf16: Vec<u8> = "\u{feff}a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (name, content, texts) in [
-        ("a", &gzip(b"{}\n")[..], ["object `a` begins like gzip", "`.gz`"]),
+        ("a", &gzip(&gzip(b"{}\n"))[..], ["object `a` is compressed twice, with gzip inside", "decompress it once"]),
+        ("a.gz", b"{}\n", ["object `a.gz` is named like gzip, but begins like plain text", "a name that fits"]),
+        ("a.xz", &gzip(b"{}\n"), ["object `a.xz` is named like xz, but begins like gzip", "a name that fits"]),
         ("a.txt", &utf16, ["object `a.txt` begins like UTF-16", "convert it to UTF-8"]),
         ("a.parquet", b"PAR1\x15\x04", ["object `a.parquet` is named like Parquet", "JSON Lines or CSV"]),
         ("a.tar.gz", &gzip(b"x"), ["object `a.tar.gz` is named like tar", "unpack it"]),

@@ -2,13 +2,16 @@
 
 use std::{fmt, sync::LazyLock};
 
+use arrow_schema::Field;
 use etl_core::model::{
     error::{Error, Result},
+    object::Compression,
     schema::Schema,
 };
 
 use crate::{
-    BATCH_BYTES, ChunkIter, Cuts, Decode, Encode, FORMATS, Format, NonFinite, RECORD_BYTES, Reads, Sizes, Writes,
+    BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
+    RECORD_BYTES, Reads, Section, Sizes, Writes,
 };
 
 /// Returns the names of the formats that a source can have.
@@ -31,14 +34,25 @@ fn listed(names: &[&str]) -> String {
     names.join("`, `")
 }
 
+/// What a source reads in its format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The fields that are wanted.
+    pub fields: Fields,
+    /// Maximum length of a record in bytes.
+    pub record_max: u64,
+    /// How CSV is written. Of no meaning for other formats.
+    pub csv: CsvSource,
+    /// How JSON documents are laid out. Of no meaning for other formats.
+    pub json: JsonLayout,
+}
+
 /// The format of a source, and the columns of its records.
 #[derive(Clone)]
 pub struct SourceFormat {
     name: &'static str,
     reads: &'static dyn Reads,
-    schema: Schema,
-    /// Maximum length of a record in bytes.
-    record_max: u64,
+    reading: Reading,
 }
 
 impl SourceFormat {
@@ -53,16 +67,16 @@ impl SourceFormat {
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the fields are called.
-    pub fn new(name: &str, fields: Option<Schema>) -> Result<Self> {
+    pub fn new(name: &str, fields: Option<Fields>) -> Result<Self> {
         let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| Some((format.name(), format.reads()?)));
         let Some((name, reads)) = found else {
             let choices = listed(source_formats());
             return Err(Error::config(format!("belong to no format `{name}` (choices: `{choices}`)")));
         };
-        let schema = match fields {
-            Some(schema) if reads.takes_fields() => schema,
-            None if !reads.takes_fields() => Schema::lines(),
+        let fields = match fields {
+            Some(fields) if reads.takes_fields() => fields,
+            None if !reads.takes_fields() => Schema::lines().into(),
             Some(_) => {
                 let takes = |format: &dyn Format| format.reads().is_some_and(Reads::takes_fields);
                 let choices = listed(&names(takes));
@@ -70,19 +84,50 @@ impl SourceFormat {
             }
             None => return Err(Error::config(format!("is missing: format `{name}` needs the fields to read"))),
         };
-        Ok(Self { name, reads, schema, record_max: RECORD_BYTES })
+        let (csv, json) = (CsvSource::default(), JsonLayout::default());
+        Ok(Self { name, reads, reading: Reading { fields, record_max: RECORD_BYTES, csv, json } })
     }
 
     /// Sets the maximum length of a record in bytes, its line end included. It is
     /// [`RECORD_BYTES`] otherwise.
     #[must_use]
-    pub fn with_record_max(self, bytes: u64) -> Self {
-        Self { record_max: bytes, ..self }
+    pub fn with_record_max(mut self, bytes: u64) -> Self {
+        self.reading.record_max = bytes;
+        self
+    }
+
+    /// Sets how CSV is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the dialect is called, for another format.
+    pub fn with_csv(mut self, csv: CsvSource) -> Result<Self> {
+        check_is("csv", self.name)?;
+        self.reading.csv = csv;
+        Ok(self)
+    }
+
+    /// Sets how JSON documents are laid out.
+    ///
+    /// # Errors
+    /// As [`SourceFormat::with_csv`].
+    pub fn with_json(mut self, layout: JsonLayout) -> Result<Self> {
+        check_is("json", self.name)?;
+        self.reading.json = layout;
+        Ok(self)
+    }
+
+    /// Returns the first field that the format cannot read, and why, as the end of a sentence.
+    pub fn refused_field(&self) -> Option<(&str, String)> {
+        let wanted = self.reading.fields.wanted().iter();
+        wanted
+            .filter_map(|wanted| Some((wanted.field.name().as_str(), self.reads.refuses(wanted, &self.reading)?)))
+            .next()
     }
 
     /// Returns the maximum length of a record in bytes.
     pub fn record_max(&self) -> u64 {
-        self.record_max
+        self.reading.record_max
     }
 
     /// Returns the name of the format.
@@ -90,14 +135,19 @@ impl SourceFormat {
         self.name
     }
 
+    /// Returns what is read.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     /// Returns the columns of the records.
     pub fn schema(&self) -> &Schema {
-        &self.schema
+        self.reading.fields.schema()
     }
 
     /// Returns where an object may be cut into slices.
     pub fn cuts(&self) -> Cuts {
-        self.reads.cuts()
+        self.reads.cuts(&self.reading)
     }
 
     /// Returns the bytes that a decoder may hold besides records and what is read ahead.
@@ -110,7 +160,7 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder<'a>(&self, chunks: ChunkIter<'a>) -> Result<Box<dyn Decode + 'a>> {
-        self.decoder_with(chunks, Sizes { batch: BATCH_BYTES, record_max: self.record_max })
+        self.decoder_with(chunks, Sizes { batch: BATCH_BYTES, record_max: self.record_max() })
     }
 
     /// Creates a decoder that keeps to other sizes.
@@ -118,27 +168,46 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder_with<'a>(&self, chunks: ChunkIter<'a>, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        self.reads.decoder(chunks, &self.schema, sizes)
+        self.reads.decoder(chunks, &self.reading, sizes)
     }
+}
+
+/// Returns the fields that an object says it has, if objects of the format of this name say so; see
+/// [`Reads::fields_of`].
+///
+/// # Errors
+/// As [`Reads::fields_of`].
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
+    reads.map_or(Ok(None), |reads| reads.fields_of(section))
+}
+
+fn check_is(wanted: &str, name: &str) -> Result<()> {
+    if name == wanted {
+        return Ok(());
+    }
+    Err(Error::config(format!("cannot be used with format `{name}` (it goes with `{wanted}`)")))
 }
 
 impl fmt::Debug for SourceFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.schema)
+        write!(f, "{} ({:?})", self.name, self.reading)
     }
 }
 
 impl PartialEq for SourceFormat {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, &self.schema, self.record_max) == (other.name, &other.schema, other.record_max)
+        (self.name, &self.reading) == (other.name, &other.reading)
     }
 }
 
 /// How a sink writes its format.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Writing {
     /// What becomes of NaN and the infinities. Of no meaning for a format that has them.
     pub non_finite: NonFinite,
+    /// How CSV is written. Of no meaning for other formats.
+    pub csv: CsvSink,
     /// How Parquet is written. Of no meaning for other formats.
     pub parquet: ParquetSink,
     /// How Avro is written. Of no meaning for other formats.
@@ -256,11 +325,12 @@ impl ParquetCompression {
 }
 
 /// The format of a sink.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct SinkFormat {
     name: &'static str,
     writes: &'static dyn Writes,
     writing: Writing,
+    compression: Compression,
 }
 
 impl SinkFormat {
@@ -271,7 +341,8 @@ impl SinkFormat {
     pub fn new(name: &str) -> Result<Self> {
         let format = FORMATS.iter().find(|format| format.name() == name);
         let found = format.and_then(|format| {
-            Some(Self { name: format.name(), writes: format.writes()?, writing: Writing::default() })
+            let (writing, compression) = (Writing::default(), Compression::None);
+            Some(Self { name: format.name(), writes: format.writes()?, writing, compression })
         });
         let unknown = || format!("there is no sink format `{name}` (choices: `{}`)", listed(sink_formats()));
         found.ok_or_else(|| Error::config(unknown()))
@@ -291,6 +362,22 @@ impl SinkFormat {
         Err(Error::config(format!("cannot be used with format `{}` (it goes with `{choices}`)", self.name)))
     }
 
+    /// Sets how CSV is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the dialect is called, for another format.
+    pub fn with_csv(self, csv: CsvSink) -> Result<Self> {
+        check_is("csv", self.name)?;
+        Ok(Self { writing: Writing { csv, ..self.writing }, ..self })
+    }
+
+    /// Chooses how parts are compressed. They are not otherwise.
+    #[must_use]
+    pub fn with_compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
     /// Returns the name of the format.
     pub fn name(&self) -> &'static str {
         self.name
@@ -302,9 +389,7 @@ impl SinkFormat {
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
     /// the choice is called, for another format.
     pub fn with_parquet(self, parquet: ParquetSink) -> Result<Self> {
-        if self.name != "parquet" {
-            return Err(Error::config(format!("cannot be used with format `{}` (it goes with `parquet`)", self.name)));
-        }
+        check_is("parquet", self.name)?;
         Ok(Self { writing: Writing { parquet, ..self.writing }, ..self })
     }
 
@@ -317,11 +402,6 @@ impl SinkFormat {
             return Err(Error::config(format!("cannot be used with format `{}` (it goes with `avro`)", self.name)));
         }
         Ok(Self { writing: Writing { avro, ..self.writing }, ..self })
-    }
-
-    /// Returns how the format is written.
-    pub fn writing(&self) -> &Writing {
-        &self.writing
     }
 
     /// Returns the bytes of rows that an encoder may hold back, in memory.
@@ -339,9 +419,21 @@ impl SinkFormat {
         self.writes.is_text()
     }
 
-    /// Returns the file extension of a part.
-    pub fn extension(&self) -> &'static str {
-        self.writes.extension()
+    /// Returns how parts are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Returns how the format is written.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
+    }
+
+    /// Returns the file extension of a part, such as `json.gz`.
+    pub fn extension(&self) -> String {
+        let extensions =
+            [self.writes.extension()].into_iter().chain(self.compression.extensions().iter().copied().take(1));
+        extensions.collect::<Vec<_>>().join(".")
     }
 
     /// Checks that rows of a schema can be written.
@@ -359,12 +451,12 @@ impl SinkFormat {
 
 impl fmt::Debug for SinkFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.writing)
+        write!(f, "{} ({:?}, {:?})", self.name, self.writing, self.compression)
     }
 }
 
 impl PartialEq for SinkFormat {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, &self.writing) == (other.name, &other.writing)
+        (self.name, &self.writing, self.compression) == (other.name, &other.writing, other.compression)
     }
 }

@@ -16,11 +16,21 @@ pub enum Chunk {
         object: Arc<str>,
         /// Offset in the object of the first record.
         offset: u64,
-        /// Compression of the data.
+        /// Compression of the data as far as it is known; an object's first bytes may still tell one.
         compression: Compression,
+        /// The object's first bytes, up to the end of its header, if the format has one and the slice does not start
+        /// the object; empty otherwise.
+        head: Bytes,
     },
     /// A slice of an object that is read by position. It comes instead of a start and data.
     Section(Section),
     /// The slice's next bytes, as stored; never empty.
     Data(Bytes),
+}
+
+impl Chunk {
+    /// Makes the start of a whole object.
+    pub fn whole(object: impl Into<Arc<str>>, compression: Compression) -> Self {
+        Self::Start { object: object.into(), offset: 0, compression, head: Bytes::new() }
+    }
 }

@@ -5,27 +5,27 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
-    ArrayRef,
+    ArrayRef, ListArray, MapArray, StructArray,
     builder::{BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder},
     make_array,
 };
-use arrow_buffer::{Buffer, NullBufferBuilder};
+use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field};
 use etl_core::model::{
     error::{Error, Result},
     schema::Schema,
-    types::type_name,
+    types::{parts, type_name},
 };
 
 use crate::plain::hex_bytes;
 
-/// Checks that records of `format` can have the fields of a schema.
+/// Checks that records of `format`, which has no nested values, can have the fields of a schema.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the first field that they cannot have.
-pub(crate) fn check_fields(format: &str, schema: &Schema) -> Result<()> {
-    match schema.fields.fields().iter().find(|field| Column::new(field, 0).is_none()) {
+pub(crate) fn check_plain(format: &str, schema: &Schema) -> Result<()> {
+    match schema.fields.fields().iter().find(|field| field.data_type().is_nested()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
             "field `{}` of a `{format}` source cannot be {} (use `json`, or a type that is not nested)",
@@ -63,8 +63,36 @@ pub(crate) enum Value<'a> {
     Unescaped(Range<usize>),
     /// Bytes, as hexadecimal digits.
     Hex(&'a str),
-    /// A value of any other type, as the bits that Arrow keeps of it.
+    Bytes(Vec<u8>),
+    /// A value of any other type that is not nested, as the bits that Arrow keeps of it.
     Bits(i128),
+    /// Text that is not in the record as such.
+    Owned(String),
+    /// The items of a list.
+    Items(Vec<Value<'a>>),
+    /// The members of a struct, in the order of its type.
+    Members(Vec<Value<'a>>),
+    /// The keys and values of a map.
+    Entries(Vec<(Value<'a>, Value<'a>)>),
+}
+
+impl Value<'_> {
+    /// Returns the value with nothing borrowed, of a field that is not nested.
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Boolean(value) => Value::Boolean(value),
+            Self::Int64(value) => Value::Int64(value),
+            Self::Float64(value) => Value::Float64(value),
+            Self::Bits(bits) => Value::Bits(bits),
+            Self::Hex(digits) => Value::Bytes(hex_bytes(digits)),
+            Self::Text(text) => Value::Owned(text.to_owned()),
+            Self::Owned(text) => Value::Owned(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::Unescaped(range) => Value::Unescaped(range),
+            Self::Items(_) | Self::Members(_) | Self::Entries(_) => unreachable!("the field is not nested"),
+        }
+    }
 }
 
 /// Builder of one column.
@@ -76,6 +104,7 @@ pub(crate) enum Column {
     Binary(BinaryBuilder),
     FixedBinary(FixedSizeBinaryBuilder),
     Bits(BitsBuilder),
+    Nested(NestedBuilder),
 }
 
 impl Column {
@@ -88,6 +117,7 @@ impl Column {
             DataType::Utf8 => Self::Text(StringBuilder::with_capacity(rows, 0)),
             DataType::Binary => Self::Binary(BinaryBuilder::with_capacity(rows, 0)),
             DataType::FixedSizeBinary(bytes) => Self::FixedBinary(FixedSizeBinaryBuilder::with_capacity(rows, *bytes)),
+            DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => Self::Nested(NestedBuilder::new(field)?),
             other => Self::Bits(BitsBuilder::new(other)?),
         })
     }
@@ -103,15 +133,21 @@ impl Column {
             (Self::Float64(column), _) => column.append_null(),
             (Self::Text(column), Value::Text(value)) => column.append_value(value),
             (Self::Text(column), Value::Unescaped(range)) => column.append_value(&unescaped[range.clone()]),
+            (Self::Text(column), Value::Owned(value)) => column.append_value(value),
             (Self::Text(column), _) => column.append_null(),
             (Self::Binary(column), Value::Hex(digits)) => column.append_value(hex_bytes(digits)),
+            (Self::Binary(column), Value::Bytes(bytes)) => column.append_value(bytes),
             (Self::Binary(column), _) => column.append_null(),
             (Self::FixedBinary(column), Value::Hex(digits)) => {
                 column.append_value(hex_bytes(digits)).expect("a value is checked for its length when it is read");
             }
+            (Self::FixedBinary(column), Value::Bytes(bytes)) => {
+                column.append_value(bytes).expect("a value is checked for its length when it is read");
+            }
             (Self::FixedBinary(column), _) => column.append_null(),
             (Self::Bits(column), Value::Bits(bits)) => column.append(Some(*bits)),
             (Self::Bits(column), _) => column.append(None),
+            (Self::Nested(column), value) => column.append(value, unescaped),
         }
     }
 
@@ -124,6 +160,7 @@ impl Column {
             Self::Binary(mut column) => Arc::new(column.finish()),
             Self::FixedBinary(mut column) => Arc::new(column.finish()),
             Self::Bits(mut column) => column.finish(),
+            Self::Nested(column) => column.finish(),
         }
     }
 }
@@ -155,5 +192,81 @@ impl BitsBuilder {
         let data = ArrayData::builder(self.data_type.clone()).len(values).add_buffer(buffer);
         let data = data.nulls(self.validity.finish()).build();
         make_array(data.expect("as many values as there is room for"))
+    }
+}
+
+/// Builder of a nested column.
+pub(crate) struct NestedBuilder {
+    data_type: DataType,
+    /// Of lists and maps, the end of each value in the parts, behind a 0.
+    offsets: Vec<i32>,
+    validity: NullBufferBuilder,
+    /// The items of a list, the members of a struct, or the keys and the values of a map.
+    parts: Vec<Column>,
+}
+
+impl NestedBuilder {
+    fn new(field: &Field) -> Option<Self> {
+        let parts = match field.data_type() {
+            DataType::Map(entries, _) => parts(entries.data_type()),
+            other => parts(other),
+        };
+        let parts = parts.iter().map(|part| Column::new(part, 0)).collect::<Option<_>>()?;
+        let data_type = field.data_type().clone();
+        Some(Self { data_type, offsets: vec![0], validity: NullBufferBuilder::new(0), parts })
+    }
+
+    fn append(&mut self, value: &Value<'_>, unescaped: &str) {
+        let mut count = 0;
+        let is_valid = match (value, &mut self.parts[..]) {
+            (Value::Items(items), [part]) => {
+                items.iter().for_each(|item| part.append(item, unescaped));
+                count = items.len();
+                true
+            }
+            (Value::Entries(entries), [keys, values]) => {
+                for (key, value) in entries {
+                    keys.append(key, unescaped);
+                    values.append(value, unescaped);
+                }
+                count = entries.len();
+                true
+            }
+            (Value::Members(members), parts) => {
+                parts.iter_mut().zip(members).for_each(|(part, member)| part.append(member, unescaped));
+                true
+            }
+            (_, parts) => {
+                if matches!(self.data_type, DataType::Struct(_)) {
+                    parts.iter_mut().for_each(|part| part.append(&Value::Null, unescaped));
+                }
+                false
+            }
+        };
+        self.validity.append(is_valid);
+        let end = self.offsets.last().copied().unwrap_or_default();
+        self.offsets.push(end + i32::try_from(count).expect("a record is smaller than 2 GiB"));
+    }
+
+    fn finish(mut self) -> ArrayRef {
+        let (nulls, values) = (self.validity.finish(), self.offsets.len() - 1);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let mut parts = self.parts.into_iter().map(Column::finish);
+        match self.data_type {
+            DataType::List(item) => {
+                let items = parts.next().expect("a list has items");
+                Arc::new(ListArray::new(item, offsets, items, nulls))
+            }
+            DataType::Map(entries, ordered) => {
+                let DataType::Struct(members) = entries.data_type().clone() else { unreachable!("a map has entries") };
+                let pairs = StructArray::new(members, parts.collect(), None);
+                Arc::new(MapArray::new(entries, offsets, pairs, nulls, ordered))
+            }
+            DataType::Struct(members) => {
+                let made = StructArray::try_new_with_length(members, parts.collect(), nulls, values);
+                Arc::new(made.expect("each member has a value for each struct"))
+            }
+            other => unreachable!("{other} is not nested"),
+        }
     }
 }

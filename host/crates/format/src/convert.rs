@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, ListArray, MapArray, StringArray, StructArray,
-    cast::AsArray, new_null_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Int64Array, ListArray, MapArray, StringArray,
+    StructArray, cast::AsArray, make_array, new_null_array,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_ord::cmp::not_distinct;
-use arrow_schema::{ArrowError, DataType, Field};
+use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 use etl_core::model::types::is_json;
 
 use crate::{columns::Column, plain};
@@ -55,6 +55,7 @@ pub(crate) fn convert(array: &ArrayRef, from: &Field, to: &Field) -> Result<Conv
         (DataType::List(from), DataType::List(to)) => items(array.as_list::<i32>(), from, to),
         (DataType::Map(from, _), DataType::Map(to, _)) => entries(array.as_map(), from, to),
         (DataType::Utf8 | DataType::Binary, _) => of_bytes(&as_binary(array)?, from, to),
+        (DataType::Timestamp(..), _) if is_int96(array) => of_int96(array.as_fixed_size_binary(), to.data_type()),
         (DataType::FixedSizeBinary(bytes), DataType::FixedSizeBinary(wanted)) if bytes == wanted => {
             Ok(fits(Arc::clone(array)))
         }
@@ -65,6 +66,46 @@ pub(crate) fn convert(array: &ArrayRef, from: &Field, to: &Field) -> Result<Conv
 
 fn fits(array: ArrayRef) -> Converted {
     Converted { array, wrong: None }
+}
+
+/// Returns whether values of times are those of 96 bits.
+pub(crate) fn is_int96(array: &ArrayRef) -> bool {
+    *array.data_type() == DataType::FixedSizeBinary(INT96_BYTES)
+}
+
+const INT96_BYTES: i32 = 12;
+
+/// Converts times of 96 bits: the nanoseconds of a day, and the number of the day since 4713 BC.
+fn of_int96(times: &FixedSizeBinaryArray, to: &DataType) -> Result<Converted, ArrowError> {
+    let unit = match to {
+        DataType::Timestamp(unit, _) => *unit,
+        _ => TimeUnit::Microsecond,
+    };
+    let nanos_in_unit = match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    };
+    let in_units = |time: &[u8]| {
+        let nanos = int96_nanos(time)?;
+        (nanos % nanos_in_unit == 0).then_some(nanos / nanos_in_unit).and_then(|units| i64::try_from(units).ok())
+    };
+    let units: Int64Array = times.iter().map(|time| time.and_then(in_units)).collect();
+    let wrong = lost(times, &units);
+    let plain: ArrayRef =
+        make_array(units.to_data().into_builder().data_type(DataType::Timestamp(unit, None)).build()?);
+    let made = cast(&plain, to)?;
+    Ok(Converted { array: made.array, wrong: either(wrong, made.wrong) })
+}
+
+/// Returns the nanoseconds from 1970 to a time of 96 bits.
+fn int96_nanos(time: &[u8]) -> Option<i128> {
+    const EPOCH_DAY: i128 = 2_440_588;
+    const NANOS_IN_DAY: i128 = 86_400_000_000_000;
+    let (nanos, day) = time.split_first_chunk::<8>()?;
+    let day = i128::from(i32::from_le_bytes(day.try_into().ok()?)) - EPOCH_DAY;
+    Some(day * NANOS_IN_DAY + i128::from(i64::from_le_bytes(*nanos)))
 }
 
 fn as_binary(array: &ArrayRef) -> Result<BinaryArray, ArrowError> {
@@ -185,7 +226,7 @@ fn entries(array: &MapArray, from: &Field, to: &Arc<Field>) -> Result<Converted,
 
 /// Returns keys with any values in the place of nulls: those are of rows that are dropped.
 fn without_nulls(keys: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    Ok(arrow_array::make_array(keys.to_data().into_builder().nulls(None).build()?))
+    Ok(make_array(keys.to_data().into_builder().nulls(None).build()?))
 }
 
 /// Returns the rows of which an item does not fit.

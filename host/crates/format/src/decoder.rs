@@ -30,7 +30,7 @@ pub const RECORD_BYTES: u64 = 8 << 20;
 pub const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// Minimum bytes per column that a record counts towards a batch: the memory it takes however short it is.
-const COLUMN_BYTES: u64 = 8;
+pub(crate) const COLUMN_BYTES: u64 = 8;
 
 /// The chunks of a shard, as a decoder takes them.
 pub type ChunkIter<'a> = Box<dyn Iterator<Item = Result<Chunk>> + 'a>;
@@ -143,7 +143,7 @@ impl<F: Fn(LineBatch) -> Result<SourceBatch>> Decode for LineDecoder<'_, F> {
                 break;
             }
             match self.input.next_slice()? {
-                Some((object, offset)) => self.lines.start_slice(object, offset),
+                Some(start) => self.lines.start_slice(start.object, start.offset),
                 None => break,
             }
         }

@@ -3,7 +3,6 @@
 use std::io::{Error as IoError, Write};
 
 use arrow_array::RecordBatch;
-use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
     reject::shown,
@@ -13,15 +12,16 @@ use etl_core::model::{
 
 use crate::{
     Encode, SinkFormat,
+    compression::Packer,
     content::{BYTE_ORDER_MARK, HEAD_BYTES, check_written},
 };
 
 /// Writes one part to `writer`, batch by batch.
-pub struct PartWriter<W> {
+pub struct PartWriter<W: Write> {
     format: SinkFormat,
     encoder: Box<dyn Encode>,
-    writer: W,
-    /// The first bytes of the part, up to [`HEAD_BYTES`].
+    packer: Packer<W>,
+    /// The first bytes of the part before compression, up to [`HEAD_BYTES`].
     head: Vec<u8>,
     /// Bytes of the batch being written. Reused for each batch.
     buffer: Vec<u8>,
@@ -37,15 +37,16 @@ impl<W: Write + Send> PartWriter<W> {
     /// error of `writer`.
     pub fn new(format: SinkFormat, schema: &Schema, writer: W) -> Result<Self> {
         format.check(schema)?;
-        let mut part =
-            Self { format, encoder: format.encoder(), writer, head: Vec::new(), buffer: Vec::new(), held: 0 };
+        let packer = Packer::new(writer, format.compression())?;
+        let encoder = format.encoder();
+        let mut part = Self { format, encoder, packer, head: Vec::new(), buffer: Vec::new(), held: 0 };
         part.encoder.begin(&schema.fields, &mut part.buffer)?;
         part.flush_buffer()?;
         Ok(part)
     }
 
-    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take, those included
-    /// that are held back.
+    /// Writes the rows of a batch, which must have the schema. Returns the number of bytes that they take before
+    /// compression, those included that are held back.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the format cannot hold a value; any error of
@@ -70,8 +71,9 @@ impl<W: Write + Send> PartWriter<W> {
         if self.format.is_text() {
             check_written(self.format.name(), &self.head)?;
         }
-        self.writer.flush().map_err(cannot_write)?;
-        Ok(self.writer)
+        let mut writer = self.packer.finish().map_err(cannot_write)?;
+        writer.flush().map_err(cannot_write)?;
+        Ok(writer)
     }
 
     /// Writes the buffer, empties it, and returns its length.
@@ -82,7 +84,7 @@ impl<W: Write + Send> PartWriter<W> {
         }
         let missing = HEAD_BYTES - self.head.len();
         self.head.extend(self.buffer.iter().take(missing));
-        self.writer.write_all(&self.buffer).map_err(cannot_write)?;
+        self.packer.write_all(&self.buffer).map_err(cannot_write)?;
         let bytes = self.buffer.len() as u64;
         self.buffer.clear();
         Ok(bytes)
@@ -93,19 +95,15 @@ fn cannot_write(error: IoError) -> Error {
     Error::from_io(error).context("cannot write to the sink")
 }
 
-/// Checks that every column of a schema can be written as text.
+/// Checks that every column of a schema can be written as a text without structure.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
 pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
-    let is_printable = |data_type: &DataType| {
-        matches!(data_type, DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Utf8)
-    };
-    match schema.fields.fields().iter().find(|field| !is_printable(field.data_type())) {
+    match schema.fields.fields().iter().find(|field| field.data_type().is_nested()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
-            "a `{format}` sink cannot take field {}, which is {} (it takes boolean, int64, float64 and text; a single \
-             binary column can go to `lines`)",
+            "a `{format}` sink cannot take field {}, which is {} (it takes what is not nested; use `json`)",
             shown(field.name()),
             type_name(field)
         ))),
@@ -117,9 +115,9 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
-    use arrow_schema::Field;
+    use arrow_schema::{DataType, Field};
 
-    use etl_core::model::error::ErrorKind;
+    use etl_core::model::{error::ErrorKind, types};
 
     use super::*;
     use crate::NonFinite;
@@ -249,12 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn binary_goes_to_lines_only_and_alone() {
-        for format in ["json", "csv"].map(|name| SinkFormat::new(name).expect("known")) {
-            format.check(&schema(&[DataType::Utf8, DataType::Int64])).expect("fits");
-            let error = format.check(&schema(&[DataType::Utf8, DataType::Binary])).expect_err("binary");
-            assert!(error.to_string().contains("field `f1`, which is binary"), "{error}");
-        }
+    fn nested_columns_go_to_json_and_one_column_goes_to_lines() {
+        let list = || types::parse("l", "list<int64>").expect("a type").data_type().clone();
+        let of = |format: &str, last| SinkFormat::new(format).expect("known").check(&schema(&[DataType::Utf8, last]));
+        of("json", list()).expect("fits");
+        of("csv", DataType::Binary).expect("fits");
+        let error = of("csv", list()).expect_err("nested").to_string();
+        assert!(error.contains("field `f1`, which is list<int64>"), "{error}");
         let lines = SinkFormat::new("lines").expect("known");
         for data_type in [DataType::Utf8, DataType::Binary] {
             lines.check(&schema(&[data_type])).expect("fits");

@@ -21,6 +21,8 @@ mod csv;
 mod cuts;
 mod decoder;
 mod encoder;
+mod fields;
+mod instants;
 mod json;
 mod line_splitter;
 mod lines;
@@ -40,20 +42,23 @@ mod tables;
 mod tests;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use etl_core::model::{error::Result, schema::Schema};
 
-#[cfg(feature = "avro")]
-pub use self::avro::{Offered, offered as avro_fields};
 pub use self::{
     chosen::{
-        AvroCompression, AvroSink, ParquetCompression, ParquetSink, SinkFormat, SourceFormat, Writing, sink_formats,
-        source_formats,
+        AvroCompression, AvroSink, ParquetCompression, ParquetSink, Reading, SinkFormat, SourceFormat, Writing,
+        fields_of, sink_formats, source_formats,
     },
     chunk::Chunk,
-    cuts::{Cuts, First},
+    compression::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes},
+    content::{HEAD_BYTES, compression_at},
+    csv::{CsvSink, CsvSource, Encoding, RecordStarts},
+    cuts::{Cuts, First, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::PartWriter,
+    fields::{Fields, Pick, WantedField},
+    json::JsonLayout,
     origin::Origin,
     section::{Directories, ReadAt, Section},
 };
@@ -89,20 +94,36 @@ pub trait Reads: Sync {
     /// Returns whether the pipeline says which fields are read. Otherwise the records are lines of one column.
     fn takes_fields(&self) -> bool;
 
+    /// Returns why a field cannot be read, as the end of a sentence; `None` if it can.
+    fn refuses(&self, wanted: &WantedField, reading: &Reading) -> Option<String> {
+        let (_, _) = (wanted, reading);
+        None
+    }
+
     /// Returns where an object may be cut into slices.
-    fn cuts(&self) -> Cuts;
+    fn cuts(&self, reading: &Reading) -> Cuts;
+
+    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
+    /// of each pair is the field of a batch, or `None` if no batch can have it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
+    /// [`ReadAt::read`].
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let _ = section;
+        Ok(None)
+    }
 
     /// Returns the bytes that a decoder may hold besides records and what is read ahead.
     fn held_bytes_max(&self) -> u64 {
         0
     }
 
-    /// Creates a decoder of the chunks of a shard into records of `schema`.
+    /// Creates a decoder of the chunks of a shard into records of the wanted fields.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have a field of the
-    /// schema.
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the format cannot have one of the fields.
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>>;
 }
 
 /// A decoder of the chunks of one shard. The same slices give the same batches, no matter how they were fetched.
@@ -144,7 +165,7 @@ pub trait Writes: Sync {
     /// Returns a sentence on how rows are written, for the reference and editors.
     fn about(&self) -> &'static str;
 
-    /// Returns the file extension of a part.
+    /// Returns the file extension of a part that is not compressed.
     fn extension(&self) -> &'static str;
 
     /// Checks that rows of a schema can be written.

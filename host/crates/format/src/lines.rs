@@ -15,7 +15,7 @@ use etl_core::model::{
 use memchr::memchr;
 
 use crate::{
-    Decode, Encode, Format, Reads, Writes, Writing,
+    Decode, Encode, Format, Reading, Reads, Writes, Writing,
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
@@ -48,11 +48,12 @@ impl Reads for Lines {
         false
     }
 
-    fn cuts(&self) -> Cuts {
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::AtLineEnds
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        let schema = reading.fields.schema();
         let fields = Arc::clone(&schema.fields);
         let decode = move |lines: LineBatch| {
             let batch = RecordBatch::try_new(Arc::clone(&fields), vec![Arc::new(lines.records.clone())])

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationMillisecondArray, Float64Array,
+    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt16Array,
     cast::AsArray,
     types::{Float64Type, GenericStringType},
 };
@@ -51,6 +52,17 @@ fn column(rows: usize) -> impl Strategy<Value = ArrayRef> {
         vec(of(text()), rows).prop_map(|values| Arc::new(StringArray::from(values)) as ArrayRef),
         vec(text(), rows).prop_map(|values| Arc::new(StringArray::from(values)) as ArrayRef),
         vec(bytes(), rows).prop_map(|values| Arc::new(BinaryArray::from_iter_values(values)) as ArrayRef),
+        vec(of(bytes()), rows).prop_map(|values| Arc::new(BinaryArray::from_iter(values)) as ArrayRef),
+        vec(of(-5..5_i128), rows).prop_map(|values| {
+            Arc::new(Decimal128Array::from(values).with_precision_and_scale(7, 2).expect("a decimal")) as ArrayRef
+        }),
+        vec(of(any::<u16>()), rows).prop_map(|values| Arc::new(UInt16Array::from(values)) as ArrayRef),
+        vec(of(-3_000_000..2_000_000_i32), rows).prop_map(|values| Arc::new(Date32Array::from(values)) as ArrayRef),
+        vec(of(-9_000_000_000_000_000..9_000_000_000_000_000_i64), rows).prop_map(|values| {
+            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("Europe/Zurich")) as ArrayRef
+        }),
+        vec(of(any::<i32>().prop_map(i64::from)), rows)
+            .prop_map(|values| Arc::new(DurationMillisecondArray::from(values)) as ArrayRef),
     ]
 }
 
@@ -70,9 +82,9 @@ fn write(sink: SinkFormat, rows: &RecordBatch) -> Result<Vec<u8>> {
 
 fn read(format: &dyn Format, rows: &RecordBatch, part: Vec<u8>) -> Vec<ArrayRef> {
     let takes_fields = format.reads().expect("reads").takes_fields();
-    let fields = takes_fields.then(|| Schema { fields: rows.schema(), key_fields: 0 });
+    let fields = takes_fields.then(|| Schema { fields: rows.schema(), key_fields: 0 }.into());
     let source = SourceFormat::new(format.name(), fields).expect("a format");
-    let start = Chunk::Start { object: "part".into(), offset: 0, compression: Compression::None };
+    let start = Chunk::whole("part", Compression::None);
     let chunks = vec![Ok(start), Ok(Chunk::Data(Bytes::from(part)))];
     let mut decoder = source.decoder(Box::new(chunks.into_iter())).expect("a decoder");
     let batch = decoder.next_batch().expect("decodes").expect("there are rows");

@@ -4,9 +4,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use arrow_buffer::BooleanBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema};
+use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, TimeUnit};
 use arrow_select::filter::filter;
 use etl_core::{
     model::{
@@ -23,7 +23,7 @@ use etl_core::{
 use crate::{
     Origin, SourceBatch,
     columns::shown,
-    convert::{convert, kept},
+    convert::{convert, is_int96, kept},
     origin::Origins,
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) rows: RecordBatch,
     pub(crate) object: &'a Arc<str>,
     pub(crate) places: Places,
-    /// Which column each field is made of, and the column's field in the file.
-    pub(crate) columns: &'a [(usize, Arc<Field>)],
+    /// Which column each field is made of, and the column's field in the file; `None` for one of nulls.
+    pub(crate) columns: &'a [Option<(usize, Arc<Field>)>],
 }
 
 impl Rows<'_> {
@@ -56,7 +56,11 @@ impl Rows<'_> {
     pub(crate) fn convert(&self, schema: &Schema) -> Result<SourceBatch> {
         let cannot = || format!("cannot make a batch of rows of object `{}`", self.object);
         let (mut columns, mut wrong) = (Vec::new(), Vec::new());
-        for (number, (to, (index, from))) in schema.fields.fields().iter().zip(self.columns).enumerate() {
+        for (number, (to, column)) in schema.fields.fields().iter().zip(self.columns).enumerate() {
+            let Some((index, from)) = column else {
+                columns.push(new_null_array(to.data_type(), self.rows.num_rows()));
+                continue;
+            };
             let converted = convert(self.rows.column(*index), from, to).or_kind(ErrorKind::Internal, cannot)?;
             columns.push(converted.array);
             wrong.extend(converted.wrong.map(|rows| (number, rows)));
@@ -96,8 +100,9 @@ impl Rows<'_> {
         let reject = |row: usize| {
             let as_is = self.as_is(row)?;
             let column = wrong.iter().find(|(_, rows)| rows.value(row)).map_or(0, |(column, _)| *column);
-            let (from, to) = (&self.columns[column].1, schema.fields.field(column));
-            let value = values(&as_is, 0).swap_remove(column);
+            let (to, there) = (schema.fields.field(column), self.columns[..column].iter().flatten().count());
+            let from = self.columns[column].as_ref().map_or(to, |(_, from)| from);
+            let value = values(&as_is, 0).swap_remove(there);
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let reason = format!(
                 "`{}` in column `{}` is {}, which does not fit {}",
@@ -115,9 +120,15 @@ impl Rows<'_> {
     /// Returns a row with the values that the file has, text as bytes.
     fn as_is(&self, row: usize) -> Result<RecordBatch, ArrowError> {
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
-        for (index, _) in self.columns {
-            let field = with_bytes(self.rows.schema_ref().field(*index));
-            columns.push(convert(&self.rows.column(*index).slice(row, 1), &field, &field)?.array);
+        for (index, from) in self.columns.iter().flatten() {
+            let column = self.rows.column(*index).slice(row, 1);
+            let mut field = with_bytes(self.rows.schema_ref().field(*index));
+            if matches!(from.data_type(), DataType::Timestamp(..)) && is_int96(&column) {
+                field = field.with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None));
+                columns.push(convert(&column, from, &field)?.array);
+            } else {
+                columns.push(convert(&column, &field, &field)?.array);
+            }
             fields.push(field);
         }
         RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns)

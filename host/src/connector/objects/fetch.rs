@@ -2,7 +2,9 @@
 //!
 //! Owns which bytes those are: exactly the records that start in each slice, wherever the format ends them. A record
 //! belongs to the slice in which it starts. A slice that does not start an object therefore begins behind the first
-//! line end at or after its `offset - 1`, and every slice extends to the line end of its last record.
+//! line end at or after its `offset - 1`, and every slice extends to the line end of its last record. Where cuts are exact,
+//! the plan has moved them to the starts of records, and a slice is read as it is. If a slice's object has a header, it is
+//! read for each slice that does not start the object.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -57,6 +59,9 @@ const TAIL_GET_BYTES: u64 = 1 << 20;
 /// Number of bytes behind the ends of slices that may be requested or waiting for the worker: those of one request, and
 /// those that the worker takes meanwhile.
 const TAIL_AHEAD_BYTES: usize = 2 * TAIL_GET_BYTES as usize;
+
+/// Number of bytes in the first read for the header of an object. Each further read is twice as long.
+const HEAD_BYTES: u64 = 16 << 10;
 
 /// Maximum number of bytes that may be requested or waiting for the worker, in any store.
 pub const READ_AHEAD_BYTES: usize = Pace::REMOTE.ahead_bytes + TAIL_AHEAD_BYTES;
@@ -133,7 +138,7 @@ pub(super) fn fetch<'a>(
                 let sections = Arc::new(Sections::new(fetch.store.clone(), directories, first));
                 fetch.send_sections(&sections, reads, shard_ends).await
             }
-            Cuts::AtLineEnds | Cuts::Never => fetch.send_all(reads, shard_ends).await,
+            Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::Never(_) => fetch.send_all(reads, shard_ends).await,
         };
         if let Err(FetchEnd::Failed(error)) = sent {
             // The receiver may be gone; the error is then of no interest.
@@ -231,7 +236,7 @@ impl Fetch {
     async fn send_all(&self, reads: Vec<Read>, shard_ends: Vec<usize>) -> Result<(), FetchEnd> {
         let mut parts = std::pin::pin!(read_ahead(self.store.clone(), reads));
         let mut shard_ends = shard_ends.into_iter().peekable();
-        let mut started = false;
+        let (mut started, mut head) = (false, Head::default());
         while let Some(SliceBytes { number, read, range, bytes }) = parts.next().await {
             let bytes = bytes?;
             while shard_ends.next_if(|end| *end <= number).is_some() {
@@ -240,13 +245,15 @@ impl Fetch {
             let ends_with_record = self.cuts.ends_record(&bytes);
             if range.start == read.first_byte() {
                 started = false;
+                head = self.head(&read, head).await?;
             }
             if started {
                 self.send(Chunk::Data(bytes)).await?;
-            } else if let Some(start) = read.first_record(range.start, &bytes, self.cuts) {
+            } else if let Some(start) = read.first_record(range.start, &bytes, head.bytes.len() as u64) {
                 started = true;
                 let (object, offset) = (Arc::clone(&read.object), range.start + start as u64);
-                self.send(Chunk::Start { object, offset, compression: read.compression }).await?;
+                let head = if offset == 0 { Bytes::new() } else { head.bytes.clone() };
+                self.send(Chunk::Start { object, offset, compression: read.compression, head }).await?;
                 self.send(Chunk::Data(bytes.slice(start..))).await?;
             }
             if started && range.end == read.end && !ends_with_record {
@@ -285,6 +292,27 @@ impl Fetch {
         Ok(())
     }
 
+    /// Returns the first bytes of a slice's object, up to the end of its header, if its readers need them. `last` are
+    /// those of the slice before.
+    async fn head(&self, read: &Read, last: Head) -> Result<Head> {
+        if read.offset == 0 || !self.cuts.needs_head() {
+            return Ok(Head::default());
+        }
+        if last.object.as_ref() == Some(&read.object) {
+            return Ok(last);
+        }
+        let mut length = HEAD_BYTES;
+        loop {
+            let range = 0..read.size.min(length);
+            let at_end = range.end == read.size;
+            let bytes = self.store.get_range(&read.object, range, Some(read.version())).await?;
+            if let Some(end) = self.cuts.head_end(&bytes, at_end) {
+                return Ok(Head { object: Some(Arc::clone(&read.object)), bytes: bytes.slice(..end) });
+            }
+            length *= 2;
+        }
+    }
+
     /// Sends the bytes of the slice's last record that lie behind the slice's end.
     async fn send_tail(&self, read: &Read) -> Result<(), FetchEnd> {
         let (mut at, mut length) = (read.end, read.tail_bytes());
@@ -311,6 +339,13 @@ impl Fetch {
     }
 }
 
+/// The first bytes of an object, up to the end of its header.
+#[derive(Default)]
+struct Head {
+    object: Option<Arc<str>>,
+    bytes: Bytes,
+}
+
 /// A slice, with the listed properties of its object.
 pub(super) struct Read {
     pub(super) object: Arc<str>,
@@ -319,6 +354,7 @@ pub(super) struct Read {
     pub(super) compression: Compression,
     pub(super) offset: u64,
     pub(super) end: u64,
+    cuts: Cuts,
 }
 
 impl Read {
@@ -329,20 +365,20 @@ impl Read {
         let end = offset.checked_add(*length).filter(|end| *end <= size).ok_or_else(|| {
             Error::input(format!("slice at {offset} of {length} bytes lies outside object `{name}` of {size} bytes"))
         })?;
-        if let (Some(why), true) = (uncut(compression, cuts), (*offset, end) != (0, size)) {
+        if let (Some(why), true) = (uncut(compression, cuts), *length > 0 && (*offset, end) != (0, size)) {
             return Err(Error::input(format!("object `{name}` {why}, so its slice must be the whole object")));
         }
-        Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end })
+        Ok(Self { object: name.as_str().into(), size, e_tag, compression, offset: *offset, end, cuts })
     }
 
     fn version(&self) -> Version<'_> {
         Version { size: self.size, e_tag: self.e_tag.as_deref() }
     }
 
-    /// Returns the offset to read from. It is one byte before the slice, because that byte says whether a record starts
-    /// with the slice.
+    /// Returns the offset to read from. Unless cuts are exact, it is one byte before the slice, because that byte says
+    /// whether a record starts with the slice.
     fn first_byte(&self) -> u64 {
-        self.offset.saturating_sub(1)
+        if self.cuts.are_exact() { self.offset } else { self.offset.saturating_sub(1) }
     }
 
     /// Returns the ranges to request, each of up to `get_bytes`. An empty slice has none.
@@ -369,12 +405,14 @@ impl Read {
     }
 
     /// Returns the position in `bytes` of the slice's first record, or `None` if no record starts there. `bytes` were
-    /// read from `at`.
-    fn first_record(&self, at: u64, bytes: &[u8], cuts: Cuts) -> Option<usize> {
-        if self.offset == 0 {
+    /// read from `at`. No record starts in the first `head_bytes` of the object.
+    fn first_record(&self, at: u64, bytes: &[u8], head_bytes: u64) -> Option<usize> {
+        if self.offset == 0 || self.cuts.are_exact() {
             return Some(0);
         }
-        let start = cuts.behind_record(bytes)?;
+        // A line of the header may end with its last byte.
+        let skipped = usize::try_from(head_bytes.saturating_sub(1).saturating_sub(at)).ok()?;
+        let start = skipped + self.cuts.behind_record(bytes.get(skipped..)?)?;
         (at + (start as u64) < self.end).then_some(start)
     }
 }

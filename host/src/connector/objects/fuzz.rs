@@ -15,7 +15,7 @@ use etl_core::{
     },
     testing::{check_batch, typed_schema},
 };
-use etl_format::{Cuts, SourceBatch, SourceFormat};
+use etl_format::{Cuts, SourceBatch, SourceFormat, compression_at};
 use etl_store::Store;
 use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
@@ -34,11 +34,15 @@ pub fn slices(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((kind, cuts)) = <(u8, [u8; SLICES_MAX - 1])>::arbitrary(&mut input) else { return };
     let object = input.take_rest();
-    match kind % 4 {
+    match kind % 8 {
         0 => _ = lines(object, &[]).map(|whole| assert_eq!(lines(object, &cuts).expect("lines"), whole)),
         1 => _ = documents(object, &[]).map(|whole| assert_eq!(documents(object, &cuts).expect("documents"), whole)),
         2 => _ = decode(&SourceFormat::lines(), "a.gz", object, &[]),
-        _ => _ = decode(&SourceFormat::lines(), "a.zst", object, &[]),
+        3 => _ = decode(&SourceFormat::lines(), "a.zst", object, &[]),
+        4 => _ = decode(&SourceFormat::lines(), "a.bz2", object, &[]),
+        5 => _ = decode(&SourceFormat::lines(), "a.xz", object, &[]),
+        6 => _ = decode(&SourceFormat::lines(), "a.sz", object, &[]),
+        _ => _ = decode(&SourceFormat::lines(), "a.lz4", object, &[]),
     }
 }
 
@@ -53,7 +57,7 @@ fn lines(object: &[u8], cuts: &[u8]) -> Result<Vec<(Position, Vec<u8>)>> {
 
 /// Returns the documents of an object as text, and its rejects.
 fn documents(object: &[u8], cuts: &[u8]) -> Result<(Vec<String>, Vec<Reject>)> {
-    let batches = decode(&SourceFormat::new("json", Some(typed_schema()))?, "a", object, cuts)?;
+    let batches = decode(&SourceFormat::new("json", Some(typed_schema().into()))?, "a", object, cuts)?;
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for batch in batches {
         check_batch(&batch.batch);
@@ -64,11 +68,13 @@ fn documents(object: &[u8], cuts: &[u8]) -> Result<(Vec<String>, Vec<Reject>)> {
     Ok((rows, rejects))
 }
 
-/// Reads an object as a map task does, in slices that end at these 255ths of its size.
+/// Reads an object as a map task does, in slices that end at these 255ths of its size. An object that turns out to be
+/// compressed is not cut.
 fn decode(format: &SourceFormat, name: &str, data: &[u8], cuts: &[u8]) -> Result<Vec<SourceBatch>> {
     let store = Store::from_object_store(Arc::new(InMemory::new()), "in".into(), "memory");
     let (size, compression) = (data.len() as u64, Compression::of(name));
     let object = Object { name: name.to_owned(), size, e_tag: None, compression };
+    let cuts = if compression_at(data) == Compression::None { cuts } else { &[] };
     let mut ends: Vec<u64> = cuts.iter().map(|cut| size * u64::from(*cut) / 255).chain([size]).collect();
     ends.sort_unstable();
     let starts = [0].into_iter().chain(ends.iter().copied());

@@ -16,13 +16,13 @@ use etl_core::model::ids::{AttemptId, SUCCESS, TaskId};
 #[derive(Debug, Clone)]
 pub struct SinkLayout {
     run_id: String,
-    extension: &'static str,
+    extension: String,
 }
 
 impl SinkLayout {
     /// Creates the layout of a result whose parts have this extension.
-    pub fn new(run_id: &str, extension: &'static str) -> Self {
-        Self { run_id: run_id.to_owned(), extension }
+    pub fn new(run_id: &str, extension: &str) -> Self {
+        Self { run_id: run_id.to_owned(), extension: extension.to_owned() }
     }
 
     /// Returns the result's prefix.

@@ -7,6 +7,7 @@
 //! store ─► fetch (async, reads ahead) ─► Chunks ─► format
 //! ```
 
+mod exact;
 mod fetch;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -28,6 +29,7 @@ use etl_core::model::error::Result;
 use etl_store::Store;
 
 pub use self::{
+    exact::MovedCuts,
     fetch::{Chunks, READ_AHEAD_BYTES},
     listing::ObjectSource,
     publish::Latest,

@@ -40,7 +40,7 @@ impl Sink for ObjectSink {
         self.store.place()
     }
 
-    fn result(&self, run_id: &str, extension: &'static str) -> Arc<dyn SinkResult> {
+    fn result(&self, run_id: &str, extension: &str) -> Arc<dyn SinkResult> {
         Arc::new(ObjectResult { store: self.store.clone(), layout: SinkLayout::new(run_id, extension) })
     }
 

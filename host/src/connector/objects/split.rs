@@ -5,7 +5,10 @@ use etl_core::model::{
     error::{Error, Result},
     object::{Compression, Object, Slice},
 };
-use etl_format::Cuts;
+use etl_format::{Cuts, HEAD_BYTES, compression_at};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+
+use crate::connector::Source;
 
 /// The most shards that a run may have.
 pub const SHARDS_MAX: u32 = 10_000_000;
@@ -13,13 +16,51 @@ pub const SHARDS_MAX: u32 = 10_000_000;
 /// The most small objects that are packed into one shard, regardless of their size.
 const PACKED_MAX: usize = 10_000;
 
+/// Number of objects whose first bytes may be read at a time.
+const LOOKS_IN_FLIGHT: usize = 64;
+
 /// Returns why an object cannot be cut into slices, or `None` if it can.
 pub fn uncut(compression: Compression, cuts: Cuts) -> Option<&'static str> {
     match (compression, cuts) {
-        (Compression::None, Cuts::AtLineEnds | Cuts::ByPosition { .. }) => None,
-        (Compression::None, Cuts::Never) => Some("has a format that is read as a whole"),
+        (Compression::None, Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::ByPosition { .. }) => None,
+        (Compression::None, Cuts::Never(why)) => Some(why),
         _ => Some("is compressed"),
     }
+}
+
+/// Finds out which of the objects that [`split_by_size`] would cut are compressed although their names do not say so.
+/// Reads the first bytes of these objects, and of no others.
+///
+/// # Errors
+/// When an object cannot be read, or has changed.
+pub fn look_at_cut<'a>(
+    source: &'a dyn Source,
+    objects: &'a mut [Object],
+    cuts: Cuts,
+    target_size: u64,
+) -> BoxFuture<'a, Result<()>> {
+    let cut = objects.iter_mut().filter(move |object| is_cut(object, cuts, target_size));
+    let looks = stream::iter(cut).map(move |object| {
+        let note = async move {
+            object.compression = look_at(source, object).await?;
+            Ok(())
+        };
+        note.boxed()
+    });
+    looks.buffer_unordered(LOOKS_IN_FLIGHT).try_collect().boxed()
+}
+
+/// Returns the compression that the first bytes of an object tell.
+///
+/// # Errors
+/// When the object cannot be read, or has changed.
+pub async fn look_at(source: &dyn Source, object: &Object) -> Result<Compression> {
+    let head = source.read(object, 0..object.size.min(HEAD_BYTES as u64)).await?;
+    Ok(compression_at(&head))
+}
+
+fn is_cut(object: &Object, cuts: Cuts, target_size: u64) -> bool {
+    object.size > target_size.max(1) && uncut(object.compression, cuts).is_none()
 }
 
 /// Returns how many shards [`split_by_size`] makes.
@@ -61,7 +102,7 @@ pub fn split_by_size(
             ship(&mut packed, &mut add)?;
             packed_bytes = 0;
         }
-        if object.size > target_size && uncut(object.compression, cuts).is_none() {
+        if is_cut(object, cuts, target_size) {
             cut(object, target_size).try_for_each(|slice| add(vec![slice], &[object]))?;
         } else {
             packed.push(object);
@@ -148,6 +189,6 @@ mod tests {
     fn objects_of_a_format_without_cuts_stay_whole() {
         let objects = [object("a", 10), object("b", 25)];
         assert_eq!(count_shards(&objects, Cuts::AtLineEnds, 10).expect("fits"), 4);
-        assert_eq!(count_shards(&objects, Cuts::Never, 10).expect("fits"), 2);
+        assert_eq!(count_shards(&objects, Cuts::Never("is whole"), 10).expect("fits"), 2);
     }
 }

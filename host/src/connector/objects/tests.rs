@@ -19,7 +19,11 @@ use object_store::{memory::InMemory, path::Path};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use super::{fetch::fetch, *};
+use super::{
+    fetch::fetch,
+    split::{count_shards, look_at_cut},
+    *,
+};
 
 /// Runtime that fetches while the test's own thread decodes, as a worker does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
@@ -168,7 +172,7 @@ proptest! {
 }
 
 fn start(object: &str, compression: Compression) -> Chunk {
-    Chunk::Start { object: object.into(), offset: 0, compression }
+    Chunk::whole(object, compression)
 }
 
 #[test]
@@ -326,6 +330,32 @@ fn compressed_objects_of_several_members_are_read_to_their_end() {
     let mut expected: Vec<Found> = ["a.gz", "b.zst", "c.ZSTD"].iter().flat_map(|name| lines_of(name, &text)).collect();
     expected.extend(lines_of("e", b"plain"));
     assert!(read(&store, &slices, &objects).expect("reads") == expected);
+}
+
+#[tokio::test]
+async fn only_objects_that_would_be_cut_are_looked_at_and_compressed_ones_stay_whole() {
+    let (store, requests) = counting();
+    let text = b"some line\n".repeat(100);
+    let (packed, small) = (gzip(&text), b"ab\n");
+    for (name, data) in [("a", &text[..]), ("b", &packed), ("c.gz", &packed), ("d", small), ("e", b"")] {
+        store.put(name, data.to_vec()).await.expect("writes");
+    }
+    let source = ObjectSource::new(store.clone(), &[]).expect("a source");
+    for (cuts, target_size, looks, of_b) in [
+        (Cuts::AtLineEnds, 10, 2, Compression::Gzip),
+        (Cuts::AtLineEnds, 10_000, 0, Compression::None),
+        (Cuts::Never("is never cut"), 10, 0, Compression::None),
+    ] {
+        let mut objects = source.list().await.expect("lists");
+        let before = requests.gets.load(SeqCst);
+        look_at_cut(&source, &mut objects, cuts, target_size).await.expect("looks");
+        assert_eq!(requests.gets.load(SeqCst) - before, looks);
+        let found: Vec<Compression> = objects.iter().map(|object| object.compression).collect();
+        assert_eq!(found, [Compression::None, of_b, Compression::Gzip, Compression::None, Compression::None]);
+        if looks > 0 {
+            assert_eq!(count_shards(&objects, cuts, target_size).expect("few"), 103);
+        }
+    }
 }
 
 fn names(source: &ObjectSource) -> Vec<String> {

@@ -145,7 +145,7 @@ fn every_key_is_read() {
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
     assert_eq!(
         pipeline.source.format,
-        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid"))).expect("known")
+        SourceFormat::new("json", Some(Schema::new(fields, 0).expect("valid").into())).expect("known")
     );
     assert_eq!(pipeline.source.include, ["*.jsonl", "*.gz"]);
     assert_eq!(pipeline.source.location.url, "s3://lake-7/in/");
@@ -223,7 +223,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -233,8 +233,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:5: `source.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"input/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"input/\"",
@@ -245,13 +245,90 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`)",
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = \"int32\"",
-        "DIR/pipeline.toml:7: `source.fields.b` is \"int32\", which is not a type (choices: boolean, int64, float64, \
-         text)",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = 32",
+        "DIR/pipeline.toml:7: `source.fields.b` is 32, which is not a type (types: boolean, int8 … int64, uint8 … uint64, \
+         float16 … float64, decimal(p,s), date, time(unit), timestamp(unit, zone), duration(unit), text, json, binary, \
+         binary(n), list<T>, struct<name: T, …>, map<K, V>; or a table with `type` and more)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"decimal(50,2)\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is `decimal(50,2)`, which has `50` where a number from 1 to 38 \
+         belongs",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", colum = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.colum` is not a known key (did you mean `column`? known keys: type, \
+         column, position, optional)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { column = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.type` is missing",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", position = 0 }",
+        "DIR/pipeline.toml:7: `source.fields.b.position` is 0, but columns are counted from 1",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", position = 1, column = \"B\" }",
+        "DIR/pipeline.toml:7: `source.fields.b.position` cannot be used together with `column` (leave one of them out)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", position = 1 }",
+        "DIR/pipeline.toml:7: `source.fields.b` cannot have `position` (it goes with `csv`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", optional = true }",
+        "DIR/pipeline.toml:7: `source.fields.b` cannot be `optional` (it goes with `csv`; a record without `b` has null \
+         anyway)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\n[source.fields]\na = \"text\"\nb = { type = \"int64\", path = \"a..b\" }",
+        "DIR/pipeline.toml:8: `source.fields.b.path` is `a..b`, which is no path (write `actor.login`, or `\"a.b\".c` for a \
+         key with a dot)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { header = false }",
+        "DIR/pipeline.toml:6: `source.fields.b` needs `position`, since the objects have no header (`source.csv.header` \
+         is false)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"json\"\nfields = { b = \"text\" }\ncsv = {}",
+        "DIR/pipeline.toml:7: `source.csv` cannot be used with format `json` (it goes with `csv`)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { delimiter = \"::\" }",
+        "DIR/pipeline.toml:7: `source.csv.delimiter` is `::`, but must be one character of ASCII (no letter or digit, \
+         `+`, `-`, `.` or line end)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { comment = \",\" }",
+        "DIR/pipeline.toml:7: `source.csv.comment` is the same as `delimiter`",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { escape = \"!\", quote = \"\" }",
+        "DIR/pipeline.toml:7: `source.csv.escape` counts only within quotes, but `quote` is empty",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\nformat = \"csv\"\nfields = { b = \"text\" }\ncsv = { encoding = \"utf-32\" }",
+        "DIR/pipeline.toml:7: `source.csv.encoding` is `utf-32` (did you mean `utf-16`? choices: utf-8, utf-16, latin1)",
     ),
     (
         "url = \"input/\"",
@@ -377,8 +454,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"result/\"",
-        "url = \"result/\"\nformat = \"parquet\"",
-        "DIR/pipeline.toml:11: `sink.format` is `parquet` (choices: lines, json, csv)",
+        "url = \"result/\"\nformat = \"orc\"",
+        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet)",
     ),
     (
         "url = \"result/\"",

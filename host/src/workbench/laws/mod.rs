@@ -14,18 +14,15 @@ use std::{path::PathBuf, sync::Arc};
 pub(crate) use self::{law::Law, outcome::StepOutcome, split::check_splitter};
 use self::{
     shrink::shrink,
-    ways::{map_ways, reduce_ways, task},
+    ways::{map_ways, reduce_ways},
 };
 use etl_core::{
-    model::{
-        error::{Error, ErrorKind, Result},
-        ids::TaskId,
-    },
+    model::error::{Error, ErrorKind, Result},
     text::nearest::listed,
 };
 use etl_plugin::{Interface, Plugin};
 
-use crate::workbench::trial::{self, Sample};
+use crate::{task::steps::combined_schema, workbench::trial::Sample};
 
 /// A step whose laws are checked.
 pub(crate) struct Subject {
@@ -99,7 +96,7 @@ fn not_applicable(subject: &Subject, law: Law, sample: &Sample) -> Result<Option
     if law != Law::Combine {
         return Ok(None);
     }
-    let emitted = trial::reduce(&subject.plugin, &task(TaskId(0)), &sample.schema, &[])?.schema;
+    let emitted = combined_schema(&subject.plugin, &sample.schema)?;
     Ok((emitted != sample.schema)
         .then(|| format!("the reducer is not a combiner: it is given `{}` and emits `{emitted}`", sample.schema)))
 }

@@ -70,7 +70,8 @@ impl fmt::Display for Place {
 }
 
 impl Sample {
-    /// Reads up to `records_max` records from a file. The ending of its name tells how it is compressed. The records
+    /// Reads up to `records_max` records from a file. The ending of its name or its first bytes tell
+    /// how it is compressed. The records
     /// are cut into batches as in a run.
     ///
     /// # Errors
@@ -80,7 +81,7 @@ impl Sample {
             let section = Section::in_memory(name, whole(name, file)?);
             return Self::decode([Ok(Chunk::Section(section))].into_iter(), format, records_max);
         }
-        let start = Chunk::Start { object: name.into(), offset: 0, compression: Compression::of(name) };
+        let start = Chunk::whole(name, Compression::of(name));
         Self::decode([Ok(start)].into_iter().chain(chunks(name, file)), format, records_max)
     }
 

@@ -52,7 +52,7 @@ pub(crate) async fn split(
         let run_store = Store::from_object_store(Arc::new(InMemory::new()), Path::default(), "memory");
         let plan = PlanId::of(AttemptId::new(task.attempt, "trial"));
         let layout = RunLayout::new("trial", &task.run_id).of_plan(&plan);
-        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, layout.clone())));
+        let draft = Shared::new(Coverage::new(ShardWriter::new(&run_store, layout.clone()), format.cuts()));
         let shards = Shared::new(Vec::new());
         let objects_seen = Arc::clone(&objects);
         let view = SplitterSource {
@@ -86,8 +86,8 @@ impl SourceView for Witness {
         self.view.read(object, offset, length)
     }
 
-    fn add(&mut self, shard: DraftShard) -> Result<(), Error> {
-        self.view.add(shard.clone())?;
+    fn add(&mut self, mut shard: DraftShard) -> Result<(), Error> {
+        self.view.take(&mut shard)?;
         self.shards.lock().push(shard);
         Ok(())
     }

@@ -16,7 +16,8 @@ pub struct Object {
     /// ETag, which changes when the object does. `None` if the store has no such thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e_tag: Option<String>,
-    /// Compression of the object, by its extension.
+    /// Compression of the object: what its extension tells or, if an object could be cut, its first bytes. An object that
+    /// is read as a whole may turn out to be compressed only then.
     #[serde(default)]
     pub compression: Compression,
 }
@@ -41,19 +42,55 @@ pub enum Compression {
     /// Not compressed.
     #[default]
     None,
-    /// `.gz`: gzip, any number of members.
+    /// gzip, any number of members.
     Gzip,
-    /// `.zst`, `.zstd`: Zstandard, any number of frames.
+    /// Zstandard, any number of frames.
     Zstd,
+    /// bzip2, any number of streams.
+    Bzip2,
+    /// xz, any number of streams.
+    Xz,
+    /// Snappy in its framing format, any number of streams.
+    Snappy,
+    /// LZ4 in its frame format, any number of frames.
+    Lz4,
 }
 
 impl Compression {
-    /// Returns the compression of an object with this name.
+    /// All compressions, but not [`Compression::None`].
+    pub const ALL: [Self; 6] = [Self::Gzip, Self::Zstd, Self::Bzip2, Self::Xz, Self::Snappy, Self::Lz4];
+
+    /// Returns the compression that the name of an object tells by its extension.
     pub fn of(name: &str) -> Self {
-        match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
-            Some("gz") => Self::Gzip,
-            Some("zst" | "zstd") => Self::Zstd,
-            _ => Self::None,
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let has =
+            |compression: &Self| compression.extensions().iter().any(|known| known.eq_ignore_ascii_case(extension));
+        Self::ALL.into_iter().find(has).unwrap_or_default()
+    }
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+        }
+    }
+
+    /// Returns the extensions of the names of objects, in lowercase. The first is the one that a sink uses.
+    pub fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Gzip => &["gz", "gzip"],
+            Self::Zstd => &["zst", "zstd"],
+            Self::Bzip2 => &["bz2"],
+            Self::Xz => &["xz"],
+            Self::Snappy => &["sz", "snappy"],
+            Self::Lz4 => &["lz4"],
         }
     }
 }
@@ -98,6 +135,20 @@ pub struct Version<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compression_is_told_by_an_extension_in_any_case() {
+        for (name, compression) in [
+            ("a.gz", Compression::Gzip),
+            ("d.xz/a.b.ZSTD", Compression::Zstd),
+            ("a.sz", Compression::Snappy),
+            ("gz", Compression::None),
+            ("a.gz.txt", Compression::None),
+            ("a.", Compression::None),
+        ] {
+            assert_eq!(Compression::of(name), compression, "{name}");
+        }
+    }
 
     #[test]
     fn objects_and_slices_keep_their_shape_in_plans() {

@@ -48,6 +48,13 @@ impl Position {
             Self::Byte(_) => self,
         }
     }
+
+    /// Returns the byte, or the number of the row.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Byte(number) | Self::Row(number) | Self::InBlock(_, number) => number,
+        }
+    }
 }
 
 impl From<u64> for Position {

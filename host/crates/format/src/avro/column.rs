@@ -3,7 +3,7 @@
 //! Owns how each type of Avro becomes values of Arrow's. Text is kept as bytes, which are checked when they are
 //! converted.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
     ArrayRef, ListArray, MapArray, NullArray, StructArray,
@@ -78,44 +78,52 @@ pub(super) struct Record {
     fields: Vec<Member>,
     names: Vec<String>,
     columns: Vec<Column>,
+    /// Which of the described fields each column is.
+    described: Vec<usize>,
 }
 
-#[derive(Clone, Copy)]
 enum Member {
-    Kept(usize),
+    /// Read into these columns: more than one, if several fields are made of it.
+    Kept(Range<usize>),
     Skipped(TypeId),
 }
 
 impl Record {
     /// Creates the builders of fields that are `described` for a record.
     pub(super) fn new(file: &AvroSchema, fields: &[(String, TypeId)], described: &Fields) -> Self {
-        let (mut members, mut names, mut columns) = (Vec::with_capacity(fields.len()), Vec::new(), Vec::new());
+        let mut record = Self { fields: Vec::new(), names: Vec::new(), columns: Vec::new(), described: Vec::new() };
         for (name, id) in fields {
-            members.push(match described.iter().find(|field| field.name() == name) {
-                Some(field) => {
-                    names.push(name.clone());
-                    columns.push(Column::new(file, *id, field));
-                    Member::Kept(columns.len() - 1)
-                }
-                None => Member::Skipped(*id),
-            });
+            let first = record.columns.len();
+            for (index, field) in described.iter().enumerate().filter(|(_, field)| field.name() == name) {
+                record.names.push(name.clone());
+                record.columns.push(Column::new(file, *id, field));
+                record.described.push(index);
+            }
+            let columns = first..record.columns.len();
+            record.fields.push(if columns.is_empty() { Member::Skipped(*id) } else { Member::Kept(columns) });
         }
-        Self { fields: members, names, columns }
+        record
+    }
+
+    /// Returns the number of the column that is made of a described field.
+    pub(super) fn column_of(&self, described: usize) -> Option<usize> {
+        self.described.iter().position(|index| *index == described)
     }
 
     pub(super) fn read(&mut self, file: &AvroSchema, cursor: &mut Cursor<'_>) -> Result<(), Broken> {
         for member in &self.fields {
-            match *member {
-                Member::Kept(column) => self.columns[column].read(file, cursor)?,
-                Member::Skipped(id) => skip(file, id, cursor)?,
+            match member {
+                Member::Kept(columns) => {
+                    let start = cursor.rest();
+                    for column in &mut self.columns[columns.clone()] {
+                        cursor.go_to(start);
+                        column.read(file, cursor)?;
+                    }
+                }
+                Member::Skipped(id) => skip(file, *id, cursor)?,
             }
         }
         Ok(())
-    }
-
-    /// Returns the names of the columns.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
     }
 
     /// Returns the columns, by name.

@@ -52,6 +52,11 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    /// Goes back to where this was the rest.
+    pub(super) fn go_to(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
     /// Spends bytes on the record.
     pub(super) fn spend(&mut self, bytes: u64) -> Result<(), Broken> {
         self.budget = self.budget.checked_sub(bytes).ok_or(Broken::TooLong)?;

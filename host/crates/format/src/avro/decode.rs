@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_schema::{Field, Fields, Schema as ArrowSchema};
+use arrow_schema::{Field, Fields as ArrowFields, Schema as ArrowSchema};
 use bytes::Bytes;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
     position::Position,
-    schema::Schema,
 };
 
 use super::{
@@ -18,10 +17,10 @@ use super::{
     column::Record,
     cursor::{Broken, Cursor},
     header::{self, Header},
-    selection::{Selection, fields_of},
+    selection::{members_of, selected},
 };
 use crate::{
-    Chunk, ChunkIter, Decode, Section, Sizes, SourceBatch,
+    Chunk, ChunkIter, Decode, Fields, Section, Sizes, SourceBatch,
     rows::{Places, Rows},
 };
 
@@ -31,14 +30,14 @@ const RECORDS_MAX: usize = 8192;
 /// Decodes the sections of a shard.
 pub(super) struct AvroDecoder<'a> {
     chunks: ChunkIter<'a>,
-    schema: Schema,
+    fields: Fields,
     sizes: Sizes,
     section: Option<Open>,
 }
 
 impl<'a> AvroDecoder<'a> {
-    pub(super) fn new(chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Self {
-        Self { chunks, schema: schema.clone(), sizes, section: None }
+    pub(super) fn new(chunks: ChunkIter<'a>, fields: Fields, sizes: Sizes) -> Self {
+        Self { chunks, fields, sizes, section: None }
     }
 
     /// Opens the next section, if there is one.
@@ -48,7 +47,7 @@ impl<'a> AvroDecoder<'a> {
             Some(Chunk::Section(section)) => section,
             Some(_) => return Err(Error::internal("Avro is read by position, but the chunks are a stream")),
         };
-        self.section = Open::new(&section, &self.schema)?;
+        self.section = Open::new(&section, &self.fields)?;
         Ok(true)
     }
 }
@@ -58,7 +57,7 @@ impl Decode for AvroDecoder<'_> {
         loop {
             if let Some(open) = &mut self.section {
                 if let Some(rows) = open.next_rows(self.sizes)? {
-                    return rows.convert(&self.schema).map(Some);
+                    return rows.convert(self.fields.schema()).map(Some);
                 }
                 self.section = None;
             }
@@ -76,8 +75,8 @@ struct Open {
     blocks: Blocks,
     record: Record,
     /// For each field of the schema, which of the columns that are read it is made of, and that column's field in the
-    /// file.
-    columns: Vec<(usize, Arc<Field>)>,
+    /// file; `None` for one of nulls.
+    columns: Vec<Option<(usize, Arc<Field>)>>,
     block: Option<Records>,
 }
 
@@ -92,20 +91,19 @@ struct Records {
 
 impl Open {
     /// Opens a section; `None` if no block is in it: it need not fit the fields either, or each slice would have to.
-    fn new(section: &Section, schema: &Schema) -> Result<Option<Self>> {
+    fn new(section: &Section, wanted: &Fields) -> Result<Option<Self>> {
         let header = header::open(section)?;
         let mut blocks = Blocks::new(section, Arc::clone(&header));
         let Some(first) = blocks.next()? else { return Ok(None) };
-        let selection = Selection::new(&section.object, &header.schema, schema)?;
-        let fields = fields_of(&header.schema).map_err(Error::input)?;
-        let described: Fields = selection.fields.iter().cloned().collect();
-        let record = Record::new(&header.schema, fields, &described);
-        let read: Vec<&str> = record.names().collect();
-        let column = |field: &Arc<Field>| {
-            let index = read.iter().position(|name| name == field.name()).unwrap_or_default();
-            (index, Arc::clone(field))
+        let selected = selected(&section.object, &header.schema, wanted)?;
+        let described: ArrowFields = selected.iter().flatten().cloned().collect();
+        let record = Record::new(&header.schema, members_of(&section.object, &header.schema)?, &described);
+        let mut number = 0..;
+        let column = |field: Option<Arc<Field>>| {
+            let field = field?;
+            Some((number.next().and_then(|number| record.column_of(number)).unwrap_or_default(), field))
         };
-        let columns = selection.fields.iter().map(column).collect();
+        let columns = selected.into_iter().map(column).collect();
         let block = Some(Records { at: first.at, bytes: first.bytes, next: 0, end: first.records });
         Ok(Some(Self { object: Arc::clone(&section.object), header, blocks, record, columns, block }))
     }

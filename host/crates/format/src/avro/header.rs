@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     AvroCompression, Section,
-    content::{HEAD_BYTES, looks},
+    content::{HEAD_BYTES, beginning},
 };
 
 /// Number of bytes at the start of an object that are read first. Most headers fit.
@@ -74,7 +74,7 @@ fn read(section: &Section) -> Result<Header> {
         let bytes = section.bytes.read(0..length)?;
         if !bytes.starts_with(MAGIC) {
             let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-            return Err(Error::input(format!("object `{object}` is no Avro: it {}", looks(head))));
+            return Err(Error::input(format!("object `{object}` is no Avro: it {}", beginning(head))));
         }
         match entries(&bytes) {
             Ok(entries) => return parse(object, &entries),

@@ -19,7 +19,6 @@ mod cursor;
 mod decode;
 mod encode;
 mod header;
-mod offer;
 mod schema;
 mod selection;
 #[cfg(test)]
@@ -28,11 +27,11 @@ mod suites;
 mod tests;
 mod written;
 
+use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema};
 
-pub use self::offer::{Offered, offered};
 use crate::{
-    Decode, Encode, Format, Reads, Writes, Writing,
+    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -64,7 +63,20 @@ impl Reads for Avro {
         true
     }
 
-    fn cuts(&self) -> Cuts {
+    fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
+        match wanted.pick {
+            Pick::Column(_) => None,
+            Pick::Position(_) => Some("takes its column by name, because it is Avro".to_owned()),
+            Pick::Path(_) => Some("has no path, because it is Avro (use a `struct` of the members)".to_owned()),
+        }
+    }
+
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let header = header::open(section)?;
+        selection::offered(&section.object, &header.schema).map(Some)
+    }
+
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::ByPosition { first: First::Start(header::FIRST_BYTES) }
     }
 
@@ -72,8 +84,8 @@ impl Reads for Avro {
         blocks::HELD_BYTES_MAX
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        Ok(Box::new(decode::AvroDecoder::new(chunks, schema, sizes.bounded())))
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        Ok(Box::new(decode::AvroDecoder::new(chunks, reading.fields.clone(), sizes.bounded())))
     }
 }
 

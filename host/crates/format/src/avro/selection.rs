@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
+use arrow_schema::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields as ArrowFields, TimeUnit};
 use etl_core::model::{
     error::{Error, Result},
-    schema::Schema,
     types::{DEPTH_MAX, canonical, type_name},
 };
 
 use super::schema::{AvroSchema, Type, TypeId, Unit, Zone};
-use crate::{columns::cut, convert::can_convert};
+use crate::{Fields, Pick, WantedField, columns::cut, convert::can_convert};
 
 /// The most characters of the names of fields that a message lists.
 const NAMES_CHARACTERS_MAX: usize = 600;
@@ -18,65 +17,74 @@ const NAMES_CHARACTERS_MAX: usize = 600;
 /// The most types that one field may consist of.
 const NODES_MAX: usize = 1 << 16;
 
-/// What is read of an object.
-pub(super) struct Selection {
-    /// The field of the object that each field of the schema is made of, with those of its members that are read.
-    pub(super) fields: Vec<Arc<Field>>,
+/// Returns the fields of an object's records of which the wanted fields are made, with those of their members that are
+/// read; `None` for a field that the object lacks and may lack.
+///
+/// # Errors
+/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), which names the object and the field, when a field is
+/// missing, is there twice, or has a type that cannot become the wanted one.
+pub(super) fn selected(object: &str, file: &AvroSchema, wanted: &Fields) -> Result<Vec<Option<Arc<Field>>>> {
+    let select = |wanted: &WantedField| {
+        let Some((name, id)) = find(file, wanted)? else { return Ok(None) };
+        let field = described(file, id, name, Some(&wanted.field));
+        field.map(|field| Some(Arc::new(field))).map_err(|why| format!("has a column `{name}` {why}"))
+    };
+    let selected = wanted.wanted().iter().map(select).collect::<std::result::Result<_, String>>();
+    selected.map_err(|why| Error::input(format!("object `{object}` {why}")))
 }
 
-impl Selection {
-    /// Selects the fields of an object's records for the fields of a schema.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), which names the object and the field, when a
-    /// field is missing, or has a type that cannot become the wanted one.
-    pub(super) fn new(object: &str, file: &AvroSchema, schema: &Schema) -> Result<Self> {
-        let select = |wanted: &Arc<Field>| {
-            let (name, id) = find(file, wanted.name())?;
-            let field = described(file, id, name, Some(wanted));
-            field.map(Arc::new).map_err(|why| format!("has a column `{name}` {why}"))
-        };
-        let fields = schema.fields.fields().iter().map(select).collect::<std::result::Result<_, String>>();
-        let fields = fields.map_err(|why| Error::input(format!("object `{object}` {why}")))?;
-        Ok(Self { fields })
-    }
+/// Returns the fields that an object offers, each with the field of a batch, if one can have it.
+///
+/// # Errors
+/// As [`members_of`].
+pub(super) fn offered(object: &str, file: &AvroSchema) -> Result<Vec<(String, Option<Field>)>> {
+    let offer = |(name, id): &(String, TypeId)| {
+        let field = described(file, *id, name, None).ok();
+        (name.clone(), field.and_then(|field| canonical(&field)))
+    };
+    Ok(members_of(object, file)?.iter().map(offer).collect())
 }
 
 /// Returns the fields of an object's records, by name.
 ///
 /// # Errors
-/// What the object has instead of records.
-pub(super) fn fields_of(file: &AvroSchema) -> std::result::Result<&[(String, TypeId)], String> {
+/// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), which says what the object has instead of records.
+pub(super) fn members_of<'a>(object: &str, file: &'a AvroSchema) -> Result<&'a [(String, TypeId)]> {
+    record(file).map_err(|why| Error::input(format!("object `{object}` {why}")))
+}
+
+fn record(file: &AvroSchema) -> std::result::Result<&[(String, TypeId)], String> {
     match file.get(file.root()) {
         Type::Record(fields) => Ok(fields),
         _ => Err(format!("holds values of type {}, not records with fields", file.name(file.root()))),
     }
 }
 
-/// Returns the one field with a name.
-fn find<'a>(file: &'a AvroSchema, name: &str) -> std::result::Result<(&'a str, TypeId), String> {
-    let fields = fields_of(file)?;
+/// Returns the one field that a wanted field is made of; `None` if there is none, and need not be.
+fn find<'a>(file: &'a AvroSchema, wanted: &WantedField) -> std::result::Result<Option<(&'a str, TypeId)>, String> {
+    let Pick::Column(name) = &wanted.pick else {
+        return Err(format!("has columns by name only (`{:?}`)", wanted.pick));
+    };
+    let fields = record(file)?;
     let mut found = fields.iter().filter(|(field, _)| field == name);
     let Some((name, id)) = found.next() else {
+        if wanted.optional {
+            return Ok(None);
+        }
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         return Err(format!("has no column `{name}` (columns: {})", cut(&names.join(", "), NAMES_CHARACTERS_MAX)));
     };
     if found.next().is_some() {
         return Err(format!("has two columns `{name}`"));
     }
-    Ok((name, *id))
+    Ok(Some((name, *id)))
 }
 
 /// Returns a type as a field, with those of its members that `wanted` has, if it is given.
 ///
 /// # Errors
 /// Why it cannot be read, or cannot become what is wanted, as the end of a sentence on it.
-pub(super) fn described(
-    file: &AvroSchema,
-    id: TypeId,
-    name: &str,
-    wanted: Option<&Field>,
-) -> std::result::Result<Field, String> {
+fn described(file: &AvroSchema, id: TypeId, name: &str, wanted: Option<&Field>) -> std::result::Result<Field, String> {
     Describer { file, depth: 0, nodes: 0 }.field(id, name, wanted)
 }
 
@@ -128,7 +136,7 @@ impl Describer<'_> {
         }
     }
 
-    fn members(&mut self, members: &[(String, TypeId)], wanted: Option<&Fields>) -> Described<DataType> {
+    fn members(&mut self, members: &[(String, TypeId)], wanted: Option<&ArrowFields>) -> Described<DataType> {
         for wanted in wanted.into_iter().flatten() {
             let count = members.iter().filter(|(name, _)| name == wanted.name()).count();
             if count != 1 {

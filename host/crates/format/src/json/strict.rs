@@ -3,18 +3,19 @@
 use std::fmt;
 
 use arrow_schema::{DataType, Field};
-use etl_core::model::types::type_name;
+use etl_core::model::types::{is_json, type_name};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::{JsonColumns, Row};
-use crate::{
-    columns::{Value, shown},
-    numbers,
+use super::{
+    reason,
+    row::{DOCUMENT, JsonColumns, Row, Wanted},
+    value,
 };
+use crate::columns::{Value, shown};
 
 /// Takes the asked-for fields of a document into a row of nulls.
 ///
@@ -22,14 +23,14 @@ use crate::{
 /// Any fault of the document. The row may then hold some of its values.
 pub(super) fn parse<'a>(document: &'a [u8], columns: &JsonColumns, row: &mut Row<'a>) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
-    deserializer.deserialize_any(DocumentVisitor { row, columns })?;
+    deserializer.deserialize_any(ObjectVisitor { row, columns, object: DOCUMENT })?;
     deserializer.end()
 }
 
 /// Parses the value of an asked-for field. `None` when the value is malformed, or the field cannot take it.
 pub(super) fn value<'a>(text: &'a str, field: &Field, unescaped: &mut String) -> Option<Value<'a>> {
-    if is_number(field) {
-        return number(text, field).ok();
+    if !is_visited(field) {
+        return value::read(text, field).ok();
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = ValueSeed { field, unescaped }.deserialize(&mut deserializer).ok()?;
@@ -37,30 +38,23 @@ pub(super) fn value<'a>(text: &'a str, field: &Field, unescaped: &mut String) ->
     Some(value)
 }
 
-fn is_number(field: &Field) -> bool {
-    matches!(field.data_type(), DataType::Int64 | DataType::Float64)
+/// Returns whether serde hands out the values of a field as they are.
+fn is_visited(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Boolean => true,
+        DataType::Utf8 => !is_json(field),
+        _ => false,
+    }
 }
 
-/// Returns the value that the text of a JSON value has in a field of numbers, or why the field cannot take it.
-fn number(text: &str, field: &Field) -> Result<Value<'static>, String> {
-    let value = match (text, field.data_type()) {
-        ("null", _) => Some(Value::Null),
-        (_, DataType::Int64) => numbers::int64(text).map(Value::Int64),
-        ("\"NaN\"", _) => Some(Value::Float64(f64::NAN)),
-        ("\"Infinity\"", _) => Some(Value::Float64(f64::INFINITY)),
-        ("\"-Infinity\"", _) => Some(Value::Float64(f64::NEG_INFINITY)),
-        _ => numbers::float64(text).map(Value::Float64),
-    };
-    let (name, expected) = (field.name(), type_name(field));
-    value.ok_or_else(|| format!("`{}` in field `{name}` is not of type {expected}", shown(text)))
-}
-
-struct DocumentVisitor<'r, 'a> {
+/// Takes the asked-for fields of the document, or of an object in it.
+struct ObjectVisitor<'r, 'a> {
     row: &'r mut Row<'a>,
     columns: &'r JsonColumns,
+    object: usize,
 }
 
-impl<'a> Visitor<'a> for DocumentVisitor<'_, 'a> {
+impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,21 +62,56 @@ impl<'a> Visitor<'a> for DocumentVisitor<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { row, columns } = self;
-        while let Some(column) = map.next_key_seed(KeySeed(columns))? {
-            let Some(column) = column else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let field = columns.schema.field(column);
-            row.values[column] = map.next_value_seed(ValueSeed { field, unescaped: &mut row.unescaped })?;
+        let Self { row, columns, object } = self;
+        while let Some(wanted) = map.next_key_seed(KeySeed(columns, object))? {
+            match wanted.map(|number| columns.wanted(object, number)) {
+                None => _ = map.next_value::<IgnoredAny>()?,
+                Some((_, Wanted::Column(column))) => {
+                    let field = columns.schema.field(*column);
+                    row.values[*column] = map.next_value_seed(ValueSeed { field, unescaped: &mut row.unescaped })?;
+                }
+                Some((key, wanted)) => {
+                    let text = map.next_value::<&RawValue>()?.get();
+                    take(text, key, wanted, columns, row).map_err(A::Error::custom)?;
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Finds the column of a key, if the key is asked for.
-struct KeySeed<'r>(&'r JsonColumns);
+/// Takes what is asked for of the value of a key.
+pub(super) fn take<'a>(
+    text: &'a str,
+    key: &str,
+    wanted: &Wanted,
+    columns: &JsonColumns,
+    row: &mut Row<'a>,
+) -> Result<(), String> {
+    match wanted {
+        Wanted::Column(column) => row.values[*column] = value::read(text, columns.schema.field(*column))?,
+        Wanted::Object(object) => {
+            columns.clear(*object, row);
+            match text.as_bytes() {
+                b"null" => {}
+                [b'{', ..] => {
+                    let mut deserializer = serde_json::Deserializer::from_str(text);
+                    let visitor = ObjectVisitor { row, columns, object: *object };
+                    deserializer.deserialize_any(visitor).map_err(|error| reason(&error))?;
+                }
+                _ => {
+                    let inner = columns.wanted(*object, 0).0;
+                    return Err(format!("`{}` in `{key}` is no object, so it has no `{inner}`", shown(text)));
+                }
+            }
+        }
+        Wanted::Several(all) => all.iter().try_for_each(|wanted| take(text, key, wanted, columns, row))?,
+    }
+    Ok(())
+}
+
+/// Finds what is asked for under a key of an object.
+struct KeySeed<'r>(&'r JsonColumns, usize);
 
 impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
     type Value = Option<usize>;
@@ -100,7 +129,7 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.column_of(key))
+        Ok(self.0.find(self.1, key))
     }
 }
 
@@ -126,12 +155,12 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
     type Value = Value<'a>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        if !is_number(self.field) {
+        if is_visited(self.field) {
             return deserializer.deserialize_any(self);
         }
         // A number is taken from its text, because serde would hand out a double that may be another number.
         let text = <&RawValue>::deserialize(deserializer)?;
-        number(text.get(), self.field).map_err(D::Error::custom)
+        value::read(text.get(), self.field).map_err(D::Error::custom)
     }
 }
 

@@ -7,9 +7,13 @@
 use std::mem;
 
 use arrow_schema::{DataType, Field};
+use etl_core::model::types::is_json;
 use serde::de::IgnoredAny;
 
-use super::{JsonColumns, Row, strict};
+use super::{
+    row::{DOCUMENT, JsonColumns, Row, Wanted},
+    strict,
+};
 use crate::columns::Value;
 
 /// Number of keys of a document that are kept for the next one, and maximum length in bytes of such a key.
@@ -27,15 +31,16 @@ const EXACT_MAX: u64 = 1 << 53;
 const POWERS_OF_TEN: [f64; DIGITS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
-/// Keys of earlier documents, by their place in the document. Most documents have the same keys, written the same way,
+/// Keys of earlier documents, by the object and their place in it. Most documents have the same keys, written the same way,
 /// and comparing a key takes less time than reading it.
 #[derive(Default)]
-pub(super) struct Keys(Vec<Key>);
+pub(super) struct Keys(Vec<Vec<Key>>);
 
 struct Key {
     /// Text of the key, from its opening quote up to its value.
     text: String,
-    column: Option<usize>,
+    /// The number of what is asked for under the key.
+    wanted: Option<usize>,
     /// The text as an integer if it is short, and a mask of the bits that are the text's.
     short: Option<(u128, u128)>,
 }
@@ -47,54 +52,83 @@ const SHORT_BYTES: usize = size_of::<u128>();
 pub(super) fn walk<'a>(document: &'a [u8], keys: &mut Keys, columns: &JsonColumns, row: &mut Row<'a>) -> Option<()> {
     let mut cursor = Cursor { text: str::from_utf8(document).ok()?, position: 0 };
     cursor.space();
+    walk_object(&mut cursor, DOCUMENT, keys, columns, row)?;
+    cursor.space();
+    cursor.rest().is_empty().then_some(())
+}
+
+/// Takes the asked-for fields of the object that comes next.
+fn walk_object<'a>(
+    cursor: &mut Cursor<'a>,
+    object: usize,
+    keys: &mut Keys,
+    columns: &JsonColumns,
+    row: &mut Row<'a>,
+) -> Option<()> {
     cursor.byte(b'{')?;
     for place in 0.. {
         cursor.space();
-        match keys.read(place, &mut cursor, columns)? {
-            Some(column) => {
-                let field = columns.schema.field(column);
-                row.values[column] = cursor.value(field, &mut row.unescaped)?;
-            }
+        match keys.read(object, place, cursor, columns)? {
             None => cursor.skip()?,
+            Some(number) => match columns.wanted(object, number) {
+                (_, Wanted::Column(column)) => {
+                    let field = columns.schema.field(*column);
+                    row.values[*column] = cursor.value(field, &mut row.unescaped)?;
+                }
+                (_, Wanted::Object(inner)) if cursor.peek() == Some(b'{') => {
+                    columns.clear(*inner, row);
+                    walk_object(cursor, *inner, keys, columns, row)?;
+                }
+                (key, wanted) => strict::take(cursor.any()?, key, wanted, columns, row).ok()?,
+            },
         }
         cursor.space();
         if cursor.byte(b',').is_none() {
             break;
         }
     }
-    cursor.byte(b'}')?;
-    cursor.space();
-    cursor.rest().is_empty().then_some(())
+    cursor.byte(b'}')
 }
 
 impl Keys {
-    /// Reads the next key, with the colon and the white space behind it. Returns its column, if the key is asked for.
-    fn read(&mut self, place: usize, cursor: &mut Cursor<'_>, columns: &JsonColumns) -> Option<Option<usize>> {
-        if let Some(key) = self.0.get(place)
+    /// Reads the next key of an object, with the colon and the white space behind it. Returns the number of what is
+    /// asked for under the key, if anything is.
+    fn read(
+        &mut self,
+        object: usize,
+        place: usize,
+        cursor: &mut Cursor<'_>,
+        columns: &JsonColumns,
+    ) -> Option<Option<usize>> {
+        if let Some(key) = self.0.get(object).and_then(|keys| keys.get(place))
             && key.is_at(cursor.rest())
         {
             cursor.position += key.text.len();
             cursor.space();
-            return Some(key.column);
+            return Some(key.wanted);
         }
         let start = cursor.position;
         let name = cursor.string()?;
         cursor.space();
         cursor.byte(b':')?;
         cursor.space();
-        let column = columns.column_of(name);
-        self.keep(place, &cursor.text[start..cursor.position], column);
-        Some(column)
+        let wanted = columns.find(object, name);
+        self.keep(object, place, &cursor.text[start..cursor.position], wanted);
+        Some(wanted)
     }
 
-    fn keep(&mut self, place: usize, text: &str, column: Option<usize>) {
+    fn keep(&mut self, object: usize, place: usize, text: &str, wanted: Option<usize>) {
         if place >= KEYS_MAX || text.len() > KEY_BYTES_MAX {
             return;
         }
-        let places = self.0.len();
-        match self.0.get_mut(place) {
-            Some(key) => *key = Key::new(mem::take(&mut key.text), text, column),
-            None if place == places => self.0.push(Key::new(String::new(), text, column)),
+        if self.0.len() <= object {
+            self.0.resize_with(object + 1, Vec::new);
+        }
+        let keys = &mut self.0[object];
+        let places = keys.len();
+        match keys.get_mut(place) {
+            Some(key) => *key = Key::new(mem::take(&mut key.text), text, wanted),
+            None if place == places => keys.push(Key::new(String::new(), text, wanted)),
             None => {}
         }
     }
@@ -102,13 +136,13 @@ impl Keys {
 
 impl Key {
     /// Creates a key, reusing the memory of another key's text.
-    fn new(mut reused: String, text: &str, column: Option<usize>) -> Self {
+    fn new(mut reused: String, text: &str, wanted: Option<usize>) -> Self {
         reused.clear();
         reused.push_str(text);
         let mut bytes = [0; SHORT_BYTES];
         let short = bytes.get_mut(..text.len()).map(|bytes| bytes.copy_from_slice(text.as_bytes()));
         let mask = u128::MAX.checked_shr(8 * SHORT_BYTES.saturating_sub(text.len()) as u32).unwrap_or(0);
-        Self { text: reused, column, short: short.map(|()| (u128::from_le_bytes(bytes), mask)) }
+        Self { text: reused, wanted, short: short.map(|()| (u128::from_le_bytes(bytes), mask)) }
     }
 
     /// Returns whether the rest of a document starts with this key.
@@ -187,7 +221,7 @@ impl<'a> Cursor<'a> {
             _ if self.literal("null") => Some(Value::Null),
             DataType::Boolean if self.literal("true") => Some(Value::Boolean(true)),
             DataType::Boolean if self.literal("false") => Some(Value::Boolean(false)),
-            DataType::Utf8 => self.string().map(Value::Text),
+            DataType::Utf8 if !is_json(field) => self.string().map(Value::Text),
             DataType::Int64 => self.number().and_then(|number| number.int64()).map(Value::Int64),
             DataType::Float64 => self.number().and_then(|number| number.float64()).map(Value::Float64),
             _ => None,
@@ -317,14 +351,16 @@ mod tests {
     use super::*;
     use etl_core::model::schema::Schema;
 
+    /// Columns of many types, of which one lies inside an object that is also a column.
     fn columns() -> JsonColumns {
-        let types = [("t", DataType::Utf8), ("i", DataType::Int64), ("f", DataType::Float64), ("b", DataType::Boolean)];
-        let fields = types.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
-        JsonColumns::new(&Schema::new(fields, 0).expect("valid")).expect("types of JSON")
+        let fields = ["t=text", "i=int64", "f=float64", "b=boolean", "x=int64", "o=json", "l=list<text>"];
+        let schema = Schema::parse(&fields.map(str::to_owned), 0).expect("valid");
+        let paths = [&["t"][..], &["i"], &["f"], &["b"], &["o", "x"], &["o"], &["l"]];
+        JsonColumns::new(&schema, &paths.map(|path| path.iter().map(|key| (*key).to_owned()).collect()))
     }
 
     fn row<'a>() -> Row<'a> {
-        Row { values: vec![Value::Null; 4], unescaped: String::new() }
+        Row::new(7)
     }
 
     /// Returns the values, with the text that each `Unescaped` value stands for.
@@ -364,13 +400,16 @@ mod tests {
             r#"{"f":9007199254740993.5,"i":1.0,"i":2}"#,
             r#"{"f":1234567.890123,"t":null,"i":1e3}"#,
             r#"{"b":false,"i":null,"x":true,"y":false,"z":null}"#,
+            r#"{"o":{"x":7,"y":[{}]},"l":["a","\u00fc",null]}"#,
+            r#"{"o":{"x":7},"o":{"y":{"x":8}},"l":null}"#,
+            r#"{"o":null,"l":[]}"#,
         ];
-        assert_eq!(walked(&documents), [true; 7]);
+        assert_eq!(walked(&documents), [true; 10]);
     }
 
     #[test]
     fn what_is_wrong_or_unusual_is_left_to_the_strict_way() {
-        let documents: [&[u8]; 25] = [
+        let documents: [&[u8]; 29] = [
             b"",
             b"{",
             b"{}",
@@ -396,8 +435,12 @@ mod tests {
             b"{\"t\":true}",
             b"{\"x\":1 2}",
             b"{\"\\u0069\":1}",
+            b"{\"o\":7}",
+            b"{\"o\":{\"x\":\"7\"}}",
+            b"{\"l\":[1]}",
+            b"{\"l\":[\"a\",]}",
         ];
-        assert_eq!(walked(&documents), [false; 25]);
+        assert_eq!(walked(&documents), [false; 29]);
     }
 
     fn value() -> impl Strategy<Value = String> {
@@ -411,11 +454,13 @@ mod tests {
             any::<i64>().prop_map(|number| number.to_string()),
             "(true|false|null)x?",
             Just("[{\"t\": \"]\"}, -1]".to_owned()),
+            "\\{(\"x\": ?[0-9n]{1,2},?){0,2}\\}",
+            "\\[(\"[ab\\\\]{0,2}\",? ?){0,3}\\]",
         ]
     }
 
     fn document() -> impl Strategy<Value = String> {
-        let field = ("[ \t]?", "(t|i|f|b|t|i|other|ü|\\\\u0069)", "[ \n]?", value(), "[ \r]?");
+        let field = ("[ \t]?", "(t|i|f|b|t|i|o|l|other|ü|\\\\u0069)", "[ \n]?", value(), "[ \r]?");
         let field =
             field.prop_map(|(before, name, behind, value, end)| format!("{before}\"{name}\"{behind}:{value}{end}"));
         proptest::collection::vec(field, 0..6).prop_map(|fields| format!("{{{}}}", fields.join(",")))

@@ -9,7 +9,6 @@ use arrow_array::RecordBatch;
 use etl_core::model::{
     error::{Error, Result},
     position::Position,
-    schema::Schema,
     sizes::{Measure, RowSizes},
 };
 
@@ -19,14 +18,14 @@ use super::{
     selection::Selection,
 };
 use crate::{
-    Chunk, ChunkIter, Decode, Section, Sizes, SourceBatch,
+    Chunk, ChunkIter, Decode, Fields, Section, Sizes, SourceBatch,
     rows::{Places, Rows},
 };
 
 /// Decodes the sections of a shard.
 pub(super) struct ParquetDecoder<'a> {
     chunks: ChunkIter<'a>,
-    schema: Schema,
+    fields: Fields,
     sizes: Sizes,
     section: Option<Open>,
     /// Batches that are cut and not handed out yet.
@@ -46,8 +45,8 @@ struct Open {
 }
 
 impl<'a> ParquetDecoder<'a> {
-    pub(super) fn new(chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Self {
-        Self { chunks, schema: schema.clone(), sizes, section: None, ready: VecDeque::new() }
+    pub(super) fn new(chunks: ChunkIter<'a>, fields: &Fields, sizes: Sizes) -> Self {
+        Self { chunks, fields: fields.clone(), sizes, section: None, ready: VecDeque::new() }
     }
 
     /// Opens the next section, if there is one.
@@ -61,7 +60,7 @@ impl<'a> ParquetDecoder<'a> {
         let groups: VecDeque<usize> = directory.within(&section.range).into();
         // What has no rows in the slice need not fit the fields either, or each slice would be opened for nothing.
         if !groups.is_empty() {
-            let selection = Selection::new(&section.object, &directory, &self.schema)?;
+            let selection = Selection::new(&section.object, &directory, &self.fields)?;
             self.section = Some(Open { section, directory, selection, groups, group: None, row: 0 });
         }
         Ok(true)
@@ -90,7 +89,7 @@ impl Decode for ParquetDecoder<'_> {
                             places: Places(vec![(0, Position::Row(first_row + range.start as u64))]),
                             columns: &open.selection.columns,
                         };
-                        self.ready.push_back(rows.convert(&self.schema)?);
+                        self.ready.push_back(rows.convert(self.fields.schema())?);
                     }
                 }
             }

@@ -26,7 +26,7 @@ use parquet::{
 
 use crate::{
     Section,
-    content::{HEAD_BYTES, looks},
+    content::{HEAD_BYTES, beginning},
 };
 
 /// Number of bytes at the end of an object that are read first. Most directories fit.
@@ -47,7 +47,7 @@ pub(super) struct Directory {
     /// The columns, as the file says; text and bytes in each of their forms are `Utf8` and `Binary`, all lists are
     /// `List`, dictionaries are what they hold.
     pub(super) fields: Fields,
-    /// The columns, with text as bytes, which are not checked while they are read.
+    /// The columns, with text and times of 96 bits as bytes, which are not checked while they are read.
     pub(super) as_read: SchemaDescriptor,
     /// Where each row group starts, and the number of its first row.
     pub(super) groups: Vec<GroupStart>,
@@ -121,7 +121,7 @@ fn no_parquet(section: &Section) -> Result<Error> {
             "object `{object}` starts like Parquet, but does not end like it: it is cut off or damaged"
         )));
     }
-    Ok(Error::input(format!("object `{object}` is no Parquet: it {}", looks(&head))))
+    Ok(Error::input(format!("object `{object}` is no Parquet: it {}", beginning(&head))))
 }
 
 fn encrypted(object: &str) -> Error {
@@ -156,9 +156,19 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Resu
     let called = catch_unwind(AssertUnwindSafe(call));
     GUARDED.set(before);
     match called {
-        Ok(called) => called.map_err(|error| error.to_string()),
+        Ok(called) => called.map_err(|error| without_layers(&error.to_string())),
         Err(_) => Err("it makes no sense to the decoder".to_owned()),
     }
+}
+
+/// Returns a message of the library without the names of the layers that it came through.
+fn without_layers(message: &str) -> String {
+    const LAYERS: [&str; 5] = ["External: ", "Parquet argument error: ", "Parquet error: ", "Arrow: ", "EOF: "];
+    let mut message = message;
+    while let Some(rest) = LAYERS.iter().find_map(|layer| message.strip_prefix(layer)) {
+        message = rest;
+    }
+    message.to_owned()
 }
 
 impl Directory {
@@ -203,7 +213,8 @@ fn start_of(group: &RowGroupMetaData, first_row: u64, size: u64) -> Result<Group
             return Err("has columns in other files".to_owned());
         }
         let range = range_of(column).filter(|range| range.end <= size);
-        let range = range.ok_or_else(|| format!("has column `{}` beyond the object", column.column_path()))?;
+        let range = range
+            .ok_or_else(|| format!("has column `{}` beyond the object", column.column_path().parts().join(".")))?;
         at = Some(at.map_or(range.start, |at: u64| at.min(range.start)));
     }
     Ok(GroupStart { at: at.filter(|_| rows > 0), first_row, rows })
@@ -238,7 +249,8 @@ fn plain(field: &Field) -> Field {
     field.clone().with_data_type(data_type)
 }
 
-/// Returns a schema in which text is bytes, so that reading does not check it. It is checked value by value later.
+/// Returns a schema in which text is bytes, so that reading does not check it, and so are times of 96 bits. They are
+/// checked value by value later.
 fn bytes_for_text(schema: &SchemaDescriptor) -> Result<SchemaDescriptor, ParquetError> {
     Ok(SchemaDescriptor::new(without_text(&schema.root_schema_ptr())?))
 }
@@ -250,6 +262,11 @@ fn without_text(node: &TypePtr) -> Result<TypePtr, ParquetError> {
         Type::PrimitiveType { physical_type: PhysicalType::BYTE_ARRAY, .. } if !is_other(node) => {
             let text = Type::primitive_type_builder(info.name(), PhysicalType::BYTE_ARRAY);
             Ok(Arc::new(text.with_repetition(info.repetition()).with_id(id).build()?))
+        }
+        // These are decoded here: the library makes 64 bits of them, which are too few for some.
+        Type::PrimitiveType { physical_type: PhysicalType::INT96, .. } => {
+            let bytes = Type::primitive_type_builder(info.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY);
+            Ok(Arc::new(bytes.with_length(12).with_repetition(info.repetition()).with_id(id).build()?))
         }
         Type::PrimitiveType { .. } => Ok(Arc::clone(node)),
         Type::GroupType { fields, .. } => {

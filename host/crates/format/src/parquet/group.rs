@@ -95,7 +95,7 @@ impl Group {
 fn broken(object: &str, number: usize, held: &Held, what: String) -> Error {
     match held.failed() {
         Some(error) => error.context(format!("cannot read row group {number} of object `{object}`")),
-        None => damaged(object, format!("row group {number} cannot be decoded: {what}")),
+        None => damaged(object, format!("row group {number} cannot be decoded (if it is not encrypted): {what}")),
     }
 }
 

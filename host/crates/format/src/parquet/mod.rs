@@ -16,12 +16,17 @@ mod group;
 mod pages;
 mod selection;
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
-use etl_core::model::{error::Result, schema::Schema};
+use std::sync::Arc;
+
+use arrow_schema::Field;
+use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, Reads, Writes, Writing,
+    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -53,16 +58,30 @@ impl Reads for Parquet {
         true
     }
 
-    fn cuts(&self) -> Cuts {
+    fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
+        match wanted.pick {
+            Pick::Column(_) => None,
+            Pick::Position(_) => Some("takes its column by name, because it is Parquet".to_owned()),
+            Pick::Path(_) => Some("has no path, because it is Parquet (use a `struct` of the members)".to_owned()),
+        }
+    }
+
+    fn cuts(&self, _: &Reading) -> Cuts {
         Cuts::ByPosition { first: First::End(directory::END_BYTES) }
+    }
+
+    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+        let directory = directory::open(section)?;
+        let of = |field: &Arc<Field>| (field.name().clone(), canonical(field));
+        Ok(Some(directory.fields.iter().map(of).collect()))
     }
 
     fn held_bytes_max(&self) -> u64 {
         pages::HELD_BYTES_MAX
     }
 
-    fn decoder<'a>(&self, chunks: ChunkIter<'a>, schema: &Schema, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        Ok(Box::new(decode::ParquetDecoder::new(chunks, schema, sizes.bounded())))
+    fn decoder<'a>(&self, chunks: ChunkIter<'a>, reading: &Reading, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
+        Ok(Box::new(decode::ParquetDecoder::new(chunks, &reading.fields, sizes.bounded())))
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Fields};
+use arrow_schema::{DataType, Field, Fields as ArrowFields};
 use etl_core::model::{
     error::{Error, Result},
-    schema::Schema,
-    types::{canonical, type_name},
+    types::{canonical, parts, type_name},
 };
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::directory::{Directory, damaged, guarded};
-use crate::{columns::cut, convert::can_convert};
+use crate::{Fields, Pick, WantedField, columns::cut, convert::can_convert};
 
 /// The most characters of the names of columns that a message lists.
 const NAMES_CHARACTERS_MAX: usize = 600;
@@ -22,60 +21,64 @@ pub(super) struct Selection {
     pub(super) levels: FieldLevels,
     /// The numbers of the leaves that are read, in order.
     pub(super) leaves: Vec<usize>,
-    /// For each field of the schema, in its order: which of the columns that are read it is made of, and that column's
-    /// field in the file.
-    pub(super) columns: Vec<(usize, Arc<Field>)>,
+    /// For each wanted field, in its order: which of the columns that are read it is made of, and that column's field in
+    /// the file; `None` if the file lacks the column, and the values are null.
+    pub(super) columns: Vec<Option<(usize, Arc<Field>)>>,
 }
 
 impl Selection {
-    /// Selects the columns of an object for the fields of a schema.
+    /// Selects the columns of an object for the wanted fields.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input), which names the object and the column, when a
     /// column is missing, is there twice, or has a type that cannot become the field's.
-    pub(super) fn new(object: &str, directory: &Directory, schema: &Schema) -> Result<Self> {
-        let (fields, wanted) = (&directory.fields, schema.fields.fields());
-        let mut positions = Vec::with_capacity(wanted.len());
-        for field in wanted {
-            let found = find(fields, field).map_err(|why| Error::input(format!("object `{object}` {why}")))?;
-            positions.push(found);
-        }
+    pub(super) fn new(object: &str, directory: &Directory, wanted: &Fields) -> Result<Self> {
+        let (fields, wanted) = (&directory.fields, wanted.wanted());
+        let position = |wanted| find(fields, wanted).map_err(|why| Error::input(format!("object `{object}` {why}")));
+        let positions: Vec<Option<usize>> = wanted.iter().map(position).collect::<Result<_>>()?;
         let mut leaves = Leaves::default();
         for (position, field) in fields.iter().enumerate() {
-            let of = positions.iter().position(|other| *other == position);
-            let taken = leaves.take(field, of.map(|index| &*wanted[index]));
+            let of = positions.iter().zip(wanted).filter(|(other, _)| **other == Some(position));
+            let taken = leaves.take(field, &of.map(|(_, wanted)| &wanted.field).collect::<Vec<_>>());
             taken.map_err(|why| Error::input(format!("object `{object}` has a column `{}` {why}", field.name())))?;
         }
         let Leaves { wanted: leaves, count } = leaves;
         if count != directory.as_read.num_columns() {
             return Err(damaged(object, "its schema and its columns do not fit"));
         }
-        let hint: Fields = fields.iter().map(|field| as_read(field)).collect();
+        let hint: ArrowFields = fields.iter().map(|field| as_read(field)).collect();
         let mask = ProjectionMask::leaves(&directory.as_read, leaves.iter().copied());
         let levels = guarded(|| parquet_to_arrow_field_levels(&directory.as_read, mask, Some(&hint)));
         let levels = levels.map_err(|what| damaged(object, format!("its schema cannot be read: {what}")))?;
-        let mut read = positions.clone();
+        let mut read: Vec<usize> = positions.iter().flatten().copied().collect();
         read.sort_unstable();
-        let column = |position: &usize| {
-            let index = read.binary_search(position).unwrap_or_default();
-            (index, Arc::clone(&fields[*position]))
+        read.dedup();
+        let column = |position: &Option<usize>| {
+            let position = (*position)?;
+            Some((read.binary_search(&position).unwrap_or_default(), Arc::clone(&fields[position])))
         };
         Ok(Self { levels, leaves, columns: positions.iter().map(column).collect() })
     }
 }
 
-/// Returns the position of the one column that a field is made of, or what is wrong.
-fn find(fields: &Fields, wanted: &Field) -> Result<usize, String> {
-    let name = wanted.name();
+/// Returns the position of the one column that a field is made of, or what is wrong; `None` if there is none, and need
+/// not be.
+fn find(fields: &ArrowFields, wanted: &WantedField) -> Result<Option<usize>, String> {
+    let Pick::Column(name) = &wanted.pick else {
+        return Err(format!("has columns by name only (`{:?}`)", wanted.pick));
+    };
     let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == name);
     let Some((position, _)) = found.next() else {
+        if wanted.optional {
+            return Ok(None);
+        }
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
         return Err(format!("has no column `{name}` (columns: {})", cut(&names.join(", "), NAMES_CHARACTERS_MAX)));
     };
     if found.next().is_some() {
         return Err(format!("has two columns `{name}`"));
     }
-    Ok(position)
+    Ok(Some(position))
 }
 
 /// The leaves of a schema that are read, so far.
@@ -87,54 +90,52 @@ struct Leaves {
 }
 
 impl Leaves {
-    /// Looks at the leaves of a column, and takes those of which `to` is made, if it is given.
-    fn take(&mut self, from: &Field, to: Option<&Field>) -> Result<(), String> {
-        match (from.data_type(), to.map(Field::data_type)) {
-            (DataType::Struct(of), Some(DataType::Struct(into))) => {
-                if let Some(member) =
-                    into.iter().find(|member| of.iter().filter(|of| of.name() == member.name()).count() != 1)
-                {
-                    let count =
-                        if of.iter().any(|of| of.name() == member.name()) { "two members" } else { "no member" };
-                    return Err(format!("of type {}, which has {count} `{}`", type_name(from), member.name()));
-                }
-                of.iter()
-                    .try_for_each(|of| self.take(of, into.iter().find(|into| into.name() == of.name()).map(|to| &**to)))
+    /// Looks at the leaves of a column, and takes those of which one of the fields `to` is made.
+    fn take(&mut self, from: &Field, to: &[&Field]) -> Result<(), String> {
+        match from.data_type() {
+            DataType::Struct(members) => {
+                to.iter().try_for_each(|to| check_members(from, members, to))?;
+                members.iter().try_for_each(|member| {
+                    let to = to.iter().flat_map(|to| parts(to.data_type()));
+                    self.take(member, &to.filter(|to| to.name() == member.name()).map(|to| &**to).collect::<Vec<_>>())
+                })
             }
-            (DataType::List(of), Some(DataType::List(into))) | (DataType::Map(of, _), Some(DataType::Map(into, _))) => {
-                if matches!(from.data_type(), DataType::List(_)) {
-                    self.take(of, Some(into))
-                } else {
-                    self.entries(of, into)
-                }
+            DataType::List(item) => {
+                let is_list = |to: &&&Field| !matches!(to.data_type(), DataType::List(_));
+                to.iter().find(is_list).map_or(Ok(()), |to| Err(unfit(from, to)))?;
+                self.take(item, &to.iter().flat_map(|to| parts(to.data_type())).map(|to| &**to).collect::<Vec<_>>())
             }
-            (DataType::Struct(of), None) => of.iter().try_for_each(|of| self.take(of, None)),
-            (DataType::List(of) | DataType::Map(of, _), None) => self.take(of, None),
-            (_, Some(_)) => {
-                let to = to.unwrap_or(from);
-                if !can_convert(from, to) {
-                    return Err(unfit(from, to));
-                }
-                self.wanted.push(self.count);
-                self.count += 1;
-                Ok(())
+            DataType::Map(entries, _) => {
+                // The parts of an entry have names of no meaning.
+                let is_other = |to: &&&Field| pair(to).is_none() || parts(entries.data_type()).len() != 2;
+                to.iter().find(is_other).map_or(Ok(()), |to| Err(unfit(from, to)))?;
+                parts(entries.data_type()).iter().enumerate().try_for_each(|(index, part)| {
+                    self.take(part, &to.iter().filter_map(|to| Some(&*pair(to)?[index])).collect::<Vec<_>>())
+                })
             }
-            (_, None) => {
+            _ => {
+                to.iter().find(|to| !can_convert(from, to)).map_or(Ok(()), |to| Err(unfit(from, to)))?;
+                self.wanted.extend((!to.is_empty()).then_some(self.count));
                 self.count += 1;
                 Ok(())
             }
         }
     }
+}
 
-    /// Takes the entries of a map, whose parts have names of no meaning.
-    fn entries(&mut self, from: &Field, to: &Field) -> Result<(), String> {
-        match (from.data_type(), to.data_type()) {
-            (DataType::Struct(of), DataType::Struct(into)) if of.len() == into.len() => {
-                of.iter().zip(into).try_for_each(|(of, into)| self.take(of, Some(into)))
-            }
-            _ => Err(unfit(from, to)),
-        }
-    }
+/// Returns the key and the value of a map.
+fn pair(field: &Field) -> Option<&[Arc<Field>]> {
+    let DataType::Map(entries, _) = field.data_type() else { return None };
+    Some(parts(entries.data_type())).filter(|parts| parts.len() == 2)
+}
+
+/// Checks that a struct has each member of a field once.
+fn check_members(from: &Field, members: &ArrowFields, to: &Field) -> Result<(), String> {
+    let DataType::Struct(wanted) = to.data_type() else { return Err(unfit(from, to)) };
+    let count = |name: &str| members.iter().filter(|member| member.name() == name).count();
+    let Some(wrong) = wanted.iter().find(|wanted| count(wanted.name()) != 1) else { return Ok(()) };
+    let found = if count(wrong.name()) == 0 { "no member" } else { "two members" };
+    Err(format!("of type {}, which has {found} `{}`", type_name(from), wrong.name()))
 }
 
 fn unfit(from: &Field, to: &Field) -> String {

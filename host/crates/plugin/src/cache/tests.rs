@@ -16,9 +16,9 @@ const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
 fn facts() -> Facts {
     Facts {
         interface: Interface::Mapper,
-        wit_version: "0.1.0".to_owned(),
+        wit_version: "0.2.0".to_owned(),
         imports: Vec::new(),
-        exports: vec!["etl:plugin/mapper@0.1.0".to_owned()],
+        exports: vec!["etl:plugin/mapper@0.2.0".to_owned()],
         built_with: Vec::new(),
         config: None,
     }

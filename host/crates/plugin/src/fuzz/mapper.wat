@@ -4,9 +4,10 @@
     (memory (export "memory") 1)
     ;; At 16 the answer to `open`: no error, one field at 64, no key field. At 32 the answers without an error.
     (data (i32.const 16) "\00\00\00\00\40\00\00\00\01\00\00\00\00\00\00\00")
-    ;; The field: its name at 80, of four bytes; text; nullable.
-    (data (i32.const 64) "\50\00\00\00\04\00\00\00\03\01\00\00")
-    (data (i32.const 80) "line")
+    ;; The field: its name at 112, of four bytes; its format at 120, of one; nullable; no children, no metadata.
+    (data (i32.const 64) "\70\00\00\00\04\00\00\00\78\00\00\00\01\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00")
+    (data (i32.const 112) "line")
+    (data (i32.const 120) "u")
     (global $next (mut i32) (i32.const 1024))
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
@@ -22,18 +23,12 @@
     (func (export "finish") (result i32) (i32.const 32)))
   (core instance $i (instantiate $m))
 
-  (type $variable' (record (field "offsets" (list u32)) (field "bytes" (list u8))))
-  (export $variable "variable" (type $variable'))
-  (type $values' (variant (case "boolean" (list u8)) (case "int64" (list s64)) (case "float64" (list f64))
-    (case "text" $variable) (case "binary" $variable)))
-  (export $values "values" (type $values'))
-  (type $column' (record (field "values" $values) (field "validity" (option (list u8)))))
+  (type $column' (record (field "length" u32) (field "validity" (option (list u8))) (field "buffers" (list (list u8)))))
   (export $column "column" (type $column'))
   (type $batch' (record (field "rows" u32) (field "columns" (list $column))))
   (export $batch "batch" (type $batch'))
-  (type $data-type' (enum "boolean" "int64" "float64" "text" "binary"))
-  (export $data-type "data-type" (type $data-type'))
-  (type $field' (record (field "name" string) (field "data-type" $data-type) (field "nullable" bool)))
+  (type $field' (record (field "name" string) (field "format" string) (field "nullable" bool) (field "children" u32)
+    (field "metadata" (list (tuple string string)))))
   (export $field "field" (type $field'))
   (type $schema' (record (field "fields" (list $field)) (field "key-fields" u32)))
   (export $schema "schema" (type $schema'))
@@ -52,4 +47,4 @@
     (canon lift (core func $i "finish") (memory $i "memory")))
   (instance $mapper
     (export "open" (func $open)) (export "process" (func $process)) (export "finish" (func $finish)))
-  (export "etl:plugin/mapper@0.1.0" (instance $mapper)))
+  (export "etl:plugin/mapper@0.2.0" (instance $mapper)))

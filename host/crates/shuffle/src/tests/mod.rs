@@ -10,13 +10,18 @@ mod writing;
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray, TimestampMicrosecondArray,
     cast::AsArray,
-    types::{Float64Type, Int64Type},
+    types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType},
 };
+use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
-use etl_core::{model::schema::Schema, testing::scratch};
+use etl_core::{
+    model::{schema::Schema, types::parse},
+    testing::scratch,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -37,6 +42,10 @@ enum Value {
     Float64(i64),
     Text(String),
     Binary(Vec<u8>),
+    Decimal(i128),
+    List(Vec<Option<i64>>),
+    /// The members of a struct: a time, if there is one, and a text.
+    Struct(Option<i64>, String),
 }
 
 type Row = Vec<Value>;
@@ -96,6 +105,25 @@ fn array_of<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -
         DataType::Int64 => array!(values, Int64Array, Int64(value) => *value),
         DataType::Float64 => array!(values, Float64Array, Float64(value) => f64::from_bits(flip(*value) as u64)),
         DataType::Utf8 => array!(values, StringArray, Text(value) => value.as_str()),
+        DataType::Decimal128(digits, scale) => {
+            let decimals = values.map(|value| if let Value::Decimal(value) = value { Some(*value) } else { None });
+            let decimals = Decimal128Array::from_iter(decimals);
+            Arc::new(decimals.with_precision_and_scale(*digits, *scale).expect("a decimal"))
+        }
+        DataType::List(_) => {
+            let lists = values.map(|value| if let Value::List(items) = value { Some(items.clone()) } else { None });
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))
+        }
+        DataType::Struct(members) => {
+            let structs: Vec<Option<(Option<i64>, &str)>> = values
+                .map(|value| if let Value::Struct(time, text) = value { Some((*time, text.as_str())) } else { None })
+                .collect();
+            let times =
+                TimestampMicrosecondArray::from_iter(structs.iter().map(|value| value.and_then(|(time, _)| time)));
+            let texts = StringArray::from_iter(structs.iter().map(|value| value.map(|(_, text)| text)));
+            let nulls = NullBuffer::from_iter(structs.iter().map(Option::is_some));
+            Arc::new(StructArray::new(members.clone(), vec![Arc::new(times), Arc::new(texts)], Some(nulls)))
+        }
         _ => array!(values, BinaryArray, Binary(value) => value.as_slice()),
     }
 }
@@ -113,13 +141,25 @@ fn value_of(column: &dyn Array, row: usize) -> Value {
         DataType::Int64 => Value::Int64(column.as_primitive::<Int64Type>().value(row)),
         DataType::Float64 => Value::Float64(flip(column.as_primitive::<Float64Type>().value(row).to_bits() as i64)),
         DataType::Utf8 => Value::Text(column.as_string::<i32>().value(row).to_owned()),
+        DataType::Decimal128(..) => Value::Decimal(column.as_primitive::<Decimal128Type>().value(row)),
+        DataType::List(_) => {
+            Value::List(column.as_list::<i32>().value(row).as_primitive::<Int64Type>().iter().collect())
+        }
+        DataType::Struct(_) => {
+            let members = column.as_struct();
+            let times = members.column(0).as_primitive::<TimestampMicrosecondType>();
+            let text = members.column(1).as_string::<i32>().value(row).to_owned();
+            Value::Struct(times.is_valid(row).then(|| times.value(row)), text)
+        }
         _ => Value::Binary(column.as_binary::<i32>().value(row).to_vec()),
     }
 }
 
 fn data_type() -> impl Strategy<Value = DataType> {
     use DataType::{Binary, Boolean, Float64, Int64, Utf8};
-    prop::sample::select(vec![Boolean, Int64, Float64, Utf8, Binary])
+    let written = ["decimal(30,2)", "list<int64>", "struct<at: timestamp(us), name: text>"];
+    let further = written.map(|written| parse("", written).expect("a type").data_type().clone());
+    prop::sample::select([&[Boolean, Int64, Float64, Utf8, Binary][..], &further].concat())
 }
 
 /// Generates few different values of each type, so that keys meet, some of them with long common prefixes. Now and then
@@ -133,6 +173,15 @@ fn value(data_type: &DataType) -> BoxedStrategy<Value> {
             .boxed(),
         DataType::Utf8 => {
             prop_oneof!["[ab]{0,3}", "(shared by many){1,3}[0-9]{0,2}", "grüße[0-9]"].prop_map(Value::Text).boxed()
+        }
+        DataType::Decimal128(..) => prop_oneof![-3..3_i128, Just(10_i128.pow(29))].prop_map(Value::Decimal).boxed(),
+        DataType::List(_) => {
+            let item = || prop_oneof![1 => Just(None), 3 => (0..3_i64).prop_map(Some)];
+            prop::collection::vec(item(), 0..4).prop_map(Value::List).boxed()
+        }
+        DataType::Struct(_) => {
+            let time = prop_oneof![1 => Just(None), 3 => (-1..2_i64).prop_map(Some)];
+            (time, "[ab]{0,2}").prop_map(|(time, text)| Value::Struct(time, text)).boxed()
         }
         _ => prop_oneof![
             60 => prop::collection::vec(prop::sample::select(vec![0, 1, 255]), 0..20),
