@@ -264,6 +264,7 @@ impl Validator<'_> {
         let location = self.location(&at.key("url"), &table.url)?;
         let compression = table.compression.map_or(Compression::None, Compression::from);
         let format = SinkFormat::new(table.format.0)?.with_compression(compression);
+        let format = format.map_err(|error| self.wrong(&at.key("compression"), error))?;
         let format = match table.non_finite {
             None => format,
             Some(choice) => {

@@ -232,12 +232,8 @@ mod tests {
             ["run.memory=300MiB", "map.0.limits.memory=1MiB", "source.format=parquet", "source.fields={a='text'}"];
         let map = slots(&set).expect_err("does not fit").to_string();
         assert!(map.contains("128.0 MiB for pages of `parquet`"), "{map}");
-        let set = [
-            "run.memory=600MiB",
-            "map.0.limits.memory=1MiB",
-            "sink.format=parquet",
-            "sink.parquet.row_group_size=1GiB",
-        ];
+        let set =
+            ["run.memory=1GiB", "map.0.limits.memory=1MiB", "sink.format=parquet", "sink.parquet.row_group_size=1GiB"];
         let reduce = slots(&set).expect_err("does not fit").to_string();
         assert!(reduce.contains("2.0 GiB for a row group"), "{reduce}");
     }
@@ -292,7 +288,7 @@ mod tests {
             assert!(map.contains(term), "no `{term}` in {map}");
         }
         let reduce = refused(&[
-            "run.memory=600MiB",
+            "run.memory=1GiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
@@ -330,7 +326,7 @@ mod tests {
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=600MiB",
+            "run.memory=1GiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",

@@ -99,10 +99,13 @@ fn files_and_columns_that_do_not_fit_are_named() {
     };
     error("{ m = \"text\" }", &parquet, &["object `a.parquet` has no column `m` (columns: n, word, at, price)"]);
     error("{ n = \"list<text>\" }", &parquet, &["column `n` of type int64, which cannot become list<text>"]);
-    error("{ n = \"int64\" }", b"n\n1\n2\n3\n", &["object `a.parquet` is no Parquet: it begins with the text \"n\\n1"]);
+    error("{ n = \"int64\" }", b"n\n1\n2\n3\n", &["object `a.parquet` is no Parquet: it begins like plain text"]);
     error("{ n = \"int64\" }", &parquet[..parquet.len() - 9], &["it is cut off or damaged"]);
     let project = maker(&rows(3));
     project.run(["--set", "sink.format=json"]).expect_error(2, &["`sink.parquet` cannot be used with format `json`"]);
+    project
+        .run(["--set", "sink.compression=gzip"])
+        .expect_error(2, &["`sink.compression` cannot be used with format `parquet`, which is compressed inside"]);
     project
         .run(["--set", "sink.parquet.compression=brotli"])
         .expect_error(2, &["`sink.parquet.compression` is `brotli` (choices: zstd, snappy, gzip, lz4, none)"]);

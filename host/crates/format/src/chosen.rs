@@ -373,9 +373,18 @@ impl SinkFormat {
     }
 
     /// Chooses how parts are compressed. They are not otherwise.
-    #[must_use]
-    pub fn with_compression(self, compression: Compression) -> Self {
-        Self { compression, ..self }
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
+    /// the choice is called, for a format whose parts are not text.
+    pub fn with_compression(self, compression: Compression) -> Result<Self> {
+        if compression != Compression::None && !self.writes.is_text() {
+            let name = self.name;
+            return Err(Error::config(format!(
+                "cannot be used with format `{name}`, which is compressed inside (use `sink.{name}.compression`)"
+            )));
+        }
+        Ok(Self { compression, ..self })
     }
 
     /// Returns the name of the format.

@@ -182,7 +182,7 @@ pub(crate) fn check_start(object: &str, known: Compression, head: &[u8]) -> Resu
 }
 
 /// Returns what the first bytes of an object look like.
-fn looks(head: &[u8]) -> String {
+pub(crate) fn looks(head: &[u8]) -> String {
     let is_text = || {
         let is_whole = |error: std::str::Utf8Error| error.error_len().is_none();
         std::str::from_utf8(head).map_or_else(is_whole, |_| true) && !head.iter().any(|byte| *byte < 0x09)
@@ -240,19 +240,6 @@ pub(crate) fn is_utf16(head: &[u8]) -> bool {
 
 fn foreign_start(head: &[u8]) -> Option<&'static Foreign> {
     FOREIGN.iter().find(|foreign| foreign.starts(head))
-}
-
-/// Returns what an object looks like by its first bytes, as the end of a sentence on it.
-#[cfg(any(feature = "avro", feature = "parquet"))]
-pub(crate) fn beginning(head: &[u8]) -> String {
-    let shown = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
-    match (compression_at(head), foreign_start(head)) {
-        (Compression::None, Some(foreign)) => format!("begins like {}", foreign.name),
-        (Compression::None, None) if head.is_empty() => "is empty".to_owned(),
-        (Compression::None, None) if head.iter().all(|byte| *byte >= 0x09) => format!("begins with the text {shown:?}"),
-        (Compression::None, None) => "begins like nothing that is known".to_owned(),
-        (compression, _) => format!("begins like {}", compression.name()),
-    }
 }
 
 fn refused(object: &str, looks: &str, Foreign { name, cure, .. }: &Foreign) -> Error {

@@ -17,7 +17,7 @@ use etl_core::model::{
 };
 use proptest::{collection::vec, option::of, prelude::*};
 
-use crate::{Chunk, FORMATS, Format, NonFinite, PartWriter, SinkFormat, SourceFormat};
+use crate::{Chunk, Cuts, FORMATS, Format, NonFinite, PartWriter, Section, SinkFormat, SourceFormat};
 
 /// Number of rows of each table. Zero rows say nothing.
 const ROWS: std::ops::Range<usize> = 1..6;
@@ -84,8 +84,10 @@ fn read(format: &dyn Format, rows: &RecordBatch, part: Vec<u8>) -> Vec<ArrayRef>
     let takes_fields = format.reads().expect("reads").takes_fields();
     let fields = takes_fields.then(|| Schema { fields: rows.schema(), key_fields: 0 }.into());
     let source = SourceFormat::new(format.name(), fields).expect("a format");
-    let start = Chunk::whole("part", Compression::None);
-    let chunks = vec![Ok(start), Ok(Chunk::Data(Bytes::from(part)))];
+    let chunks = match source.cuts() {
+        Cuts::ByPosition { .. } => vec![Ok(Chunk::Section(Section::in_memory("part", part.into())))],
+        _ => vec![Ok(Chunk::whole("part", Compression::None)), Ok(Chunk::Data(Bytes::from(part)))],
+    };
     let mut decoder = source.decoder(Box::new(chunks.into_iter())).expect("a decoder");
     let batch = decoder.next_batch().expect("decodes").expect("there are rows");
     assert_eq!(batch.rejects, []);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     AvroCompression, Section,
-    content::{HEAD_BYTES, beginning},
+    content::{HEAD_BYTES, looks},
 };
 
 /// Number of bytes at the start of an object that are read first. Most headers fit.
@@ -72,9 +72,12 @@ fn read(section: &Section) -> Result<Header> {
     let mut length = FIRST_BYTES.min(size);
     loop {
         let bytes = section.bytes.read(0..length)?;
+        if bytes.is_empty() {
+            return Err(Error::input(format!("object `{object}` is no Avro: it is empty")));
+        }
         if !bytes.starts_with(MAGIC) {
             let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-            return Err(Error::input(format!("object `{object}` is no Avro: it {}", beginning(head))));
+            return Err(Error::input(format!("object `{object}` is no Avro: it begins like {}", looks(head))));
         }
         match entries(&bytes) {
             Ok(entries) => return parse(object, &entries),

@@ -445,7 +445,7 @@ fn damage_is_named_with_its_place() {
     let second = good.len() - 20;
     for (object, why) in [
         (Bytes::new(), "object `o.avro` is no Avro: it is empty".to_owned()),
-        (Bytes::from_static(b"a,b\n1,2\n"), "object `o.avro` is no Avro: it begins with the text \"a,b\\n1,2\\n\"".to_owned()),
+        (Bytes::from_static(b"a,b\n1,2\n"), "object `o.avro` is no Avro: it begins like plain text".to_owned()),
         (Bytes::from_static(b"PAR1\0\0\0\0"), "object `o.avro` is no Avro: it begins like Parquet".to_owned()),
         (good.slice(..30), "object `o.avro` is damaged: its header is cut off or makes no sense".to_owned()),
         (cut(1), format!("object `o.avro` is damaged: the block at byte {second} goes on behind the end of the object, which is cut off or damaged")),

@@ -20,13 +20,16 @@ use parquet::{
     arrow::parquet_to_arrow_schema,
     basic::{ConvertedType, LogicalType, Repetition, Type as PhysicalType},
     errors::ParquetError,
-    file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData},
+    file::metadata::{
+        ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+        RowGroupMetaData,
+    },
     schema::types::{SchemaDescriptor, Type, TypePtr},
 };
 
 use crate::{
     Section,
-    content::{HEAD_BYTES, beginning},
+    content::{HEAD_BYTES, looks},
 };
 
 /// Number of bytes at the end of an object that are read first. Most directories fit.
@@ -121,7 +124,7 @@ fn no_parquet(section: &Section) -> Result<Error> {
             "object `{object}` starts like Parquet, but does not end like it: it is cut off or damaged"
         )));
     }
-    Ok(Error::input(format!("object `{object}` is no Parquet: it {}", beginning(&head))))
+    Ok(Error::input(format!("object `{object}` is no Parquet: it begins like {}", looks(&head))))
 }
 
 fn encrypted(object: &str) -> Error {
@@ -174,7 +177,11 @@ fn without_layers(message: &str) -> String {
 impl Directory {
     fn parse(object: &str, size: u64, bytes: &[u8]) -> Result<Self> {
         let wrong = |what: String| damaged(object, format!("its directory cannot be read: {what}"));
-        let metadata = guarded(|| ParquetMetaDataReader::decode_metadata(bytes)).map_err(wrong)?;
+        let skip = || ParquetStatisticsPolicy::SkipAll;
+        let options = ParquetMetaDataOptions::new().with_encoding_stats_policy(skip());
+        let options = options.with_column_stats_policy(skip()).with_size_stats_policy(skip());
+        let metadata =
+            guarded(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options))).map_err(wrong)?;
         let file = metadata.file_metadata();
         let schema = guarded(|| {
             let described = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
