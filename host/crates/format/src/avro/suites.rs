@@ -100,7 +100,7 @@ fn files_of_others_are_read_as_others_read_them_or_refused_with_a_reason() {
              cut off or damaged",
             "rpc-add-response.avro: holds values of type int, not records with fields",
             "rpc-hello-response.avro: holds values of type string, not records with fields",
-            "test.avro12: is no Avro: it begins like nothing that is known",
+            "test.avro12: is no Avro: it begins like nothing that is known (`4f 62 6a 00 db e3 84 19`)",
             "withUnion.avro: a schema has 1 to 1024 fields, this one has 0",
         ]
     );
