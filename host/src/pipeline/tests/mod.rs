@@ -223,7 +223,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"input/\"",
@@ -234,7 +234,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"orc\"",
-        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"input/\"",
@@ -455,7 +455,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\nformat = \"orc\"",
-        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"result/\"",

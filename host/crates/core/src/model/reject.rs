@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
         let row = Reject::new("map", "no").at("a.parquet", Position::Row(17));
         assert_eq!(row.place().as_deref(), Some("`a.parquet`, row 17"));
-        assert_eq!(line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
+        assert_eq!(self::line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
         assert_eq!(row.made_of_batch().place().as_deref(), Some("`a.parquet`, from row 17 on"));
         let in_block = Reject::new("map", "no").at("a.avro", Position::InBlock(59, 17));
         assert_eq!(in_block.place().as_deref(), Some("`a.avro` at byte 59, row 17"));
