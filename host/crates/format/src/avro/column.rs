@@ -39,7 +39,7 @@ pub(super) enum Column {
     Enum(Arc<[String]>, BinaryBuilder),
     Uuid(BinaryBuilder),
     Fixed(usize, FixedSizeBinaryBuilder),
-    Duration([BitsBuilder; 3], Fields, NullBufferBuilder),
+    Duration(Vec<BitsBuilder>, Fields, NullBufferBuilder),
     List(Box<Column>, Rows),
     Map(BinaryBuilder, Box<Column>, Rows),
     Struct(Record, NullBufferBuilder),
@@ -160,7 +160,7 @@ impl Column {
             }
             (Type::Duration, DataType::Struct(members)) => {
                 let part = |_| BitsBuilder::new(&DataType::UInt32).expect("such a type has a width");
-                Self::Duration([0, 1, 2].map(part), members.clone(), NullBufferBuilder::new(0))
+                Self::Duration(members.iter().map(part).collect(), members.clone(), NullBufferBuilder::new(0))
             }
             (Type::Array(item), DataType::List(described)) => {
                 Self::List(Box::new(Self::new(file, *item, described)), Rows::new())
