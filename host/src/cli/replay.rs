@@ -49,11 +49,11 @@ pub(super) struct ReplayArgs {
     /// Map only one record of the shard: the one with this number, from 0
     #[arg(long, value_name = "K", requires = "shard", conflicts_with_all = ["offset", "row"])]
     pub record: Option<u64>,
-    /// Map only one record of the shard: the one that starts at this byte
+    /// Map only one record of the shard: the one that starts at this byte, or, with `--row`, whose block does
     #[arg(long, value_name = "BYTES", requires = "shard")]
     pub offset: Option<u64>,
     /// Map only one record of the shard: the one in this row of its object, from 0, in a format that has rows
-    #[arg(long, value_name = "K", requires = "shard", conflicts_with = "offset")]
+    #[arg(long, value_name = "K", requires = "shard")]
     pub row: Option<u64>,
     /// The object that `--offset` or `--row` refers to, if the shard has several
     #[arg(long, value_name = "NAME", requires = "shard")]
@@ -138,7 +138,7 @@ fn replace(args: &ReplayArgs, pipeline: &mut Pipeline) -> Result<Option<String>>
 }
 
 fn only(args: &ReplayArgs) -> Option<Only> {
-    let position = args.offset.map(Position::Byte).or(args.row.map(Position::Row));
+    let position = Position::of(args.offset, args.row);
     let at = |position| Only::At { object: args.object.clone(), position };
     args.record.map(Only::Number).or(position.map(at))
 }

@@ -45,6 +45,7 @@ pub(super) const PART_SIZE: Bounds<Size> = size(u64::MAX, KIB, TIB);
 pub(super) const MAX_REJECTS: Bounds<i64> = Bounds { default: 0, min: 0, max: i64::MAX };
 pub(super) const ROW_GROUP_ROWS: Bounds<i64> = Bounds { default: MIB as i64, min: 1, max: 1 << 30 };
 pub(super) const ROW_GROUP_SIZE: Bounds<Size> = size(64 * MIB, 64 * KIB, 4 * GIB);
+pub(super) const BLOCK_SIZE: Bounds<Size> = size(64 * KIB, KIB, 16 * MIB);
 pub(super) const MAX_OUTPUT: Bounds<Size> = size(TIB, 1, 1024 * 1024 * TIB);
 pub(super) const RUN_STORE: &str = "runs/";
 

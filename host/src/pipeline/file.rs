@@ -12,8 +12,8 @@ use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
     formats::{
-        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName,
-        SourceColumnChoice, WriteName,
+        AvroCompressionChoice, CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice,
+        ParquetCompressionChoice, ReadName, SourceColumnChoice, WriteName,
     },
     units::{Period, Size},
 };
@@ -103,12 +103,13 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Allowed only
-    /// with these formats. Without it, the fields are inferred from the first records when a run is planned, and kept in
-    /// its plan; `etl-host fields` prints them to paste here. Instead of the type, a table says more: `type`; `column`, if
-    /// the column or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its
-    /// name; and `optional`, which makes the values null in CSV and Parquet objects that lack the column, and lets `check`
-    /// accept a sample of JSON without the field.
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV, Parquet or Avro. Allowed
+    /// only with these formats. Without it, the fields are inferred from the first records when a run is planned, and kept
+    /// in its plan; `etl-host fields` prints them to paste here. Instead of the type, a table says more: `type`; `column`,
+    /// if the column or JSON field has another name; for JSON `path`, the keys that lead to the field, such as
+    /// `actor.login`; for CSV `position`, the number of the column from 1 in place of its name; and `optional`, which makes
+    /// the values null in CSV, Parquet and Avro objects that lack the column, and lets `check` accept a sample of JSON
+    /// without the field.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
     /// Columns behind the fields that say where each record is from, by the names they get: `{ file = "object", at =
@@ -353,6 +354,21 @@ pub(super) struct Sink {
     pub compression: Option<CompressionChoice>,
     /// How Parquet is written. Only for `parquet`.
     pub parquet: Option<SinkParquet>,
+    /// How Avro is written. Only for `avro`.
+    pub avro: Option<SinkAvro>,
+}
+
+/// How Avro is written. A part is always complete Avro, however small.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct SinkAvro {
+    /// How blocks are compressed.
+    #[schemars(transform = default_value("deflate"))]
+    pub compression: Option<AvroCompressionChoice>,
+    /// Size at which a block is complete, before it is compressed. Each task in flight that writes counts towards
+    /// `memory` of `[run]` with twice this size.
+    #[schemars(transform = range(bounds::BLOCK_SIZE))]
+    pub block_size: Option<Size>,
 }
 
 /// How Parquet is written. A part is always complete Parquet, however small.

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use etl_core::model::object::Compression;
 use etl_format::{
-    Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, SourceColumn, sink_formats, source_formats,
+    AvroCompression, Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, SourceColumn, sink_formats,
+    source_formats,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -46,6 +47,37 @@ pub(super) enum ParquetCompressionChoice {
     Lz4,
     /// None.
     None,
+}
+
+/// How blocks of Avro are compressed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AvroCompressionChoice {
+    /// Deflate, which every reader of Avro must know.
+    Deflate,
+    /// Zstandard at level 3.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
+    /// None.
+    None,
+}
+
+impl From<AvroCompressionChoice> for AvroCompression {
+    fn from(choice: AvroCompressionChoice) -> Self {
+        match choice {
+            AvroCompressionChoice::Deflate => Self::Deflate,
+            AvroCompressionChoice::Zstd => Self::Zstd,
+            AvroCompressionChoice::Snappy => Self::Snappy,
+            AvroCompressionChoice::Bzip2 => Self::Bzip2,
+            AvroCompressionChoice::Xz => Self::Xz,
+            AvroCompressionChoice::None => Self::None,
+        }
+    }
 }
 
 impl From<ParquetCompressionChoice> for ParquetCompression {

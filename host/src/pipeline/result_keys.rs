@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::{CsvSink, CsvSource, ParquetSink, RECORD_BYTES, Reading};
+use etl_format::{AvroSink, CsvSink, CsvSource, ParquetSink, RECORD_BYTES, Reading};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -50,6 +50,11 @@ impl Pipeline {
             keys.insert("sink.parquet.row_group_size".to_owned(), row_group_bytes.into());
             keys.insert("sink.parquet.statistics".to_owned(), statistics.into());
             keys.insert("sink.parquet.dictionary".to_owned(), dictionary.into());
+        }
+        if self.sink.format.name() == "avro" {
+            let AvroSink { compression, block_bytes } = self.sink.format.writing().avro;
+            keys.insert("sink.avro.compression".to_owned(), compression.name().into());
+            keys.insert("sink.avro.block_size".to_owned(), block_bytes.into());
         }
         let parts = &self.sink.parts;
         if !parts.by.is_empty() {
@@ -206,6 +211,17 @@ mod tests {
             let (then, now) = (parquet(&[]), parquet(&[&format!("sink.parquet.{set}")]));
             let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
             assert_eq!(changed, [&format!("sink.parquet.{}", set.split_once('=').expect("a key").0)]);
+        }
+    }
+
+    #[test]
+    fn how_avro_is_written_decides() {
+        let avro = |set: &[&str]| result_keys(&[&["sink.format=avro"], set].concat());
+        assert_eq!(avro(&["sink.avro.compression=deflate", "sink.avro.block_size=64KiB"]), avro(&[]));
+        for set in ["compression=zstd", "block_size=1MiB"] {
+            let (then, now) = (avro(&[]), avro(&[&format!("sink.avro.{set}")]));
+            let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();
+            assert_eq!(changed, [&format!("sink.avro.{}", set.split_once('=').expect("a key").0)]);
         }
     }
 

@@ -14,7 +14,7 @@ use etl_core::{
     },
     runtime::scratch::temporary_directory,
 };
-use etl_format::{ParquetSink, SinkFormat, SourceColumns, SourceFormat};
+use etl_format::{AvroSink, ParquetSink, SinkFormat, SourceColumns, SourceFormat};
 use etl_plugin::{GRANTS, Grants, Limits, PluginSettings, config_schema::PathPart};
 use etl_store::Location;
 use toml::{Table, Value};
@@ -289,7 +289,21 @@ impl Validator<'_> {
                 format.with_parquet(self.parquet(&at, table)?).map_err(|error| self.wrong(&at, error))?
             }
         };
+        let format = match &table.avro {
+            None => format,
+            Some(table) => {
+                let at = at.key("avro");
+                format.with_avro(self.avro(&at, table)?).map_err(|error| self.wrong(&at, error))?
+            }
+        };
         Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
+    }
+
+    fn avro(&self, at: &KeyPath, table: &file::SinkAvro) -> Result<AvroSink> {
+        Ok(AvroSink {
+            compression: table.compression.map(Into::into).unwrap_or_default(),
+            block_bytes: self.bounded(&at.key("block_size"), table.block_size, bounds::BLOCK_SIZE)?.0,
+        })
     }
 
     fn parquet(&self, at: &KeyPath, table: &file::SinkParquet) -> Result<ParquetSink> {

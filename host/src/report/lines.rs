@@ -63,7 +63,7 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             Some((Level::Info, format!("{task}: attempt {by} was faster than attempt {attempt}, stopped after {took}")))
         }
         Event::PoisonRecord { step, shard, record, object, offset, row, reason, .. } => {
-            let place = match (object, offset.map(Position::Byte).or(row.map(Position::Row))) {
+            let place = match (object, Position::of(*offset, *row)) {
                 (Some(object), Some(position)) => format!(", {}{position},", shown_name(object)),
                 _ => String::new(),
             };

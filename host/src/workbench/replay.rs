@@ -239,6 +239,9 @@ fn find(input: &mut Input<'_>, number: ShardId, shard: &Shard, only: &Only) -> R
                 match position {
                     Position::Byte(offset) => format!("no record of shard {number} starts at byte {offset}{of}"),
                     Position::Row(row) => format!("shard {number} has no row {row}{of}"),
+                    Position::InBlock(offset, row) => {
+                        format!("no block of shard {number} at byte {offset} has a row {row}{of}")
+                    }
                 }
             }
         })

@@ -275,6 +275,55 @@ pub struct Writing {
     pub csv: CsvSink,
     /// How Parquet is written. Of no meaning for other formats.
     pub parquet: ParquetSink,
+    /// How Avro is written. Of no meaning for other formats.
+    pub avro: AvroSink,
+}
+
+/// How a sink writes Avro.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvroSink {
+    /// How blocks are compressed.
+    pub compression: AvroCompression,
+    /// Size in bytes, before compression, at which a block is complete.
+    pub block_bytes: u64,
+}
+
+impl Default for AvroSink {
+    fn default() -> Self {
+        Self { compression: AvroCompression::default(), block_bytes: 64 << 10 }
+    }
+}
+
+/// Compression of the blocks of Avro.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AvroCompression {
+    /// Deflate, which every reader of Avro must know.
+    #[default]
+    Deflate,
+    /// Zstandard.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
+    /// None.
+    None,
+}
+
+impl AvroCompression {
+    /// Returns the name of the compression, as `pipeline.toml` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::None => "none",
+        }
+    }
 }
 
 /// How a sink writes Parquet.
@@ -418,9 +467,25 @@ impl SinkFormat {
         Ok(Self { writing: Writing { parquet, ..self.writing }, ..self })
     }
 
+    /// Chooses how Avro is written.
+    ///
+    /// # Errors
+    /// As [`SinkFormat::with_parquet`].
+    pub fn with_avro(self, avro: AvroSink) -> Result<Self> {
+        if self.name != "avro" {
+            return Err(Error::config(format!("cannot be used with format `{}` (it goes with `avro`)", self.name)));
+        }
+        Ok(Self { writing: Writing { avro, ..self.writing }, ..self })
+    }
+
     /// Returns the bytes of rows that an encoder may hold back, in memory.
     pub fn held_bytes_max(&self) -> u64 {
-        if self.name == "parquet" { self.writing.parquet.memory_bytes() } else { 0 }
+        match self.name {
+            "parquet" => self.writing.parquet.memory_bytes(),
+            // A block, and the same block compressed.
+            "avro" => self.writing.avro.block_bytes.saturating_mul(2),
+            _ => 0,
+        }
     }
 
     /// Returns whether parts are text.

@@ -162,7 +162,7 @@ impl Column {
             Self::Text(mut column) => Arc::new(column.finish()),
             Self::Binary(mut column) => Arc::new(column.finish()),
             Self::FixedBinary(mut column) => Arc::new(column.finish()),
-            Self::Bits(column) => column.finish(),
+            Self::Bits(mut column) => column.finish(),
             Self::Nested(column) => column.finish(),
         }
     }
@@ -177,19 +177,22 @@ pub(crate) struct BitsBuilder {
 }
 
 impl BitsBuilder {
-    fn new(data_type: &DataType) -> Option<Self> {
+    pub(crate) fn new(data_type: &DataType) -> Option<Self> {
         let width = data_type.primitive_width()?;
         Some(Self { data_type: data_type.clone(), width, bytes: Vec::new(), validity: NullBufferBuilder::new(0) })
     }
 
-    fn append(&mut self, bits: Option<i128>) {
+    pub(crate) fn append(&mut self, bits: Option<i128>) {
         self.bytes.extend_from_slice(&bits.unwrap_or_default().to_le_bytes()[..self.width]);
         self.validity.append(bits.is_some());
     }
 
-    fn finish(mut self) -> ArrayRef {
+    /// Returns the values, and begins anew.
+    pub(crate) fn finish(&mut self) -> ArrayRef {
         let values = self.bytes.len() / self.width;
-        let data = ArrayData::builder(self.data_type).len(values).add_buffer(Buffer::from_slice_ref(&self.bytes));
+        let buffer = Buffer::from_slice_ref(&self.bytes);
+        self.bytes.clear();
+        let data = ArrayData::builder(self.data_type.clone()).len(values).add_buffer(buffer);
         let data = data.nulls(self.validity.finish()).build();
         make_array(data.expect("as many values as there is room for"))
     }

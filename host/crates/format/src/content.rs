@@ -33,6 +33,7 @@ const DECOMPRESS: &str = "decompress it, or compress it with gzip or zstd";
 const UNPACK: &str = "unpack it";
 const CONVERT: &str = "convert it to JSON Lines or CSV";
 const READ_PARQUET: &str = "read it with `format = \"parquet\"`";
+const READ_AVRO: &str = "read it with `format = \"avro\"`";
 const RECODE: &str = "convert it to UTF-8";
 const DECLARE: &str = "convert it to UTF-8, or set `source.csv.encoding = \"utf-16\"` if it is CSV";
 const RENAME: &str = "give it a name that ends in `.zst` or `.lz4`";
@@ -73,7 +74,7 @@ const FOREIGN: [Foreign; 18] = [
     foreign("tar", &["tar", "tgz", "taz", "tbz", "tbz2", "txz", "tzst"], &[(256, b"\0ustar")], UNPACK),
     Foreign { is_text: true, ..foreign("Parquet", &["parquet"], &[(0, b"PAR1")], READ_PARQUET) },
     Foreign { is_text: true, ..foreign("ORC", &["orc"], &[(0, b"ORC")], CONVERT) },
-    foreign("Avro", &["avro"], &[(0, b"Obj\x01")], CONVERT),
+    foreign("Avro", &["avro"], &[(0, b"Obj\x01")], READ_AVRO),
     foreign("Arrow", &["arrow", "feather"], &[(0, b"ARROW1\0\0")], CONVERT),
     foreign("UTF-32", &[], &[(0, b"\xFF\xFE\0\0")], RECODE),
     foreign("UTF-32", &[], &[(0, b"\0\0\xFE\xFF")], RECODE),

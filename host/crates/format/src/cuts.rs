@@ -1,5 +1,7 @@
 //! Where an object may be cut into slices.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use crate::csv::{Grammar, RecordStarts};
@@ -11,11 +13,10 @@ pub enum Cuts {
     AtLineEnds,
     /// Anywhere, as [`RecordCuts`] says.
     AtRecords(RecordCuts),
-    /// Anywhere, and the object is read by position: see [`Section`](crate::Section). This many bytes at its end are
-    /// fetched first.
+    /// Anywhere, and the object is read by position: see [`Section`](crate::Section).
     ByPosition {
-        /// Number of bytes.
-        end_bytes: u64,
+        /// What is fetched first.
+        first: First,
     },
     /// Not at all: the only slice of an object is the whole object, for this reason.
     Never(&'static str),
@@ -27,6 +28,25 @@ pub struct RecordCuts {
     pub(crate) grammar: Grammar,
     /// Whether the first record of an object is a header, which the readers of all slices need.
     pub(crate) header: bool,
+}
+
+/// The bytes of an object that are fetched first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// This many at its start.
+    Start(u64),
+    /// This many at its end.
+    End(u64),
+}
+
+impl First {
+    /// Returns where these bytes are in an object of a size.
+    pub fn range(self, size: u64) -> Range<u64> {
+        match self {
+            Self::Start(bytes) => 0..bytes.min(size),
+            Self::End(bytes) => size.saturating_sub(bytes)..size,
+        }
+    }
 }
 
 impl Cuts {

@@ -8,11 +8,15 @@
 //! batches ─► PartWriter ─► encoder of the format ─► bytes
 //! ```
 
+#[cfg(feature = "avro")]
+mod avro;
 mod chosen;
 mod chunk;
 mod columns;
 mod compression;
 mod content;
+#[cfg(any(feature = "avro", feature = "parquet"))]
+mod convert;
 mod csv;
 mod cuts;
 mod decoder;
@@ -29,9 +33,13 @@ mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+#[cfg(any(feature = "avro", feature = "parquet"))]
+mod rows;
 mod sample;
 mod section;
 mod source_columns;
+#[cfg(all(test, any(feature = "avro", feature = "parquet")))]
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -41,14 +49,14 @@ use etl_core::model::{error::Result, schema::Schema};
 
 pub use self::{
     chosen::{
-        ParquetCompression, ParquetSink, Reading, SinkFormat, SourceFormat, Writing, fields_of, sink_formats,
-        source_formats,
+        AvroCompression, AvroSink, ParquetCompression, ParquetSink, Reading, SinkFormat, SourceFormat, Writing,
+        fields_of, sink_formats, source_formats,
     },
     chunk::Chunk,
     compression::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes},
     content::{HEAD_BYTES, compression_at},
     csv::{CsvSink, CsvSource, Encoding, RecordStarts},
-    cuts::{Cuts, RecordCuts},
+    cuts::{Cuts, First, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
     encoder::{BUFFER_BYTES, PartWriter},
     fields::{Fields, Pick, WantedField},
@@ -66,6 +74,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &csv::Csv,
     #[cfg(feature = "parquet")]
     &parquet::Parquet,
+    #[cfg(feature = "avro")]
+    &avro::Avro,
 ];
 
 /// A format of records: how a source reads it, how a sink writes it, or both.

@@ -156,7 +156,8 @@ fn a_header_is_read_back_whatever_the_fields_are_called() {
     let fields = names.map(|name| Field::new(name, DataType::Int64, true));
     let columns = names.iter().map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef).collect();
     let rows = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields.to_vec())), columns).expect("a row");
-    for format in FORMATS.iter().copied().filter(|format| format.name() != "lines") {
+    // Lines have no header, and Avro refuses such names.
+    for format in FORMATS.iter().copied().filter(|format| !["avro", "lines"].contains(&format.name())) {
         let part = write(SinkFormat::new(format.name()).expect("a format"), &rows).expect("writes");
         assert_eq!(read(format, &rows, part), rows.columns(), "{}", format.name());
     }

@@ -134,8 +134,8 @@ pub(super) fn fetch<'a>(
     let directories = Arc::clone(directories);
     let fetching = async move {
         let sent = match cuts {
-            Cuts::ByPosition { end_bytes } => {
-                let sections = Arc::new(Sections::new(fetch.store.clone(), directories, end_bytes));
+            Cuts::ByPosition { first } => {
+                let sections = Arc::new(Sections::new(fetch.store.clone(), directories, first));
                 fetch.send_sections(&sections, reads, shard_ends).await
             }
             Cuts::AtLineEnds | Cuts::AtRecords(_) | Cuts::Never(_) => fetch.send_all(reads, shard_ends).await,

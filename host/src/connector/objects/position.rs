@@ -1,6 +1,6 @@
 //! Fetching the bytes of objects that are read by position.
 //!
-//! Owns the ends of objects, which are fetched ahead for the slices of a task, and the ranges that a format announces.
+//! Owns the starts or ends of objects, which are fetched ahead for the slices of a task, and the ranges that a format announces.
 //! Which ranges these are, and how many bytes of them are fetched and not read, is the format's.
 
 use std::{
@@ -17,7 +17,7 @@ use etl_core::{
     },
     runtime::threads,
 };
-use etl_format::{Directories, ReadAt, Section};
+use etl_format::{Directories, First, ReadAt, Section};
 use etl_store::Store;
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
@@ -26,20 +26,20 @@ use super::fetch::{GETS_IN_FLIGHT, Read};
 
 /// Makes the sections of slices.
 pub(super) struct Sections {
-    pub(super) store: Store,
-    pub(super) directories: Arc<Directories>,
-    /// Number of bytes at the end of an object that are fetched first.
-    pub(super) end_bytes: u64,
+    store: Store,
+    directories: Arc<Directories>,
+    /// Which bytes of an object are fetched first.
+    first: First,
     /// Requests that may still be made at a time.
     gets: Arc<Semaphore>,
 }
 
 impl Sections {
-    pub(super) fn new(store: Store, directories: Arc<Directories>, end_bytes: u64) -> Self {
-        Self { store, directories, end_bytes, gets: Arc::new(Semaphore::new(GETS_IN_FLIGHT)) }
+    pub(super) fn new(store: Store, directories: Arc<Directories>, first: First) -> Self {
+        Self { store, directories, first, gets: Arc::new(Semaphore::new(GETS_IN_FLIGHT)) }
     }
 
-    /// Returns the section of a slice. In a remote store, the end of its object is there.
+    /// Returns the section of a slice. In a remote store, the first bytes that are read of its object are there.
     pub(super) async fn section(&self, read: &Read) -> Result<Section> {
         let object = Object {
             store: self.store.clone(),
@@ -47,12 +47,12 @@ impl Sections {
             size: read.size,
             e_tag: read.e_tag.clone(),
         };
-        let end = read.size.saturating_sub(self.end_bytes)..read.size;
+        let first = self.first.range(read.size);
         let bytes = Arc::new(Positions {
             object: Arc::new(object),
             gets: Arc::clone(&self.gets),
             runtime: threads::runtime(),
-            end: Mutex::default(),
+            first: Mutex::default(),
             announced: Mutex::default(),
         });
         let section = Section {
@@ -65,8 +65,8 @@ impl Sections {
             directories: Arc::clone(&self.directories),
         };
         if !self.store.is_local() && !section.knows_directory() {
-            let fetched = bytes.object.get(end.clone()).await?;
-            *bytes.end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, fetched));
+            let fetched = bytes.object.get(first.clone()).await?;
+            *bytes.first.lock().unwrap_or_else(PoisonError::into_inner) = Some((first, fetched));
         }
         Ok(section)
     }
@@ -92,8 +92,8 @@ struct Positions {
     object: Arc<Object>,
     gets: Arc<Semaphore>,
     runtime: Handle,
-    /// The end of the object, until it is read.
-    end: Mutex<Option<(Range<u64>, Bytes)>>,
+    /// The bytes that are fetched first, until they are read.
+    first: Mutex<Option<(Range<u64>, Bytes)>>,
     announced: Mutex<HashMap<Range<u64>, AbortOnDropHandle<Result<Bytes>>>>,
 }
 
@@ -119,8 +119,8 @@ impl ReadAt for Positions {
     }
 
     fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((_, bytes)) = end.filter(|(end, _)| *end == range) {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, bytes)) = first.filter(|(first, _)| *first == range) {
             return Ok(bytes);
         }
         let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner).remove(&range);
@@ -134,12 +134,14 @@ impl ReadAt for Positions {
     }
 
     fn is_there(&self, range: &Range<u64>) -> bool {
-        let is_end = |end: &Option<(Range<u64>, Bytes)>| end.as_ref().is_some_and(|(end, _)| end == range);
+        let is_first = |first: &Option<(Range<u64>, Bytes)>| first.as_ref().is_some_and(|(first, _)| first == range);
         let is_fetched = || {
             let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
             announced.get(range).is_some_and(|fetch| fetch.is_finished())
         };
-        self.object.store.is_local() || is_end(&self.end.lock().unwrap_or_else(PoisonError::into_inner)) || is_fetched()
+        self.object.store.is_local()
+            || is_first(&self.first.lock().unwrap_or_else(PoisonError::into_inner))
+            || is_fetched()
     }
 }
 

@@ -224,7 +224,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"jsn\"",
-        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:5: `source.format` is `jsn` (did you mean `json`? choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"input/\"",
@@ -235,7 +235,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"orc\"",
-        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:5: `source.format` is `orc` (choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"input/\"",
@@ -459,7 +459,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"result/\"",
         "url = \"result/\"\nformat = \"orc\"",
-        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet)",
+        "DIR/pipeline.toml:11: `sink.format` is `orc` (choices: lines, json, csv, parquet, avro)",
     ),
     (
         "url = \"result/\"",

@@ -63,7 +63,7 @@ fn a_variable_of_another_type_is_named_with_what_was_wanted() {
             "map.0.limits.timeout=${COUNT}",
             "`map[0].limits.timeout` (`${COUNT}`) must be a duration such as `30s`, `5m` or `500ms`, not string \"1025\"",
         ),
-        ("sink.format=${COUNT}", "`sink.format` (`${COUNT}`) is `1025` (choices: lines, json, csv, parquet)"),
+        ("sink.format=${COUNT}", "`sink.format` (`${COUNT}`) is `1025` (choices: lines, json, csv, parquet, avro)"),
         (
             "run.concurrency=${NOPE}",
             "`run.concurrency` (`${NOPE}`) needs the environment variable `NOPE`, which is not set",
@@ -108,7 +108,7 @@ fn messages_do_not_show_values_of_secrets() {
         (
             "\"result/\"",
             "\"result/\"\nformat = \"${PASSWORD}\"",
-            "DIR/pipeline.toml:11: `sink.format` (`${PASSWORD}`) is `${PASSWORD}` (choices: lines, json, csv, parquet)",
+            "DIR/pipeline.toml:11: `sink.format` (`${PASSWORD}`) is `${PASSWORD}` (choices: lines, json, csv, parquet, avro)",
         ),
     ] {
         assert_eq!(refused(&LEAST.replacen(from, to, 1), &["secrets=['PASSWORD']"]), message);

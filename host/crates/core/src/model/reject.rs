@@ -38,10 +38,11 @@ pub struct Reject {
     /// The object the record came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// Offset of the record in the object, in bytes after decompression.
+    /// Offset of the record in the object, in bytes after decompression; offset of its block in a format that has
+    /// blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// Number of the record's row in the object, from 0, in a format that has rows instead of offsets.
+    /// Number of the record's row in the object, or in its block, from 0, in a format that has rows instead of offsets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
     /// The shard, if the splitter made the record.
@@ -104,16 +105,14 @@ impl Reject {
     #[must_use]
     pub fn at(mut self, object: &str, position: impl Into<Position>) -> Self {
         self.object = Some(object.to_owned());
-        match position.into() {
-            Position::Byte(offset) => self.offset = Some(offset),
-            Position::Row(row) => self.row = Some(row),
-        }
+        let position = position.into();
+        (self.offset, self.row) = (position.offset(), position.row());
         self
     }
 
     /// Returns the position of the record in its object, if it has one.
     pub fn position(&self) -> Option<Position> {
-        self.offset.map(Position::Byte).or(self.row.map(Position::Row))
+        Position::of(self.offset, self.row)
     }
 
     /// Returns the reject with the shard of its record, and the record's number there. For records that the splitter
@@ -148,9 +147,10 @@ impl Reject {
         match (&self.object, self.position(), self.shard, self.number) {
             (Some(object), Some(position), ..) => Some(format!("{}{position}", shown_name(object))),
             (.., Some(shard), Some(number)) => Some(format!("record {number} of shard {shard}")),
-            (Some(object), ..) => Some(match self.batch_start_row {
-                Some(row) => format!("{}, from row {row} on", shown_name(object)),
-                None => format!("{}, from byte {} on", shown_name(object), self.batch_start?),
+            (Some(object), ..) => Some(match Position::of(self.batch_start, self.batch_start_row)? {
+                Position::Byte(offset) => format!("{}, from byte {offset} on", shown_name(object)),
+                Position::Row(row) => format!("{}, from row {row} on", shown_name(object)),
+                Position::InBlock(offset, row) => format!("{}, from byte {offset}, row {row} on", shown_name(object)),
             }),
             (.., Some(shard), _) => Some(format!("shard {shard}, from record {} on", self.batch_start?)),
             _ => None,
@@ -249,6 +249,10 @@ mod tests {
             r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#
         );
         assert_eq!(row.made_of_batch().place().as_deref(), Some("`a.parquet`, from row 17 on"));
+        let in_block = Reject::new("map", "no").at("a.avro", Position::InBlock(59, 17));
+        assert_eq!(in_block.place().as_deref(), Some("`a.avro` at byte 59, row 17"));
+        assert_eq!(in_block.position(), Some(Position::InBlock(59, 17)));
+        assert_eq!(in_block.made_of_batch().place().as_deref(), Some("`a.avro`, from byte 59, row 17 on"));
         let made = Reject::new("map", "no").of_shard(ShardId(3), 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));
         assert_eq!(line.to_string(), "`a.csv` at byte 59: no: record `1099,Bern`");

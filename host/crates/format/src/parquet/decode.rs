@@ -8,16 +8,19 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 use arrow_array::RecordBatch;
 use etl_core::model::{
     error::{Error, Result},
+    position::Position,
     sizes::{Measure, RowSizes},
 };
 
 use super::{
     directory::{self, Directory},
     group::{Group, announce},
-    rows::Rows,
     selection::Selection,
 };
-use crate::{Chunk, ChunkIter, Decode, Fields, Section, Sizes, SourceBatch};
+use crate::{
+    Chunk, ChunkIter, Decode, Fields, Section, Sizes, SourceBatch,
+    rows::{Places, Rows},
+};
 
 /// Decodes the sections of a shard.
 pub(super) struct ParquetDecoder<'a> {
@@ -83,7 +86,7 @@ impl Decode for ParquetDecoder<'_> {
                         let rows = Rows {
                             rows: rows.slice(range.start, range.len()),
                             object: &open.section.object,
-                            first_row: first_row + range.start as u64,
+                            places: Places(vec![(0, Position::Row(first_row + range.start as u64))]),
                             columns: &open.selection.columns,
                         };
                         self.ready.push_back(rows.convert(self.fields.schema())?);

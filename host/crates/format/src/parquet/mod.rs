@@ -9,13 +9,11 @@
 //! section ─► directory ─► selection ─► row groups ─► batches as in the file ─► convert ─► batches
 //! ```
 
-mod convert;
 mod decode;
 mod directory;
 mod encode;
 mod group;
 mod pages;
-mod rows;
 mod selection;
 #[cfg(test)]
 mod suite;
@@ -29,7 +27,7 @@ use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
     Decode, Encode, Format, OwnFields, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
-    cuts::Cuts,
+    cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
 
@@ -69,7 +67,7 @@ impl Reads for Parquet {
     }
 
     fn cuts(&self, _: &Reading) -> Cuts {
-        Cuts::ByPosition { end_bytes: directory::END_BYTES }
+        Cuts::ByPosition { first: First::End(directory::END_BYTES) }
     }
 
     fn fields_of(&self, section: &Section) -> Result<Option<OwnFields>> {

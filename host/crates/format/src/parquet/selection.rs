@@ -9,11 +9,8 @@ use etl_core::model::{
 };
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 
-use super::{
-    convert::can_convert,
-    directory::{Directory, damaged, guarded},
-};
-use crate::{Fields, Pick, WantedField, columns::cut};
+use super::directory::{Directory, damaged, guarded};
+use crate::{Fields, Pick, WantedField, columns::cut, convert::can_convert};
 
 /// The most characters of the names of columns that a message lists.
 const NAMES_CHARACTERS_MAX: usize = 600;

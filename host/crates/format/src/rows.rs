@@ -20,17 +20,32 @@ use etl_core::{
     text::rows::{record_of, values},
 };
 
-use super::convert::{convert, is_int96, kept};
-use crate::{Origin, SourceBatch, columns::shown, origin::Origins};
+use crate::{
+    Origin, SourceBatch,
+    columns::shown,
+    convert::{convert, is_int96, kept},
+    origin::Origins,
+};
+
+/// The positions of rows: of some of them, in order, with those of the rows behind each. The first row has one.
+#[derive(Clone)]
+pub(crate) struct Places(pub(crate) Vec<(usize, Position)>);
+
+impl Places {
+    /// Returns the position of a row.
+    fn of(&self, row: usize) -> Position {
+        let (first, position) = self.0[self.0.partition_point(|(first, _)| *first <= row) - 1];
+        position.further((row - first) as u64)
+    }
+}
 
 /// Some rows as they are in the file.
-pub(super) struct Rows<'a> {
-    pub(super) rows: RecordBatch,
-    pub(super) object: &'a Arc<str>,
-    /// Number of the first row in the object.
-    pub(super) first_row: u64,
+pub(crate) struct Rows<'a> {
+    pub(crate) rows: RecordBatch,
+    pub(crate) object: &'a Arc<str>,
+    pub(crate) places: Places,
     /// Which column each field is made of, and the column's field in the file; `None` for one of nulls.
-    pub(super) columns: &'a [Option<(usize, Arc<Field>)>],
+    pub(crate) columns: &'a [Option<(usize, Arc<Field>)>],
 }
 
 impl Rows<'_> {
@@ -38,7 +53,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when that is not possible, which is not expected.
-    pub(super) fn convert(&self, schema: &Schema) -> Result<SourceBatch> {
+    pub(crate) fn convert(&self, schema: &Schema) -> Result<SourceBatch> {
         let cannot = || format!("cannot make a batch of rows of object `{}`", self.object);
         let (mut columns, mut wrong) = (Vec::new(), Vec::new());
         for (number, (to, column)) in schema.fields.fields().iter().zip(self.columns).enumerate() {
@@ -64,7 +79,7 @@ impl Rows<'_> {
         let bytes = RowSizes::new(&self.rows, Measure::Memory).total() as u64;
         let origins = RowOrigins {
             object: Arc::clone(self.object),
-            first_row: self.first_row,
+            places: self.places.clone(),
             kept: kept_rows,
             rows: batch.clone(),
         };
@@ -96,14 +111,10 @@ impl Rows<'_> {
                 type_name(from),
                 type_name(to)
             );
-            let reject = Reject::new(SOURCE, &reason).at(self.object, self.position(row));
+            let reject = Reject::new(SOURCE, &reason).at(self.object, self.places.of(row));
             Ok(reject.with_record(&record_of(&as_is)))
         };
         any.set_indices().map(reject).collect()
-    }
-
-    fn position(&self, row: usize) -> Position {
-        Position::Row(self.first_row + row as u64)
     }
 
     /// Returns a row with the values that the file has, text as bytes.
@@ -140,7 +151,7 @@ fn with_bytes(field: &Field) -> Field {
 /// The places of the rows of a batch.
 struct RowOrigins {
     object: Arc<str>,
-    first_row: u64,
+    places: Places,
     /// The rows that are no rejects, counted from the first; `None` if all of them are in the batch.
     kept: Option<Vec<usize>>,
     rows: RecordBatch,
@@ -151,7 +162,7 @@ impl Origins for RowOrigins {
         let row = self.kept.as_ref().map_or(record, |kept| kept[record]);
         Origin {
             object: &self.object,
-            at: Position::Row(self.first_row + row as u64),
+            at: self.places.of(row),
             record: Cow::Owned(record_of(&self.rows.slice(record, 1))),
         }
     }

@@ -1,7 +1,7 @@
 //! Values of a file as values of the fields, exactly or not at all.
 //!
-//! Owns which types become which, and which values do not fit. What is read has text as bytes; see
-//! [`Directory`](super::directory::Directory).
+//! Owns which types become which, and which values do not fit. What is read
+//! has text as bytes, because nothing else has checked it.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use etl_core::model::types::is_json;
 use crate::{columns::Column, plain};
 
 /// A column as the field has it.
-pub(super) struct Converted {
-    pub(super) array: ArrayRef,
+pub(crate) struct Converted {
+    pub(crate) array: ArrayRef,
     /// The values that do not fit, which are null in the array; `None` if all fit.
-    pub(super) wrong: Option<BooleanBuffer>,
+    pub(crate) wrong: Option<BooleanBuffer>,
 }
 
 /// Returns whether values of a type can become values of another: what the pair of names would be in a message is not
 /// in here, so a struct or a list asks for its parts.
-pub(super) fn can_convert(from: &Field, to: &Field) -> bool {
+pub(crate) fn can_convert(from: &Field, to: &Field) -> bool {
     let (of, into) = (from.data_type(), to.data_type());
     match (of, into) {
         (DataType::Null, _) => true,
@@ -48,7 +48,7 @@ pub(super) fn can_convert(from: &Field, to: &Field) -> bool {
 ///
 /// # Errors
 /// When the library cannot make the column, which is not expected.
-pub(super) fn convert(array: &ArrayRef, from: &Field, to: &Field) -> Result<Converted, ArrowError> {
+pub(crate) fn convert(array: &ArrayRef, from: &Field, to: &Field) -> Result<Converted, ArrowError> {
     match (from.data_type(), to.data_type()) {
         (DataType::Null, other) => Ok(fits(new_null_array(other, array.len()))),
         (DataType::Struct(_), DataType::Struct(_)) => members(array.as_struct(), from, to),
@@ -69,7 +69,7 @@ fn fits(array: ArrayRef) -> Converted {
 }
 
 /// Returns whether values of times are those of 96 bits.
-pub(super) fn is_int96(array: &ArrayRef) -> bool {
+pub(crate) fn is_int96(array: &ArrayRef) -> bool {
     *array.data_type() == DataType::FixedSizeBinary(INT96_BYTES)
 }
 
@@ -237,6 +237,6 @@ fn of_rows(offsets: &OffsetBuffer<i32>, items: &BooleanBuffer) -> Option<Boolean
 }
 
 /// Returns the rows that are kept.
-pub(super) fn kept(wrong: &BooleanBuffer) -> BooleanArray {
+pub(crate) fn kept(wrong: &BooleanBuffer) -> BooleanArray {
     BooleanArray::new(!wrong, None::<NullBuffer>)
 }
