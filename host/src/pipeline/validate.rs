@@ -105,10 +105,10 @@ impl Validator<'_> {
 
     pub(super) fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
         let fields = at.key("fields");
-        let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
-        if wanted.as_ref().is_some_and(|wanted| wanted.wanted().is_empty()) {
+        if table.fields.as_ref().is_some_and(Table::is_empty) {
             return Err(self.wrong(&fields, "names no field (leave it out to have the fields inferred)"));
         }
+        let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
         let format = SourceFormat::new(table.format.0, wanted).map_err(|error| self.wrong(&fields, error))?;
         let format = match table.csv {
             None => format,

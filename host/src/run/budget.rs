@@ -302,7 +302,7 @@ mod tests {
             assert!(map.contains(term), "no `{term}` in {map}");
         }
         let reduce = refused(&[
-            "run.memory=1GiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",
@@ -350,7 +350,7 @@ mod tests {
         let guest = refused(&["map.0.limits.memory=2GiB"]);
         assert!(guest.contains("2.0 GiB that `limits.memory` of `map` allows"), "{guest}");
         let reduce = refused(&[
-            "run.memory=1GiB",
+            "run.memory=600MiB",
             "map.0.limits.memory=1MiB",
             "reduce.combine=false",
             "run.shuffle_memory=1MiB",

@@ -54,5 +54,5 @@ fn fields_that_were_inferred_decide_the_result_like_those_that_are_pasted() {
 fn a_field_that_was_inferred_cannot_have_the_name_of_a_column_of_the_source() {
     let bare = pipeline("format = 'csv'\ncolumns = { file = 'object' }\n");
     let error = bare.with_fields(&[("file".to_owned(), "text".into())], true).expect_err("it is taken").to_string();
-    assert_eq!(error, "pipeline.toml:6: `source.columns` cannot be added: two fields are called `file`");
+    assert_eq!(error, "pipeline.toml:7: `source.columns` cannot be added: two fields are called `file`");
 }
