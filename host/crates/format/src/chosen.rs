@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::LazyLock};
 
-use arrow_schema::Field;
 use etl_core::model::{
     error::{Error, Result},
     object::Compression,
@@ -11,7 +10,7 @@ use etl_core::model::{
 
 use crate::{
     BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
-    RECORD_BYTES, Reads, Section, Sizes, Writes,
+    ObjectFields, RECORD_BYTES, Reads, Section, Sizes, Writes,
 };
 
 /// Returns the names of the formats that a source can have.
@@ -177,7 +176,7 @@ impl SourceFormat {
 ///
 /// # Errors
 /// As [`Reads::fields_of`].
-pub fn fields_of(format: &str, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<ObjectFields>> {
     let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
     reads.map_or(Ok(None), |reads| reads.fields_of(section))
 }

@@ -76,6 +76,10 @@ pub trait Format: Sync {
     fn writes(&self) -> Option<&dyn Writes>;
 }
 
+/// The fields that an object says it has, in its order: the name of each, and the field of a batch, or `None` if no batch
+/// can have it.
+pub type ObjectFields = Vec<(String, Option<Field>)>;
+
 /// How a source reads a format.
 pub trait Reads: Sync {
     /// Returns a sentence on the records, for the reference and editors.
@@ -93,13 +97,12 @@ pub trait Reads: Sync {
     /// Returns where an object may be cut into slices.
     fn cuts(&self, reading: &Reading) -> Cuts;
 
-    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
-    /// of each pair is the field of a batch, or `None` if no batch can have it.
+    /// Returns the fields that an object says it has, if the format has objects that say so.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
     /// [`ReadAt::read`].
-    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<ObjectFields>> {
         let _ = section;
         Ok(None)
     }

@@ -222,6 +222,8 @@ mod tests {
         let expected = r#"{"object":"a.json","offset":7,"step":"source","reason":"not JSON","record":"{\"a\n"}"#;
         assert_eq!(line(&reject), expected);
         assert_eq!(serde_json::from_str::<Reject>(expected).expect("parses"), reject);
+        let row = Reject::new("map", "no").at("a.parquet", Position::Row(17));
+        assert_eq!(line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
         assert_eq!(line(&Reject::new("map", "no")), r#"{"step":"map","reason":"no"}"#);
     }
 
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!(later.place().as_deref(), Some("shard 3, from record 7 on"));
         let row = Reject::new("map", "no").at("a.parquet", Position::Row(17));
         assert_eq!(row.place().as_deref(), Some("`a.parquet`, row 17"));
-        assert_eq!(line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
+        assert_eq!((row.position(), row.offset), (Some(Position::Row(17)), None));
         assert_eq!(row.made_of_batch().place().as_deref(), Some("`a.parquet`, from row 17 on"));
         let made = Reject::new("map", "no").of_shard(ShardId(3), 7).with_record(b"");
         assert_eq!((made.place().as_deref(), &*made.shown_record()), (Some("record 7 of shard 3"), "an empty record"));

@@ -151,7 +151,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Resu
         let hook = take_hook();
         set_hook(Box::new(move |panic| {
             if !GUARDED.get() {
-                hook(panic)
+                hook(panic);
             }
         }));
     });

@@ -28,7 +28,7 @@ use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
+    Decode, Encode, Format, ObjectFields, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes},
 };
@@ -52,7 +52,7 @@ impl Format for Parquet {
 
 impl Reads for Parquet {
     fn about(&self) -> &'static str {
-        "Apache Parquet, whose chosen columns are read and cast to the types of the fields. A row group belongs to the \
+        "Columns of Apache Parquet: the chosen ones are read, and cast to the types of the fields. A row group belongs to the \
          slice in which it starts."
     }
 
@@ -72,7 +72,7 @@ impl Reads for Parquet {
         Cuts::ByPosition { end_bytes: directory::END_BYTES }
     }
 
-    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<ObjectFields>> {
         let directory = directory::open(section)?;
         let of = |field: &Arc<Field>| (field.name().clone(), canonical(field));
         Ok(Some(directory.fields.iter().map(of).collect()))
@@ -89,7 +89,7 @@ impl Reads for Parquet {
 
 impl Writes for Parquet {
     fn about(&self) -> &'static str {
-        "Apache Parquet, with rows of any types. `[sink.parquet]` says how it is written."
+        "Columns of Apache Parquet, of any types. `[sink.parquet]` says how they are written."
     }
 
     fn extension(&self) -> &'static str {

@@ -268,9 +268,9 @@ impl PageReader for Pages {
         if let Some(page) = &page {
             let bytes = page.buffer().len() as u64;
             if page.is_dictionary_page() {
-                self.dictionary += bytes
+                self.dictionary += bytes;
             } else {
-                self.page += bytes
+                self.page += bytes;
             }
             self.held.take(bytes)?;
         }
