@@ -243,6 +243,11 @@ impl<'a> AnyColumn<'a> {
         })
     }
 
+    /// Returns where the column's values begin and end in the batch, and what they are stored as.
+    pub(crate) const fn stored(&self) -> (&'a Node, usize, usize) {
+        (self.node, self.start, self.end)
+    }
+
     /// Returns the column if its values have this type.
     #[doc(hidden)]
     pub fn expect(self, wanted: &DataType) -> Result<Self, StepError> {

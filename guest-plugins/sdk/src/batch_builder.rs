@@ -4,7 +4,7 @@ use crate::bindings::map::etl::plugin::types as wire;
 use crate::cell::Cell;
 use crate::column_builder::ColumnBuilder;
 use crate::value::Row;
-use crate::{Schema, StepError};
+use crate::{Rows, Schema, StepError};
 
 /// Rows, as they cross to the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,33 @@ impl BatchBuilder {
             return Err(self.wrong_width("fewer"));
         }
         self.rows += 1;
+        Ok(())
+    }
+
+    /// Appends rows that are copied column by column, with a constant in each column after those. Fails as
+    /// [`push`](Self::push) does.
+    pub(crate) fn push_rows(
+        &mut self,
+        rows: Rows<'_>,
+        columns: &[usize],
+        selected: &[u32],
+        constants: &[Cell<'_>],
+    ) -> Result<(), StepError> {
+        match columns.len() + constants.len() {
+            width if width < self.columns.len() => return Err(self.wrong_width("fewer")),
+            width if width > self.columns.len() => return Err(self.wrong_width("more")),
+            _ => {}
+        }
+        let (copies, rest) = self.columns.split_at_mut(columns.len());
+        for (builder, column) in copies.iter_mut().zip(columns) {
+            self.bytes += builder.push_selected(rows.any(*column)?, selected)?;
+        }
+        for (builder, constant) in rest.iter_mut().zip(constants) {
+            for _ in selected {
+                self.bytes += builder.push(*constant)?;
+            }
+        }
+        self.rows += u32::try_from(selected.len()).expect("a batch has fewer rows");
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Single values of a row.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::wire::Node;
@@ -46,6 +47,37 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// Returns how two values of a column are ordered; `None` if they have no order, because they are nested or of
+    /// different types.
+    ///
+    /// Null comes first, false before true. Numbers and times are ordered by value, text and binary by bytes. Zeros are
+    /// equal whatever their sign, and what is not a number comes last.
+    #[inline]
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        Some(match (self, other) {
+            (Self::Int64(a), Self::Int64(b)) => a.cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Timestamp(a), Self::Timestamp(b)) => a.cmp(b),
+            (Self::Null, Self::Null) => Ordering::Equal,
+            (Self::Null, _) => Ordering::Less,
+            (_, Self::Null) => Ordering::Greater,
+            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
+            (Self::UInt64(a), Self::UInt64(b)) => a.cmp(b),
+            (Self::Int64(a), Self::UInt64(b)) => i128::from(*a).cmp(&i128::from(*b)),
+            (Self::UInt64(a), Self::Int64(b)) => i128::from(*a).cmp(&i128::from(*b)),
+            (Self::Float32(a), Self::Float32(b)) => compare_floats((*a).into(), (*b).into()),
+            (Self::Float32(a), Self::Float64(b)) => compare_floats((*a).into(), *b),
+            (Self::Float64(a), Self::Float32(b)) => compare_floats(*a, (*b).into()),
+            (Self::Float64(a), Self::Float64(b)) => compare_floats(*a, *b),
+            (Self::Decimal(a), Self::Decimal(b)) => a.cmp(b),
+            (Self::Date(a), Self::Date(b)) => a.cmp(b),
+            (Self::Time(a), Self::Time(b)) => a.cmp(b),
+            (Self::Duration(a), Self::Duration(b)) => a.cmp(b),
+            (Self::Binary(a), Self::Binary(b)) => a.cmp(b),
+            _ => return None,
+        })
+    }
+
     /// Returns the name of the value's type, for messages.
     pub(crate) const fn type_name(&self) -> &'static str {
         match self {
@@ -67,6 +99,10 @@ impl Cell<'_> {
             Self::Map(_) => "map",
         }
     }
+}
+
+fn compare_floats(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 /// Writes the value, for messages. Text and bytes are not cut.
@@ -192,5 +228,30 @@ mod tests {
         assert_eq!(shown(&vec![Some(1), None]), "[1, null]");
         assert_eq!(shown(&vec![("k", Vec::<i8>::new())]), "[k, []]");
         assert_eq!(shown(&Date::from_days(0)), "1970-01-01");
+    }
+
+    #[test]
+    fn cells_of_a_column_are_ordered_by_value() {
+        let ordered = [
+            vec![Cell::Null, Cell::Boolean(false), Cell::Boolean(true)],
+            vec![Cell::Null, Cell::Int64(-1), Cell::UInt64(1), Cell::Int64(2), Cell::UInt64(u64::MAX)],
+            vec![Cell::Float64(f64::NEG_INFINITY), Cell::Float32(-0.0), Cell::Float64(1.0), Cell::Float64(-f64::NAN)],
+            vec![Cell::Decimal(Decimal::new(5, 1)), Cell::Decimal(1.into()), Cell::Decimal(Decimal::new(1001, 3))],
+            vec![Cell::Date(Date::from_days(-1)), Cell::Date(Date::from_days(0))],
+            vec![Cell::Timestamp(Timestamp::from_seconds(1)), Cell::Timestamp(Timestamp::from_millis(1001))],
+            vec![Cell::Text(""), Cell::Text("Z"), Cell::Text("a"), Cell::Text("é")],
+            vec![Cell::Binary(b"\x7f"), Cell::Binary(b"\x80")],
+        ];
+        for cells in ordered {
+            for (i, a) in cells.iter().enumerate() {
+                for (j, b) in cells.iter().enumerate() {
+                    assert_eq!(a.compare(b), Some(i.cmp(&j)), "{a} and {b}");
+                }
+            }
+        }
+        assert_eq!(Cell::Float64(0.0).compare(&Cell::Float64(-0.0)), Some(Ordering::Equal));
+        assert_eq!(Cell::Text("1").compare(&Cell::Int64(1)), None);
+        let list = vec![1_i64];
+        assert_eq!(list.cell().compare(&list.cell()), None);
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::bindings::map::etl::plugin::types::Column;
 use crate::cell::{Cell, Nested};
-use crate::{DataType, Decimal, Field, StepError, Unit, half, short};
+use crate::column::ColumnValues;
+use crate::column_values::{Bits, Bytes, Offsets};
+use crate::{AnyColumn, DataType, Decimal, Field, StepError, Unit, half, short};
 
 /// Builds a column value by value, straight into the buffers that cross to the host.
 #[derive(Debug)]
@@ -88,6 +90,53 @@ impl ColumnBuilder {
         }
         self.length += 1;
         Ok(bytes)
+    }
+
+    /// Appends these rows of a column, and returns about how many bytes they take.
+    pub(crate) fn push_selected(&mut self, column: AnyColumn<'_>, rows: &[u32]) -> Result<usize, Box<Misfit>> {
+        let (node, start, end) = column.stored();
+        let takes_nulls = self.nullable || node.validity.is_none();
+        if !takes_nulls || *column.data_type() != self.data_type || !self.is_copied() {
+            return rows.iter().map(|row| self.push(column.cell(*row as usize))).sum();
+        }
+        let rows = rows.iter().map(|row| {
+            let row = start + *row as usize;
+            assert!(row < end, "row {row} is not below {end}");
+            row
+        });
+        let bytes = self.push_stored(&node.buffers, rows.clone());
+        if node.validity.is_some() || self.validity.is_some() {
+            let validity = self.validity.get_or_insert_with(|| all_present(self.length));
+            let present = node.validity.as_deref().map(Bits);
+            for (length, row) in (self.length..).zip(rows.clone()) {
+                push_bit(validity, length, present.is_none_or(|present| present.value(row)));
+            }
+        }
+        self.length += rows.len();
+        Ok(bytes)
+    }
+
+    /// Appends values of these rows as they are stored, but not whether they are null.
+    fn push_stored(&mut self, [first, second]: &[Vec<u8>; 2], rows: impl Iterator<Item = usize>) -> usize {
+        let before = self.values.len() + self.offsets.len();
+        match self.data_type.size() {
+            0 => {
+                let bytes = Bytes { offsets: Offsets::new(first), bytes: second };
+                rows.for_each(|row| _ = self.push_bytes(bytes.value(row)));
+            }
+            1 => append::<1>(&mut self.values, first, rows),
+            2 => append::<2>(&mut self.values, first, rows),
+            4 => append::<4>(&mut self.values, first, rows),
+            8 => append::<8>(&mut self.values, first, rows),
+            16 => append::<16>(&mut self.values, first, rows),
+            size => rows.for_each(|row| self.values.extend_from_slice(&first[row * size..][..size])),
+        }
+        self.values.len() + self.offsets.len() - before
+    }
+
+    /// Returns whether values are whole bytes, so that they can be copied as they are stored.
+    const fn is_copied(&self) -> bool {
+        self.data_type.size() > 0 || matches!(self.data_type, DataType::Text | DataType::Json | DataType::Binary)
     }
 
     /// Appends a value of a type that is less common, or not quite the column's.
@@ -312,6 +361,12 @@ impl ColumnBuilder {
 
 fn does_not_hold(data_type: &DataType, value: impl fmt::Display) -> String {
     format!("is {data_type}, which does not hold {value}")
+}
+
+/// Appends values of `N` bytes.
+fn append<const N: usize>(values: &mut Vec<u8>, stored: &[u8], rows: impl Iterator<Item = usize>) {
+    let stored = stored.as_chunks::<N>().0;
+    rows.for_each(|row| values.extend_from_slice(&stored[row]));
 }
 
 /// Appends bit number `len` and returns the number of bytes it takes, rounded up.

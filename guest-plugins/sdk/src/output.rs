@@ -3,7 +3,7 @@
 use crate::batch_builder::BatchBuilder;
 use crate::cell::Cell;
 use crate::value::Row;
-use crate::{Schema, StepError, host};
+use crate::{Rows, Schema, StepError, host};
 
 /// Size at which a batch is handed to the host, in bytes. Batches of this size travel fastest: they fit the cache, and
 /// the cost of a call to the host is spread over thousands of rows.
@@ -45,6 +45,33 @@ impl Output {
     pub fn emit_cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<(), StepError> {
         self.builder.push_cells(cells)?;
         self.pushed();
+        Ok(())
+    }
+
+    /// Emits rows of a batch as they are: those that are selected, and of them these columns, each by its index in `rows`;
+    /// then a column for each of the constants. Inside of [`Mapper::map`](crate::Mapper::map), each row is made of the
+    /// one that it is.
+    ///
+    /// This is the fastest way to pass values on, whatever their type, since they are copied column by column.
+    ///
+    /// # Errors
+    /// [`StepError::Fatal`] when the columns do not fit the schema, [`StepError::InvalidInput`] when there is no such
+    /// column.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn emit_rows(
+        &mut self,
+        rows: Rows<'_>,
+        columns: &[usize],
+        selected: &[u32],
+        constants: &[Cell<'_>],
+    ) -> Result<(), StepError> {
+        self.builder.push_rows(rows, columns, selected, constants)?;
+        if self.input_rows > 0 {
+            selected.iter().for_each(|row| self.origins.extend_from_slice(&row.to_le_bytes()));
+        }
+        self.flush_if_full();
         Ok(())
     }
 
@@ -122,6 +149,11 @@ impl Output {
         if let Some(row) = self.current_row {
             self.origins.extend_from_slice(&row.to_le_bytes());
         }
+        self.flush_if_full();
+    }
+
+    #[inline]
+    fn flush_if_full(&mut self) {
         if self.builder.bytes() >= BATCH_BYTES {
             self.flush();
         }
@@ -144,7 +176,10 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use crate::testing::{json, map_lines, map_rows, reduce_rows, rows};
-    use crate::{Binary, Cell, Context, Int64, LineMapper, Mapper, NoConfig, Output, Reducer, Rows, Schema, StepError};
+    use crate::{
+        Binary, Cell, Context, DataType, Decimal, Int64, LineMapper, Mapper, NoConfig, Output, Reducer, Rows, Schema,
+        StepError,
+    };
 
     fn numbers() -> Schema {
         Schema::new().key("n", Int64)
@@ -295,5 +330,50 @@ mod tests {
         let error = reduce_rows::<RejectingReducer>(json!({}), &numbers(), [(7,)]);
         let message = "`reject` needs a current line (`LineMapper::map` has one, `from_row` names one)".to_owned();
         assert_eq!(error, Err(StepError::Fatal(message)));
+    }
+
+    /// Emits every second row, its columns in reverse.
+    struct Reverse {
+        input: Schema,
+    }
+
+    impl Mapper for Reverse {
+        type Config = NoConfig;
+
+        fn open(_: NoConfig, context: &Context) -> Result<Self, StepError> {
+            Ok(Self { input: context.input.clone() })
+        }
+
+        fn schema(&self) -> Schema {
+            Schema { fields: self.input.fields.iter().rev().cloned().collect(), key_fields: 0 }
+                .value("constant", DataType::Text)
+        }
+
+        fn map(&mut self, rows: Rows<'_>, out: &mut Output) -> Result<(), StepError> {
+            let columns: Vec<usize> = (0..rows.fields().len()).rev().collect();
+            let is_even = |row: &u32| matches!(rows.cell(0, *row as usize), Cell::Int64(n) if n % 2 == 0);
+            let selected: Vec<u32> = (0..).take(rows.len()).filter(is_even).collect();
+            out.emit_rows(rows, &columns, &selected, &[Cell::Text("same")])
+        }
+    }
+
+    #[test]
+    fn rows_are_copied_whatever_their_type() -> Result<(), StepError> {
+        let list = DataType::list(DataType::Text);
+        let input = Schema::new().value("n", Int64).nullable_value("text", DataType::Text);
+        let input = input.nullable_value("price", DataType::Decimal { precision: 9, scale: 2 });
+        let input = input.nullable_value("flag", DataType::Boolean).nullable_value("tags", list);
+        let input = input.value("size", DataType::UInt8).value("id", DataType::FixedBinary(3));
+        let row = |n: i64| {
+            let text = (n % 3 != 0).then(|| format!("text {n}"));
+            let tags = (n % 4 != 0).then(|| vec![(n % 5 != 0).then_some("tag"); (n % 3) as usize]);
+            let price = (n < 20 || n % 5 > 1).then(|| Decimal::new(n.into(), 2));
+            (n, text, price, (n % 7 > 1).then_some(n % 2 == 0), tags, (n % 256) as u8, [n as u8; 3])
+        };
+        let outcome = map_rows::<Reverse>(json!({}), &input, (0..20_000).map(row))?;
+        let expected = (0..20_000).step_by(2).map(row).map(|(n, a, b, c, d, e, f)| (f, e, d, c, b, a, n, "same"));
+        assert_eq!(outcome.rows, rows(expected));
+        assert!(outcome.origins.into_iter().eq((0..20_000).step_by(2).map(Some)));
+        Ok(())
     }
 }

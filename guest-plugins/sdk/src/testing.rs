@@ -27,7 +27,8 @@ mod cells;
 pub(crate) mod host;
 mod run;
 
-pub use cells::{OwnedCell, rows};
+pub use crate::OwnedCell;
+pub use cells::rows;
 pub use host::{InMemoryObject, Outcome, Shard, Split};
 pub use run::{combine_rows, map_lines, map_rows, reduce_rows, split};
 pub use serde_json::{Value as Json, json};

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     build::BuildArgs, check::CheckArgs, clean::CleanArgs, completions::CompletionsArgs, diff::DiffArgs,
-    explain::ExplainArgs, inspect::InspectArgs, laws::LawsArgs, man::ManArgs, new::NewArgs, replay::ReplayArgs,
-    report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    explain::ExplainArgs, fields::FieldsArgs, inspect::InspectArgs, laws::LawsArgs, man::ManArgs, new::NewArgs,
+    replay::ReplayArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -19,7 +19,8 @@ Write a plugin:
 
 Run it:
   etl-host pipeline.toml                            Run a pipeline
-  etl-host check pipeline.toml                      Check it, read no data
+  etl-host fields orders.csv                        Print a source's fields
+  etl-host check pipeline.toml                      Check it, before it runs
   etl-host pipeline.toml --build                    Build its plugins first
   etl-host pipeline.toml --set run.concurrency=8    Change a key for this run
   etl-host pipeline.toml --set map.0.plugin=b.wasm  Swap the first map step
@@ -64,7 +65,7 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Build the plugins of a pipeline, and show the interface, size and digest of each
     Build(BuildArgs),
-    /// Check everything that can be checked before data is read: keys, plugins, configuration, schemas, source
+    /// Check all that can be checked before a run: keys, plugins, configuration, schemas, source, a sample of records
     Check(CheckArgs),
     /// Delete data of runs that is no longer needed; results only with `--results`
     Clean(CleanArgs),
@@ -74,6 +75,8 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Explain an exit code or a kind of error: what it means, and what to do
     Explain(ExplainArgs),
+    /// Print the fields of a source as pipeline.toml has them, inferred from its first records
+    Fields(FieldsArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
     /// Test the laws of a step: batches, shards, order and combining must not change its result
@@ -144,7 +147,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 19);
+        assert_eq!(examples.len(), 20);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

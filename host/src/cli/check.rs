@@ -1,4 +1,4 @@
-//! `etl-host check`: checks a pipeline without reading its data.
+//! `etl-host check`: checks a pipeline, of whose data it reads a sample at most.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -14,7 +14,10 @@ use etl_core::{
 use super::{block_on, load, outside, print};
 use crate::{
     pipeline::Pipeline,
-    run::check::{self, Checked},
+    run::{
+        check::{self, Checked},
+        fields::Found,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -46,6 +49,10 @@ fn render(pipeline: &Pipeline, checked: &Checked) -> String {
     let shards =
         checked.shards.map_or_else(|| "shards: known after the split".to_owned(), |shards| counted(shards, "shard"));
     let mut rows = vec![("source".to_owned(), source)];
+    if let Some(Found { fields, from }) = &checked.inferred {
+        rows.push((String::new(), format!("fields inferred from {from}:")));
+        rows.push((String::new(), fields.clone()));
+    }
     if !checked.steps.iter().any(|step| step.name == "split") {
         rows.push(("split".to_owned(), format!("built in, {shards}")));
     }
@@ -97,7 +104,7 @@ mod tests {
     }
 
     fn checked(steps: Vec<CheckedStep>, shards: Option<u64>) -> Checked {
-        Checked { steps, source_schema: "line binary".to_owned(), objects: 3, bytes: 2048, shards }
+        Checked { steps, source_schema: "line binary".to_owned(), objects: 3, bytes: 2048, shards, inferred: None }
     }
 
     #[test]

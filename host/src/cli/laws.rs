@@ -55,8 +55,9 @@ pub(super) fn laws(args: &LawsArgs) -> Result<()> {
 }
 
 fn laws_of_splitter(args: &LawsArgs, plugin: &Arc<Plugin>, laws: &[Law]) -> Result<()> {
-    let (runtime, format) = (small_runtime()?, args.input.source_format()?);
+    let runtime = small_runtime()?;
     let source = runtime.block_on(args.input.source())?;
+    let format = runtime.block_on(args.input.format_of(&source))?;
     let input = format!("`{}`", args.input.input.display());
     try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &format, &source)))
 }

@@ -9,6 +9,7 @@ mod clean;
 mod completions;
 mod diff;
 mod explain;
+mod fields;
 mod inspect;
 mod laws;
 mod man;
@@ -136,6 +137,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Completions(args)), _) => completions::completions(&args, &mut Cli::command())?,
         (Some(Command::Diff(args)), _) => return Ok(diff::diff(&args)?),
         (Some(Command::Explain(args)), _) => explain::explain(&args)?,
+        (Some(Command::Fields(args)), _) => fields::fields(&args)?,
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::Man(args)), _) => man::man(&args, Cli::command())?,

@@ -95,6 +95,9 @@ async fn run(args: &ReplayArgs, which: &WhichRun, pipeline: &Pipeline) -> Result
     let planned = Planned::load(&store, &RunLayout::new(&pipeline.name, &run_id)).await?;
     let planned = planned.ok_or_else(|| Error::config(format!("run `{run_id}` ended before it had a plan")))?;
     let mut as_planned = Pipeline::of_plan(&which.file, &planned.plan.pipeline, &args.set, outside::variable)?;
+    if let Some(planned) = &planned.plan.fields {
+        as_planned = as_planned.with_fields(&planned.fields, planned.inferred)?;
+    }
     let secrets = as_planned.secrets.clone();
     let replaced = replace(args, &mut as_planned)?;
     let events = shown_events(secrets.redactor());

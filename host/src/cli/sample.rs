@@ -15,22 +15,27 @@ use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
         event::{Events, Level},
+        object::Compression,
         reject::Reject,
         schema::Schema,
     },
     text::numbers::{counted, printable},
 };
-use etl_format::{Fields, SourceFormat, source_formats};
+use etl_format::{Chunk, ChunkIter, Cuts, Fields, Inferred, Section, SourceFormat, WantedField, source_formats};
 use etl_plugin::{Engine, Interface, Plugin};
 use etl_store::Location;
 
 use super::{outside, say};
 use crate::{
-    connector::{Source, objects::ObjectSource},
-    pipeline::Sandbox,
+    connector::{Source, objects::ObjectSource, sample},
+    pipeline::{Sandbox, field_line},
     report::Plain,
+    run::fields,
     workbench::trial::{self, Sample},
 };
+
+/// Number of bytes of a file from which fields are inferred, at most.
+const HEAD_BYTES_MAX: u64 = 8 << 20;
 
 /// Arguments that name the sample records and their format.
 #[derive(Debug, Args)]
@@ -44,7 +49,8 @@ pub(super) struct InputArgs {
     /// The format of the records
     #[arg(long, value_name = "FORMAT", default_value = "lines", value_parser = PossibleValuesParser::new(source_formats()))]
     pub format: String,
-    /// The fields to read from JSON or CSV records, such as `city=text,pieces=int64`
+    /// The fields to read from JSON or CSV records, such as `city=text,pieces=int64` [default: those of the first
+    /// records]
     #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
     pub fields: Vec<String>,
     /// The number of leading fields that form the key, for a reducer
@@ -59,8 +65,17 @@ impl InputArgs {
     /// Returns the format of the records, with the fields to read.
     pub(super) fn source_format(&self) -> Result<SourceFormat> {
         let fields = (!self.fields.is_empty()).then(|| Schema::parse(&self.fields, 0).map(Fields::from)).transpose()?;
-        let hint = if fields.is_none() { ", such as `--fields city=text,pieces=int64`" } else { "" };
-        SourceFormat::new(&self.format, fields).map_err(|error| Error::config(format!("`--fields` {error}{hint}")))
+        SourceFormat::new(&self.format, fields).map_err(|error| Error::config(format!("`--fields` {error}")))
+    }
+
+    /// Returns the format of the records of a source. Call this on the runtime.
+    pub(super) async fn format_of(&self, source: &Arc<dyn Source>) -> Result<SourceFormat> {
+        let format = self.source_format()?;
+        if !format.lacks_fields() {
+            return Ok(format);
+        }
+        let inferred = sample::infer(source, &source.list().await?, &format).await?;
+        with_inferred(format, &inferred)
     }
 
     /// Opens the input file or directory as the source of a splitter.
@@ -77,13 +92,26 @@ impl InputArgs {
                  with `--reduce`",
             ));
         }
-        let format = self.source_format()?;
+        let mut format = self.source_format()?;
         let name = self.input.file_name().unwrap_or(self.input.as_os_str()).to_string_lossy();
-        let sample = match self.input.to_str() {
-            Some("-") => Sample::read("stdin", io::stdin(), &format, self.limit),
-            _ => Sample::read(&name, open(&self.input)?, &format, self.limit),
+        let (name, mut file): (&str, Box<dyn Read>) = match self.input.to_str() {
+            Some("-") => ("stdin", Box::new(io::stdin())),
+            _ => (&name, Box::new(open(&self.input)?)),
         };
-        let mut sample = sample?;
+        let mut head = Vec::new();
+        if format.lacks_fields() {
+            let is_read_whole = matches!(format.cuts(), Cuts::ByPosition { .. });
+            let read = file.by_ref().take(if is_read_whole { u64::MAX } else { HEAD_BYTES_MAX }).read_to_end(&mut head);
+            read.or_kind(ErrorKind::Input, || format!("cannot read `{name}`"))?;
+            let chunks = match is_read_whole {
+                true => vec![Ok(Chunk::Section(Section::in_memory(name, head.clone().into())))],
+                false => vec![Ok(Chunk::whole(name, Compression::of(name))), Ok(Chunk::Data(head.clone().into()))],
+            };
+            let chunks: ChunkIter<'_> = Box::new(chunks.into_iter());
+            let inferred = format.infer(Box::new([chunks].into_iter()))?;
+            format = with_inferred(format, &inferred)?;
+        }
+        let mut sample = Sample::read(name, head.as_slice().chain(file), &format, self.limit)?;
         if self.key_fields > 0 {
             sample = sample.keyed(self.key_fields)?;
         }
@@ -98,6 +126,14 @@ impl InputArgs {
         }
         Ok(sample)
     }
+}
+
+/// Returns a format with fields that were inferred, and says which they are on standard error.
+fn with_inferred(format: SourceFormat, inferred: &Inferred) -> Result<SourceFormat> {
+    let fields: Vec<WantedField> = inferred.fields.iter().map(|found| found.wanted.clone()).collect();
+    let lines: Vec<String> = fields.iter().map(field_line).collect();
+    say(&format!("fields inferred from {}: {}", fields::extent(inferred), lines.join(", ")));
+    format.with_fields(Fields::new(fields)?, true)
 }
 
 fn open(path: &Path) -> Result<impl Read> {

@@ -94,11 +94,11 @@ fn reduce(reducer: &Plugin, task: &Attempt, schema: &Schema, rows: &RecordBatch)
 }
 
 fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
-    let format = args.input.source_format()?;
     let (task, name) = (trial::task(TaskId(0), &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
         let source = args.input.source().await?;
-        trial::split(Arc::new(plugin), task, format.clone(), source).await
+        let format = args.input.format_of(&source).await?;
+        trial::split(Arc::new(plugin), task, format, source).await
     })?;
     print_exact(&shown(&shards(&split.shards), args.output))?;
     say(&format!(

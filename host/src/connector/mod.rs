@@ -4,8 +4,16 @@
 //! line in [`CONNECTORS`]. Does not decide which attempt wins: that is the run store's.
 
 pub mod objects;
+pub mod sample;
 
-use std::{collections::BTreeMap, fmt, io::Write, ops::Range, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    io::Write,
+    ops::Range,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +21,7 @@ use etl_core::model::{
     error::{Error, Result},
     ids::{AttemptId, PlanId, TaskId},
     object::{Object, Slice},
+    part::PartName,
     usage::Traffic,
 };
 use etl_format::Cuts;
@@ -169,9 +178,15 @@ pub trait SinkResult: Send + Sync {
     /// As [`SinkResult::claimed`].
     async fn claim(&self, claim: &Claim) -> Result<Claim>;
 
-    /// Begins to write a part for an attempt. `note` makes the note of an upload, given the key of its object. Only for
-    /// threads that may wait.
-    fn writer(&self, part: TaskId, attempt: &AttemptId, note: &dyn Fn(&str) -> Note) -> Box<dyn PartSink>;
+    /// Begins to write a part for an attempt. `note` makes the note of an upload, given the key of its object. `room`
+    /// says how much memory the writer may take. Only for threads that may wait.
+    fn writer(
+        &self,
+        part: &PartName,
+        attempt: &AttemptId,
+        room: Room,
+        note: &dyn Fn(&str) -> Note,
+    ) -> Box<dyn PartSink>;
 
     /// Reads a part of a result by its key, in pieces.
     fn read(&self, key: &str, bytes: u64) -> BoxStream<'static, Result<Bytes>>;
@@ -183,7 +198,7 @@ pub trait SinkResult: Send + Sync {
     async fn collect(&self, parts: &[CommittedPart]) -> Result<Vec<PublishedPart>>;
 
     /// Drops a part that was not committed, as far as possible.
-    async fn discard(&self, part: TaskId, pending: &Pending);
+    async fn discard(&self, part: &PartName, pending: &Pending);
 
     /// Aborts the upload of an object, as far as possible.
     async fn abort(&self, key: &str, id: &str);
@@ -217,11 +232,11 @@ pub trait SinkResult: Send + Sync {
     /// When the sink fails.
     async fn withdraw(&self, parts: &[PublishedPart]) -> Result<()>;
 
-    /// Returns the parts of a complete result that are gone or damaged.
+    /// Returns the tasks that made parts of a complete result that are gone or damaged.
     ///
     /// # Errors
     /// When the sink fails.
-    async fn damaged(&self, parts: &[PublishedPart]) -> Result<Vec<TaskId>>;
+    async fn damaged(&self, parts: &[PublishedPart]) -> Result<BTreeSet<TaskId>>;
 
     /// Deletes what losing attempts left, and what killed processes left before `before`, as far as possible.
     async fn sweep(&self, before: Option<SystemTime>);
@@ -239,8 +254,8 @@ pub struct Claim {
 /// A part that was committed, and how it waits to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedPart {
-    /// Number of the part.
-    pub part: TaskId,
+    /// Name of the part.
+    pub name: PartName,
     /// Attempt that wrote it.
     pub attempt: AttemptId,
     /// Size in bytes.
@@ -254,8 +269,8 @@ pub struct CommittedPart {
 /// A part of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPart {
-    /// Number of the part.
-    pub part: TaskId,
+    /// Name of the part.
+    pub name: PartName,
     /// Key of the part, below the sink.
     pub key: String,
     /// Size in bytes.
@@ -288,11 +303,8 @@ impl std::error::Error for Gone {}
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "committed parts are gone from the sink or damaged: {}",
-            parts_named(self.0.iter().map(|gone| gone.part))
-        )
+        let tasks: BTreeSet<TaskId> = self.0.iter().map(|gone| gone.name.task).collect();
+        write!(f, "committed parts are gone from the sink or damaged: {}", parts_named(tasks.into_iter()))
     }
 }
 
@@ -306,6 +318,15 @@ pub fn parts_named(parts: impl ExactSizeIterator<Item = TaskId>) -> String {
 
 /// The most parts that a message names.
 const PARTS_NAMED_MAX: usize = 10;
+
+/// How much memory the writer of a part may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Enough to send ahead: the attempt writes one part at a time.
+    Alone,
+    /// As little as possible: the attempt writes many parts at a time.
+    Shared,
+}
 
 /// A part being written. It belongs to no result before it is collected.
 pub trait PartSink: Write + Send {

@@ -45,16 +45,8 @@ pub enum Redrivable {
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is no such run, or the run has not
 /// ended; or when the store fails.
 pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &Recipe) -> Result<Redrivable> {
-    let run_id = match run_id {
-        Some(run_id) => run_id.to_owned(),
-        None => newest_ended(store, pipeline).await?.ok_or_else(|| {
-            Error::config(format!("there is nothing to redrive: no run of pipeline `{pipeline}` has ended yet"))
-        })?,
-    };
-    check_run_id(&run_id)?;
+    let (run_id, base) = base(store, pipeline, run_id).await?;
     let layout = RunLayout::new(pipeline, &run_id);
-    let base = Planned::load(store, &layout).await?;
-    let base = base.ok_or_else(|| Error::config(format!("there is no run `{run_id}` of pipeline `{pipeline}`")))?;
     let manifest = Manifest::read(store, &layout)
         .await?
         .ok_or_else(|| Error::config(format!("run `{run_id}` has not ended: finish it first, without `--redrive`")))?;
@@ -70,6 +62,24 @@ pub async fn find(store: &Store, pipeline: &str, run_id: Option<&str>, recipe: &
             _ => return Ok(Redrivable::Incomplete { redrive, run_id, base }),
         }
     }
+}
+
+/// Returns the run to complete, with its plan: `run_id`, or the newest run that has ended.
+///
+/// # Errors
+/// As [`find`].
+pub async fn base(store: &Store, pipeline: &str, run_id: Option<&str>) -> Result<(String, Planned)> {
+    let run_id = match run_id {
+        Some(run_id) => run_id.to_owned(),
+        None => newest_ended(store, pipeline).await?.ok_or_else(|| {
+            Error::config(format!("there is nothing to redrive: no run of pipeline `{pipeline}` has ended yet"))
+        })?,
+    };
+    check_run_id(&run_id)?;
+    let planned = Planned::load(store, &RunLayout::new(pipeline, &run_id)).await?;
+    let planned =
+        planned.ok_or_else(|| Error::config(format!("there is no run `{run_id}` of pipeline `{pipeline}`")))?;
+    Ok((run_id, planned))
 }
 
 /// Returns the id of the run that made this run's shards, and this run's number among the redrives of that run; 0 when

@@ -4,6 +4,7 @@ use etl_core::model::{
     error::ErrorKind,
     event::{Counts, Event, Events, Level, Stage, Stamped},
     ids::{AttemptId, PlanId, TaskId, Try},
+    part::PartName,
     times::Times,
 };
 use etl_store::{Pending, testing::counting::counting};
@@ -40,6 +41,7 @@ async fn write_plan(store: &Store, run_id: &str) {
         shards: ShardTable::default(),
         id: plan_id(),
         sink: SinkMark { name: "result/".to_owned(), mark: String::new() },
+        fields: None,
         emits: String::new(),
     };
     Planned::freeze(store, &RunLayout::new("p", run_id), draft.into()).await.expect("written");
@@ -118,7 +120,7 @@ async fn a_run_is_in_the_state_that_the_last_process_left_it_in() {
 async fn the_end_of_a_log_is_found_behind_a_long_last_event() {
     let (store, _) = counting();
     let parts = (0..4096).map(|part| format!("file:///data/result/r/part-{part:05}.json")).collect();
-    let end = Event::RunFinished { duration_ms: 1, result: "result".to_owned(), parts };
+    let end = Event::RunFinished { duration_ms: 1, result: "result".to_owned(), parts, parts_left_out: 0 };
     write_log(&store, "a", 1000, [(1000, stage_started(3)), (9000, end)]).await;
     let found = processes::processes(&store, &RunLayout::new("p", "a")).await.expect("read");
     assert_eq!((found[0].last_at_ms, &found[0].ending), (9000, &Some(Ending::Finished)));
@@ -153,10 +155,11 @@ async fn an_account_counts_each_task_once_and_those_of_a_process_that_was_killed
     ];
     write_log(&store, "a", 2000, events).await;
     let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
-    let part = Part { part: TaskId(2), rows: 1, bytes: 2, digest: String::new(), pending };
+    let part = Part { name: PartName::only(TaskId(2)), rows: 1, bytes: 2, digest: String::new(), pending };
     let counts = Counts { records_in: 100, ..Counts::default() };
     let (attempt, rejected) = (AttemptId::new(Try::FIRST, "aa"), BTreeMap::new());
-    let commit = Commit { plan: plan_id(), attempt, counts, output: Output::Part(part), rejected, rejects: None };
+    let commit =
+        Commit { plan: plan_id(), attempt, counts, output: Output::Parts(vec![part]), rejected, rejects: None };
     commit.write(Times::default(), &store, &layout, Stage::Map, TaskId(2), &Events::silent()).await.expect("committed");
 
     let gets = requests.gets.load(SeqCst);

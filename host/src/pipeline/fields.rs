@@ -67,6 +67,33 @@ impl Validator<'_> {
     }
 }
 
+/// Returns a field as it is written in `source.fields`: its type, or a table that says more.
+pub(super) fn written(wanted: &WantedField) -> Value {
+    let WantedField { field, pick, optional } = wanted;
+    let mut table = Table::from_iter([("type".to_owned(), Value::from(types::type_name(field)))]);
+    match pick {
+        Pick::Column(name) if name == field.name() => {}
+        Pick::Column(name) => _ = table.insert("column".to_owned(), name.as_str().into()),
+        Pick::Position(position) => {
+            _ = table.insert("position".to_owned(), Value::Integer(i64::try_from(*position).unwrap_or(i64::MAX)));
+        }
+        Pick::Path(keys) => _ = table.insert("path".to_owned(), path_of(keys).into()),
+    }
+    if *optional {
+        table.insert("optional".to_owned(), true.into());
+    }
+    if table.len() > 1 { Value::Table(table) } else { table.remove("type").expect("it was put there") }
+}
+
+/// Returns keys as a path, as [`keys_of`] reads it.
+fn path_of(keys: &[String]) -> String {
+    let quoted = |key: &String| match key.contains(['.', '"', '\\']) {
+        true => format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => key.clone(),
+    };
+    keys.iter().map(quoted).collect::<Vec<_>>().join(".")
+}
+
 /// Returns the keys of a path, which stand between dots. A key in double quotes may hold dots, and `\"` for a quote.
 fn keys_of(path: &str) -> Option<Vec<String>> {
     let (mut keys, mut rest) = (Vec::new(), path);
@@ -112,6 +139,10 @@ mod tests {
         assert_eq!(keys("a").as_deref(), Some("a"));
         assert_eq!(keys("actor.login").as_deref(), Some("actor|login"));
         assert_eq!(keys(r#""a.b".c."d\"e""#).as_deref(), Some(r#"a.b|c|d"e"#));
+        for keys in [vec!["a"], vec!["a.b", "c"], vec!["d\"e", "f\\g"]] {
+            let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+            assert_eq!(keys_of(&path_of(&keys)), Some(keys));
+        }
         for wrong in ["", ".", "a.", ".a", "a..b", "\"a", "\"a\"b", "\"\"", &"a.".repeat(20)] {
             assert_eq!(keys(wrong), None, "{wrong}");
         }

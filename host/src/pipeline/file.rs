@@ -12,7 +12,8 @@ use super::{
     Tolerance, bounds,
     described::{column_types, default_value, grants, object, range, scalars},
     formats::{
-        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName, WriteName,
+        CompressionChoice, EncodingChoice, LayoutChoice, NonFiniteChoice, ParquetCompressionChoice, ReadName,
+        SourceColumnChoice, WriteName,
     },
     units::{Period, Size},
 };
@@ -49,6 +50,15 @@ pub(super) struct File {
     #[serde(default)]
     #[expect(dead_code, reason = "the secrets are found before `${NAME}` is replaced; here is only the type checked")]
     pub secrets: Vec<String>,
+}
+
+/// The source of a pipeline, and how it is reached.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "a table")]
+pub(super) struct SourceTables {
+    pub source: Source,
+    #[serde(default)]
+    pub store_options: BTreeMap<String, Value>,
 }
 
 /// The keys that say where the runs and the results of a pipeline lie.
@@ -93,12 +103,18 @@ pub(super) struct Source {
     #[serde(default)]
     #[schemars(transform = default_value("lines"))]
     pub format: ReadName,
-    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Required with
-    /// these formats, and allowed only with them. Instead of the type, a table says more: `type`; `column`, if the column
-    /// or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its name; and for
-    /// CSV and Parquet `optional`, which makes the values null in objects that lack the column.
+    /// Fields to read, each with its type: top-level fields of JSON objects, or columns of CSV or Parquet. Allowed only
+    /// with these formats. Without it, the fields are inferred from the first records when a run is planned, and kept in
+    /// its plan; `etl-host fields` prints them to paste here. Instead of the type, a table says more: `type`; `column`, if
+    /// the column or JSON field has another name; for CSV `position`, the number of the column from 1 in place of its
+    /// name; and `optional`, which makes the values null in CSV and Parquet objects that lack the column, and lets `check`
+    /// accept a sample of JSON without the field.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
+    /// Columns behind the fields that say where each record is from, by the names they get: `{ file = "object", at =
+    /// "offset" }`. The column of the object's name comes first.
+    #[serde(default)]
+    pub columns: BTreeMap<String, SourceColumnChoice>,
     /// Longest record, with its line end and after decompression. A longer one fails the task. Each task in flight
     /// counts towards `memory` of `[run]` with several records of this size.
     #[schemars(transform = range(bounds::MAX_RECORD))]
@@ -312,6 +328,21 @@ pub(super) struct Sink {
     #[serde(default)]
     #[schemars(transform = default_value("json"))]
     pub format: WriteName,
+    /// Columns of the result whose values its parts are divided by, in Hive's layout: `["day", "country"]` writes
+    /// `day=2026-11-27/country=CH/part-00000-0000.json`, and leaves these columns out of the rows. Any type with a plain
+    /// text form: text, whole numbers, decimals, booleans, dates, times.
+    #[serde(default)]
+    pub partition_by: Vec<String>,
+    /// Number of parts that a task writes at the same time, with `partition_by`. A row that needs one more
+    /// ends the part that was written to the longest ago. Each counts towards `memory` of `[run]` with 9 MiB. It decides
+    /// how many parts there are, so it cannot be changed when a run is resumed.
+    #[schemars(transform = range(bounds::OPEN_PARTS))]
+    pub open_parts: Option<i64>,
+    /// Number of rows at which a part ends, and the task begins another. Without it, no number of rows does that.
+    pub max_rows: Option<i64>,
+    /// Size at which a part ends, and the task begins another, `1KiB` to `1TiB`: of the rows as they are encoded, before
+    /// any compression. A part ends a little above it. Without it, no size does that.
+    pub target_size: Option<Size>,
     /// What becomes of NaN and the infinities, which JSON does not have. Only for `json`.
     #[schemars(transform = default_value("refuse"))]
     pub non_finite: Option<NonFiniteChoice>,

@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use etl_core::model::object::Compression;
-use etl_format::{Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, sink_formats, source_formats};
+use etl_format::{
+    Encoding, FORMATS, Format, JsonLayout, NonFinite, ParquetCompression, SourceColumn, sink_formats, source_formats,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
@@ -67,6 +69,26 @@ pub(super) enum LayoutChoice {
     Lines,
     /// Documents over any number of lines, one behind the other, or as the items of an array. An object is one slice.
     Documents,
+}
+
+/// What a column says about where a record is from.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SourceColumnChoice {
+    /// The name of its object, as `text`.
+    Object,
+    /// Its position in the object, as `int64`: the byte at which it starts, after decompression, or in a format of rows
+    /// the number of its row.
+    Offset,
+}
+
+impl From<SourceColumnChoice> for SourceColumn {
+    fn from(choice: SourceColumnChoice) -> Self {
+        match choice {
+            SourceColumnChoice::Object => Self::Object,
+            SourceColumnChoice::Offset => Self::Offset,
+        }
+    }
 }
 
 impl From<LayoutChoice> for JsonLayout {

@@ -17,11 +17,13 @@ mod json_schema;
 mod key;
 mod location;
 mod message;
+mod parts;
 mod patterns;
 mod place;
 mod places;
 mod result_keys;
 mod secrets;
+mod source;
 #[cfg(test)]
 mod tests;
 mod tolerance;
@@ -38,7 +40,14 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use self::{document::Document, expansion::Expansion, key::KeyPath, place::Place, validate::Validator};
-pub use self::{json_schema::json_schema, places::Places, secrets::Secrets, tolerance::Tolerance};
+pub use self::{
+    json_schema::json_schema,
+    parts::PartSettings,
+    places::Places,
+    secrets::Secrets,
+    source::{SourceTables, field_line},
+    tolerance::Tolerance,
+};
 use etl_core::{
     model::{
         error::{Error, ErrorKind, Result, ResultExt},
@@ -305,6 +314,8 @@ pub struct PipelineSink {
     pub location: Location,
     /// Format of the results.
     pub format: SinkFormat,
+    /// How the rows of a task are divided into parts.
+    pub parts: PartSettings,
 }
 
 /// The table `[run]`: how the pipeline is run.

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::{Pipeline, Split};
 
 /// Keys whose written value decides the result. A plugin is compared by its digest elsewhere; its path does not matter.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 9] = [
     "source.url",
     "source.include",
     "source.fields",
+    "source.columns",
     "split.config",
     "split.grants",
     "reduce.config",
@@ -50,6 +51,13 @@ impl Pipeline {
             keys.insert("sink.parquet.statistics".to_owned(), statistics.into());
             keys.insert("sink.parquet.dictionary".to_owned(), dictionary.into());
         }
+        let parts = &self.sink.parts;
+        if !parts.by.is_empty() {
+            keys.insert("sink.partition_by".to_owned(), parts.by.clone().into());
+            keys.insert("sink.open_parts".to_owned(), parts.open_max.into());
+        }
+        keys.extend(parts.rows_max.map(|rows| ("sink.max_rows".to_owned(), rows.into())));
+        keys.extend(parts.target_bytes.map(|bytes| ("sink.target_size".to_owned(), bytes.into())));
         if let Split::BuiltIn { target_size } = self.split {
             keys.insert("split.target_size".to_owned(), target_size.into());
         }
@@ -173,6 +181,7 @@ mod tests {
             "source.format=lines",
             "sink.format=json",
             "sink.non_finite=refuse",
+            "sink.partition_by=[]",
             "sink.compression=none",
             "reduce.config={}",
             "reduce.grants=[]",
@@ -228,6 +237,8 @@ mod tests {
             ("sink.non_finite=text", "sink.non_finite"),
             ("sink.compression=gzip", "sink.compression"),
             ("source.include=['*.txt']", "source.include"),
+            ("sink.max_rows=10", "sink.max_rows"),
+            ("sink.target_size=1MiB", "sink.target_size"),
         ] {
             let (then, now) = (result_keys(&[]), result_keys(&[set]));
             let changed: Vec<&String> = now.keys().filter(|key| then.get(*key) != now.get(*key)).collect();

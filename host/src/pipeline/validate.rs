@@ -14,7 +14,7 @@ use etl_core::{
     },
     runtime::scratch::temporary_directory,
 };
-use etl_format::{ParquetSink, SinkFormat, SourceFormat};
+use etl_format::{ParquetSink, SinkFormat, SourceColumns, SourceFormat};
 use etl_plugin::{GRANTS, Grants, Limits, PluginSettings, config_schema::PathPart};
 use etl_store::Location;
 use toml::{Table, Value};
@@ -103,12 +103,13 @@ impl Validator<'_> {
         self.location(&at.key("store"), written.unwrap_or(bounds::RUN_STORE))
     }
 
-    fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
+    pub(super) fn source(&self, at: &KeyPath, table: file::Source) -> Result<PipelineSource> {
         let fields = at.key("fields");
         let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
-        let hint = if wanted.is_none() { " (`fields = { name = \"text\" }`)" } else { "" };
-        let format = SourceFormat::new(table.format.0, wanted);
-        let format = format.map_err(|error| self.wrong(&fields, format!("{error}{hint}")))?;
+        if wanted.as_ref().is_some_and(|wanted| wanted.wanted().is_empty()) {
+            return Err(self.wrong(&fields, "names no field (leave it out to have the fields inferred)"));
+        }
+        let format = SourceFormat::new(table.format.0, wanted).map_err(|error| self.wrong(&fields, error))?;
         let format = match table.csv {
             None => format,
             Some(csv) => {
@@ -123,6 +124,9 @@ impl Validator<'_> {
         if let Some((name, why)) = format.refused_field() {
             return Err(self.wrong(&fields.key(name), why));
         }
+        let columns = table.columns.into_iter().map(|(name, column)| (name, column.into())).collect();
+        let format = format.with_columns(SourceColumns::new(columns));
+        let format = format.map_err(|error| self.wrong(&at.key("columns"), format!("cannot be added: {error}")))?;
         let max_record = self.bounded(&at.key("max_record"), table.max_record, bounds::MAX_RECORD)?;
         let format = format.with_record_max(max_record.0);
         for (index, pattern) in table.include.iter().enumerate() {
@@ -285,7 +289,7 @@ impl Validator<'_> {
                 format.with_parquet(self.parquet(&at, table)?).map_err(|error| self.wrong(&at, error))?
             }
         };
-        Ok(PipelineSink { location, format })
+        Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
     }
 
     fn parquet(&self, at: &KeyPath, table: &file::SinkParquet) -> Result<ParquetSink> {
@@ -318,7 +322,11 @@ impl Validator<'_> {
         })
     }
 
-    fn store_options(&self, at: &KeyPath, table: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
+    pub(super) fn store_options(
+        &self,
+        at: &KeyPath,
+        table: BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, String>> {
         let option = |(name, value): (String, Value)| {
             let text = match value {
                 Value::String(text) => text,
@@ -339,13 +347,13 @@ impl Validator<'_> {
     }
 
     /// Returns a value within bounds that fit `u32`, or the default.
-    fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
+    pub(super) fn counted(&self, at: &KeyPath, value: Option<i64>, bounds: Bounds<i64>) -> Result<u32> {
         let value = self.bounded(at, value, bounds)?;
         u32::try_from(value).map_err(|_| self.wrong(at, format!("is {}, which is too large", self.shown(at, value))))
     }
 
     /// Returns a value within bounds, or the default.
-    fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
+    pub(super) fn bounded<T>(&self, at: &KeyPath, value: Option<T>, bounds: Bounds<T>) -> Result<T>
     where
         T: PartialOrd + fmt::Display + Copy,
     {

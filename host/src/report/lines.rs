@@ -4,6 +4,7 @@ use etl_core::{
     model::{
         event::{Counts, Event, Level},
         position::Position,
+        redact::cut,
         reject::shown_name,
     },
     text::{
@@ -11,6 +12,9 @@ use etl_core::{
         numbers::{bytes, count, counted, duration, printable},
     },
 };
+
+/// The most bytes that a line shows of fields that were inferred. `etl-host fields` prints all of them.
+const FIELDS_BYTES_MAX: usize = 2000;
 
 /// Returns the level and the line of an event; none for an event without a line.
 pub(super) fn line(event: &Event) -> Option<(Level, String)> {
@@ -27,6 +31,10 @@ pub(super) fn line(event: &Event) -> Option<(Level, String)> {
             };
             let line = format!("{step}: plugin sha256 {digest}…, {how}, {}", duration(*duration_ms));
             Some((Level::Debug, line))
+        }
+        Event::FieldsInferred { fields, from } => {
+            let fields = cut(fields, FIELDS_BYTES_MAX);
+            Some((Level::Info, printable(&format!("source: fields inferred from {from}: {fields}"))))
         }
         Event::Planned { objects, bytes: size, shards, partitions } => {
             let (shards, objects) = (counted(*shards, "shard"), counted(*objects, "object"));

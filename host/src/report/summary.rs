@@ -51,6 +51,7 @@ struct Finished {
     duration_ms: u64,
     result: String,
     parts: Vec<String>,
+    parts_left_out: u64,
 }
 
 impl Finished {
@@ -59,9 +60,15 @@ impl Finished {
         let below = |part: &String| part.strip_prefix(&self.result).unwrap_or(part).trim_start_matches('/').to_owned();
         let parts = match self.parts.as_slice() {
             [] => vec!["no parts".to_owned()],
-            parts => first(parts.iter().map(below).collect(), PARTS_MAX),
+            parts => parts.iter().take(PARTS_MAX).map(below).chain(self.more()).collect(),
         };
         [vec![self.result.clone()], parts].concat()
+    }
+
+    /// Says how many parts are not listed, if there are any.
+    fn more(&self) -> Option<String> {
+        let more = self.parts.len().saturating_sub(PARTS_MAX) as u64 + self.parts_left_out;
+        (more > 0).then(|| format!("… and {} more", count(more)))
     }
 }
 
@@ -121,9 +128,10 @@ impl Listener for Summary {
                 let row = self.stages.entry(*stage).or_default();
                 (row.duration_ms, row.counts) = (*duration_ms, counts.clone());
             }
-            Event::RunFinished { duration_ms, result, parts } => {
+            Event::RunFinished { duration_ms, result, parts, parts_left_out } => {
+                let (duration_ms, parts_left_out) = (*duration_ms, *parts_left_out);
                 let (result, parts) = (result.clone(), parts.clone());
-                self.finished = Some(Finished { duration_ms: *duration_ms, result, parts });
+                self.finished = Some(Finished { duration_ms, result, parts, parts_left_out });
             }
             Event::LeftOut { shard, shards, error, .. } => self.failed.push(left_out(*shard, *shards, error)),
             Event::Logged { run_id } => self.logged = Some(run_id.clone()),
@@ -186,7 +194,7 @@ mod tests {
 
     fn finished(parts: usize) -> Event {
         let parts = (0..parts).map(|part| format!("file:///data/result/r1/part-{part:05}.json")).collect();
-        Event::RunFinished { duration_ms: 3210, result: "file:///data/result/r1".into(), parts }
+        Event::RunFinished { duration_ms: 3210, result: "file:///data/result/r1".into(), parts, parts_left_out: 0 }
     }
 
     #[test]

@@ -9,14 +9,14 @@ use etl_core::{
     model::error::{Error, Result},
     text::numbers::{bytes as size, counted},
 };
-use etl_format::{UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes};
+use etl_format::{BUFFER_BYTES, UNPACK_BYTES, UNPACK_BYTES_MAX, pack_bytes};
 use etl_plugin::{HOSTCALL_BYTES_MAX, ROW_BYTES_MAX, STACK_BYTES_MAX};
 use etl_shuffle::{BATCH_BYTES, merged_bytes};
-use etl_store::UPLOAD_BYTES;
+use etl_store::{UPLOAD_BYTES, UPLOAD_PART_BYTES};
 
 use crate::{
     connector::objects::READ_AHEAD_BYTES,
-    pipeline::{Pipeline, RunSettings, Step},
+    pipeline::{PartSettings, Pipeline, RunSettings, Step},
     task::{output::FAN_IN, reduce::PIECE_BYTES},
 };
 
@@ -121,7 +121,7 @@ impl<'a> Footprint<'a> {
         let record_max = pipeline.source.format.record_max();
         let records = (RECORDS * record_max, format!("for a `source.max_record` of {}", size(record_max)));
         let unpack = (UNPACK_BYTES as u64, "to decompress an object".to_owned());
-        let mut parts = vec![read_ahead, unpack, records, upload(), emitted(pipeline.maps.len(), "mappers")];
+        let mut parts = vec![read_ahead, unpack, records, emitted(pipeline.maps.len(), "mappers")];
         if let held @ 1.. = pipeline.source.format.held_bytes_max() {
             parts.push((held, format!("for pages of `{}`", pipeline.source.format.name())));
         }
@@ -129,12 +129,14 @@ impl<'a> Footprint<'a> {
         if let Some(reduce) = &pipeline.reduce {
             let shuffle = pipeline.run.shuffle_memory_bytes;
             let bytes = (shuffle.saturating_add(OVERFULL_BYTES)).max(MERGE_BYTES) + MESSAGE_BYTES;
+            parts.push(upload());
             parts.push((bytes, format!("for a `run.shuffle_memory` of {}", size(shuffle))));
             if reduce.combine {
                 parts.push(emitted(1, "combiner"));
                 steps.push(&reduce.step);
             }
         } else {
+            parts.push(written(&pipeline.sink.parts));
             parts.extend(encoded(pipeline));
         }
         Self { stage: "map", parts, steps, long_window_bytes: (UNPACK_BYTES_MAX - UNPACK_BYTES) as u64 }
@@ -143,7 +145,7 @@ impl<'a> Footprint<'a> {
     fn reduce(pipeline: &'a Pipeline) -> Option<Self> {
         let reduce = pipeline.reduce.as_ref()?;
         let merge = (MERGE_BYTES + PIECES_BYTES, format!("to merge {} sorted runs", FAN_IN.runs));
-        let mut parts = vec![merge, upload(), emitted(1, "reducer")];
+        let mut parts = vec![merge, written(&pipeline.sink.parts), emitted(1, "reducer")];
         parts.extend(encoded(pipeline));
         Some(Self { stage: "reduce", parts, steps: vec![&reduce.step], long_window_bytes: 0 })
     }
@@ -209,6 +211,15 @@ fn upload() -> (u64, String) {
     (UPLOAD_BYTES as u64, "of output being uploaded".to_owned())
 }
 
+/// Returns what the parts of the result take while they are written.
+fn written(parts: &PartSettings) -> (u64, String) {
+    if parts.by.is_empty() {
+        return upload();
+    }
+    let open = parts.open_max as u64;
+    (open * (UPLOAD_PART_BYTES + BUFFER_BYTES) as u64, format!("for a `sink.open_parts` of {open}"))
+}
+
 fn emitted(steps: usize, whose: &str) -> (u64, String) {
     (EMITTED_BYTES * steps as u64, format!("of emitted batches of the {whose}"))
 }
@@ -217,8 +228,11 @@ fn emitted(steps: usize, whose: &str) -> (u64, String) {
 fn encoded(pipeline: &Pipeline) -> impl Iterator<Item = (u64, String)> {
     let format = &pipeline.sink.format;
     let row = (ENCODED_BYTES, "for a row in the sink's format".to_owned());
-    let group = (format.held_bytes_max(), "for a row group".to_owned());
-    let pack = (pack_bytes(format.compression()) as u64, format!("to compress it as {}", format.compression().name()));
+    let open = if pipeline.sink.parts.by.is_empty() { 1 } else { pipeline.sink.parts.open_max as u64 };
+    let shown = counted(open, "part");
+    let group = (open * format.held_bytes_max(), format!("for a row group of {shown}"));
+    let compression = format.compression();
+    let pack = (open * pack_bytes(compression) as u64, format!("to compress {shown} as {}", compression.name()));
     [row, group, pack].into_iter().filter(|(bytes, _)| *bytes > 0)
 }
 
@@ -299,7 +313,7 @@ mod tests {
             "24.0 MiB of output being uploaded",
             "64.0 MiB of emitted batches of the reducer",
             "96.0 MiB for a row in the sink's format",
-            "96.0 MiB to compress it as xz",
+            "96.0 MiB to compress 1 part as xz",
         ] {
             assert!(reduce.contains(term), "no `{term}` in {reduce}");
         }
@@ -312,6 +326,16 @@ mod tests {
         // 128 MiB for the process, 364 for an attempt, and 114 more for a window of 128 MiB.
         assert!(fit("run.memory=605MiB").is_err());
         assert_eq!(fit("run.memory=1860MiB").expect("fits"), 4);
+    }
+
+    #[test]
+    fn the_parts_of_a_partitioned_result_are_counted() {
+        let partitioned = ["sink.partition_by=['a']", "sink.open_parts=64", "sink.compression=zstd"];
+        let settings = ["run.memory=1200MiB", "reduce.combine=false", "map.0.limits.memory=1MiB"];
+        let refused = slots(&[settings, partitioned].concat()).expect_err("does not fit").to_string();
+        for term in ["576.0 MiB for a `sink.open_parts` of 64", "512.0 MiB to compress 64 parts as zstd"] {
+            assert!(refused.contains(term), "no `{term}` in {refused}");
+        }
     }
 
     #[test]

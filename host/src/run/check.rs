@@ -1,4 +1,5 @@
-//! The check of a pipeline: everything about it that can be known before data is read.
+//! The check of a pipeline: everything about it that can be known from its plugins, its source's listing and a sample of
+//! its records.
 
 use etl_core::model::{
     error::{Error, Result},
@@ -10,9 +11,13 @@ use crate::{
     connector::{
         Source,
         objects::split::{count_shards, look_at_cut},
+        sample,
     },
     pipeline::{Pipeline, PipelineSource, Split, Step},
-    run::budget::Slots,
+    run::{
+        budget::Slots,
+        fields::{self, Found},
+    },
     task::{split::check_splitter, steps::Steps, stores::Stores},
 };
 
@@ -30,6 +35,8 @@ pub struct Checked {
     /// Number of shards that a run would have, if the names of objects say which of them are compressed; absent when a
     /// splitter decides it.
     pub shards: Option<u64>,
+    /// The fields that were inferred, if the pipeline names none.
+    pub inferred: Option<Found>,
 }
 
 /// A step that was checked.
@@ -56,23 +63,48 @@ pub struct CheckedStep {
 /// The first problem that would keep the pipeline from running.
 pub async fn check(pipeline: &Pipeline, compiler: Compiler) -> Result<Checked> {
     let engine = Engine::new(1, compiler)?;
-    let steps = Steps::load(pipeline, &engine)?;
+    if pipeline.source.format.lacks_fields() {
+        return check_inferred(pipeline, &engine).await;
+    }
+    let steps = load_steps(pipeline, &engine)?;
+    let Stores { source, .. } = Stores::open(pipeline).await?;
+    let objects = list_source(&pipeline.source, &*source).await?;
+    if let Some((field, why)) = sample::lacking(&source, &objects, &pipeline.source.format).await? {
+        return Err(pipeline.wrong_field(&field, &why));
+    }
+    checked(pipeline, &steps, &objects, None)
+}
+
+/// Checks a pipeline whose fields are inferred from its source, which is listed before the plugins are loaded.
+async fn check_inferred(pipeline: &Pipeline, engine: &Engine) -> Result<Checked> {
+    let Stores { source, .. } = Stores::open(pipeline).await?;
+    let objects = list_source(&pipeline.source, &*source).await?;
+    let (pipeline, found) = fields::infer(pipeline, &source, &objects).await?;
+    let steps = load_steps(&pipeline, engine)?;
+    checked(&pipeline, &steps, &objects, Some(found))
+}
+
+fn load_steps(pipeline: &Pipeline, engine: &Engine) -> Result<Steps> {
+    let steps = Steps::load(pipeline, engine)?;
     Slots::new(pipeline)?;
     if let Some(splitter) = &steps.split {
         check_splitter(splitter, &steps.source)?;
     }
-    let Stores { source, .. } = Stores::open(pipeline).await?;
-    let objects = list_source(&pipeline.source, &*source).await?;
+    Ok(steps)
+}
+
+fn checked(pipeline: &Pipeline, steps: &Steps, objects: &[Object], inferred: Option<Found>) -> Result<Checked> {
     let shards = match &pipeline.split {
-        Split::BuiltIn { target_size } => Some(count_shards(&objects, pipeline.source.format.cuts(), *target_size)?),
+        Split::BuiltIn { target_size } => Some(count_shards(objects, pipeline.source.format.cuts(), *target_size)?),
         Split::Plugin(_) => None,
     };
     Ok(Checked {
-        steps: checked_steps(pipeline, &steps),
+        steps: checked_steps(pipeline, steps),
         source_schema: steps.source.to_string(),
         objects: objects.len() as u64,
         bytes: objects.iter().map(|object| object.size).sum(),
         shards,
+        inferred,
     })
 }
 

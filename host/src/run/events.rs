@@ -13,7 +13,13 @@ use etl_core::{
 };
 
 use super::Run;
-use crate::run_store::{left_out::LeftOut, manifest::Manifest};
+use crate::run_store::{
+    left_out::LeftOut,
+    manifest::{Manifest, ManifestPart},
+};
+
+/// The most parts of a result that the last event of a run names. The manifest names all.
+const PARTS_NAMED_MAX: usize = 4096;
 
 impl Run {
     /// Says that this process works on the run. `resumed` says whether the run had a plan already.
@@ -31,13 +37,15 @@ impl Run {
 
     /// Says that the run is complete, and names the shards that are left out.
     pub(super) fn finished(&self, started: Instant, manifest: &Manifest) {
-        let parts = manifest.parts.iter().map(|part| self.context.layouts.result.locate(&part.key)).collect();
+        let location = |part: &ManifestPart| self.context.layouts.result.locate(&part.key);
+        let parts = manifest.parts.iter().take(PARTS_NAMED_MAX).map(location).collect();
+        let parts_left_out = manifest.parts.len().saturating_sub(PARTS_NAMED_MAX) as u64;
         let result = manifest.result.clone();
         for LeftOut { shard, shards, kind, error, .. } in &manifest.failed {
             let (shard, shards, kind, error) = (*shard, *shards, *kind, error.clone());
             self.emit(Event::LeftOut { shard, shards, kind, error });
         }
-        self.emit(Event::RunFinished { duration_ms: millis(started.elapsed()), result, parts });
+        self.emit(Event::RunFinished { duration_ms: millis(started.elapsed()), result, parts, parts_left_out });
     }
 
     /// Says that the run failed.

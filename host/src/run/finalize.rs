@@ -172,7 +172,8 @@ impl Run {
         }
         self.emit(Event::Warning { message: format!("{what}; they are made again") });
         stores.run_store.delete(&layouts.run.success()).await?;
-        let damaged: Vec<PublishedPart> = parts.into_iter().filter(|part| damaged.contains(&part.part)).collect();
+        // What a task made is made again as a whole, because its rows may be divided among its parts in another way.
+        let damaged: Vec<PublishedPart> = parts.into_iter().filter(|part| damaged.contains(&part.name.task)).collect();
         layouts.result.withdraw(&damaged).await?;
         Ok(true)
     }
@@ -180,20 +181,21 @@ impl Run {
 
 fn committed_parts(mapped: &Ledger, reduced: &Ledger) -> Vec<CommittedPart> {
     let part = |(attempt, part): (&_, &crate::run_store::commit::Part)| CommittedPart {
-        part: part.part,
+        name: part.name.clone(),
         attempt: Clone::clone(attempt),
         bytes: part.bytes,
         digest: part.digest.clone(),
         pending: part.pending.clone(),
     };
-    parts(mapped, reduced).map(part).collect()
+    parts(mapped, reduced).into_iter().map(part).collect()
 }
 
 fn manifest_parts(published: Vec<PublishedPart>, mapped: &Ledger, reduced: &Ledger) -> Vec<ManifestPart> {
-    let rows = parts(mapped, reduced).map(|(_, part)| part.rows);
-    let part = |(PublishedPart { part, key, bytes, digest, e_tag }, rows)| ManifestPart {
+    let rows = parts(mapped, reduced).into_iter().map(|(_, part)| part.rows);
+    let part = |(PublishedPart { name, key, bytes, digest, e_tag }, rows)| ManifestPart {
         key,
-        part,
+        values: name.values(),
+        name,
         rows,
         bytes,
         digest,
@@ -202,6 +204,6 @@ fn manifest_parts(published: Vec<PublishedPart>, mapped: &Ledger, reduced: &Ledg
     published.into_iter().zip(rows).map(part).collect()
 }
 
-fn published_part(ManifestPart { key, part, bytes, digest, e_tag, .. }: &ManifestPart) -> PublishedPart {
-    PublishedPart { part: *part, key: key.clone(), bytes: *bytes, digest: digest.clone(), e_tag: e_tag.clone() }
+fn published_part(ManifestPart { key, name, bytes, digest, e_tag, .. }: &ManifestPart) -> PublishedPart {
+    PublishedPart { name: name.clone(), key: key.clone(), bytes: *bytes, digest: digest.clone(), e_tag: e_tag.clone() }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use etl_core::model::{
     error::{Error, Result},
     event::{Event, Stage},
-    ids::TaskId,
+    ids::{AttemptId, TaskId},
 };
 use etl_store::Listed;
 use futures::TryStreamExt;
@@ -76,9 +76,10 @@ impl Run {
         let message = format!("{}, so it is {what} again", Gone(gone.to_vec()));
         self.emit(Event::Warning { message });
         id.attempt_again();
-        for CommittedPart { part, attempt, .. } in gone {
+        let tasks: BTreeMap<TaskId, &AttemptId> = gone.iter().map(|part| (part.name.task, &part.attempt)).collect();
+        for (task, attempt) in tasks {
             let is_gone = |commit: &Commit| commit.attempt == *attempt;
-            Commit::take_back(&stores.run_store, &planned.layout, stage, *part, is_gone).await?;
+            Commit::take_back(&stores.run_store, &planned.layout, stage, task, is_gone).await?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod check;
 mod events;
 mod failures;
+pub mod fields;
 mod finalize;
 mod lost;
 mod options;
@@ -48,6 +49,7 @@ use crate::{
         budget::{Slots, stack_bytes},
         check::list_source,
         failures::Failures,
+        fields::Found,
     },
     run_store::{events::EventLog, ledger::Ledger, manifest::Manifest, plan::Planned},
     task::{
@@ -120,11 +122,15 @@ struct Run {
     slots: Slots,
     /// The id and the plan of the run that this run completes, if this run is a redrive.
     redrives: Option<(String, Planned)>,
+    /// Where the fields are from, if the pipeline names none.
+    inferred: Option<Found>,
 }
 
 impl Run {
     /// Loads the plugins, and determines the run's id.
     async fn open(stores: Stores, pipeline: &Pipeline, options: RunOptions, events: &Events) -> Result<Self> {
+        let (declared, inferred) = fields::of_start(pipeline, &stores, &options.start).await?;
+        let pipeline = &declared;
         let slots = Slots::new(pipeline)?;
         threads::need_stack(stack_bytes(pipeline.maps.len()));
         let instances = slots.map.max(slots.reduce) * (pipeline.maps.len() + 2);
@@ -161,7 +167,7 @@ impl Run {
         pipeline.check_run(&run_id)?;
         let id = RunId::new(run_id, options.process());
         let context = RunContext::new(pipeline.clone(), steps, stores, id, events.clone());
-        Ok(Self { context: Arc::new(context), options, slots, redrives })
+        Ok(Self { context: Arc::new(context), options, slots, redrives, inferred })
     }
 
     /// Executes the whole run, stage by stage. Maps or reduces a task again, once, when its committed output turns out

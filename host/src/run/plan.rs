@@ -25,7 +25,7 @@ use crate::{
         resume,
     },
     run_store::{
-        plan::{NewPlan, NewRedrive, Planned},
+        plan::{NewPlan, NewRedrive, Planned, PlannedFields},
         recipe::{self, Recipe},
     },
     scheduler::{Retry, interrupted},
@@ -62,6 +62,7 @@ impl Run {
         // Check a plan that was just made as well: it may be that of another process, which was faster.
         resume::check_unchanged(&planned, &recipe, &objects).await?;
         self.claim(&planned).await?;
+        self.inferred.iter().for_each(|inferred| self.emit(inferred.event()));
         self.emit(Event::Planned {
             objects: planned.plan.objects,
             bytes: planned.plan.bytes,
@@ -162,10 +163,23 @@ impl Run {
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
         let SplitSource { plan: id, shards, .. } = self.split(objects).await?;
         let emits = context.steps.shuffled().to_string();
+        let inferred = context.pipeline.source.format.is_inferred();
+        let fields = context.pipeline.fields().map(|fields| PlannedFields { fields, inferred });
         let planned_at_ms = unix_ms(self.options.started_at);
         let sink = self.sink_mark();
-        let draft =
-            NewPlan { id, planned_at_ms, pipeline, recipe, listing, objects: count, bytes, shards, sink, emits };
+        let draft = NewPlan {
+            id,
+            planned_at_ms,
+            pipeline,
+            fields,
+            recipe,
+            listing,
+            objects: count,
+            bytes,
+            shards,
+            sink,
+            emits,
+        };
         let planned = Planned::freeze(&context.stores.run_store, &context.layouts.run, draft.into()).await?;
         self.finish(Stage::Split, started, &Counts::default());
         Ok(planned)

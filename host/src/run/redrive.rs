@@ -15,20 +15,25 @@ use etl_core::{
         error::{Error, ErrorKind, Result},
         event::Stage,
         ids::{TaskId, Try},
+        part::PartName,
     },
     runtime::{fail_point, threads},
 };
 use futures::{StreamExt, TryStreamExt};
 
 use crate::{
+    connector::SinkResult,
     run_store::{
         commit::{Commit, Output, Part, Stored},
         document::seal,
         manifest::{Manifest, ManifestPart},
         plan::{Planned, Redrives},
-        uploads::{Uploaded, note},
     },
-    task::{context::RunContext, output::HashedPart},
+    task::{
+        context::RunContext,
+        output::{AttemptParts, HashedPart},
+        parts::PartStore,
+    },
 };
 
 /// The most commits that are taken over at the same time.
@@ -51,7 +56,7 @@ pub(super) async fn take_over(context: &Arc<RunContext>, planned: &Planned, of: 
         !ours.contains(&planned.layout.commit(Stage::Map, task)) && !ours.contains(&planned.layout.taken_back(task))
     };
     let parts = match Manifest::read(run_store, &theirs).await? {
-        Some(manifest) => manifest.parts.into_iter().map(|part| (part.part, part)).collect(),
+        Some(manifest) => manifest.parts.into_iter().map(|part| (part.name.clone(), part)).collect(),
         None => BTreeMap::new(),
     };
     let (of_plan, parts) = (theirs.of_plan(&of.plan), &parts);
@@ -76,51 +81,67 @@ async fn take_one(
     context: &Arc<RunContext>,
     planned: &Planned,
     of: &Redrives,
-    parts: &BTreeMap<TaskId, ManifestPart>,
+    published: &BTreeMap<PartName, ManifestPart>,
     task: TaskId,
     commit: Commit,
 ) -> Result<()> {
     let mut ours = Commit { plan: planned.plan.id.clone(), ..commit };
-    if let Output::Part(part) = &ours.output {
-        let Some(theirs) = parts.get(&part.part) else { return Ok(()) };
-        let Some(taken) = take_part(context, planned, of, theirs).await? else { return Ok(()) };
-        // No attempt has this number, because none made this part.
-        (ours.attempt, ours.output) = (context.id.attempt(Try(0)), Output::Part(taken));
+    if let Output::Parts(parts) = &ours.output {
+        let theirs: Option<Vec<ManifestPart>> = parts.iter().map(|part| published.get(&part.name).cloned()).collect();
+        let Some(theirs) = theirs else { return Ok(()) };
+        let Some(taken) = take_parts(context, planned, of, task, theirs).await? else { return Ok(()) };
+        // No attempt has this number, because none made these parts.
+        (ours.attempt, ours.output) = (context.id.attempt(Try(0)), Output::Parts(taken));
     }
     fail_point::reach("redrive.take");
     // If another process created it first, it took over the same commit.
     context.stores.run_store.create(&planned.layout.commit(Stage::Map, task), seal(&ours)?).await.map(drop)
 }
 
-/// Writes a part of the other run's result again, as a part of this one. Returns `None` if that part is gone or damaged.
-async fn take_part(
+/// Writes the parts that a task made of the other run's result again, as parts of this one. Returns `None` if one of them
+/// is gone or damaged.
+async fn take_parts(
     context: &Arc<RunContext>,
     planned: &Planned,
     of: &Redrives,
-    theirs: &ManifestPart,
-) -> Result<Option<Part>> {
+    task: TaskId,
+    theirs: Vec<ManifestPart>,
+) -> Result<Option<Vec<Part>>> {
     let result = context.stores.sink.result(&of.run_id, &context.pipeline.sink.format.extension());
-    let (context, planned, theirs) = (Arc::clone(context), planned.clone(), theirs.clone());
+    let attempt = context.id.attempt(Try(0));
+    let store = AttemptParts::new(context, &planned.layout, (Stage::Map, task, &attempt));
     let copy = move || {
-        let ManifestPart { key, part, rows, bytes, digest, .. } = theirs;
-        let attempt = context.id.attempt(Try(0));
-        let (run_store, of) = (&context.stores.run_store, (Stage::Map, part, &attempt));
-        let noted = |key: &str| note(run_store, &planned.layout, of, Uploaded::Part, key);
-        let mut copy = HashedPart::new(context.layouts.result.writer(part, &attempt, &noted));
-        let mut pieces = result.read(&key, bytes);
-        while let Some(piece) = threads::wait_on_runtime(pieces.next()) {
-            match piece {
-                Ok(piece) => copy.write_all(&piece).map_err(Error::from_io)?,
-                Err(error) if error.kind() == ErrorKind::Changed => return Ok(None),
-                Err(error) => return Err(error),
+        let mut taken = Vec::new();
+        for (number, part) in (0..).zip(theirs) {
+            match take_part(&*result, &store, part, number) {
+                Ok(Some(part)) => taken.push(part),
+                failed => {
+                    taken.iter().for_each(|part: &Part| store.discard(&part.name, &part.pending));
+                    return failed.map(|_| None);
+                }
             }
         }
-        let (copy, found) = copy.finish();
-        if found != digest {
-            return Ok(None);
-        }
-        let (bytes, pending) = copy.finish()?;
-        Ok(Some(Part { part, rows, bytes, digest, pending }))
+        Ok(Some(taken))
     };
     threads::run(copy).await?
+}
+
+/// Writes a part again, the `number`th of its task. Returns `None` if it is gone or damaged.
+fn take_part(result: &dyn SinkResult, store: &AttemptParts, theirs: ManifestPart, number: u32) -> Result<Option<Part>> {
+    let ManifestPart { key, name, rows, bytes, digest, .. } = theirs;
+    let mut copy = HashedPart::new(store.begin(&name, number));
+    let mut pieces = result.read(&key, bytes);
+    while let Some(piece) = threads::wait_on_runtime(pieces.next()) {
+        match piece {
+            Ok(piece) => copy.write_all(&piece).map_err(Error::from_io)?,
+            Err(error) if error.kind() == ErrorKind::Changed => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    let (copy, found) = copy.finish();
+    if found != digest {
+        return Ok(None);
+    }
+    let (bytes, pending) = copy.finish()?;
+    Ok(Some(Part { name, rows, bytes, digest, pending }))
 }

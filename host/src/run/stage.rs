@@ -14,6 +14,9 @@ use crate::{
     task::{context::RunContext, rejects::RejectLimits},
 };
 
+/// The most parts that a result may have. The process that publishes them holds their names.
+const RESULT_PARTS_MAX: usize = 50_000;
+
 impl Run {
     /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
     /// commits of all tasks.
@@ -33,8 +36,12 @@ impl Run {
         let started = self.start(stage, tasks.len() as u64, ledger.committed());
         let (limits, output_max) =
             (RejectLimits::of(&self.context.pipeline), self.context.pipeline.run.max_output_bytes);
-        let check =
-            |ledger: &Ledger| check_rejects(&limits, ledger).and_then(|()| check_output(stage, output_max, ledger));
+        let by = &self.context.pipeline.sink.parts.by;
+        let check = |ledger: &Ledger| {
+            check_rejects(&limits, ledger)?;
+            check_output(stage, output_max, ledger)?;
+            check_parts(by, ledger)
+        };
         check(&ledger)?;
         tasks.retain(|task| !ledger.contains(*task));
         let done = |task, result| match result {
@@ -103,6 +110,20 @@ fn check_rejects(limits: &RejectLimits, ledger: &Ledger) -> Result<()> {
     ledger.rejected.iter().try_for_each(|(step, count)| limits.check(step, *count))
 }
 
+/// Checks the number of parts that all commits of a stage so far have made.
+fn check_parts(by: &[String], ledger: &Ledger) -> Result<()> {
+    let parts = ledger.parts_made();
+    if parts <= RESULT_PARTS_MAX {
+        return Ok(());
+    }
+    let choices = if by.is_empty() {
+        "raise `sink.max_rows` or `sink.target_size`"
+    } else {
+        "partition by columns of fewer values, raise `sink.open_parts`, or write fewer, larger tasks"
+    };
+    Err(Error::input(format!("the result has {parts} parts so far (limit {RESULT_PARTS_MAX}): {choices}")))
+}
+
 /// Checks what all commits of a stage so far have written against `run.max_output`.
 fn check_output(stage: Stage, bytes_max: u64, ledger: &Ledger) -> Result<()> {
     let (stage, bytes) = (stage.name(), ledger.counts.bytes_out);
@@ -113,4 +134,36 @@ fn check_output(stage: Stage, bytes_max: u64, ledger: &Ledger) -> Result<()> {
         "the tasks of the {stage} stage have written {bytes} bytes, but `run.max_output` allows {bytes_max}: raise it in \
          `[run]` if that is as much as you expect, and resume the run"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use etl_core::{
+        model::{
+            ids::{AttemptId, Try},
+            part::PartName,
+        },
+        testing::scratch,
+    };
+    use etl_store::Pending;
+
+    use super::*;
+    use crate::run_store::commit::Part;
+
+    #[test]
+    fn a_result_of_too_many_parts_is_refused_with_the_choices() {
+        let mut ledger = Ledger::new(Vec::new(), ShuffleFiles::new(0, &scratch(u64::MAX)));
+        let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
+        let part = Part { name: PartName::only(TaskId(0)), rows: 1, bytes: 2, digest: String::new(), pending };
+        let attempt = AttemptId::new(Try::FIRST, "a");
+        for task in 0..5 {
+            ledger.parts.insert(TaskId(task), (attempt.clone(), vec![part.clone(); 10_000]));
+        }
+        check_parts(&[], &ledger).expect("as many as there may be");
+        ledger.parts.insert(TaskId(5), (attempt, vec![part]));
+        let refused = |by: &[String]| check_parts(by, &ledger).expect_err("one more").to_string();
+        let what = "the result has 50001 parts so far (limit 50000): ";
+        assert_eq!(refused(&[]), format!("{what}raise `sink.max_rows` or `sink.target_size`"));
+        assert!(refused(&["day".to_owned()]).starts_with(&format!("{what}partition by columns of fewer values")));
+    }
 }

@@ -11,6 +11,7 @@ use etl_core::{
         error::Result,
         event::{Counts, Event, Events, Stage},
         ids::{AttemptId, PlanId, TaskId},
+        part::PartName,
         reject::Rejected,
         times::{Times, Work, micros},
     },
@@ -60,20 +61,23 @@ pub enum Output {
         /// Index of the places where each partition's batches lie in the file.
         index: ShuffleIndex,
     },
-    /// A part of the result.
-    Part(Part),
+    /// Parts of the result, in the order of their names: exactly one, unless the pipeline says how a result is divided.
+    Parts(Vec<Part>),
     /// No output: the task failed for good, and its shards are left out of the result.
     #[serde(rename = "failure")]
     LeftOut(LeftOut),
 }
 
 impl Output {
-    /// Returns the digest of the output; `None` when the task was left out.
-    fn digest(&self) -> Option<&str> {
-        match self {
-            Self::ShuffleFile { index, .. } => Some(&index.digest),
-            Self::Part(part) => Some(&part.digest),
-            Self::LeftOut(_) => None,
+    /// Returns whether two attempts made the same bytes, as far as can be told: a task that was left out has none.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ShuffleFile { index, .. }, Self::ShuffleFile { index: other, .. }) => index.digest == other.digest,
+            (Self::Parts(parts), Self::Parts(others)) => {
+                let made = |part: &Part| (part.name.clone(), part.digest.clone());
+                parts.iter().map(made).eq(others.iter().map(made))
+            }
+            _ => true,
         }
     }
 }
@@ -81,8 +85,9 @@ impl Output {
 /// A part of the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Number of the part, which is the number of its map task or partition.
-    pub part: TaskId,
+    /// Name of the part.
+    #[serde(flatten)]
+    pub name: PartName,
     /// Number of rows.
     pub rows: u64,
     /// Size in bytes.
@@ -161,8 +166,7 @@ impl Commit {
 
     /// Warns when this attempt's output differs from that of the attempt that won.
     fn compare(&self, winner: &Self, stage: Stage, task: TaskId, events: &Events) {
-        let (Some(ours), Some(theirs)) = (self.output.digest(), winner.output.digest()) else { return };
-        if ours != theirs {
+        if !self.output.is_like(&winner.output) {
             let message = format!(
                 "{}: attempt {} made a different output from attempt {}, which counts: a plugin is not deterministic, \
                  so the result depends on which attempt commits first",
@@ -273,8 +277,8 @@ mod tests {
 
     fn commit(number: u32, digest: &str) -> Commit {
         let pending = Pending::Upload { id: number.to_string(), parts: Vec::new() };
-        let part = Part { part: TaskId(3), rows: 1, bytes: 2, digest: digest.to_owned(), pending };
-        let (attempt, output) = (AttemptId::new(Try(number), "a"), Output::Part(part));
+        let part = Part { name: PartName::only(TaskId(3)), rows: 1, bytes: 2, digest: digest.to_owned(), pending };
+        let (attempt, output) = (AttemptId::new(Try(number), "a"), Output::Parts(vec![part]));
         Commit {
             plan: layout().plan().clone(),
             attempt,

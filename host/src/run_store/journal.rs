@@ -153,7 +153,7 @@ mod tests {
         }
         journal.on_event(&Stamped {
             at_ms: 7,
-            event: Event::RunFinished { duration_ms: 1, result: "result/".into(), parts: vec![] },
+            event: Event::RunFinished { duration_ms: 1, result: "result/".into(), parts: vec![], parts_left_out: 0 },
         });
         let text = journal.text();
         let lines: Vec<&str> = text.lines().collect();

@@ -37,7 +37,7 @@ pub struct Ledger {
     /// Keys of the records that were set aside, below the run store, by task.
     pub rejects: BTreeMap<TaskId, String>,
     /// The parts of the result and the attempts that wrote them, by task.
-    pub parts: BTreeMap<TaskId, (AttemptId, Part)>,
+    pub parts: BTreeMap<TaskId, (AttemptId, Vec<Part>)>,
     /// The shuffle files of the map tasks.
     pub shuffle_files: ShuffleFiles,
     /// The tasks that failed for good and are left out, by number.
@@ -95,7 +95,7 @@ impl Ledger {
         self.rejects.extend(rejects.map(|key| (task, key)));
         match output {
             Output::ShuffleFile { key, index } => self.shuffle_files.add(task, key, &index)?,
-            Output::Part(part) => drop(self.parts.insert(task, (attempt, part))),
+            Output::Parts(parts) => drop(self.parts.insert(task, (attempt, parts))),
             Output::LeftOut(left_out) => drop(self.failed.insert(task, left_out)),
         }
         Ok(())
@@ -126,6 +126,11 @@ impl Ledger {
         self.failed.values().map(|left_out| u64::from(left_out.shards)).sum()
     }
 
+    /// Returns the number of parts that the committed tasks have made.
+    pub fn parts_made(&self) -> usize {
+        self.parts.values().map(|(_, parts)| parts.len()).sum()
+    }
+
     /// Returns the number of committed tasks.
     pub fn committed(&self) -> u64 {
         self.done.len() as u64
@@ -141,6 +146,7 @@ mod tests {
         model::{
             event::Events,
             ids::{PlanId, Try},
+            part::PartName,
             times::Times,
         },
         testing::scratch,
@@ -156,12 +162,12 @@ mod tests {
     fn commit(task: TaskId) -> Commit {
         let counts = Counts { records_in: 1, bytes_in: task.0.into(), ..Counts::default() };
         let pending = Pending::Upload { id: String::new(), parts: Vec::new() };
-        let part = Part { part: task, rows: 1, bytes: 2, digest: String::new(), pending };
+        let part = Part { name: PartName::only(task), rows: 1, bytes: 2, digest: String::new(), pending };
         Commit {
             plan: layout().plan().clone(),
             attempt: AttemptId::new(Try::FIRST, "a"),
             counts,
-            output: Output::Part(part),
+            output: Output::Parts(vec![part]),
             rejected: [("map".to_owned(), 2)].into(),
             rejects: (task == TaskId(7)).then(|| "rejects/7".to_owned()),
         }

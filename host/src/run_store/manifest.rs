@@ -1,9 +1,12 @@
 //! The manifest: the list of what a complete run made. Written once, as the last object before `_SUCCESS`.
 
+use std::collections::BTreeMap;
+
 use etl_core::model::{
     error::Result,
     event::Counts,
-    ids::{AttemptId, PlanId, TaskId},
+    ids::{AttemptId, PlanId},
+    part::PartName,
     reject::Rejected,
 };
 use etl_store::{Created, Store};
@@ -58,8 +61,13 @@ pub struct Manifest {
 pub struct ManifestPart {
     /// Key of the part, below the sink.
     pub key: String,
-    /// Number of the part, which is the number of its map task or partition.
-    pub part: TaskId,
+    /// Name of the part: the directory of its partition, if there is one; the number of its map task or partition; its
+    /// number among those of the task, if a task may make several.
+    #[serde(flatten)]
+    pub name: PartName,
+    /// Values of the columns that the result is partitioned by, by name; null is null or empty text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Option<String>>,
     /// Number of rows.
     pub rows: u64,
     /// Size in bytes.
@@ -151,8 +159,11 @@ impl Manifest {
     }
 }
 
-/// Returns the parts that the commits of a run name, in order, with the attempts that wrote them. All parts are of one
-/// stage: in a pipeline with a reducer, map tasks make only shuffle files.
-pub fn parts<'a>(mapped: &'a Ledger, reduced: &'a Ledger) -> impl Iterator<Item = (&'a AttemptId, &'a Part)> {
-    mapped.parts.values().chain(reduced.parts.values()).map(|(attempt, part)| (attempt, part))
+/// Returns the parts that the commits of a run name, in the order of their names, with the attempts that wrote them. All
+/// parts are of one stage: in a pipeline with a reducer, map tasks make only shuffle files.
+pub fn parts<'a>(mapped: &'a Ledger, reduced: &'a Ledger) -> Vec<(&'a AttemptId, &'a Part)> {
+    let of_task = |(attempt, parts): &'a (AttemptId, Vec<Part>)| parts.iter().map(move |part| (attempt, part));
+    let mut parts: Vec<_> = mapped.parts.values().chain(reduced.parts.values()).flat_map(of_task).collect();
+    parts.sort_by_key(|(_, part)| &part.name);
+    parts
 }

@@ -25,7 +25,7 @@ use crate::run_store::{
 };
 
 /// The version of `plan.json`'s shape.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The content of `plan.json`: what a run will do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Plan {
     pub planned_at_ms: u64,
     /// `pipeline.toml`, with `--set` applied and `${NAME}` left in place.
     pub pipeline: serde_json::Value,
+    /// The fields of the source's records; absent if its format takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<PlannedFields>,
     /// The inputs that decide the result, besides the source's objects.
     pub recipe: Recipe,
     /// The digest of the source's listing.
@@ -62,6 +65,16 @@ pub struct Plan {
     /// How the shards are grouped into tasks and pages.
     #[serde(flatten)]
     pub shards: ShardTable,
+}
+
+/// The fields of a source's records, as a plan keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFields {
+    /// Name of each field, and what `source.fields` has or would have for it, in the order of the columns.
+    pub fields: Vec<(String, serde_json::Value)>,
+    /// Whether they were inferred.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
 }
 
 /// The sink that a run was planned with.
@@ -232,6 +245,8 @@ pub struct NewPlan {
     pub planned_at_ms: u64,
     /// `pipeline.toml` as planned.
     pub pipeline: serde_json::Value,
+    /// The fields of the source's records; absent if its format takes none.
+    pub fields: Option<PlannedFields>,
     /// The inputs that decide the result, besides the source's objects.
     pub recipe: Recipe,
     /// The digest of the source's listing.
@@ -264,7 +279,8 @@ pub struct NewRedrive {
 
 impl From<NewPlan> for Plan {
     fn from(draft: NewPlan) -> Self {
-        let NewPlan { id, planned_at_ms, pipeline, recipe, listing, objects, bytes, shards, sink, emits } = draft;
+        let NewPlan { id, planned_at_ms, pipeline, fields, recipe, listing, objects, bytes, shards, sink, emits } =
+            draft;
         Self {
             format: FORMAT,
             id,
@@ -272,6 +288,7 @@ impl From<NewPlan> for Plan {
             made_at_ms: planned_at_ms,
             planned_at_ms,
             pipeline,
+            fields,
             recipe,
             listing,
             objects,

@@ -34,12 +34,14 @@ pub enum Uploaded {
 }
 
 impl Uploaded {
-    fn name(self) -> &'static str {
-        match self {
+    /// Returns the name of the upload of this number among those of an attempt.
+    fn name(self, number: u32) -> String {
+        let name = match self {
             Self::ShuffleFile => "shuffle-file",
             Self::Rejects => "rejects",
             Self::Part => "part",
-        }
+        };
+        if number == 0 { name.to_owned() } else { format!("{name}-{number}") }
     }
 }
 
@@ -54,16 +56,17 @@ pub struct UploadNote {
     pub id: String,
 }
 
-/// Returns the note for an upload of the object `key` by an attempt at a task. The note is written when the upload's id
-/// is known. Call it only on a thread that may block.
+/// Returns the note for an upload of the object `key` by an attempt at a task, which has a number if the attempt makes
+/// several such uploads. The note is written when the upload's id is known. Call it only on a thread that may block.
 pub fn note(
     run_store: &Store,
     layout: &PlanLayout,
     (stage, task, attempt): (Stage, TaskId, &AttemptId),
-    what: Uploaded,
+    (what, number): (Uploaded, u32),
     key: &str,
 ) -> Note {
-    let (run_store, at, key) = (run_store.clone(), layout.upload(stage, task, attempt, what.name()), key.to_owned());
+    let (run_store, at, key) =
+        (run_store.clone(), layout.upload(stage, task, attempt, &what.name(number)), key.to_owned());
     Box::new(move |id| {
         let note = UploadNote { what, key, id: id.to_owned() };
         run_store.wait(run_store.put(&at, seal(&note)?))

@@ -35,7 +35,11 @@ pub async fn commit(
 async fn clear_away(context: &RunContext, lost: Commit) {
     let run_store = &context.stores.run_store;
     match &lost.output {
-        Output::Part(part) => context.layouts.result.discard(part.part, &part.pending).await,
+        Output::Parts(parts) => {
+            for part in parts {
+                context.layouts.result.discard(&part.name, &part.pending).await;
+            }
+        }
         Output::ShuffleFile { key, .. } => drop(run_store.delete(key).await),
         Output::LeftOut(_) => {}
     }

@@ -228,13 +228,13 @@ fn open_output(
 ) -> Result<OutputWriter> {
     match &context.pipeline.reduce {
         Some(reduce) => OutputWriter::shuffle_file(context, layout, task, attempt, reduce.partitions),
-        None => OutputWriter::part(context, layout, Stage::Map, task.task, attempt),
+        None => OutputWriter::parts(context, layout, Stage::Map, task.task, attempt),
     }
 }
 
 fn open_reject_log(context: &RunContext, layout: &PlanLayout, task: &Attempt, attempt: &AttemptId) -> RejectLog {
     let key = layout.rejects(Stage::Map, task.task, attempt);
-    let note = note(&context.stores.run_store, layout, (Stage::Map, task.task, attempt), Uploaded::Rejects, &key);
+    let note = note(&context.stores.run_store, layout, (Stage::Map, task.task, attempt), (Uploaded::Rejects, 0), &key);
     let (limits, mask) = (RejectLimits::of(&context.pipeline), context.pipeline.secrets.mask().clone());
     RejectLog::new(&context.stores.run_store, key, note, limits, mask)
 }

@@ -12,6 +12,8 @@ pub mod context;
 pub mod input;
 pub mod map;
 pub mod output;
+pub mod partitioning;
+pub mod parts;
 pub mod poison;
 pub mod records;
 pub mod reduce;

@@ -1,4 +1,4 @@
-//! The output of a task: a shuffle file, or a part of the result.
+//! The output of a task: a shuffle file, or parts of the result.
 
 use std::{
     io::{self, Write},
@@ -11,21 +11,22 @@ use etl_core::{
         error::{Error, Result},
         event::Stage,
         ids::{AttemptId, TaskId},
+        part::PartName,
         shared::Shared,
         times::Work,
     },
-    runtime::clock::spend,
+    runtime::{clock::spend, threads},
 };
-use etl_format::PartWriter;
 use etl_plugin::{Attempt, Emit};
 use etl_shuffle::{FanIn, NewCombiner, ShuffleSettings, ShuffleWriter};
-use etl_store::{Note, Store, upload::Upload};
+use etl_store::{Note, Pending, Store, upload::Upload};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    connector::PartSink,
+    connector::{PartSink, Room, SinkResult},
+    pipeline::PipelineSink,
     run_store::{
-        commit::{Output, Part},
+        commit::Output,
         layout::PlanLayout,
         uploads::{Uploaded, note},
     },
@@ -33,6 +34,8 @@ use crate::{
         charge::{Charge, Charged},
         combine::PluginCombiner,
         context::RunContext,
+        partitioning::Partitioning,
+        parts::{PartStore, PartsOf, PartsWriter},
     },
 };
 
@@ -52,7 +55,7 @@ pub struct OutputWriter {
 
 enum Target {
     ShuffleFile { shuffle: Box<ShuffleWriter>, key: String, note: Note },
-    Part { writer: Box<PartWriter<HashedPart<Box<dyn PartSink>>>>, part: TaskId },
+    Parts(Box<PartsWriter>),
 }
 
 /// The completed output of an attempt.
@@ -79,32 +82,32 @@ impl OutputWriter {
     ) -> Result<Self> {
         let key = layout.shuffle_file(task.task, attempt);
         let of = (Stage::Map, task.task, attempt);
-        let note = note(&context.stores.run_store, layout, of, Uploaded::ShuffleFile, &key);
+        let note = note(&context.stores.run_store, layout, of, (Uploaded::ShuffleFile, 0), &key);
         let shuffle = Box::new(shuffle(context, task, partitions)?);
         let charge = Charge::new(context.steps.last_map(), "in the shuffle file".to_owned());
         Ok(Self { target: Target::ShuffleFile { shuffle, key, note }, charge, instances: 0, rows: 0 })
     }
 
-    /// Begins the part of the result that an attempt at a task of this stage writes, with rows of the schema that the
+    /// Begins the parts of the result that an attempt at a task of this stage writes, with rows of the schema that the
     /// last step emits.
     ///
     /// # Errors
     /// Fails when the sink cannot be written.
-    pub fn part(
+    pub fn parts(
         context: &RunContext,
         layout: &PlanLayout,
         stage: Stage,
-        part: TaskId,
+        task: TaskId,
         attempt: &AttemptId,
     ) -> Result<Self> {
-        let noted = |key: &str| note(&context.stores.run_store, layout, (stage, part, attempt), Uploaded::Part, key);
-        let part_sink = context.layouts.result.writer(part, attempt, &noted);
-        let format = context.pipeline.sink.format.clone();
-        let name = format.name();
-        let writer = PartWriter::new(format, &context.steps.output, HashedPart::new(part_sink))?;
+        let PipelineSink { format, parts: settings, .. } = &context.pipeline.sink;
+        let partitioning = Partitioning::new(&settings.by, &context.steps.output)?;
+        let of =
+            PartsOf { task, format: format.clone(), settings: settings.clone(), partitioning: Arc::new(partitioning) };
+        let writer = PartsWriter::new(of, Box::new(AttemptParts::new(context, layout, (stage, task, attempt))))?;
         let last = context.steps.reduce.as_ref().unwrap_or(context.steps.last_map());
-        let charge = Charge::new(last, format!("as `{name}`"));
-        Ok(Self { target: Target::Part { writer: Box::new(writer), part }, charge, instances: 0, rows: 0 })
+        let charge = Charge::new(last, format!("as `{}`", format.name()));
+        Ok(Self { target: Target::Parts(Box::new(writer)), charge, instances: 0, rows: 0 })
     }
 
     /// Returns the receiver of what the next instance of the step emits. It adds the rows to the output, and fails as
@@ -121,7 +124,7 @@ impl OutputWriter {
         self.instances += 1;
         match self.target {
             // What one instance leaves of its room is not for the next one.
-            Target::Part { .. } => self.charge.renew(1),
+            Target::Parts(_) => self.charge.renew(1),
             // Nothing is written before the last instance has ended.
             Target::ShuffleFile { .. } => self.charge.renew(self.instances),
         }
@@ -131,7 +134,7 @@ impl OutputWriter {
         self.rows += batch.num_rows() as u64;
         match &mut self.target {
             Target::ShuffleFile { shuffle, .. } => shuffle.push(batch),
-            Target::Part { writer, .. } => self.charge.spend(spend(Work::Write, || writer.write(&batch))?),
+            Target::Parts(writer) => self.charge.spend(writer.write(&batch)?),
         }
     }
 
@@ -147,13 +150,48 @@ impl OutputWriter {
                 spend(Work::Write, || upload.out.finish())?;
                 Ok(Written { rows: self.rows, bytes: index.size_bytes, output: Output::ShuffleFile { key, index } })
             }
-            Target::Part { writer, part } => {
-                let (part_sink, digest) = writer.finish()?.finish();
-                let (bytes, pending) = spend(Work::Write, || part_sink.finish())?;
-                let part = Part { part, rows: self.rows, bytes, digest, pending };
-                Ok(Written { rows: self.rows, bytes: part.bytes, output: Output::Part(part) })
+            Target::Parts(writer) => {
+                let parts = writer.finish()?;
+                let bytes = parts.iter().map(|part| part.bytes).sum();
+                Ok(Written { rows: self.rows, bytes, output: Output::Parts(parts) })
             }
         }
+    }
+}
+
+/// The parts of one attempt in the sink. Their uploads are noted in the run store.
+pub struct AttemptParts {
+    run_store: Store,
+    layout: PlanLayout,
+    result: Arc<dyn SinkResult>,
+    of: (Stage, TaskId, AttemptId),
+    room: Room,
+}
+
+impl AttemptParts {
+    /// Returns the parts of an attempt at a task.
+    pub fn new(context: &RunContext, layout: &PlanLayout, (stage, task, attempt): (Stage, TaskId, &AttemptId)) -> Self {
+        let many_at_a_time = !context.pipeline.sink.parts.by.is_empty();
+        Self {
+            run_store: context.stores.run_store.clone(),
+            layout: layout.clone(),
+            result: Arc::clone(&context.layouts.result),
+            of: (stage, task, attempt.clone()),
+            room: if many_at_a_time { Room::Shared } else { Room::Alone },
+        }
+    }
+}
+
+impl PartStore for AttemptParts {
+    fn begin(&self, name: &PartName, number: u32) -> Box<dyn PartSink> {
+        let (stage, task, attempt) = &self.of;
+        let of = (*stage, *task, attempt);
+        let noted = |key: &str| note(&self.run_store, &self.layout, of, (Uploaded::Part, number), key);
+        self.result.writer(name, attempt, self.room, &noted)
+    }
+
+    fn discard(&self, name: &PartName, pending: &Pending) {
+        threads::wait_on_runtime(self.result.discard(name, pending));
     }
 }
 

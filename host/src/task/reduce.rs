@@ -72,7 +72,7 @@ fn run(
     attempt: AttemptId,
 ) -> Result<Commit> {
     fail_point::reach("reduce.begin");
-    let output = Shared::new(OutputWriter::part(context, layout, Stage::Reduce, task.task, &attempt)?);
+    let output = Shared::new(OutputWriter::parts(context, layout, Stage::Reduce, task.task, &attempt)?);
     let mut counts = reduce(context, shuffle_files, task, OutputWriter::outlet(&output))?;
     let written = output.take()?.finish(&context.stores.run_store)?;
     (counts.records_out, counts.bytes_out) = (written.rows, written.bytes);

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     pipeline::{Pipeline, Reduce, Split},
     run_store::recipe::{PlannedStep, Recipe},
+    task::partitioning::Partitioning,
 };
 
 /// The loaded steps of a pipeline.
@@ -58,7 +59,8 @@ impl Steps {
             (Some(settings), Some(plugin)) => reduced_schema(settings, plugin, last)?,
             _ => last.clone(),
         };
-        pipeline.sink.format.check(&output)?;
+        let partitioning = Partitioning::new(&pipeline.sink.parts.by, &output)?;
+        pipeline.sink.format.check(partitioning.written())?;
         Ok(Self { split, maps, reduce, source, mapped, output })
     }
 

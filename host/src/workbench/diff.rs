@@ -31,7 +31,10 @@ use crate::{
         objects::{MovedCuts, split::split_by_size},
     },
     pipeline::{Pipeline, Split, Step},
-    run::check::{list_source, look_at_cut_objects},
+    run::{
+        check::{list_source, look_at_cut_objects},
+        fields,
+    },
     task::stores::Stores,
     workbench::trial::{self, Sample, Trial},
 };
@@ -114,9 +117,14 @@ pub(crate) async fn diff(
     events: &Events,
 ) -> Result<Comparison> {
     let engine = Engine::new(8, compiler)?;
-    let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     let source = Stores::source(pipeline).await?;
     let mut objects = list_source(&pipeline.source, &*source).await?;
+    let inferred = match pipeline.source.format.lacks_fields() {
+        true => Some(fields::infer(pipeline, &source, &objects).await?.0),
+        false => None,
+    };
+    let pipeline = inferred.as_ref().unwrap_or(pipeline);
+    let versions = Arc::new(Versions::load(pipeline, request, &engine)?);
     look_at_cut_objects(pipeline, &*source, &mut objects).await?;
     let (all, shards) = sampled_shards(pipeline, &engine, &source, &objects, request.shards).await?;
     let mut compared = Vec::new();

@@ -190,7 +190,7 @@ fn a_build_that_fails_names_its_step() {
 }
 
 #[test]
-fn a_reject_of_a_later_map_names_the_object_and_the_batch_it_was_made_of() {
+fn a_reject_of_a_later_map_names_the_record_it_was_made_of() {
     let maps = format!(
         "[[map]]\nplugin = {FILTER_CLEAN}\n\
          [[map]]\nplugin = {FILTER_CLEAN}\nmax_rejects = 9\nconfig = {{ columns = 2 }}\n"
@@ -201,8 +201,8 @@ fn a_reject_of_a_later_map_names_the_object_and_the_batch_it_was_made_of() {
     assert_eq!(result, "a,b\nc,d\ne,f\ng,h\n");
     let rejects = project.files("runs").into_iter().find(|file| file.contains("/rejects/")).expect("a file of rejects");
     let reject = fs::read_to_string(project.path("runs").join(rejects)).expect("it can be read");
-    assert!(reject.starts_with(r#"{"object":"a.txt","batch_start":12,"step":"map 2","reason":""#), "{reject}");
+    assert!(reject.starts_with(r#"{"object":"a.txt","offset":16,"step":"map 2","reason":""#), "{reject}");
     assert!(reject.ends_with("\"record\":\"bad\"}\n"), "{reject}");
     let ended = project.run(["--set", "map.1.max_rejects=0"]);
-    ended.expect_error(42, &["map 2 rejected a record of `a.txt`, from byte 12 on (", "`max_rejects` of `map 2`"]);
+    ended.expect_error(42, &["map 2 rejected a record of `a.txt` at byte 16 (", "`max_rejects` of `map 2`"]);
 }

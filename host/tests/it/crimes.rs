@@ -203,10 +203,10 @@ fn rejects_cost_the_host_little() {
 #[test]
 fn lies_in_batches_are_named() {
     for (crime, text) in [
-        ("wrong-rows", "rows"),
+        ("wrong-rows", "values where there are"),
         ("wrong-column-count", "columns where its schema has"),
         ("no-columns", "columns where its schema has"),
-        ("wrong-type", "but the schema says"),
+        ("wrong-type", "buffers where binary has 2"),
         ("offsets-decreasing", "offsets"),
         ("offsets-outside", "offsets"),
         ("offsets-overlap", "decreasing offsets"),

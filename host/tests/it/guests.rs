@@ -32,6 +32,8 @@ guests! {
     COUNT_BY_TYPE = "count-by-type",
     FILTER_CLEAN = "filter-clean",
     KEY_VALUE = "key-value",
+    NEWEST = "newest",
+    SELECT = "select",
     SPLIT_BY_SIZE = "split-by-size",
     SPLIT_RANDOM = "split-random",
     SUM = "sum",

@@ -3,8 +3,8 @@
 
 use crate::{
     guests::{
-        BAD_COMBINER, COUNT_BY_TYPE, Guest, KEY_VALUE, LAWLESS, PROBE_WORLD, SPLIT_BY_SIZE, SPLIT_CRIMES, SPLIT_RANDOM,
-        SUM,
+        BAD_COMBINER, COUNT_BY_TYPE, Guest, KEY_VALUE, LAWLESS, NEWEST, PROBE_WORLD, SELECT, SPLIT_BY_SIZE,
+        SPLIT_CRIMES, SPLIT_RANDOM, SUM,
     },
     support::{Ended, Project, etl_host_command},
 };
@@ -56,6 +56,11 @@ fn laws_of_honest_steps_hold() {
     assert_eq!(verdicts(whole.expect_success()), all);
     let floats = laws(SUM, &[&sum[..], &["floats.jsonl", "--fields", "k=text,x=float64"]].concat());
     assert_eq!(verdicts(floats.expect_success()), all, "the last digits of a sum do not count");
+    let newest = ["rows.jsonl", "--fields", "type=text,count=int64", "--config", r#"{"by":"count"}"#];
+    assert_eq!(verdicts(laws(NEWEST, &[&sum[..], &newest].concat()).expect_success()), all);
+    let keep = r#"{"key":["type"],"keep":[{"column":"count","at_least":5}]}"#;
+    let select = ["--input", "rows.jsonl", "--format", "json", "--fields", "type=text,count=int64", "--config", keep];
+    assert_eq!(verdicts(laws(SELECT, &select).expect_success()), verdicts(&mapper));
 }
 
 #[test]

@@ -115,7 +115,9 @@ async fn whatever_names_something_is_written_after_it() {
             Value::Object(output) if output.contains_key("shuffle_file") => {
                 format!("runs/{}", output["shuffle_file"]["key"].as_str().expect("a key"))
             }
-            output => format!("upload of result/r/part-{:05}.json", output["part"]["part"].as_u64().expect("a part")),
+            output => {
+                format!("upload of result/r/part-{:05}.json", output["parts"][0]["part"].as_u64().expect("a part"))
+            }
         };
         log.check(|written| written == data, |written| written == key);
         if let Some(set_aside) = commit["rejects"].as_str() {

@@ -132,7 +132,7 @@ fn what_does_not_go_together_is_refused() {
         &["--input", "words.txt", "--config", "{\"case\":1}"],
         &["`config.case` is not a field", "lowercase"],
     );
-    refused(WORD_COUNT, &["--input", "words.txt", "--format", "json"], &["needs the fields to read"]);
+    refused(WORD_COUNT, &["--input", "words.txt", "--format", "json"], &["the fields cannot be inferred"]);
     refused(
         WORD_COUNT,
         &["--input", "words.txt", "--fields", "a=text"],

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::cells::{OwnedCell, rows_of};
+use super::cells::rows_of;
 use crate::bindings::{map::etl::plugin::types as wire, split::etl::plugin::shards as boundary};
-use crate::{Level, Object, ReadError, Schema, Slice};
+use crate::{Level, Object, OwnedCell, ReadError, Schema, Slice};
 
 /// The output of a mapper or reducer.
 #[derive(Clone, Debug, Default, PartialEq)]

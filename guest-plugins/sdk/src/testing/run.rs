@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use super::Json;
 
-use super::cells::{OwnedCell, rows};
+use super::cells::rows;
 use super::host::{self, InMemoryObject, Outcome, Split};
 use crate::bindings::map::etl::plugin::types as wire;
 use crate::value::{Row, Value};
 use crate::{
-    Batch, BatchBuilder, LineMapper, Lines, MapRunner, Mapper, ReduceRunner, Reducer, Schema, SplitRunner, Splitter,
-    StepError, wire as boundary,
+    Batch, BatchBuilder, LineMapper, Lines, MapRunner, Mapper, OwnedCell, ReduceRunner, Reducer, Schema, SplitRunner,
+    Splitter, StepError, wire as boundary,
 };
 
 /// Runs a line mapper on these lines.

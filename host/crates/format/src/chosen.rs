@@ -10,7 +10,8 @@ use etl_core::model::{
 
 use crate::{
     BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
-    ObjectFields, RECORD_BYTES, Reads, Section, Sizes, Writes,
+    OwnFields, RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
+    sample::{Explained, Inferred, SampledObjects},
 };
 
 /// Returns the names of the formats that a source can have.
@@ -52,6 +53,11 @@ pub struct SourceFormat {
     name: &'static str,
     reads: &'static dyn Reads,
     reading: Reading,
+    /// Whether the fields are not those of the pipeline, but of a sample.
+    is_inferred: bool,
+    columns: SourceColumns,
+    /// The fields, and the columns behind them.
+    schema: Schema,
 }
 
 impl SourceFormat {
@@ -60,8 +66,8 @@ impl SourceFormat {
         Self::new("lines", None).expect("`lines` is in the list and takes no fields")
     }
 
-    /// Chooses a format by its name, with the fields to read. Fields must be given for a format that takes them, and
-    /// for no other.
+    /// Chooses a format by its name, with the fields to read. Of a format that takes fields, they may be given later;
+    /// to another format, none can be given.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), as the end of a sentence that begins with what
@@ -75,16 +81,64 @@ impl SourceFormat {
         };
         let fields = match fields {
             Some(fields) if reads.takes_fields() => fields,
-            None if !reads.takes_fields() => Schema::lines().into(),
+            None if reads.takes_fields() => Fields::unknown(),
+            None => Schema::lines().into(),
             Some(_) => {
                 let takes = |format: &dyn Format| format.reads().is_some_and(Reads::takes_fields);
                 let choices = listed(&names(takes));
                 return Err(Error::config(format!("cannot be used with format `{name}` (they go with `{choices}`)")));
             }
-            None => return Err(Error::config(format!("is missing: format `{name}` needs the fields to read"))),
         };
         let (csv, json) = (CsvSource::default(), JsonLayout::default());
-        Ok(Self { name, reads, reading: Reading { fields, record_max: RECORD_BYTES, csv, json } })
+        let (schema, columns) = (fields.schema().clone(), SourceColumns::default());
+        let reading = Reading { fields, record_max: RECORD_BYTES, csv, json };
+        Ok(Self { name, reads, reading, is_inferred: false, columns, schema })
+    }
+
+    /// Sets the fields to read, and whether they were inferred, which rejects then say.
+    ///
+    /// # Errors
+    /// As [`SourceFormat::with_columns`].
+    pub fn with_fields(mut self, fields: Fields, is_inferred: bool) -> Result<Self> {
+        (self.reading.fields, self.is_inferred) = (fields, is_inferred);
+        let columns = std::mem::take(&mut self.columns);
+        self.with_columns(columns)
+    }
+
+    /// Adds columns behind the fields that say where each record is from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when there is a field of the name of a column.
+    pub fn with_columns(mut self, columns: SourceColumns) -> Result<Self> {
+        self.schema = columns.behind(self.reading.fields.schema())?;
+        self.columns = columns;
+        Ok(self)
+    }
+
+    /// Returns whether the format takes fields.
+    pub fn takes_fields(&self) -> bool {
+        self.reads.takes_fields()
+    }
+
+    /// Returns whether the format takes fields and does not know them yet.
+    pub fn lacks_fields(&self) -> bool {
+        self.takes_fields() && self.reading.fields.wanted().is_empty()
+    }
+
+    /// Returns the fields that the records of a sample have.
+    ///
+    /// # Errors
+    /// As [`Reads::infer`].
+    pub fn infer(&self, objects: SampledObjects<'_>) -> Result<Inferred> {
+        self.reads.infer(objects, &self.reading)
+    }
+
+    /// Returns the first field that no record of a sample has, and more about it.
+    ///
+    /// # Errors
+    /// As [`Reads::lacking`].
+    pub fn lacking(&self, objects: SampledObjects<'_>) -> Result<Option<(String, String)>> {
+        self.reads.lacking(objects, &self.reading)
     }
 
     /// Sets the maximum length of a record in bytes, its line end included. It is
@@ -141,7 +195,17 @@ impl SourceFormat {
 
     /// Returns the columns of the records.
     pub fn schema(&self) -> &Schema {
-        self.reading.fields.schema()
+        &self.schema
+    }
+
+    /// Returns the columns that say where each record is from.
+    pub fn columns(&self) -> &SourceColumns {
+        &self.columns
+    }
+
+    /// Returns whether the fields were inferred.
+    pub fn is_inferred(&self) -> bool {
+        self.is_inferred
     }
 
     /// Returns where an object may be cut into slices.
@@ -167,7 +231,9 @@ impl SourceFormat {
     /// # Errors
     /// As [`Reads::decoder`].
     pub fn decoder_with<'a>(&self, chunks: ChunkIter<'a>, sizes: Sizes) -> Result<Box<dyn Decode + 'a>> {
-        self.reads.decoder(chunks, &self.reading, sizes)
+        let decoder = self.reads.decoder(chunks, &self.reading, sizes)?;
+        let decoder: Box<dyn Decode + 'a> = if self.is_inferred { Box::new(Explained(decoder)) } else { decoder };
+        Ok(self.columns.behind_records(decoder, &self.schema))
     }
 }
 
@@ -176,7 +242,7 @@ impl SourceFormat {
 ///
 /// # Errors
 /// As [`Reads::fields_of`].
-pub fn fields_of(format: &str, section: &Section) -> Result<Option<ObjectFields>> {
+pub fn fields_of(format: &str, section: &Section) -> Result<Option<OwnFields>> {
     let reads = FORMATS.iter().find(|known| known.name() == format).and_then(|format| format.reads());
     reads.map_or(Ok(None), |reads| reads.fields_of(section))
 }
@@ -190,13 +256,13 @@ fn check_is(wanted: &str, name: &str) -> Result<()> {
 
 impl fmt::Debug for SourceFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name, self.reading)
+        write!(f, "{} ({:?}, {:?})", self.name, self.reading, self.columns)
     }
 }
 
 impl PartialEq for SourceFormat {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, &self.reading) == (other.name, &other.reading)
+        (self.name, &self.reading, &self.columns) == (other.name, &other.reading, &other.columns)
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn check_plain(format: &str, schema: &Schema) -> Result<()> {
 /// The most characters of a wrong value that a reject's reason shows.
 pub(crate) const SHOWN_CHARACTERS_MAX: usize = 60;
 
+/// Words by which the reason of a reject says that a value is not of the type of its field.
+pub(crate) const WRONG_TYPE: [&str; 3] = ["is not of type", "for field `", "is no object, so it has no"];
+
 /// Returns a wrong value as a reject's reason shows it.
 pub(crate) fn shown(value: &str) -> String {
     cut(value, SHOWN_CHARACTERS_MAX)

@@ -20,6 +20,8 @@ mod encode;
 mod exact;
 mod grammar;
 mod header;
+mod infer;
+mod kinds;
 mod reader;
 mod rows;
 mod starts;
@@ -56,6 +58,7 @@ use crate::{
     decoder::{ChunkIter, Sizes, SourceBatch, too_long},
     encoder::check_printable,
     fields::{Fields, Pick, WantedField},
+    sample::{Inferred, SampledObjects},
 };
 
 /// The format.
@@ -92,6 +95,10 @@ impl Reads for Csv {
         let is_named = matches!(wanted.pick, Pick::Column(_));
         (is_named && !reading.csv.header)
             .then(|| "needs `position`, since the objects have no header (`source.csv.header` is false)".to_owned())
+    }
+
+    fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
+        infer::infer(objects, reading)
     }
 
     fn cuts(&self, reading: &Reading) -> Cuts {

@@ -97,6 +97,11 @@ impl SourceBatch {
         Self { batch, rejects, bytes, origins, record_of_row }
     }
 
+    /// Returns the batch with other rows in place of its own, as many of them.
+    pub(crate) fn with_rows(self, batch: RecordBatch) -> Self {
+        Self { batch, ..self }
+    }
+
     /// Returns the number of records read for the batch, rejects included.
     pub fn records(&self) -> u64 {
         (self.batch.num_rows() + self.rejects.len()) as u64
@@ -124,7 +129,7 @@ pub(crate) struct LineDecoder<'a, F> {
 impl<'a, F: Fn(LineBatch) -> Result<SourceBatch>> LineDecoder<'a, F> {
     pub(crate) fn new(input: Inflate<ChunkIter<'a>>, schema: &Schema, sizes: Sizes, decode: F) -> Self {
         let Sizes { batch, record_max } = sizes.bounded();
-        let line_min = COLUMN_BYTES * schema.fields.fields().len() as u64;
+        let line_min = COLUMN_BYTES * schema.fields.fields().len().max(1) as u64;
         Self { input, lines: LineSplitter::new(LineSizes { batch, line_min, line_max: record_max }), decode }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Error as IoError, Write};
 
 use arrow_array::RecordBatch;
+use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, Result},
     reject::shown,
@@ -15,6 +16,9 @@ use crate::{
     compression::Packer,
     content::{BYTE_ORDER_MARK, HEAD_BYTES, check_written},
 };
+
+/// Bytes of room that a part keeps between two batches.
+pub const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes one part to `writer`, batch by batch.
 pub struct PartWriter<W: Write> {
@@ -87,6 +91,7 @@ impl<W: Write + Send> PartWriter<W> {
         self.packer.write_all(&self.buffer).map_err(cannot_write)?;
         let bytes = self.buffer.len() as u64;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
         Ok(bytes)
     }
 }
@@ -100,6 +105,7 @@ fn cannot_write(error: IoError) -> Error {
 /// # Errors
 /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
 pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
+    check_not_lines(format, schema)?;
     match schema.fields.fields().iter().find(|field| field.data_type().is_nested()) {
         None => Ok(()),
         Some(field) => Err(Error::config(format!(
@@ -110,12 +116,27 @@ pub(crate) fn check_printable(format: &str, schema: &Schema) -> Result<()> {
     }
 }
 
+/// Checks that the rows are not lines: a single column of bytes, which would become hexadecimal digits.
+///
+/// # Errors
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), which names the field and the choices.
+pub(crate) fn check_not_lines(format: &str, schema: &Schema) -> Result<()> {
+    match &schema.fields.fields()[..] {
+        [only] if *only.data_type() == DataType::Binary => Err(Error::config(format!(
+            "a `{format}` sink cannot take field {}, which is binary and the only one (a single binary column can go to \
+             `lines`; emit it as text, or with other fields)",
+            shown(only.name())
+        ))),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
-    use arrow_schema::{DataType, Field};
+    use arrow_schema::Field;
 
     use etl_core::model::{error::ErrorKind, types};
 
@@ -252,6 +273,10 @@ mod tests {
         let of = |format: &str, last| SinkFormat::new(format).expect("known").check(&schema(&[DataType::Utf8, last]));
         of("json", list()).expect("fits");
         of("csv", DataType::Binary).expect("fits");
+        for format in ["json", "csv"].map(|name| SinkFormat::new(name).expect("known")) {
+            let error = format.check(&Schema::lines()).expect_err("lines").to_string();
+            assert!(error.contains("field `line`, which is binary and the only one"), "{error}");
+        }
         let error = of("csv", list()).expect_err("nested").to_string();
         assert!(error.contains("field `f1`, which is list<int64>"), "{error}");
         let lines = SinkFormat::new("lines").expect("known");

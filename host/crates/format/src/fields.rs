@@ -49,6 +49,12 @@ impl Fields {
         Ok(Self { wanted, schema })
     }
 
+    /// Returns a list without a field: what is wanted is not known yet.
+    pub fn unknown() -> Self {
+        let fields = arrow_schema::Schema::empty().into();
+        Self { wanted: Vec::new(), schema: Schema { fields, key_fields: 0 } }
+    }
+
     /// Returns the fields in order.
     pub fn wanted(&self) -> &[WantedField] {
         &self.wanted

@@ -29,7 +29,9 @@ mod parquet;
 mod plain;
 #[cfg(test)]
 mod round_trip;
+mod sample;
 mod section;
+mod source_columns;
 #[cfg(test)]
 mod tests;
 
@@ -48,11 +50,13 @@ pub use self::{
     csv::{CsvSink, CsvSource, Encoding, RecordStarts},
     cuts::{Cuts, RecordCuts},
     decoder::{BATCH_BYTES, ChunkIter, RECORD_BYTES, RECORD_BYTES_MAX, Sizes, SourceBatch},
-    encoder::PartWriter,
+    encoder::{BUFFER_BYTES, PartWriter},
     fields::{Fields, Pick, WantedField},
     json::JsonLayout,
     origin::Origin,
+    sample::{Inferred, InferredField, SAMPLE_OBJECTS, SampledObjects},
     section::{Directories, ReadAt, Section},
+    source_columns::{SourceColumn, SourceColumns},
 };
 
 /// All formats, in the order in which messages list them.
@@ -76,9 +80,8 @@ pub trait Format: Sync {
     fn writes(&self) -> Option<&dyn Writes>;
 }
 
-/// The fields that an object says it has, in its order: the name of each, and the field of a batch, or `None` if no batch
-/// can have it.
-pub type ObjectFields = Vec<(String, Option<Field>)>;
+/// The fields that an object says it has, by name; none where no batch can have the field.
+pub type OwnFields = Vec<(String, Option<Field>)>;
 
 /// How a source reads a format.
 pub trait Reads: Sync {
@@ -97,12 +100,34 @@ pub trait Reads: Sync {
     /// Returns where an object may be cut into slices.
     fn cuts(&self, reading: &Reading) -> Cuts;
 
-    /// Returns the fields that an object says it has, if the format has objects that say so.
+    /// Returns the fields that the records of a sample have: those that its objects say they have, unless the format has
+    /// other objects. Only asked of a format that takes fields.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config) when the sample has no fields, or too many; any
+    /// error of the chunks.
+    fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
+        let _ = reading;
+        sample::of_sections(objects, |section| self.fields_of(section))
+    }
+
+    /// Returns the first wanted field that no record of a sample has, and what is known about it as the end of a
+    /// sentence. `None` if the sample has all fields, or no record, or if the decoder finds that out by itself.
+    ///
+    /// # Errors
+    /// Any error of the chunks.
+    fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
+        let (_, _) = (objects, reading);
+        Ok(None)
+    }
+
+    /// Returns the fields that an object says it has, in its order, if the format has objects that say so. The second
+    /// of each pair is the field of a batch, or `None` if no batch can have it.
     ///
     /// # Errors
     /// [`ErrorKind::Input`](etl_core::model::error::ErrorKind::Input) when the object is not of the format; as
     /// [`ReadAt::read`].
-    fn fields_of(&self, section: &Section) -> Result<Option<ObjectFields>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<OwnFields>> {
         let _ = section;
         Ok(None)
     }

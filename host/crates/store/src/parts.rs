@@ -13,7 +13,7 @@ use etl_core::{
 use object_store::{Error as StoreError, multipart::MultipartStore, path::Path};
 use tokio::task::JoinHandle;
 
-use crate::{Store, UPLOAD_PART_BYTES, writing::UPLOAD_PARTS_IN_FLIGHT};
+use crate::{Store, UPLOAD_PART_BYTES};
 
 /// Is told the id of an upload after the upload has begun and before its first part is sent. If it fails, the upload
 /// does not go on.
@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     id: String,
     buffer: Vec<u8>,
     begun: usize,
+    /// Number of parts that may be on their way while the next is filled.
+    in_flight_max: usize,
     in_flight: VecDeque<JoinHandle<Result<String, StoreError>>>,
     parts: Vec<String>,
     /// Whether the upload is to be aborted when this is dropped.
@@ -42,7 +44,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Begins an upload, and tells `note` its id. Returns `None` if the store has no such uploads.
-    pub(crate) fn begin(store: &Store, key: &str, note: Note) -> Result<Option<Self>> {
+    pub(crate) fn begin(store: &Store, key: &str, note: Note, in_flight_max: usize) -> Result<Option<Self>> {
         let Some(multipart) = store.multipart.clone() else { return Ok(None) };
         let path = store.path(key).map_err(|error| store.failed("write", key, &error))?;
         store.meter.wrote(0);
@@ -56,6 +58,7 @@ impl Parts {
             id,
             buffer: Vec::new(),
             begun: 0,
+            in_flight_max,
             in_flight: VecDeque::new(),
             parts: Vec::new(),
             open: true,
@@ -64,7 +67,7 @@ impl Parts {
         Ok(Some(parts))
     }
 
-    /// Adds bytes to the object. Holds at most [`crate::UPLOAD_BYTES`].
+    /// Adds bytes to the object. Holds at most one part, and those on their way.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         while self.buffer.len() + bytes.len() > UPLOAD_PART_BYTES {
             let (now, later) = bytes.split_at(UPLOAD_PART_BYTES - self.buffer.len());
@@ -89,7 +92,7 @@ impl Parts {
     }
 
     fn send(&mut self) -> Result<()> {
-        while self.in_flight.len() >= UPLOAD_PARTS_IN_FLIGHT {
+        while self.in_flight.len() >= self.in_flight_max.max(1) {
             self.arrived()?;
         }
         let part = Bytes::from(std::mem::take(&mut self.buffer));
@@ -99,7 +102,7 @@ impl Parts {
         self.begun += 1;
         let send = async move { Ok(multipart.put_part(&path, &id, number, part.into()).await?.content_id) };
         self.in_flight.push_back(threads::runtime().spawn(send));
-        Ok(())
+        if self.in_flight_max == 0 { self.arrived() } else { Ok(()) }
     }
 
     /// Waits for the part that was sent first.

@@ -20,6 +20,7 @@ use crate::{
     open_uploads::OpenUpload,
     parts::{Begun, Note, Parts},
     upload::Upload,
+    writing::UPLOAD_PARTS_IN_FLIGHT,
 };
 
 /// An object that is written and not yet visible under its name.
@@ -49,6 +50,7 @@ pub struct PendingWriter {
     key: String,
     staged: String,
     note: Option<Note>,
+    in_flight_max: usize,
     /// Begun with the first byte, so that an attempt that fails before it makes no request.
     target: Option<Target>,
     bytes: u64,
@@ -65,7 +67,15 @@ impl PendingWriter {
     pub fn new(store: &Store, key: &str, staged: &str, note: Note) -> Self {
         fail_point::reach("upload.begin");
         let (store, key, staged) = (store.clone(), key.to_owned(), staged.to_owned());
-        Self { store, key, staged, note: Some(note), target: None, bytes: 0 }
+        let in_flight_max = UPLOAD_PARTS_IN_FLIGHT;
+        Self { store, key, staged, note: Some(note), in_flight_max, target: None, bytes: 0 }
+    }
+
+    /// Makes it wait for each part of an upload before the next one is filled, so that it holds at most
+    /// [`crate::UPLOAD_PART_BYTES`] instead of [`crate::UPLOAD_BYTES`]: for one who has many such writers.
+    #[must_use]
+    pub fn one_at_a_time(self) -> Self {
+        Self { in_flight_max: 0, ..self }
     }
 
     /// Ends the writing. Returns the size in bytes, and how the object waits.
@@ -94,12 +104,14 @@ impl PendingWriter {
     fn target(&mut self) -> Result<&mut Target> {
         if self.target.is_none() {
             let begun = match self.note.take() {
-                Some(note) => Parts::begin(&self.store, &self.key, note)?,
+                Some(note) => Parts::begin(&self.store, &self.key, note, self.in_flight_max)?,
                 None => None,
             };
             self.target = Some(match begun {
                 Some(parts) => Target::Upload(Box::new(parts)),
-                None => Target::Staged(Box::new(Upload::new(&self.store, &self.staged))),
+                None => {
+                    Target::Staged(Box::new(Upload::new(&self.store, &self.staged).with_in_flight(self.in_flight_max)))
+                }
             });
         }
         self.target.as_mut().ok_or_else(|| Error::internal("a pending object was never begun"))

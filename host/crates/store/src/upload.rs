@@ -14,6 +14,7 @@ use crate::{
     Store, UPLOAD_PART_BYTES, classify_io,
     parts::{Note, Parts},
     pending::Pending,
+    writing::UPLOAD_PARTS_IN_FLIGHT,
 };
 
 /// An object that is being written. The object becomes visible with [`Upload::finish`]; an upload that is dropped
@@ -26,6 +27,7 @@ pub struct Upload {
     /// The writer that is used once the bytes do not fit into one put.
     writer: Option<Writer>,
     note: Option<Note>,
+    in_flight_max: usize,
     bytes: u64,
 }
 
@@ -44,7 +46,14 @@ impl Upload {
     fn of(store: &Store, key: &str, note: Option<Note>) -> Self {
         fail_point::reach("upload.begin");
         let (store, key) = (store.clone(), key.to_owned());
-        Self { store, key, buffer: Vec::new(), writer: None, note, bytes: 0 }
+        let in_flight_max = UPLOAD_PARTS_IN_FLIGHT;
+        Self { store, key, buffer: Vec::new(), writer: None, note, in_flight_max, bytes: 0 }
+    }
+
+    /// Sets the number of parts that may be on their way while the next one is filled.
+    pub(crate) fn with_in_flight(mut self, in_flight_max: usize) -> Self {
+        self.in_flight_max = in_flight_max;
+        self
     }
 
     /// Completes the object, and returns its size in bytes. If the store's answer to that is lost, checks whether the
@@ -102,11 +111,11 @@ impl Upload {
 
     fn open(&mut self) -> Result<Writer> {
         if let Some(note) = self.note.take()
-            && let Some(parts) = Parts::begin(&self.store, &self.key, note)?
+            && let Some(parts) = Parts::begin(&self.store, &self.key, note, self.in_flight_max)?
         {
             return Ok(Writer::Noted(Box::new(parts)));
         }
-        Ok(Writer::Alone(Box::new(self.store.upload(&self.key)?)))
+        Ok(Writer::Alone(Box::new(self.store.upload(&self.key)?.with_max_concurrency(self.in_flight_max))))
     }
 }
 

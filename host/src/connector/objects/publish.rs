@@ -4,7 +4,7 @@
 //! part is the one that was committed. Called once all tasks are committed, by each process that finalises the run;
 //! several may do so at the same time or after a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use etl_core::{
@@ -102,14 +102,14 @@ async fn publish_part(
     there: &BTreeMap<String, Listed>,
     part: &CommittedPart,
 ) -> Result<Option<PublishedPart>> {
-    let key = layout.part(part.part);
+    let key = layout.part(&part.name);
     let found = match there.get(&key) {
         Some(found) if found.size == part.bytes => Some(found.clone()),
         _ if !is_as_committed(store, part).await? => None,
         _ => store.complete(&key, &part.pending, part.bytes).await?,
     };
-    let CommittedPart { part, bytes, digest, .. } = part.clone();
-    Ok(found.map(|Listed { e_tag, .. }| PublishedPart { part, key, bytes, digest, e_tag }))
+    let CommittedPart { name, bytes, digest, .. } = part.clone();
+    Ok(found.map(|Listed { e_tag, .. }| PublishedPart { name, key, bytes, digest, e_tag }))
 }
 
 /// Returns whether a part that waits under another name has the bytes that its commit names. The bytes are read only
@@ -123,9 +123,9 @@ async fn is_as_committed(store: &Store, part: &CommittedPart) -> Result<bool> {
     }
 }
 
-/// Returns the parts of a complete result that are gone, or have other bytes. A part that was written since it was
+/// Returns the tasks that made parts of a complete result that are gone, or have other bytes. A part that was written since it was
 /// published is read as a whole; of the others only the size and the ETag are looked at.
-pub(super) async fn damaged(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<Vec<TaskId>> {
+pub(super) async fn damaged(store: &Store, layout: &SinkLayout, parts: &[PublishedPart]) -> Result<BTreeSet<TaskId>> {
     let there = listed(store, layout).await;
     let looks = futures::stream::iter(parts.to_vec()).map(async |part| {
         let found = match there.get(&part.key) {
@@ -139,7 +139,7 @@ pub(super) async fn damaged(store: &Store, layout: &SinkLayout, parts: &[Publish
             }
             _ => false,
         };
-        Ok::<_, Error>((!is_whole).then_some(part.part))
+        Ok::<_, Error>((!is_whole).then_some(part.name.task))
     });
     let looks: Vec<Option<TaskId>> = looks.buffered(IN_FLIGHT).try_collect().await?;
     Ok(looks.into_iter().flatten().collect())
@@ -264,7 +264,10 @@ mod tests {
 
     use super::*;
     use etl_core::{
-        model::ids::{AttemptId, Try},
+        model::{
+            ids::{AttemptId, Try},
+            part::PartName,
+        },
         runtime::threads,
     };
     use etl_store::{Location, pending::PendingWriter};
@@ -278,23 +281,27 @@ mod tests {
         [uploads.with_multipart(memory), Store::open(&location, &BTreeMap::new()).expect("opens")]
     }
 
+    fn only(number: u32) -> PartName {
+        PartName::only(TaskId(number))
+    }
+
     fn plan(process: &str) -> PlanId {
         PlanId::of(AttemptId::new(Try::FIRST, process))
     }
 
     /// Writes a part as the attempt of this process, and returns its commit.
     async fn write(store: &Store, layout: &SinkLayout, number: u32, process: &str) -> CommittedPart {
-        let (part, attempt) = (TaskId(number), AttemptId::new(Try::FIRST, process));
-        let text = format!("part {part} by {process}");
+        let (name, attempt) = (only(number), AttemptId::new(Try::FIRST, process));
+        let text = format!("part {number} by {process}");
         let (store, key, staged, bytes) =
-            (store.clone(), layout.part(part), layout.attempt(part, &attempt), text.clone());
+            (store.clone(), layout.part(&name), layout.attempt(&name, &attempt), text.clone());
         let work = move || {
             let mut writer = PendingWriter::new(&store, &key, &staged, Box::new(|_| Ok(())));
             writer.write_all(bytes.as_bytes()).map_err(Error::from_io)?;
             writer.finish()
         };
         let (bytes, pending) = threads::run(work).await.expect("no panic").expect("writes");
-        CommittedPart { part, attempt, bytes, digest: format!("{:032x}", xxh3_128(text.as_bytes())), pending }
+        CommittedPart { name, attempt, bytes, digest: format!("{:032x}", xxh3_128(text.as_bytes())), pending }
     }
 
     async fn write_all(store: &Store, layout: &SinkLayout, count: u32) -> Vec<CommittedPart> {
@@ -319,7 +326,7 @@ mod tests {
             for number in 0..40 {
                 write(&store, &layout, number, "lost").await;
             }
-            let mut expected: Vec<_> = (0..40).map(|number| layout.part(TaskId(number))).collect();
+            let mut expected: Vec<_> = (0..40).map(|number| layout.part(&only(number))).collect();
             for _ in 0..2 {
                 let published = collect(&store, &layout, &parts).await.expect("publishes");
                 assert!(published.iter().map(|part| &part.key).eq(&expected));
@@ -328,7 +335,7 @@ mod tests {
                 assert!(succeed(&store, &layout, &plan, false).await.expect("publishes"));
                 point(&store, &layout, &of_result).await.expect("publishes");
                 delete_leftovers(&store, &layout).await;
-                assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), []);
+                assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [].into());
             }
             let latest = Latest::read(&store).await.expect("reads").expect("is there");
             let parts = expected.clone();
@@ -342,6 +349,31 @@ mod tests {
             assert_eq!(store.list_keys("").await.expect("lists"), expected);
         }
         assert!(!directory.path().join("r/_attempts").exists());
+    }
+
+    #[tokio::test]
+    async fn a_part_whose_pieces_are_sent_one_at_a_time_is_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for store in stores(directory.path()) {
+            let layout = SinkLayout::new("r", "csv");
+            let name = PartName { directory: "day=1/k=a%2Fb".to_owned(), number: Some(7), ..only(3) };
+            let (attempt, text) = (AttemptId::new(Try::FIRST, "a"), "0123456789".repeat(2 << 20));
+            let (target, key, staged) = (store.clone(), layout.part(&name), layout.attempt(&name, &attempt));
+            let bytes = text.clone();
+            let work = move || {
+                let mut writer = PendingWriter::new(&target, &key, &staged, Box::new(|_| Ok(()))).one_at_a_time();
+                writer.write_all(bytes.as_bytes()).map_err(Error::from_io)?;
+                writer.finish()
+            };
+            let (bytes, pending) = threads::run(work).await.expect("no panic").expect("writes");
+            let digest = format!("{:032x}", xxh3_128(text.as_bytes()));
+            let parts = [CommittedPart { name, attempt, bytes, digest, pending }];
+            let published = collect(&store, &layout, &parts).await.expect("publishes");
+            assert_eq!(published[0].key, "r/day=1/k=a%2Fb/part-00003-0007.csv");
+            assert_eq!(store.list_keys("r").await.expect("lists"), [published[0].key.clone()]);
+            assert!(store.get(&published[0].key).await.expect("reads").is_some_and(|found| found == text));
+            assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [].into());
+        }
     }
 
     #[tokio::test]
@@ -363,7 +395,7 @@ mod tests {
         for store in stores(directory.path()) {
             let layout = SinkLayout::new("r", "csv");
             let mut parts = write_all(&store, &layout, 4).await;
-            store.discard(&layout.part(TaskId(1)), &parts[1].pending).await.expect("discards");
+            store.discard(&layout.part(&only(1)), &parts[1].pending).await.expect("discards");
             parts[2].bytes -= 1;
             let mut gone = vec![parts[1].clone(), parts[2].clone()];
             if let Pending::Staged { key, .. } = &parts[3].pending {
@@ -386,7 +418,7 @@ mod tests {
             store.put(&published[1].key, "part 1 by b").await.expect("writes");
             store.put(&published[2].key, "part").await.expect("writes");
             store.delete(&published[3].key).await.expect("deletes");
-            assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [1, 2, 3].map(TaskId));
+            assert_eq!(damaged(&store, &layout, &published).await.expect("looks"), [1, 2, 3].map(TaskId).into());
         }
     }
 

@@ -1,12 +1,13 @@
 //! The sink: results as objects of a store.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use etl_core::model::{
     error::{ErrorKind, Result, ResultExt},
     ids::{AttemptId, PlanId, TaskId},
+    part::PartName,
     usage::Traffic,
 };
 use etl_store::{Created, Listed, Note, Pending, Store, pending::PendingWriter};
@@ -16,7 +17,7 @@ use super::{
     layout::{LATEST, SinkLayout},
     publish,
 };
-use crate::connector::{Claim, CommittedPart, PartSink, Published, PublishedPart, Sink, SinkResult};
+use crate::connector::{Claim, CommittedPart, PartSink, Published, PublishedPart, Room, Sink, SinkResult};
 
 /// A prefix of a store as a sink.
 #[derive(Debug, Clone)]
@@ -99,9 +100,19 @@ impl SinkResult for ObjectResult {
         }
     }
 
-    fn writer(&self, part: TaskId, attempt: &AttemptId, note: &dyn Fn(&str) -> Note) -> Box<dyn PartSink> {
+    fn writer(
+        &self,
+        part: &PartName,
+        attempt: &AttemptId,
+        room: Room,
+        note: &dyn Fn(&str) -> Note,
+    ) -> Box<dyn PartSink> {
         let (key, staged) = (self.layout.part(part), self.layout.attempt(part, attempt));
-        Box::new(PendingWriter::new(&self.store, &key, &staged, note(&key)))
+        let writer = PendingWriter::new(&self.store, &key, &staged, note(&key));
+        Box::new(match room {
+            Room::Alone => writer,
+            Room::Shared => writer.one_at_a_time(),
+        })
     }
 
     fn read(&self, key: &str, bytes: u64) -> BoxStream<'static, Result<Bytes>> {
@@ -112,7 +123,7 @@ impl SinkResult for ObjectResult {
         publish::collect(&self.store, &self.layout, parts).await
     }
 
-    async fn discard(&self, part: TaskId, pending: &Pending) {
+    async fn discard(&self, part: &PartName, pending: &Pending) {
         // Best effort by contract: what is left is swept at the end of the run.
         drop(self.store.discard(&self.layout.part(part), pending).await);
     }
@@ -143,7 +154,7 @@ impl SinkResult for ObjectResult {
         publish::withdraw(&self.store, &self.layout, parts).await
     }
 
-    async fn damaged(&self, parts: &[PublishedPart]) -> Result<Vec<TaskId>> {
+    async fn damaged(&self, parts: &[PublishedPart]) -> Result<BTreeSet<TaskId>> {
         publish::damaged(&self.store, &self.layout, parts).await
     }
 

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod fields;
 mod places;
 mod variables;
 
@@ -238,9 +239,18 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"",
-        "DIR/pipeline.toml:3: `source.fields` is missing: format `json` needs the fields to read (`fields = { name = \
-         \"text\" }`)",
+        "url = \"input/\"\nformat = \"json\"\nfields = {}",
+        "DIR/pipeline.toml:6: `source.fields` names no field (leave it out to have the fields inferred)",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\ncolumns = { line = \"object\" }",
+        "DIR/pipeline.toml:5: `source.columns` cannot be added: two fields are called `line`",
+    ),
+    (
+        "url = \"input/\"",
+        "url = \"input/\"\ncolumns = { at = \"row\" }",
+        "DIR/pipeline.toml:5: `source.columns.at` is `row` (choices: object, offset)",
     ),
     (
         "url = \"input/\"",
@@ -285,12 +295,6 @@ const WRONG: &[(&str, &str, &str)] = &[
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", position = 1 }",
         "DIR/pipeline.toml:7: `source.fields.b` cannot have `position` (it goes with `csv`)",
-    ),
-    (
-        "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\n[source.fields]\nb = { type = \"text\", optional = true }",
-        "DIR/pipeline.toml:7: `source.fields.b` cannot be `optional` (it goes with `csv`; a record without `b` has null \
-         anyway)",
     ),
     (
         "url = \"input/\"",

@@ -16,12 +16,14 @@ pub(super) fn page(schema: &Value) -> String {
     let tables = [
         ("the top of the file", schema.clone()),
         ("`[source]`", definition(schema, "Source")),
+        ("`[source.csv]`", definition(schema, "SourceCsv")),
         ("`[split]`", definition(schema, "Split")),
         ("`[[map]]`", definition(schema, "Map")),
         ("`[reduce]`", definition(schema, "Reduce")),
         ("`limits` of a step", definition(schema, "Limits")),
         ("`retry` of a step", definition(schema, "Retry")),
         ("`[sink]`", definition(schema, "Sink")),
+        ("`[sink.csv]`", definition(schema, "SinkCsv")),
         ("`[run]`", definition(schema, "Run")),
     ];
     for (title, table) in tables {

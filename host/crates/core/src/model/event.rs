@@ -161,6 +161,13 @@ pub enum Event {
         /// Milliseconds that reading, checking and compiling the plugin took.
         duration_ms: u64,
     },
+    /// The fields of the source were inferred, because the pipeline names none.
+    FieldsInferred {
+        /// The fields, as `pipeline.toml` would have them: `fields = { city = "text" }`.
+        fields: String,
+        /// What they were inferred from, in words: records of objects, or an earlier plan.
+        from: String,
+    },
     /// The plan is frozen.
     Planned {
         /// Number of source objects.
@@ -316,8 +323,11 @@ pub enum Event {
         duration_ms: u64,
         /// Location of the result.
         result: String,
-        /// Locations of the result's parts, in order.
+        /// Locations of the result's parts, in order: the first ones, if there are very many.
         parts: Vec<String>,
+        /// Number of further parts.
+        #[serde(default)]
+        parts_left_out: u64,
     },
     /// The run ended early. The last event of the process.
     RunFailed {

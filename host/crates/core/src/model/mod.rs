@@ -5,8 +5,10 @@
 pub mod error;
 pub mod event;
 pub mod hex;
+pub mod hive;
 pub mod ids;
 pub mod object;
+pub mod part;
 pub mod position;
 pub mod redact;
 pub mod reject;

@@ -34,6 +34,15 @@ impl Cells {
         Ok(text.map_or_else(|| unescaped.clone(), str::to_owned))
     }
 
+    /// Returns the text of a field of a record, unless it stands for null in a column that is not text.
+    ///
+    /// # Errors
+    /// As [`Cells::text`].
+    pub(super) fn not_null(&self, cell: &Cell, record: &[u8]) -> Result<Option<String>, &'static str> {
+        let text = self.text(cell, record)?;
+        Ok((!self.dialect.null.contains(&text)).then_some(text))
+    }
+
     /// Returns the value that a field of a record has in a column. Text that is not in the record as such is appended to
     /// `unescaped`.
     ///

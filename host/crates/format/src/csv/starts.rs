@@ -17,9 +17,11 @@ pub struct RecordStarts {
     /// Cuts that are still to be moved, the first one last.
     cuts: Vec<u64>,
     starts: Vec<u64>,
-    /// Bytes that are still to be looked at. They start with a line that is known to start a record.
+    /// Bytes of which those behind `at` are still to be looked at. These start with a line that is known to start a
+    /// record.
     bytes: Vec<u8>,
-    /// Offset of these bytes in the object.
+    at: usize,
+    /// Offset in the object of the bytes behind `at`.
     offset: u64,
     /// Number of these bytes in which no quote is.
     plain: usize,
@@ -35,7 +37,7 @@ impl RecordStarts {
         let starts: Vec<u64> = cuts.iter().copied().take_while(|cut| *cut == 0).collect();
         let cuts = cuts[starts.len()..].iter().rev().copied().collect();
         let bytes = Vec::new();
-        Self { grammar, header, cuts, starts, bytes, offset: 0, plain: 0, tried: 0, is_skipping: false }
+        Self { grammar, header, cuts, starts, bytes, at: 0, offset: 0, plain: 0, tried: 0, is_skipping: false }
     }
 
     /// Returns whether all cuts are moved, so that no more bytes are needed.
@@ -45,8 +47,10 @@ impl RecordStarts {
 
     /// Takes the next bytes of the object.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
         self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() >= self.tried {
+        if self.rest().len() >= self.tried {
             self.search(false);
         }
     }
@@ -54,14 +58,14 @@ impl RecordStarts {
     /// Returns where each cut moves: to the start of a record, or to the end of the object.
     pub fn finish(mut self) -> Vec<u64> {
         self.search(true);
-        let end = self.offset + self.bytes.len() as u64;
+        let end = self.offset + self.rest().len() as u64;
         self.starts.extend(self.cuts.iter().map(|_| end));
         self.starts
     }
 
     /// Looks at the bytes as far as they are known to be whole records.
     fn search(&mut self, at_end: bool) {
-        if self.offset == 0 && self.bytes.starts_with(BYTE_ORDER_MARK) {
+        if self.offset == 0 && self.rest().starts_with(BYTE_ORDER_MARK) {
             if self.header {
                 self.drop_front(BYTE_ORDER_MARK.len());
             } else {
@@ -69,9 +73,9 @@ impl RecordStarts {
             }
         }
         while !self.is_done() && self.step(at_end) {}
-        self.tried = if self.is_done() { 0 } else { 2 * self.bytes.len() };
+        self.tried = if self.is_done() { 0 } else { 2 * self.rest().len() };
         if self.is_done() {
-            self.bytes.clear();
+            (self.bytes, self.at) = (Vec::new(), 0);
         }
     }
 
@@ -83,24 +87,24 @@ impl RecordStarts {
         if self.header {
             return self.take_header(at_end);
         }
-        let quote = self.grammar.quote.and_then(|quote| memchr(quote, &self.bytes[self.plain..]));
-        let plain = quote.map_or(self.bytes.len(), |at| self.plain + at);
+        let quote = self.grammar.quote.and_then(|quote| memchr(quote, &self.rest()[self.plain..]));
+        let plain = quote.map_or(self.rest().len(), |at| self.plain + at);
         let lines = self.lines(plain, at_end);
         self.plain = plain - lines;
         self.take_lines(lines);
         match quote {
             Some(_) => self.take_record(at_end),
-            None if self.bytes.len() > self.grammar.record_max => self.start_skipping(),
+            None if self.rest().len() > self.grammar.record_max => self.start_skipping(),
             None => false,
         }
     }
 
     /// Returns the length of the whole lines in the first `plain` bytes.
     fn lines(&self, plain: usize, at_end: bool) -> usize {
-        match memrchr2(b'\n', b'\r', &self.bytes[..plain]) {
-            Some(end) if self.bytes[end] == b'\n' => end + 1,
-            Some(end) if self.bytes.get(end + 1) == Some(&b'\n') => end + 2,
-            Some(end) if end + 1 < self.bytes.len() || at_end => end + 1,
+        match memrchr2(b'\n', b'\r', &self.rest()[..plain]) {
+            Some(end) if self.rest()[end] == b'\n' => end + 1,
+            Some(end) if self.rest().get(end + 1) == Some(&b'\n') => end + 2,
+            Some(end) if end + 1 < self.rest().len() || at_end => end + 1,
             // It may be the first half of a line end.
             Some(end) => self.lines(end, at_end),
             None => 0,
@@ -119,31 +123,33 @@ impl RecordStarts {
     /// Returns the position of the first line that starts at or behind `at`, which whole lines follow.
     fn line_start(&self, at: usize) -> usize {
         let is_start = at == 0
-            || match self.bytes[at - 1] {
+            || match self.rest()[at - 1] {
                 b'\n' => true,
-                b'\r' => self.bytes.get(at) != Some(&b'\n'),
+                b'\r' => self.rest().get(at) != Some(&b'\n'),
                 _ => false,
             };
         if is_start {
             return at;
         }
-        match memchr2(b'\n', b'\r', &self.bytes[at..]) {
-            Some(end) if self.bytes[at + end] == b'\r' && self.bytes.get(at + end + 1) == Some(&b'\n') => at + end + 2,
+        match memchr2(b'\n', b'\r', &self.rest()[at..]) {
+            Some(end) if self.rest()[at + end] == b'\r' && self.rest().get(at + end + 1) == Some(&b'\n') => {
+                at + end + 2
+            }
             Some(end) => at + end + 1,
-            None => self.bytes.len(),
+            None => self.rest().len(),
         }
     }
 
     /// Takes the line that holds the next quote: a comment or a record.
     fn take_record(&mut self, at_end: bool) -> bool {
-        if self.grammar.comment.is_some_and(|comment| self.bytes.first() == Some(&comment)) {
-            return match line(&self.bytes, at_end) {
+        if self.grammar.comment.is_some_and(|comment| self.rest().first() == Some(&comment)) {
+            return match line(self.rest(), at_end) {
                 Some((_, end)) => self.take(end),
-                None if self.bytes.len() > self.grammar.record_max => self.start_skipping(),
+                None if self.rest().len() > self.grammar.record_max => self.start_skipping(),
                 None => false,
             };
         }
-        match self.grammar.record(&self.bytes, at_end, |_| {}) {
+        match self.grammar.record(self.rest(), at_end, |_| {}) {
             Found::Record(_, end) | Found::Unclosed(_, end) => self.take(end),
             Found::TooLong => self.start_skipping(),
             Found::More => false,
@@ -152,7 +158,7 @@ impl RecordStarts {
 
     /// Takes everything up to the end of the header.
     fn take_header(&mut self, at_end: bool) -> bool {
-        let (skipped, found) = self.grammar.next(&self.bytes, at_end, |_| {});
+        let (skipped, found) = self.grammar.next(self.rest(), at_end, |_| {});
         self.header = found == Found::More;
         match found {
             Found::Record(_, end) | Found::Unclosed(_, end) => self.take(skipped + end),
@@ -182,15 +188,15 @@ impl RecordStarts {
     }
 
     fn skip_line(&mut self, at_end: bool) -> bool {
-        match line(&self.bytes, at_end) {
+        match line(self.rest(), at_end) {
             Some((_, end)) => {
                 self.is_skipping = false;
                 self.take(end)
             }
             None => {
                 // A carriage return at the end may be the first half of a line end.
-                let keep = usize::from(self.bytes.last() == Some(&b'\r'));
-                self.drop_front(self.bytes.len() - keep);
+                let keep = usize::from(self.rest().last() == Some(&b'\r'));
+                self.drop_front(self.rest().len() - keep);
                 self.plain = 0;
                 false
             }
@@ -198,7 +204,11 @@ impl RecordStarts {
     }
 
     fn drop_front(&mut self, length: usize) {
-        self.bytes.drain(..length);
+        self.at += length;
         self.offset += length as u64;
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
     }
 }

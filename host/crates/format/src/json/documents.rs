@@ -96,7 +96,7 @@ impl<'a> DocumentDecoder<'a> {
     }
 
     fn is_full(&self) -> bool {
-        let columns = self.columns.schema.fields().len() as u64;
+        let columns = self.columns.schema.fields().len().max(1) as u64;
         let least = self.records.len() as u64 * COLUMN_BYTES * columns;
         (self.records.bytes() as u64).max(least) >= self.sizes.batch
     }
@@ -234,8 +234,10 @@ mod tests {
     use super::*;
     use crate::{Chunk, JsonLayout, SourceFormat};
 
-    /// Returns the values of `a` with the offsets of their documents, and the offsets of rejects.
-    fn read(text: &str, piece: usize) -> Result<(Vec<(i64, u64)>, Vec<u64>), String> {
+    /// The values of `a` with the offsets of their documents, and the offsets of rejects.
+    type Read = (Vec<(i64, u64)>, Vec<u64>);
+
+    fn read(text: &str, piece: usize) -> Result<Read, String> {
         let schema = Schema::parse(&["a=int64".to_owned()], 0).expect("a schema");
         let format = SourceFormat::new("json", Some(schema.into())).expect("a format");
         let format = format.with_json(JsonLayout::Documents).expect("it is JSON");

@@ -26,14 +26,16 @@
 
 mod documents;
 mod encode;
+mod infer;
 mod row;
+mod shape;
 mod strict;
 mod value;
 mod walk;
 
 use std::sync::Arc;
 
-use arrow_array::{Array, BinaryArray, RecordBatch};
+use arrow_array::{Array, BinaryArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::DataType;
 use etl_core::model::{
     error::{Error, ErrorKind, Result, ResultExt},
@@ -53,8 +55,10 @@ use crate::{
     compression::Inflate,
     cuts::Cuts,
     decoder::{ChunkIter, LineDecoder, Sizes, SourceBatch},
+    encoder::check_not_lines,
     line_splitter::LineBatch,
     origin::Origins,
+    sample::{Inferred, SampledObjects},
 };
 
 /// How the documents of an object are laid out.
@@ -95,14 +99,18 @@ impl Reads for Json {
     }
 
     fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
-        let name = wanted.field.name();
         match wanted.pick {
             Pick::Position(_) => Some("cannot have `position` (it goes with `csv`)".to_owned()),
-            _ if wanted.optional => {
-                Some(format!("cannot be `optional` (it goes with `csv`; a record without `{name}` has null anyway)"))
-            }
             _ => None,
         }
+    }
+
+    fn infer(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Inferred> {
+        infer::infer(objects, reading)
+    }
+
+    fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
+        infer::lacking(objects, reading)
     }
 
     fn cuts(&self, reading: &Reading) -> Cuts {
@@ -138,6 +146,7 @@ impl Writes for Json {
     }
 
     fn check(&self, schema: &Schema) -> Result<()> {
+        check_not_lines("json", schema)?;
         match schema.fields.fields().iter().find(|field| has_other_keys(field.data_type())) {
             None => Ok(()),
             Some(field) => Err(Error::config(format!(
@@ -210,7 +219,8 @@ fn decode(
         }
     }
     let arrays = columns.into_iter().map(Column::finish).collect();
-    let batch = RecordBatch::try_new(Arc::clone(&asked.schema), arrays)
+    let rows = RecordBatchOptions::new().with_row_count(Some(line_of_row.len()));
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&asked.schema), arrays, &rows)
         .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
     Ok((batch, rejects, line_of_row))
 }
@@ -264,7 +274,7 @@ mod tests {
             ("timestamp(ms)", &["\"2024-02-29T12:00:00.250\""]),
             ("timestamp(s, Europe/Zurich)", &["\"2024-07-01T10:00:00Z\""]),
             ("duration(ms)", &["\"PT1.5S\""]),
-            ("binary", &["\"00ff\"", "\"\""]),
+            ("list<binary>", &["[\"00ff\",\"\"]"]),
             ("binary(2)", &["\"00ff\""]),
             ("json", &["{\"a\": [1, null]}", "\"text\"", "7"]),
             ("list<int64>", &["[1,null,3]", "[]", "null"]),

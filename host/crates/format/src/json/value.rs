@@ -131,7 +131,7 @@ fn nested<'a>(text: &'a str, data_type: &DataType, depth: usize) -> Result<Optio
 }
 
 /// The keys of an object and their values, in order, each key once.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Pairs<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

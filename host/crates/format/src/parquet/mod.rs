@@ -28,7 +28,7 @@ use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, ObjectFields, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
+    Decode, Encode, Format, OwnFields, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::Cuts,
     decoder::{ChunkIter, Sizes},
 };
@@ -72,7 +72,7 @@ impl Reads for Parquet {
         Cuts::ByPosition { end_bytes: directory::END_BYTES }
     }
 
-    fn fields_of(&self, section: &Section) -> Result<Option<ObjectFields>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<OwnFields>> {
         let directory = directory::open(section)?;
         let of = |field: &Arc<Field>| (field.name().clone(), canonical(field));
         Ok(Some(directory.fields.iter().map(of).collect()))
