@@ -222,6 +222,8 @@ mod tests {
         let expected = r#"{"object":"a.json","offset":7,"step":"source","reason":"not JSON","record":"{\"a\n"}"#;
         assert_eq!(line(&reject), expected);
         assert_eq!(serde_json::from_str::<Reject>(expected).expect("parses"), reject);
+        let row = Reject::new("map", "no").at("a.parquet", Position::Row(17));
+        assert_eq!(line(&row), r#"{"object":"a.parquet","row":17,"step":"map","reason":"no"}"#);
         assert_eq!(line(&Reject::new("map", "no")), r#"{"step":"map","reason":"no"}"#);
     }
 

@@ -50,7 +50,7 @@ impl Format for Parquet {
 
 impl Reads for Parquet {
     fn about(&self) -> &'static str {
-        "Apache Parquet, whose chosen columns are read and cast to the types of the fields. A row group belongs to the \
+        "Columns of Apache Parquet: the chosen ones are read, and cast to the types of the fields. A row group belongs to the \
          slice in which it starts."
     }
 
@@ -87,7 +87,7 @@ impl Reads for Parquet {
 
 impl Writes for Parquet {
     fn about(&self) -> &'static str {
-        "Apache Parquet, with rows of any types. `[sink.parquet]` says how it is written."
+        "Columns of Apache Parquet, of any types. `[sink.parquet]` says how they are written."
     }
 
     fn extension(&self) -> &'static str {
