@@ -274,7 +274,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "url = \"input/\"",
         "url = \"input/\"\nformat = \"csv\"\n[source.fields]\nb = { type = \"text\", colum = \"B\" }",
         "DIR/pipeline.toml:7: `source.fields.b.colum` is not a known key (did you mean `column`? known keys: type, \
-         column, position, optional)",
+         column, position, path, optional)",
     ),
     (
         "url = \"input/\"",
