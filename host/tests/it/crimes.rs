@@ -163,7 +163,7 @@ fn batches_of_any_size_are_taken_or_named() {
     let (_, ended) = run(150_000_000);
     ended.expect_error(42, &["crimes.wasm", "handed over more than 67108864 bytes in one call"]);
     let (_, ended) = run(20_000_000);
-    let row = "emitted row 0 of a batch with 20000000 bytes (limit 16777216 bytes per row)";
+    let row = "emitted row 0 of a batch with 20000004 bytes (limit 16777216 bytes per row)";
     ended.expect_error(42, &["crimes.wasm", row]);
     let (project, ended) = commit("empty-batch", "");
     ended.expect_success();
