@@ -139,7 +139,8 @@ impl Random {
                     let wide = [value.to_le_bytes(), [0; 16]].concat();
                     bytes.extend_from_slice(&wide[..width]);
                 }
-                let data = ArrayData::builder(other.clone()).len(rows).add_buffer(Buffer::from_vec(bytes)).nulls(nulls);
+                let data =
+                    ArrayData::builder(other.clone()).len(rows).add_buffer(Buffer::from_slice_ref(&bytes)).nulls(nulls);
                 make_array(data.build().expect("values"))
             }
         }
