@@ -136,7 +136,7 @@ fn what_does_not_go_together_is_refused() {
     refused(
         WORD_COUNT,
         &["--input", "words.txt", "--fields", "a=text"],
-        &["`--fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`)"],
+        &["`--fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`, `avro`)"],
     );
     refused(WORD_COUNT, &["--input", "words.txt", "--reduce", &path(KEY_VALUE)], &["is a map plugin"]);
     refused(FILTER_CLEAN, &["--input", "words.txt", "--reduce", &path(SUM)], &["without a key"]);

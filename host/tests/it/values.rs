@@ -105,7 +105,11 @@ fn what_holds_no_records_is_refused_whatever_may_be_rejected() {
         ("a.gz", b"{}\n", ["object `a.gz` is named like gzip, but begins like plain text", "a name that fits"]),
         ("a.xz", &gzip(b"{}\n"), ["object `a.xz` is named like xz, but begins like gzip", "a name that fits"]),
         ("a.txt", &utf16, ["object `a.txt` begins like UTF-16", "convert it to UTF-8"]),
-        ("a.parquet", b"PAR1\x15\x04", ["object `a.parquet` is named like Parquet", "JSON Lines or CSV"]),
+        (
+            "a.parquet",
+            b"PAR1\x15\x04",
+            ["object `a.parquet` is named like Parquet", "read it with `format = \"parquet\"`"],
+        ),
         ("a.tar.gz", &gzip(b"x"), ["object `a.tar.gz` is named like tar", "unpack it"]),
     ] {
         for format in ["", "source.format = \"json\"\nsource.fields.v = \"text\""] {
