@@ -255,7 +255,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\nfields = { a = \"text\" }",
-        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`)",
+        "DIR/pipeline.toml:5: `source.fields` cannot be used with format `lines` (they go with `json`, `csv`, `parquet`, `avro`)",
     ),
     (
         "url = \"input/\"",
