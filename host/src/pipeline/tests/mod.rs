@@ -336,11 +336,6 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "url = \"input/\"",
-        "url = \"input/\"\nformat = \"json\"\nfields = {}",
-        "DIR/pipeline.toml:6: `source.fields` is not valid: a schema has 1 to 1024 fields, this one has 0",
-    ),
-    (
-        "url = \"input/\"",
         "url = \"input/\"\ninclude = [\"*.txt\", \"[a\"]",
         "DIR/pipeline.toml:5: `source.include[1]` is `[a`, which is not a glob pattern: unclosed character class; \
          missing ']'",
