@@ -55,6 +55,12 @@ impl PlacedRecords {
         self.text.len()
     }
 
+    /// Returns a record by its number.
+    pub(crate) fn get(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start as usize..self.ends[number] as usize]
+    }
+
     pub(crate) fn finish(self) -> Placed {
         let offsets = [0].into_iter().chain(self.ends).collect::<Vec<i32>>();
         let texts = BinaryArray::new(OffsetBuffer::new(ScalarBuffer::from(offsets)), self.text.into(), None);
