@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::{AvroSink, CsvSink, CsvSource, ParquetSink, RECORD_BYTES, Reading};
+use etl_format::{AvroSink, CsvSink, CsvSource, JsonLayout, ParquetSink, RECORD_BYTES, Reading};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -42,6 +42,9 @@ impl Pipeline {
         keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
         self.add_csv(&mut keys);
+        if self.source.format.reading().json == JsonLayout::Documents {
+            keys.insert("source.json.layout".to_owned(), "documents".into());
+        }
         if self.sink.format.name() == "parquet" {
             let ParquetSink { compression, row_group_rows, row_group_bytes, statistics, dictionary } =
                 self.sink.format.writing().parquet;

@@ -56,3 +56,10 @@ fn a_field_that_was_inferred_cannot_have_the_name_of_a_column_of_the_source() {
     let error = bare.with_fields(&[("file".to_owned(), "text".into())], true).expect_err("it is taken").to_string();
     assert_eq!(error, "pipeline.toml:7: `source.columns` cannot be added: two fields are called `file`");
 }
+
+#[test]
+fn the_layout_of_documents_decides_the_result() {
+    let of = |layout: &str| pipeline(&format!("format = 'json'\nfields.x = 'text'\n{layout}")).result_keys();
+    assert_eq!(of(""), of("json.layout = 'lines'\n"));
+    assert_ne!(of(""), of("json.layout = 'documents'\n"));
+}
