@@ -27,11 +27,10 @@ mod suites;
 mod tests;
 mod written;
 
-use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema};
 
 use crate::{
-    Decode, Encode, Format, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
+    Decode, Encode, Format, OwnFields, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -64,14 +63,10 @@ impl Reads for Avro {
     }
 
     fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
-        match wanted.pick {
-            Pick::Column(_) => None,
-            Pick::Position(_) => Some("takes its column by name, because it is Avro".to_owned()),
-            Pick::Path(_) => Some("has no path, because it is Avro (use a `struct` of the members)".to_owned()),
-        }
+        wanted.refused_unless_named("Avro")
     }
 
-    fn fields_of(&self, section: &Section) -> Result<Option<Vec<(String, Option<Field>)>>> {
+    fn fields_of(&self, section: &Section) -> Result<Option<OwnFields>> {
         let header = header::open(section)?;
         selection::offered(&section.object, &header.schema).map(Some)
     }

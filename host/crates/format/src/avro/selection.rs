@@ -9,10 +9,7 @@ use etl_core::model::{
 };
 
 use super::schema::{AvroSchema, Type, TypeId, Unit, Zone};
-use crate::{Fields, Pick, WantedField, columns::cut, convert::can_convert};
-
-/// The most characters of the names of fields that a message lists.
-const NAMES_CHARACTERS_MAX: usize = 600;
+use crate::{Fields, OwnFields, WantedField, convert::can_convert};
 
 /// The most types that one field may consist of.
 const NODES_MAX: usize = 1 << 16;
@@ -37,7 +34,7 @@ pub(super) fn selected(object: &str, file: &AvroSchema, wanted: &Fields) -> Resu
 ///
 /// # Errors
 /// As [`members_of`].
-pub(super) fn offered(object: &str, file: &AvroSchema) -> Result<Vec<(String, Option<Field>)>> {
+pub(super) fn offered(object: &str, file: &AvroSchema) -> Result<OwnFields> {
     let offer = |(name, id): &(String, TypeId)| {
         let field = described(file, *id, name, None).ok();
         (name.clone(), field.and_then(|field| canonical(&field)))
@@ -62,22 +59,9 @@ fn record(file: &AvroSchema) -> std::result::Result<&[(String, TypeId)], String>
 
 /// Returns the one field that a wanted field is made of; `None` if there is none, and need not be.
 fn find<'a>(file: &'a AvroSchema, wanted: &WantedField) -> std::result::Result<Option<(&'a str, TypeId)>, String> {
-    let Pick::Column(name) = &wanted.pick else {
-        return Err(format!("has columns by name only (`{:?}`)", wanted.pick));
-    };
     let fields = record(file)?;
-    let mut found = fields.iter().filter(|(field, _)| field == name);
-    let Some((name, id)) = found.next() else {
-        if wanted.optional {
-            return Ok(None);
-        }
-        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(format!("has no column `{name}` (columns: {})", cut(&names.join(", "), NAMES_CHARACTERS_MAX)));
-    };
-    if found.next().is_some() {
-        return Err(format!("has two columns `{name}`"));
-    }
-    Ok(Some((name, *id)))
+    let position = wanted.find(fields.iter().map(|(name, _)| name.as_str()))?;
+    Ok(position.map(|position| (fields[position].0.as_str(), fields[position].1)))
 }
 
 /// Returns a type as a field, with those of its members that `wanted` has, if it is given.

@@ -26,7 +26,7 @@ use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, OwnFields, Pick, Reading, Reads, Section, WantedField, Writes, Writing,
+    Decode, Encode, Format, OwnFields, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -59,11 +59,7 @@ impl Reads for Parquet {
     }
 
     fn refuses(&self, wanted: &WantedField, _: &Reading) -> Option<String> {
-        match wanted.pick {
-            Pick::Column(_) => None,
-            Pick::Position(_) => Some("takes its column by name, because it is Parquet".to_owned()),
-            Pick::Path(_) => Some("has no path, because it is Parquet (use a `struct` of the members)".to_owned()),
-        }
+        wanted.refused_unless_named("Parquet")
     }
 
     fn cuts(&self, _: &Reading) -> Cuts {

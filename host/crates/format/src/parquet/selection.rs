@@ -10,10 +10,7 @@ use etl_core::model::{
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::directory::{Directory, damaged, guarded};
-use crate::{Fields, Pick, WantedField, columns::cut, convert::can_convert};
-
-/// The most characters of the names of columns that a message lists.
-const NAMES_CHARACTERS_MAX: usize = 600;
+use crate::{Fields, WantedField, convert::can_convert};
 
 /// What is read of an object.
 pub(super) struct Selection {
@@ -34,7 +31,10 @@ impl Selection {
     /// column is missing, is there twice, or has a type that cannot become the field's.
     pub(super) fn new(object: &str, directory: &Directory, wanted: &Fields) -> Result<Self> {
         let (fields, wanted) = (&directory.fields, wanted.wanted());
-        let position = |wanted| find(fields, wanted).map_err(|why| Error::input(format!("object `{object}` {why}")));
+        let names = fields.iter().map(|field| field.name().as_str());
+        let position = |wanted: &WantedField| {
+            wanted.find(names.clone()).map_err(|why| Error::input(format!("object `{object}` {why}")))
+        };
         let positions: Vec<Option<usize>> = wanted.iter().map(position).collect::<Result<_>>()?;
         let mut leaves = Leaves::default();
         for (position, field) in fields.iter().enumerate() {
@@ -59,26 +59,6 @@ impl Selection {
         };
         Ok(Self { levels, leaves, columns: positions.iter().map(column).collect() })
     }
-}
-
-/// Returns the position of the one column that a field is made of, or what is wrong; `None` if there is none, and need
-/// not be.
-fn find(fields: &ArrowFields, wanted: &WantedField) -> Result<Option<usize>, String> {
-    let Pick::Column(name) = &wanted.pick else {
-        return Err(format!("has columns by name only (`{:?}`)", wanted.pick));
-    };
-    let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == name);
-    let Some((position, _)) = found.next() else {
-        if wanted.optional {
-            return Ok(None);
-        }
-        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-        return Err(format!("has no column `{name}` (columns: {})", cut(&names.join(", "), NAMES_CHARACTERS_MAX)));
-    };
-    if found.next().is_some() {
-        return Err(format!("has two columns `{name}`"));
-    }
-    Ok(Some(position))
 }
 
 /// The leaves of a schema that are read, so far.
