@@ -228,6 +228,13 @@ fn what_is_packed_is_read_back_and_depends_on_the_content_alone() {
     }
 }
 
+/// Returns whether these bytes are those of [`PLAIN`] in their order, of which at most one run of bytes is missing.
+fn is_whole_but_for_one_gap(found: &[u8]) -> bool {
+    let start = PLAIN.iter().zip(found).take_while(|(plain, found)| plain == found).count();
+    let end = PLAIN.iter().rev().zip(found.iter().rev()).take_while(|(plain, found)| plain == found).count();
+    found.len() <= PLAIN.len() && start + end >= found.len()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -241,8 +248,7 @@ proptest! {
         if let Ok(found) = plain_in_pieces(name, &damaged, piece_bytes) {
             // Nothing protects the times and names of gzip, the content of skipped frames, whether a frame is to be
             // skipped, and the second frame of the variants of lz4, which has no checksum.
-            prop_assert!(name == "variants.lz4" || PLAIN.starts_with(&found) || PLAIN.ends_with(&found),
-                "{} bytes of {}", found.len(), name);
+            prop_assert!(name == "variants.lz4" || is_whole_but_for_one_gap(&found), "{} bytes of {}", found.len(), name);
         }
     }
 }
