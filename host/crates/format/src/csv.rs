@@ -153,7 +153,7 @@ impl<'a> CsvDecoder<'a> {
         let cells = Cells::new(&reading.csv, sizes.record_max);
         let records = Records::new(Text::new(chunks, reading.csv.encoding), cells.grammar);
         let (fields, has_header) = (reading.fields.clone(), reading.csv.header);
-        let (found, rows) = (Vec::new(), Rows::default());
+        let (found, rows) = (Vec::new(), Rows::new(fields.wanted().len()));
         Self { records, fields, cells, batch_bytes: sizes.batch, has_header, layout: None, found, rows }
     }
 
@@ -219,11 +219,11 @@ fn unclosed_header(object: &str) -> Error {
 
 impl Decode for CsvDecoder<'_> {
     fn next_batch(&mut self) -> Result<Option<SourceBatch>> {
-        while self.rows.bytes < self.batch_bytes {
+        while self.rows.size() < self.batch_bytes {
             if !self.next_record()? && !self.next_slice()? {
                 break;
             }
         }
-        std::mem::take(&mut self.rows).finish(&self.fields.schema().fields, &self.cells)
+        self.rows.finish(&self.fields.schema().fields, &self.cells)
     }
 }

@@ -1,5 +1,8 @@
 //! Numbers as decimal text: the values they stand for, which are exact or refused.
 
+/// Number of bytes up to which a number is short: its digits fit 64 bits.
+const SHORT_BYTES: usize = 19;
+
 /// The largest power of ten that fits 128 bits.
 const SCALE_MAX: i64 = 38;
 
@@ -17,6 +20,9 @@ fn scaled_int64(text: &str) -> Option<i64> {
 /// or the product is not whole or does not fit 128 bits.
 pub(crate) fn scaled(text: &str, scale: i64) -> Option<i128> {
     let (sign, unsigned) = text.strip_prefix('-').map_or((1, text), |unsigned| (-1, unsigned));
+    if let Some(value) = short_scaled(unsigned, scale) {
+        return Some(sign * value);
+    }
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
@@ -33,14 +39,33 @@ pub(crate) fn scaled(text: &str, scale: i64) -> Option<i128> {
     significant.parse::<i128>().ok()?.checked_mul(power)?.checked_mul(sign)
 }
 
+/// As [`scaled`], for a text of a few digits, perhaps with a point in between, that needs no more of them than `scale`
+/// behind the point. Almost all numbers are such.
+fn short_scaled(text: &str, scale: i64) -> Option<i128> {
+    if text.len() > SHORT_BYTES {
+        return None;
+    }
+    let (mut value, mut point) = (0_u64, None);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = 10 * value + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let (digits, fraction) = point.map_or((text.len(), 0), |at| (text.len() - 1, text.len() - 1 - at));
+    let zeros = usize::try_from(scale).ok()?.checked_sub(fraction)?;
+    (digits > 0 && zeros <= SHORT_BYTES).then(|| i128::from(value) * 10_i128.pow(zeros as u32))
+}
+
 /// Returns the double nearest to a decimal text, or the one that `NaN` or `inf` stands for. `None` if the text is no
 /// number, or if a number comes out as an infinity, or as zero without being zero.
 pub(crate) fn float64(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let mantissa = || text.split(['e', 'E']).next().unwrap_or_default().bytes();
     let is_lost = match value {
-        0.0 => mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9')),
-        _ => value.is_infinite() && mantissa.bytes().any(|byte| byte.is_ascii_digit()),
+        0.0 => mantissa().any(|byte| matches!(byte, b'1'..=b'9')),
+        _ => value.is_infinite() && mantissa().any(|byte| byte.is_ascii_digit()),
     };
     (!is_lost).then_some(value)
 }
@@ -118,6 +143,11 @@ mod tests {
             prop_assert_eq!(int64(&text), Some(value), "{}", text);
             let other = format!("{sign}{}.{}1e{shift}", &digits[..point], &digits[point..]);
             prop_assert_eq!(int64(&other), None, "{}", other);
+        }
+
+        #[test]
+        fn a_number_is_the_same_with_an_exponent_and_without(text in "-?[0-9]{0,21}\\.?[0-9]{0,4}", scale in -2..25_i64) {
+            prop_assert_eq!(scaled(&text, scale), scaled(&format!("{text}e0"), scale));
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! The places that records came from.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use arrow_array::BinaryArray;
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
@@ -35,6 +35,12 @@ pub(crate) struct PlacedRecords {
 }
 
 impl PlacedRecords {
+    /// Returns an empty collection with room for as many bytes and records as another one has.
+    pub(crate) fn with_room_of(other: &Self) -> Self {
+        let (text, ends) = (Vec::with_capacity(other.text.len()), Vec::with_capacity(other.ends.len()));
+        Self { text, ends, offsets: Vec::with_capacity(other.offsets.len()), objects: Vec::new() }
+    }
+
     /// Adds a record.
     pub(crate) fn push(&mut self, record: &[u8], object: &Arc<str>, offset: u64) {
         if self.objects.last().is_none_or(|(_, last)| !Arc::ptr_eq(last, object)) {
@@ -50,15 +56,15 @@ impl PlacedRecords {
         self.ends.len()
     }
 
-    /// Returns the number of bytes of all records.
-    pub(crate) fn bytes(&self) -> usize {
-        self.text.len()
+    /// Returns the bytes of all records, one record behind the other.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
     }
 
-    /// Returns a record by its number.
-    pub(crate) fn get(&self, number: usize) -> &[u8] {
+    /// Returns where a record is in [`Self::text`], by its number.
+    pub(crate) fn range(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start as usize..self.ends[number] as usize]
+        start as usize..self.ends[number] as usize
     }
 
     pub(crate) fn finish(self) -> Placed {

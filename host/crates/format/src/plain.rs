@@ -15,7 +15,10 @@ use etl_core::model::types::is_json;
 use half::f16;
 use serde::de::IgnoredAny;
 
-use crate::{columns::Value, numbers};
+use crate::{
+    columns::{Column, Value},
+    numbers,
+};
 
 const NANOS_IN_SECOND: i128 = 1_000_000_000;
 
@@ -38,6 +41,27 @@ pub(crate) fn value<'a>(field: &Field, text: &'a str) -> Option<Value<'a>> {
         }
         other => Value::Bits(bits(other, text)?),
     })
+}
+
+/// Appends the value that a text stands for in a field, as [`value`] has it, to the column of that field. Returns whether
+/// it stands for one.
+pub(crate) fn append(column: &mut Column, field: &Field, text: &str) -> bool {
+    match (column, field.data_type()) {
+        (Column::Text(column), DataType::Utf8) if !is_json(field) => column.append_value(text),
+        (Column::Int64(column), _) => match numbers::int64(text) {
+            Some(value) => column.append_value(value),
+            None => return false,
+        },
+        (Column::Float64(column), _) => match numbers::float64(text) {
+            Some(value) => column.append_value(value),
+            None => return false,
+        },
+        (column, _) => match value(field, text) {
+            Some(value) => column.append(&value, ""),
+            None => return false,
+        },
+    }
+    true
 }
 
 /// Returns the bits of the value that a text stands for.

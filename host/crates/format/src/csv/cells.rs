@@ -24,6 +24,19 @@ impl Cells {
         Self { grammar: dialect.grammar(record_max), dialect: dialect.clone() }
     }
 
+    /// Returns the text of records, if it can be taken as it is.
+    pub(super) fn as_text<'r>(&self, records: &'r [u8]) -> Option<&'r str> {
+        let is_other = self.dialect.encoding == Encoding::Latin1 && !records.is_ascii();
+        str::from_utf8(records).ok().filter(|_| !is_other)
+    }
+
+    /// Returns the text of a field of a record, if it is written as it is and does not stand for null.
+    pub(super) fn as_it_is<'r>(&self, cell: &Cell, record: &'r str) -> Option<&'r str> {
+        let is_written = matches!(cell.form, Form::Plain | Form::Quoted);
+        let text = record.get(cell.start as usize..cell.end as usize).filter(|_| is_written)?;
+        (!self.dialect.null.iter().any(|null| null == text)).then_some(text)
+    }
+
     /// Returns the text of a field of a record.
     ///
     /// # Errors

@@ -200,8 +200,7 @@ impl Grammar {
     /// Returns the position of the delimiter or line end at or behind `at`.
     #[inline]
     fn stop(&self, bytes: &[u8], at: usize, at_end: bool) -> (usize, Stop) {
-        let is_stop = |byte: &u8| *byte == self.delimiter || *byte == b'\n' || *byte == b'\r';
-        match bytes[at..].iter().position(is_stop) {
+        match memchr3(self.delimiter, b'\n', b'\r', &bytes[at..]) {
             None if at_end => (bytes.len(), Stop::Line(0)),
             None => (bytes.len(), Stop::More),
             Some(length) if bytes[at + length] == self.delimiter => (at + length, Stop::Delimiter),

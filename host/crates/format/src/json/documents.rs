@@ -98,7 +98,7 @@ impl<'a> DocumentDecoder<'a> {
     fn is_full(&self) -> bool {
         let columns = self.columns.schema.fields().len().max(1) as u64;
         let least = self.records.len() as u64 * COLUMN_BYTES * columns;
-        (self.records.bytes() as u64).max(least) >= self.sizes.batch
+        (self.records.text().len() as u64).max(least) >= self.sizes.batch
     }
 }
 
