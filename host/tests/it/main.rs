@@ -35,6 +35,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod model;
+mod nested_crimes;
 mod new;
 mod order;
 mod otlp;
