@@ -38,6 +38,8 @@ mod rows;
 mod sample;
 mod section;
 mod source_columns;
+#[cfg(test)]
+mod suites;
 #[cfg(all(test, any(feature = "avro", feature = "parquet")))]
 mod tables;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use etl_core::model::error::{Error, Result};
 use memchr::memchr2;
 
-use super::{decode, row::JsonColumns};
+use super::{decode, is_white_space, row::JsonColumns};
 use crate::{
     Decode,
     compression::{Inflate, SliceStart},
@@ -75,7 +75,8 @@ impl<'a> DocumentDecoder<'a> {
     }
 
     fn end_document(&mut self) {
-        self.records.push(self.document.trim_ascii(), &self.object, self.start);
+        let end = self.document.iter().rposition(|byte| !is_white_space(*byte)).map_or(0, |last| last + 1);
+        self.records.push(&self.document[..end], &self.object, self.start);
         self.document.clear();
     }
 
@@ -182,7 +183,7 @@ impl Scanner {
                     }
                 }
                 // A document that is neither an object nor an array ends with what may not be in it.
-                (_, b' ' | b'\t' | b'\n' | b'\r' | b',' | b']') if self.depth == 0 => {
+                (_, byte) if self.depth == 0 && (is_white_space(byte) || matches!(byte, b',' | b']')) => {
                     return Ok(self.end(taken, start));
                 }
                 _ => {}
@@ -201,7 +202,7 @@ impl Scanner {
     fn skip(&mut self, data: &[u8]) -> Result<usize, String> {
         for (index, byte) in data.iter().enumerate() {
             self.at = match (self.at, byte) {
-                (at, b' ' | b'\t' | b'\n' | b'\r') => at,
+                (at, byte) if is_white_space(*byte) => at,
                 (At::Start, b'[') => {
                     self.in_array = true;
                     At::First

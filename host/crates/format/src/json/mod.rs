@@ -30,6 +30,8 @@ mod infer;
 mod row;
 mod shape;
 mod strict;
+#[cfg(test)]
+mod suite;
 mod value;
 mod walk;
 
@@ -202,7 +204,7 @@ fn decode(
     let mut row = Row::new(fields.len());
     let mut keys = Keys::default();
     for (line, record) in records.iter().flatten().enumerate() {
-        if record.trim_ascii().is_empty() {
+        if record.iter().all(|byte| is_white_space(*byte)) {
             continue;
         }
         match row.parse(record, &mut keys, asked) {
@@ -223,6 +225,11 @@ fn decode(
     let batch = RecordBatch::try_new_with_options(Arc::clone(&asked.schema), arrays, &rows)
         .or_kind(ErrorKind::Internal, || "cannot make a batch of JSON records")?;
     Ok((batch, rejects, line_of_row))
+}
+
+/// Returns whether a byte may stand between what JSON is made of.
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// Returns what is wrong with a document and where. A document is one line, so only the column is given.
