@@ -14,6 +14,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/suites").join(name)
 }
 
+/// Returns a folder of a whole suite, if `ETL_HOST_SUITES` names the directory of suites, as `suites.sh` sets it.
+#[expect(clippy::disallowed_methods, reason = "who runs the tests has the suites")]
+pub(crate) fn whole(folder: &str) -> Option<PathBuf> {
+    std::env::var_os("ETL_HOST_SUITES").map(|suites| Path::new(&suites).join(folder))
+}
+
 /// Returns the files below a folder that have an extension, sorted.
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let (mut found, mut waiting) = (Vec::new(), vec![folder.to_owned()]);

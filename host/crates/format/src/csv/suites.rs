@@ -1,18 +1,16 @@
-//! Test of public suites of CSV files, which `ETL_HOST_CSV_SUITES` names by a directory that holds them. Prints for each
-//! directory what became of its files. Without the variable there is nothing to test.
+//! Tests of public suites of CSV files: each is read as `csv-core` reads it, or refused.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use super::{
     exact::by_csv_core,
     grammar::{Cell, Form, Found},
     *,
 };
-use crate::content::{HEAD_BYTES, check_head};
+use crate::{
+    content::{HEAD_BYTES, check_head},
+    suites::{check_table, files, folder, whole},
+};
 
 /// What becomes of a file.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,17 +21,6 @@ enum Outcome {
     Rejects,
     /// The object is refused as what it is.
     Foreign,
-}
-
-fn files(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "csv") {
-            found.push(path);
-        }
-    }
 }
 
 /// Returns the records of an object as a source reads them, with `None` for a reject, and the bytes that were read
@@ -110,17 +97,36 @@ fn outcome(path: &Path) -> Outcome {
     Outcome::Rejects
 }
 
+/// Largest size of a file that is read.
+const SIZE_MAX: u64 = 2_000_000;
+
+/// Returns a line of the table: what becomes of the files below a folder, and how many there are of each.
+fn line(name: &str, folder: &Path) -> String {
+    let mut files = files(folder, "csv");
+    files.retain(|file| fs::metadata(file).expect("a file").len() < SIZE_MAX);
+    let outcomes: Vec<Outcome> = files.iter().map(|file| outcome(file)).collect();
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+    let (right, rejects, foreign) = (count(Outcome::Right), count(Outcome::Rejects), count(Outcome::Foreign));
+    format!("| {name} | {} | {right} | {rejects} | {foreign} |", outcomes.len())
+}
+
+fn table(lines: Vec<String>) -> Vec<String> {
+    let head = ["| files | number | right | rejects | refused |", "| --- | --- | --- | --- | --- |"];
+    head.map(str::to_owned).into_iter().chain(lines).collect()
+}
+
 #[test]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "who runs the test has the suites, and the table")]
-fn public_suites_are_read_right_or_refused() {
-    let Some(suites) = std::env::var_os("ETL_HOST_CSV_SUITES") else { return };
-    for suite in fs::read_dir(suites).expect("a directory") {
-        let suite = suite.expect("an entry").path();
-        let (mut found, mut outcomes) = (Vec::new(), BTreeMap::<Outcome, usize>::new());
-        files(&suite, &mut found);
-        for file in &found {
-            *outcomes.entry(outcome(file)).or_default() += 1;
-        }
-        println!("{}: {} files, {outcomes:?}", suite.display(), found.len());
-    }
+fn files_of_others_are_read_right_or_refused() {
+    let lines = [
+        ("csv-spectrum", "csv-spectrum, all"),
+        ("arrow-csv", "arrow-csv, all of `arrow-csv/test/data`"),
+        ("duckdb", "DuckDB, of `data/csv` files below 1 KB in 14 folders"),
+    ];
+    check_table("csv", &table(lines.map(|(suite, name)| line(name, &folder(suite))).into()));
+}
+
+#[test]
+fn all_files_of_others_are_read_right_or_refused() {
+    let Some(duckdb) = whole("duckdb/data/csv") else { return };
+    check_table("csv-whole", &table(vec![line("DuckDB, all of `data/csv` below 2 MB", &duckdb)]));
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use arrow_array::{Array, cast::AsArray};
+use arrow_array::cast::AsArray;
 use bytes::Bytes;
 use etl_core::model::{object::Compression, schema::Schema};
 use serde_json::Value;

@@ -1,18 +1,14 @@
 //! The files of the Apache project `parquet-testing`: each is read as pyarrow reads it, or refused with a reason.
 //!
 //! A part of the files is beside this crate, in `testdata/parquet-testing`, with what pyarrow reads in them, which
-//! `expect.py` wrote. `ETL_HOST_PARQUET_TESTING` names a folder with more of them.
+//! `expect.py` wrote.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use etl_core::{model::schema::Schema, text::rows::json_lines};
 use serde_json::Value;
 
-use crate::{Chunk, Section, SourceBatch, SourceFormat, fields_of};
+use crate::{Chunk, Section, SourceBatch, SourceFormat, fields_of, suites::whole};
 
 /// What pyarrow reads in a file.
 #[derive(serde::Deserialize)]
@@ -100,11 +96,11 @@ fn outcomes(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the whole suite is for the person who runs the tests")]
+#[expect(clippy::disallowed_methods, reason = "who runs the tests says whether the page is written")]
 fn files_of_others_are_read_as_pyarrow_reads_them_or_refused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = root.join("../../../docs/reference/parquet-testing.md");
-    let all = std::env::var_os("ETL_HOST_PARQUET_TESTING").map(PathBuf::from);
+    let all = whole("parquet-testing");
     let found = outcomes(&all.clone().unwrap_or_else(|| root.join("testdata/parquet-testing")));
     let wrong: Vec<_> = found.iter().filter(|(_, outcome)| outcome.starts_with("WRONG")).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
