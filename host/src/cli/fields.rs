@@ -23,13 +23,14 @@ use crate::{
 const LISTING_BYTES_MAX: u64 = 256 << 20;
 
 /// Formats by the extensions of names, each with a key that they need.
-const EXTENSIONS: [(&str, &str, Option<&str>); 6] = [
+const EXTENSIONS: [(&str, &str, Option<&str>); 7] = [
     ("csv", "csv", None),
     ("tsv", "csv", Some(r"source.csv.delimiter='\t'")),
     ("json", "json", None),
     ("jsonl", "json", None),
     ("ndjson", "json", None),
     ("parquet", "parquet", None),
+    ("avro", "avro", None),
 ];
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 
 mod answers;
 mod attacks;
+mod avro;
 mod bad_input;
 mod bench;
 mod browser;

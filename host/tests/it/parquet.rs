@@ -32,11 +32,9 @@ fn maker(rows: &str) -> Project {
 /// Returns the one part that a pipeline makes.
 fn made(project: &Project) -> Vec<u8> {
     project.run(NONE).expect_success();
-    let latest = project.json("result/latest.json");
-    let [part] = &latest["parts"].as_array().expect("parts")[..] else { panic!("one part in {latest}") };
-    let key = part.as_str().expect("a key");
-    assert!(key.ends_with(".parquet"), "{key}");
-    fs::read(project.path("result").join(key)).expect("the part is there")
+    let [(name, part)] = &project.latest_bytes()[..] else { panic!("one part") };
+    assert!(name.ends_with(".parquet"), "{name}");
+    part.clone()
 }
 
 /// Returns a pipeline that reads Parquet.

@@ -24,11 +24,11 @@ pub(crate) fn python() -> PathBuf {
     MADE.get_or_init(|| {
         let tools = repository().join("target/test-tools");
         let python = tools.join("bin/python");
-        if !tools.join("complete").exists() {
+        let packages = ["moto[server]==5.*", "pyarrow", "fastavro", "avro"];
+        if fs::read_to_string(tools.join("complete")).unwrap_or_default() != packages.join(" ") {
             succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&tools));
-            let packages = ["moto[server]==5.*", "pyarrow"];
             succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
-            fs::write(tools.join("complete"), "").expect("the directory was just made");
+            fs::write(tools.join("complete"), packages.join(" ")).expect("the directory was just made");
         }
         python
     })
@@ -118,13 +118,16 @@ impl S3 {
         store(self.port)
     }
 
-    pub(crate) fn put(&self, key: &str, content: &str) {
-        run(self.store().put(key, content.to_owned())).expect("the server takes it");
+    pub(crate) fn put(&self, key: &str, content: impl AsRef<[u8]>) {
+        run(self.store().put(key, content.as_ref().to_vec())).expect("the server takes it");
     }
 
     pub(crate) fn get(&self, key: &str) -> String {
-        let content = run(self.store().get(key)).expect("the server answers").expect("the object is there");
-        String::from_utf8(content.into()).expect("text")
+        String::from_utf8(self.get_bytes(key)).expect("text")
+    }
+
+    pub(crate) fn get_bytes(&self, key: &str) -> Vec<u8> {
+        run(self.store().get(key)).expect("the server answers").expect("the object is there").into()
     }
 
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {

@@ -193,11 +193,17 @@ impl Project {
 
     /// Reads the parts that `latest.json` points to.
     pub(crate) fn latest(&self) -> Vec<(String, String)> {
+        let text = |part| String::from_utf8(part).expect("the part is text");
+        self.latest_bytes().into_iter().map(|(name, part)| (name, text(part))).collect()
+    }
+
+    /// Reads the parts that `latest.json` points to, which need not be text.
+    pub(crate) fn latest_bytes(&self) -> Vec<(String, Vec<u8>)> {
         let latest = self.json("result/latest.json");
         let part = |part: &serde_json::Value| {
             let key = part.as_str().expect("a part is a key");
-            let text = fs::read_to_string(self.path("result").join(key)).expect("the part is there");
-            (Path::new(key).file_name().expect("a name").to_string_lossy().into_owned(), text)
+            let bytes = fs::read(self.path("result").join(key)).expect("the part is there");
+            (Path::new(key).file_name().expect("a name").to_string_lossy().into_owned(), bytes)
         };
         latest["parts"].as_array().expect("parts").iter().map(part).collect()
     }
