@@ -50,14 +50,14 @@ pub(super) fn laws(args: &LawsArgs) -> Result<()> {
     if subject.interface == Interface::Splitter {
         return laws_of_splitter(args, &subject.plugin, &laws);
     }
-    let sample = args.input.sample(subject.interface)?;
+    let sample = args.input.sample(subject.interface, &args.sandbox.source()?)?;
     try_out(&laws, &counted(sample.len() as u64, "record"), |law| laws::check(&subject, law, &sample))
 }
 
 fn laws_of_splitter(args: &LawsArgs, plugin: &Arc<Plugin>, laws: &[Law]) -> Result<()> {
     let runtime = small_runtime()?;
     let source = runtime.block_on(args.input.source())?;
-    let format = runtime.block_on(args.input.format_of(&source))?;
+    let format = runtime.block_on(args.input.format_of(&source, &args.sandbox.source()?))?;
     let input = format!("`{}`", args.input.input.display());
     try_out(laws, &input, |law| runtime.block_on(laws::check_splitter(plugin, law, &format, &source)))
 }

@@ -28,7 +28,7 @@ use etl_store::Location;
 use super::{outside, say};
 use crate::{
     connector::{Source, objects::ObjectSource, sample},
-    pipeline::{Sandbox, field_line},
+    pipeline::{Sandbox, SourceTables, field_line},
     report::Plain,
     run::fields,
     workbench::trial::{self, Sample},
@@ -49,9 +49,9 @@ pub(super) struct InputArgs {
     /// The format of the records
     #[arg(long, value_name = "FORMAT", default_value = "lines", value_parser = PossibleValuesParser::new(source_formats()))]
     pub format: String,
-    /// The fields to read from JSON or CSV records, such as `city=text,pieces=int64` [default: those of the first
-    /// records]
-    #[arg(long, value_name = "NAME=TYPE,…", value_delimiter = ',')]
+    /// The fields to read, such as `city=text,price=decimal(9,2)` [default: those of the first records, or those that a
+    /// file of Parquet or Avro has]
+    #[arg(long, value_name = "NAME=TYPE,…")]
     pub fields: Vec<String>,
     /// The number of leading fields that form the key, for a reducer
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -62,15 +62,24 @@ pub(super) struct InputArgs {
 }
 
 impl InputArgs {
-    /// Returns the format of the records, with the fields to read.
-    pub(super) fn source_format(&self) -> Result<SourceFormat> {
-        let fields = (!self.fields.is_empty()).then(|| Schema::parse(&self.fields, 0).map(Fields::from)).transpose()?;
-        SourceFormat::new(&self.format, fields).map_err(|error| Error::config(format!("`--fields` {error}")))
+    /// Returns the format of the records, with the fields to read and these keys of the source.
+    fn source_format(&self, keys: &[String]) -> Result<SourceFormat> {
+        let named = format!("source.format={}", self.format);
+        let set: Vec<String> = std::iter::once(named).chain(keys.iter().cloned()).collect();
+        let format = SourceTables::at(".", &set, outside::variable)?.source.format;
+        if self.fields.is_empty() {
+            return Ok(format);
+        }
+        let fields: Vec<String> = self.fields.iter().flat_map(|fields| separate(fields)).map(str::to_owned).collect();
+        let fields = Fields::from(Schema::parse(&fields, 0)?);
+        SourceFormat::new(format.name(), Some(fields.clone()))
+            .and_then(|_| format.with_fields(fields, false))
+            .map_err(|error| Error::config(format!("`--fields` {error}")))
     }
 
     /// Returns the format of the records of a source. Call this on the runtime.
-    pub(super) async fn format_of(&self, source: &Arc<dyn Source>) -> Result<SourceFormat> {
-        let format = self.source_format()?;
+    pub(super) async fn format_of(&self, source: &Arc<dyn Source>, keys: &[String]) -> Result<SourceFormat> {
+        let format = self.source_format(keys)?;
         if !format.lacks_fields() {
             return Ok(format);
         }
@@ -83,16 +92,16 @@ impl InputArgs {
         Ok(Arc::new(ObjectSource::open(&Location::local(&self.input)?, &[], &Default::default()).await?))
     }
 
-    /// Reads the sample for a plugin of this kind. Reports rejected records, and records left unread, on standard
-    /// error.
-    pub(super) fn sample(&self, interface: Interface) -> Result<Sample> {
+    /// Reads the sample for a plugin of this kind, with these keys of the source. Reports rejected records, and records
+    /// left unread, on standard error.
+    pub(super) fn sample(&self, interface: Interface, keys: &[String]) -> Result<Sample> {
         if interface == Interface::Reducer && self.key_fields == 0 {
             return Err(Error::config(
                 "a reducer takes rows with a key: give `--format json`, `--fields` and `--key-fields`, or a mapper \
                  with `--reduce`",
             ));
         }
-        let mut format = self.source_format()?;
+        let mut format = self.source_format(keys)?;
         let name = self.input.file_name().unwrap_or(self.input.as_os_str()).to_string_lossy();
         let (name, mut file): (&str, Box<dyn Read>) = match self.input.to_str() {
             Some("-") => ("stdin", Box::new(io::stdin())),
@@ -128,6 +137,26 @@ impl InputArgs {
     }
 }
 
+/// Returns the fields in a list, which commas separate, those outside of types and quotes.
+fn separate(list: &str) -> Vec<&str> {
+    let (mut depth, mut quoted, mut start, mut fields) = (0_usize, false, 0, Vec::new());
+    for (at, char) in list.char_indices() {
+        match char {
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '<' | '(' => depth += 1,
+            '>' | ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                fields.push(&list[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    fields.push(&list[start..]);
+    fields
+}
+
 /// Returns a format with fields that were inferred, and says which they are on standard error.
 fn with_inferred(format: SourceFormat, inferred: &Inferred) -> Result<SourceFormat> {
     let fields: Vec<WantedField> = inferred.fields.iter().map(|found| found.wanted.clone()).collect();
@@ -144,21 +173,38 @@ fn open(path: &Path) -> Result<impl Read> {
     File::open(path).or_kind(ErrorKind::Config, || format!("cannot open `{}`", path.display()))
 }
 
-/// Arguments for the sandbox of the steps: grants, limits and other keys.
+/// What keys of the source begin with.
+const SOURCE: &str = "source.";
+
+/// Arguments for the sandbox of the steps: grants, limits and other keys. The keys of the source are among them.
 #[derive(Debug, Args)]
 pub(super) struct SandboxArgs {
     /// Grant the steps something from outside the sandbox: `clock`, `random` or `env:NAME`; may be repeated
     #[arg(long, value_name = "GRANT")]
     pub grant: Vec<String>,
-    /// Set a key of the steps as in pipeline.toml, such as `limits.memory=1GiB`; may be repeated
+    /// Set a key of the steps or of the source as in pipeline.toml, such as `limits.memory=1GiB` or
+    /// `source.csv.delimiter=";"`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
 impl SandboxArgs {
+    /// Returns the keys that are set of the source.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when one of them says where the records are, which `--input` does.
+    pub(super) fn source(&self) -> Result<Vec<String>> {
+        let keys: Vec<String> = self.set.iter().filter(|set| set.starts_with(SOURCE)).cloned().collect();
+        let names = |set: &String, key: &str| set.split('=').next().is_some_and(|name| name.trim() == key);
+        match ["source.url", "source.include"].into_iter().find(|key| keys.iter().any(|set| names(set, key))) {
+            Some(key) => Err(Error::config(format!("`{key}` cannot be set here: `--input` names the records"))),
+            None => Ok(keys),
+        }
+    }
+
     /// Loads a plugin, to be run with these grants and keys.
     pub(super) fn load(&self, engine: &Engine, plugin: &Path, config: &str) -> Result<(Interface, Plugin)> {
-        let mut set = self.set.clone();
+        let mut set: Vec<String> = self.set.iter().filter(|set| !set.starts_with(SOURCE)).cloned().collect();
         if !self.grant.is_empty() {
             set.push(format!("grants={}", toml::Value::from(self.grant.clone())));
         }
@@ -215,6 +261,12 @@ pub(super) fn rejected(reject: &Reject) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commas_in_types_and_quotes_separate_no_fields() {
+        let list = "a=decimal(9,2),b=struct<x: int64, \"y,\": map<text, json>>,c=text";
+        assert_eq!(separate(list), ["a=decimal(9,2)", "b=struct<x: int64, \"y,\": map<text, json>>", "c=text"]);
+    }
 
     #[test]
     fn a_reject_is_one_line() {

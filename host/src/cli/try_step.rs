@@ -46,6 +46,9 @@ pub(super) struct TryArgs {
     pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub reducer: ReducerArgs,
+    /// Print each row that a mapper emits with the record it was made of, and where that is
+    #[arg(long)]
+    pub trace: bool,
     /// The format to print rows in [default: `table` on a terminal, else `json`]
     #[arg(long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
@@ -68,11 +71,22 @@ pub(super) fn try_step(args: &TryArgs) -> Result<()> {
     if interface == Interface::Splitter {
         return try_splitter(args, plugin);
     }
-    let (sample, task) = (args.input.sample(interface)?, trial::task(TaskId(0), &shown_events(str::to_owned)));
+    if args.trace && (interface != Interface::Mapper || reducer.is_some()) {
+        return Err(Error::config(
+            "`--trace` goes with a map plugin alone: rows of a reducer are made of many records",
+        ));
+    }
+    let sample = args.input.sample(interface, &args.sandbox.source()?)?;
+    let task = trial::task(TaskId(0), &shown_events(str::to_owned));
     let first = match interface {
         Interface::Reducer => reduce(&plugin, &task, &sample.schema, &sample.rows)?,
         _ => trial::map(&plugin, &task, &sample)?,
     };
+    if args.trace {
+        print_exact(&shown(&trial::traced(&first, &sample)?, args.output))?;
+        say(&account(&plugin, &first));
+        return Ok(());
+    }
     let mut tried = vec![(&plugin, first)];
     if let Some(reducer) = &reducer {
         let Trial { schema, rows, .. } = &tried[0].1;
@@ -97,7 +111,7 @@ fn try_splitter(args: &TryArgs, plugin: Plugin) -> Result<()> {
     let (task, name) = (trial::task(TaskId(0), &shown_events(str::to_owned)), plugin.name());
     let split = super::small_runtime()?.block_on(async {
         let source = args.input.source().await?;
-        let format = args.input.format_of(&source).await?;
+        let format = args.input.format_of(&source, &args.sandbox.source()?).await?;
         trial::split(Arc::new(plugin), task, format, source).await
     })?;
     print_exact(&shown(&shards(&split.shards), args.output))?;

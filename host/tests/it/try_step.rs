@@ -142,3 +142,87 @@ fn what_does_not_go_together_is_refused() {
     refused(FILTER_CLEAN, &["--input", "words.txt", "--reduce", &path(SUM)], &["without a key"]);
     refused(SUM, &["--input", "words.txt", "--reduce", &path(SUM)], &["--reduce goes with a map plugin"]);
 }
+
+#[test]
+fn what_a_source_section_says_holds_for_samples_too() {
+    let directory = Project::of("")
+        .file("de.csv", "Stadt;Preis;Note\n'Bern; alt';1,5;x\nChur;n/a;y\n")
+        .file("doc.json", "[\n {\"a\": 1},\n {\"a\": 2}\n]");
+    let run = |command: &str, arguments: &[&str]| {
+        let mut host = etl_host_command();
+        host.current_dir(directory.path("")).arg(command).arg(CRIMES.path()).args(arguments);
+        Ended::of(&mut host)
+    };
+    let dialect = [
+        "--input",
+        "de.csv",
+        "--format",
+        "csv",
+        "--set",
+        "source.csv.delimiter=';'",
+        "--set",
+        "source.csv.quote=\"'\"",
+        "--set",
+        "source.csv.null=['n/a']",
+        "--set",
+        "source.columns={file='object',at='offset'}",
+    ];
+    let tried = run("try", &[&dialect[..], &["--fields", "Stadt=text,Preis=text"]].concat());
+    let expected = "{\"Stadt\":\"Bern; alt\",\"Preis\":\"1,5\",\"file\":\"de.csv\",\"at\":17}\n\
+                    {\"Stadt\":\"Chur\",\"Preis\":null,\"file\":\"de.csv\",\"at\":35}\n";
+    assert_eq!(tried.expect_success().stdout, expected);
+    let field = "source.fields={price={type='text',column='Preis'}}";
+    let tried = run("try", &[&dialect[..8], &["--set", field]].concat());
+    assert_eq!(tried.expect_success().stdout, "{\"price\":\"1,5\"}\n{\"price\":\"n/a\"}\n");
+    let laws = run("laws", &dialect);
+    assert!(laws.expect_success().stderr.contains("tried on 2 records"), "{laws:#?}");
+    let documents = ["--input", "doc.json", "--format", "json", "--set", "source.json.layout=documents"];
+    assert_eq!(run("try", &documents).expect_success().stdout, "{\"a\":1}\n{\"a\":2}\n");
+    let wrong = run("try", &["--input", "de.csv", "--format", "csv", "--set", "source.csv.delimter=';'"]);
+    wrong.expect_error(2, &["`source.csv.delimter` is not a known key", "`delimiter`"]);
+    run("try", &["--input", "de.csv", "--set", "source.url=x"])
+        .expect_error(2, &["`source.url` cannot be set here: `--input` names the records"]);
+}
+
+#[test]
+fn samples_are_files_of_any_format() {
+    let json = "map = [{ plugin = \"unused\" }]\nsource.format = \"json\"\n".replace("\"unused\"", &CRIMES.to_string());
+    let made = Project::of(&format!("{json}source.fields = {{ n = \"int64\", price = \"decimal(9,2)\" }}\n"));
+    let made = made.file("input/a.jsonl", "{\"n\":1,\"price\":1.25}\n{\"n\":2,\"price\":null}\n");
+    for format in ["parquet", "avro", "csv"] {
+        made.run(["--new", "--set", &format!("sink.format={format}")]).expect_success();
+        let project = Project::of("").file("sample", &made.latest_bytes()[0].1);
+        for (command, more, shown) in [
+            ("try", "", "{\"n\":1,\"price\":1.25}\n{\"n\":2,\"price\":null}\n"),
+            ("try", "n=int8,price=decimal(12,3)", "{\"n\":1,\"price\":1.250}\n{\"n\":2,\"price\":null}\n"),
+            ("laws", "", "holds"),
+        ] {
+            let mut host = etl_host_command();
+            host.current_dir(project.path("")).arg(command).arg(CRIMES.path());
+            host.args(["--input", "sample", "--format", format]);
+            if !more.is_empty() {
+                host.args(["--fields", more]);
+            }
+            let ended = Ended::of(&mut host);
+            assert!(ended.expect_success().stdout.replace('"', "").contains(&shown.replace('"', "")), "{ended:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_trace_shows_the_record_that_each_row_was_made_of() {
+    let ended = try_step(WORD_COUNT, &["--input", "words.txt", "--trace"]);
+    assert!(ended.expect_success().stdout.contains("\"trace.at\":null,\"trace.record\":null"), "{ended:#?}");
+    let ended = try_step(KEY_VALUE, &["--input", "pairs.csv", "--trace"]);
+    let row = |key: &str, value: u8, at: u8| {
+        format!(
+            "{{\"key\":\"{key}\",\"value\":{value},\"trace.at\":\"pairs.csv at byte {at}\",\
+             \"trace.record\":\"{key},{value}\"}}\n"
+        )
+    };
+    assert_eq!(ended.expect_success().stdout, row("a", 1, 0) + &row("b", 2, 4) + &row("a", 3, 12));
+    let table = try_step(KEY_VALUE, &["--input", "pairs.csv", "--trace", "--output", "table"]);
+    assert!(table.expect_success().stdout.contains("pairs.csv at byte 12  a,3\n"), "{table:#?}");
+    try_step(WORD_COUNT, &["--input", "words.txt", "--trace", "--reduce", &path(SUM)])
+        .expect_error(2, &["`--trace` goes with a map plugin alone"]);
+}

@@ -6,6 +6,7 @@
 mod sample;
 mod shuffle;
 mod split;
+mod trace;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,9 +15,10 @@ use arrow_select::concat::concat_batches;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
-    sample::Sample,
+    sample::{Place, Sample},
     shuffle::{group, recut},
     split::{SplitTrial, split},
+    trace::traced,
 };
 use etl_core::model::{
     error::{Error, ErrorContext, ErrorKind, Result, ResultExt},
@@ -43,6 +45,8 @@ pub(crate) struct Trial {
     pub schema: Schema,
     /// The emitted rows, in order.
     pub rows: RecordBatch,
+    /// For each emitted row, the number of the record it was made of, from 0, if the step says so.
+    pub origins: Vec<Option<usize>>,
     /// The records that the step set aside, in order.
     pub rejects: Vec<Reject>,
     /// Number of records or rows that the step was given.
@@ -116,12 +120,13 @@ pub(crate) fn map(plugin: &Plugin, task: &Attempt, sample: &Sample) -> Result<Tr
 
 /// Maps a sample. During each batch, sets `under_way` to the batch's first record, so that it is known after a failure.
 fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut Option<usize>) -> Result<Trial> {
-    let (emitted, emit) = collector();
-    let mut mapper = plugin.map(task, &sample.schema, emit)?;
+    let emitted = Shared::new(Emitted::default());
+    let mut mapper = plugin.map(task, &sample.schema, collect(&emitted))?;
     let mut rejects = Vec::new();
     let mut first = 0;
     for batch in sample.batches() {
         *under_way = Some(first);
+        emitted.lock().first = first;
         for (row, reason) in mapper.process(&batch, u64::MAX)? {
             let record = record_of(&batch.slice(row as usize, 1));
             let reject = Reject::new(plugin.step(), &reason).with_record(&record);
@@ -133,8 +138,9 @@ fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut
     let counters = mapper.finish()?;
     let (schema, usage) = (mapper.schema().clone(), mapper.usage());
     drop(mapper);
-    let rows = together(&schema, &emitted.take()?)?;
-    Ok(Trial { schema, rows, rejects, records_in: sample.len() as u64, counters, usage })
+    let Emitted { batches, origins, .. } = emitted.take()?;
+    let rows = together(&schema, &batches)?;
+    Ok(Trial { schema, rows, origins, rejects, records_in: sample.len() as u64, counters, usage })
 }
 
 /// Runs a reducer on rows of the schema `input`, grouped by key, as one partition.
@@ -142,8 +148,8 @@ fn map_telling(plugin: &Plugin, task: &Attempt, sample: &Sample, under_way: &mut
 /// # Errors
 /// Says what the plugin returned or how it failed, and at which rows.
 pub(crate) fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[SortedGroups]) -> Result<Trial> {
-    let (emitted, emit) = collector();
-    let mut reducer = plugin.reduce(task, input, emit)?;
+    let emitted = Shared::new(Emitted::default());
+    let mut reducer = plugin.reduce(task, input, collect(&emitted))?;
     let mut records_in = 0;
     for groups in groups {
         let context = || format!("rows {} to {}", records_in + 1, records_in + groups.batch.num_rows() as u64);
@@ -153,19 +159,33 @@ pub(crate) fn reduce(plugin: &Plugin, task: &Attempt, input: &Schema, groups: &[
     let counters = reducer.finish()?;
     let (schema, usage) = (reducer.schema().clone(), reducer.usage());
     drop(reducer);
-    let rows = together(&schema, &emitted.take()?)?;
-    Ok(Trial { schema, rows, rejects: Vec::new(), records_in, counters, usage })
+    let Emitted { batches, origins, .. } = emitted.take()?;
+    let rows = together(&schema, &batches)?;
+    Ok(Trial { schema, rows, origins, rejects: Vec::new(), records_in, counters, usage })
 }
 
-/// Returns an empty list of batches, and the callback that adds to it.
-fn collector() -> (Shared<Vec<RecordBatch>>, Emit) {
-    let batches = Shared::new(Vec::new());
-    let receiver = batches.clone();
-    let emit = move |batch, _: Option<&[u32]>| {
-        receiver.lock().push(batch);
+/// What a step has emitted so far.
+#[derive(Debug, Default)]
+struct Emitted {
+    batches: Vec<RecordBatch>,
+    origins: Vec<Option<usize>>,
+    /// The number of the first record of the batch that the step is being given.
+    first: usize,
+}
+
+/// Returns the callback that adds to what a step has emitted.
+fn collect(emitted: &Shared<Emitted>) -> Emit {
+    let emitted = emitted.clone();
+    Box::new(move |batch, origins: Option<&[u32]>| {
+        let mut emitted = emitted.lock();
+        let first = emitted.first;
+        match origins {
+            Some(origins) => emitted.origins.extend(origins.iter().map(|row| Some(first + *row as usize))),
+            None => emitted.origins.extend((0..batch.num_rows()).map(|_| None)),
+        }
+        emitted.batches.push(batch);
         Ok(())
-    };
-    (batches, Box::new(emit))
+    })
 }
 
 /// Concatenates batches into one.
