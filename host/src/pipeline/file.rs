@@ -113,7 +113,7 @@ pub(super) struct Source {
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>", transform = column_types)]
     pub fields: Option<Table>,
     /// Columns behind the fields that say where each record is from, by the names they get: `{ file = "object", at =
-    /// "offset" }`. The column of the object's name comes first.
+    /// "offset", day = "hive" }`. That of the object's name comes first, then its position, then those of directories.
     #[serde(default)]
     pub columns: BTreeMap<String, SourceColumnChoice>,
     /// Longest record, with its line end and after decompression. A longer one fails the task. Each task in flight

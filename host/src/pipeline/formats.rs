@@ -112,6 +112,9 @@ pub(super) enum SourceColumnChoice {
     /// Its position in the object, as `int64`: the byte at which it starts, after decompression, or in a format of rows
     /// the number of its row.
     Offset,
+    /// The value in the directory `day=2026-11-27` of its object's name, as `text`, if the column is called `day`. It is
+    /// null for `__HIVE_DEFAULT_PARTITION__`.
+    Hive,
 }
 
 impl From<SourceColumnChoice> for SourceColumn {
@@ -119,6 +122,7 @@ impl From<SourceColumnChoice> for SourceColumn {
         match choice {
             SourceColumnChoice::Object => Self::Object,
             SourceColumnChoice::Offset => Self::Offset,
+            SourceColumnChoice::Hive => Self::Hive,
         }
     }
 }

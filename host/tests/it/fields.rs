@@ -166,6 +166,33 @@ fn columns_say_which_object_a_record_is_from_and_where_it_stands() {
 }
 
 #[test]
+fn directories_that_a_sink_made_are_columns_of_a_source() {
+    let sink = "sink.partition_by = [\"day\", \"city\"]\nsink.open_parts = 4\n";
+    let rows = "day,city,n\n2026-11-27,Bern,1\n2026-11-28,a/b=c,2\n2026-11-28,Bern,3\n,Bern,4\n";
+    for format in ["json", "csv", "parquet", "avro"] {
+        let written = Project::of(&copying("csv", &format!("{sink}sink.format = \"{format}\"\n")));
+        let written = written.file("input/a.csv", rows);
+        written.run(["--run-id", "r"]).expect_success();
+        let url = format!("source.url={}", written.path("result/r/").display());
+        let columns = "source.columns = { day = \"hive\", city = \"hive\" }\n";
+        let project = Project::of(&copying(format, &format!("{columns}sink.format = \"json\"\n")));
+        project.run(["--set", &url]).expect_success();
+        let copied: String = project.latest().into_iter().map(|(_, text)| text).collect();
+        let mut copied: Vec<&str> = copied.lines().collect();
+        copied.sort_unstable();
+        let expected = [
+            r#"{"n":1,"city":"Bern","day":"2026-11-27"}"#,
+            r#"{"n":2,"city":"a/b=c","day":"2026-11-28"}"#,
+            r#"{"n":3,"city":"Bern","day":"2026-11-28"}"#,
+            r#"{"n":4,"city":"Bern","day":null}"#,
+        ];
+        assert_eq!(copied, expected, "{format}");
+        let missing = project.run(["--new", "--set", &url, "--set", "source.columns.hour=hive"]);
+        missing.expect_error(42, &["lies in no directory `hour=…` below `source.url`", "column `hour`"]);
+    }
+}
+
+#[test]
 fn a_step_is_tried_on_records_whose_fields_nobody_wrote() {
     let project = Project::of("").file("a.csv", ORDERS);
     let input = project.path("a.csv").display().to_string();
