@@ -38,9 +38,30 @@ pub fn plan(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use etl_core::testing::check_target;
 
     use super::*;
+
+    /// Returns the seeds of a target by the names of their files.
+    fn seeds(target: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        let files = fs::read_dir(seeds).expect("a directory").map(|entry| entry.expect("an entry").path());
+        files.map(|file| (file.display().to_string(), fs::read(&file).expect("a file")))
+    }
+
+    #[test]
+    fn seeds_are_documents_as_they_are_today() {
+        for (file, seed) in seeds("commit") {
+            serde_json::from_slice::<Commit>(&seed).expect(&file);
+        }
+        for (file, seed) in seeds("plan") {
+            let (page, plan) = (serde_json::from_slice::<ShardPage>(&seed), serde_json::from_slice(&seed));
+            let plan = plan.ok().and_then(|plan| plan::check(&RunLayout::new("p", "r"), plan).ok());
+            assert!(page.is_ok() || plan.is_some(), "{file}");
+        }
+    }
 
     #[test]
     fn commits() {
