@@ -250,7 +250,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "url = \"input/\"",
         "url = \"input/\"\ncolumns = { at = \"row\" }",
-        "DIR/pipeline.toml:5: `source.columns.at` is `row` (choices: object, offset)",
+        "DIR/pipeline.toml:5: `source.columns.at` is `row` (choices: object, offset, hive)",
     ),
     (
         "url = \"input/\"",
