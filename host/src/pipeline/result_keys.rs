@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use etl_format::{AvroSink, CsvSink, CsvSource, JsonLayout, ParquetSink, RECORD_BYTES, Reading};
 use serde_json::Value;
 
 use super::{Pipeline, Split};
@@ -41,24 +40,10 @@ impl Pipeline {
         keys.insert("sink.format".to_owned(), self.sink.format.name().into());
         keys.insert("sink.compression".to_owned(), self.sink.format.compression().name().into());
         keys.insert("sink.non_finite".to_owned(), self.sink.format.writing().non_finite.name().into());
-        self.add_csv(&mut keys);
-        if self.source.format.reading().json == JsonLayout::Documents {
-            keys.insert("source.json.layout".to_owned(), "documents".into());
-        }
-        if self.sink.format.name() == "parquet" {
-            let ParquetSink { compression, row_group_rows, row_group_bytes, statistics, dictionary } =
-                self.sink.format.writing().parquet;
-            keys.insert("sink.parquet.compression".to_owned(), compression.name().into());
-            keys.insert("sink.parquet.row_group_rows".to_owned(), row_group_rows.into());
-            keys.insert("sink.parquet.row_group_size".to_owned(), row_group_bytes.into());
-            keys.insert("sink.parquet.statistics".to_owned(), statistics.into());
-            keys.insert("sink.parquet.dictionary".to_owned(), dictionary.into());
-        }
-        if self.sink.format.name() == "avro" {
-            let AvroSink { compression, block_bytes } = self.sink.format.writing().avro;
-            keys.insert("sink.avro.compression".to_owned(), compression.name().into());
-            keys.insert("sink.avro.block_size".to_owned(), block_bytes.into());
-        }
+        let options = self.source.format.options().into_iter().map(|(key, value)| (format!("source.{key}"), value));
+        keys.extend(options);
+        let options = self.sink.format.options().into_iter().map(|(key, value)| (format!("sink.{key}"), value));
+        keys.extend(options);
         let parts = &self.sink.parts;
         if !parts.by.is_empty() {
             keys.insert("sink.partition_by".to_owned(), parts.by.clone().into());
@@ -77,49 +62,6 @@ impl Pipeline {
         }
         keys
     }
-
-    /// Adds what is not the default of the dialects of CSV, and of the longest record, behind which a quote that is not
-    /// closed is given up.
-    fn add_csv(&self, keys: &mut BTreeMap<String, Value>) {
-        let source = |reading: &Reading| {
-            let csv = &reading.csv;
-            BTreeMap::from([
-                ("source.csv.delimiter", sign(Some(csv.delimiter))),
-                ("source.csv.quote", sign(csv.quote)),
-                ("source.csv.escape", sign(csv.escape)),
-                ("source.csv.comment", sign(csv.comment)),
-                ("source.csv.header", csv.header.into()),
-                ("source.csv.null", csv.null.clone().into()),
-                ("source.csv.trim", csv.trim.into()),
-                ("source.csv.encoding", csv.encoding.name().into()),
-                ("source.csv.multiline", csv.multiline.into()),
-                ("source.max_record", reading.record_max.into()),
-            ])
-        };
-        let sink = |csv: &CsvSink| {
-            BTreeMap::from([
-                ("sink.csv.delimiter", sign(Some(csv.delimiter))),
-                ("sink.csv.quote", sign(csv.quote)),
-                ("sink.csv.header", csv.header.into()),
-                ("sink.csv.null", csv.null.as_str().into()),
-            ])
-        };
-        let mut add = |values: BTreeMap<&str, Value>, defaults: &BTreeMap<&str, Value>| {
-            let decides = values.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
-            keys.extend(decides.map(|(key, value)| (key.to_owned(), value)));
-        };
-        let reading = self.source.format.reading();
-        if self.source.format.name() == "csv" {
-            let default = Reading { csv: CsvSource::default(), record_max: RECORD_BYTES, ..reading.clone() };
-            add(source(reading), &source(&default));
-        }
-        add(sink(&self.sink.format.writing().csv), &sink(&CsvSink::default()));
-    }
-}
-
-/// Returns one character of a dialect, or nothing, as it is written.
-fn sign(sign: Option<u8>) -> Value {
-    sign.map(char::from).map(String::from).unwrap_or_default().into()
 }
 
 /// Adds the scalars and lists in `value`, each under its full key. Leaves out nulls and empty tables and lists, which

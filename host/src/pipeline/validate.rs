@@ -110,17 +110,10 @@ impl Validator<'_> {
         }
         let wanted = table.fields.map(|table| self.fields(&fields, &table)).transpose()?;
         let format = SourceFormat::new(table.format.0, wanted).map_err(|error| self.wrong(&fields, error))?;
-        let format = match table.csv {
-            None => format,
-            Some(csv) => {
-                let at = at.key("csv");
-                format.with_csv(self.source_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
-            }
-        };
-        let format = match table.json {
-            None => format,
-            Some(json) => format.with_json(json.layout.into()).map_err(|error| self.wrong(&at.key("json"), error))?,
-        };
+        let csv = table.csv.map(|table| self.source_csv(&at.key("csv"), table)).transpose()?;
+        let format = self.with(format, &at.key("csv"), csv, SourceFormat::with_csv)?;
+        let layout = table.json.map(|json| json.layout.into());
+        let format = self.with(format, &at.key("json"), layout, SourceFormat::with_json)?;
         if let Some((name, why)) = format.refused_field() {
             return Err(self.wrong(&fields.key(name), why));
         }
@@ -269,34 +262,29 @@ impl Validator<'_> {
         let compression = table.compression.map_or(Compression::None, Compression::from);
         let format = SinkFormat::new(table.format.0)?.with_compression(compression);
         let format = format.map_err(|error| self.wrong(&at.key("compression"), error))?;
-        let format = match table.non_finite {
-            None => format,
-            Some(choice) => {
-                format.with_non_finite(choice.into()).map_err(|error| self.wrong(&at.key("non_finite"), error))?
-            }
-        };
-        let format = match &table.csv {
-            None => format,
-            Some(csv) => {
-                let at = at.key("csv");
-                format.with_csv(self.sink_csv(&at, csv)?).map_err(|error| self.wrong(&at, error))?
-            }
-        };
-        let format = match &table.parquet {
-            None => format,
-            Some(table) => {
-                let at = at.key("parquet");
-                format.with_parquet(self.parquet(&at, table)?).map_err(|error| self.wrong(&at, error))?
-            }
-        };
-        let format = match &table.avro {
-            None => format,
-            Some(table) => {
-                let at = at.key("avro");
-                format.with_avro(self.avro(&at, table)?).map_err(|error| self.wrong(&at, error))?
-            }
-        };
+        let non_finite = table.non_finite.map(Into::into);
+        let format = self.with(format, &at.key("non_finite"), non_finite, SinkFormat::with_non_finite)?;
+        let csv = table.csv.as_ref().map(|table| self.sink_csv(&at.key("csv"), table)).transpose()?;
+        let format = self.with(format, &at.key("csv"), csv, SinkFormat::with_csv)?;
+        let parquet = table.parquet.as_ref().map(|table| self.parquet(&at.key("parquet"), table)).transpose()?;
+        let format = self.with(format, &at.key("parquet"), parquet, SinkFormat::with_parquet)?;
+        let avro = table.avro.as_ref().map(|table| self.avro(&at.key("avro"), table)).transpose()?;
+        let format = self.with(format, &at.key("avro"), avro, SinkFormat::with_avro)?;
         Ok(PipelineSink { location, format, parts: self.parts(at, table)? })
+    }
+
+    /// Returns a format with the options at a key, if they are there. `set` sets them.
+    fn with<F, O>(
+        &self,
+        format: F,
+        at: &KeyPath,
+        options: Option<O>,
+        set: impl FnOnce(F, O) -> Result<F>,
+    ) -> Result<F> {
+        match options {
+            None => Ok(format),
+            Some(options) => set(format, options).map_err(|error| self.wrong(at, error)),
+        }
     }
 
     fn avro(&self, at: &KeyPath, table: &file::SinkAvro) -> Result<AvroSink> {

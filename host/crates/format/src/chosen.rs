@@ -10,7 +10,7 @@ use etl_core::model::{
 
 use crate::{
     BATCH_BYTES, ChunkIter, CsvSink, CsvSource, Cuts, Decode, Encode, FORMATS, Fields, Format, JsonLayout, NonFinite,
-    OwnFields, RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
+    Options, OwnFields, RECORD_BYTES, Reads, Section, Sizes, SourceColumns, Writes,
     sample::{Explained, Inferred, SampledObjects},
 };
 
@@ -206,6 +206,11 @@ impl SourceFormat {
     /// Returns whether the fields were inferred.
     pub fn is_inferred(&self) -> bool {
         self.is_inferred
+    }
+
+    /// Returns the options that decide which records are read.
+    pub fn options(&self) -> Options {
+        self.reads.options(&self.reading)
     }
 
     /// Returns where an object may be cut into slices.
@@ -501,6 +506,11 @@ impl SinkFormat {
     /// Returns how the format is written.
     pub fn writing(&self) -> &Writing {
         &self.writing
+    }
+
+    /// Returns the options that decide which bytes are written.
+    pub fn options(&self) -> Options {
+        self.writes.options(&self.writing)
     }
 
     /// Returns the file extension of a part, such as `json.gz`.

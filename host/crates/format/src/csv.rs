@@ -50,7 +50,7 @@ pub use self::{
     starts::RecordStarts,
 };
 use crate::{
-    Decode, Encode, Format, Reads, Writes,
+    Decode, Encode, Format, Options, Reads, Writes,
     chosen::{Reading, Writing},
     columns::check_plain,
     content::BYTE_ORDER_MARK,
@@ -101,6 +101,10 @@ impl Reads for Csv {
         infer::infer(objects, reading)
     }
 
+    fn options(&self, reading: &Reading) -> Options {
+        reading.csv.options(reading.record_max)
+    }
+
     fn cuts(&self, reading: &Reading) -> Cuts {
         let CsvSource { header, encoding, .. } = reading.csv;
         let cuts = RecordCuts { grammar: reading.csv.grammar(reading.record_max), header };
@@ -127,6 +131,10 @@ impl Writes for Csv {
 
     fn check(&self, schema: &Schema) -> Result<()> {
         check_printable("csv", schema)
+    }
+
+    fn options(&self, writing: &Writing) -> Options {
+        writing.csv.options()
     }
 
     fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {

@@ -95,6 +95,9 @@ pub trait Format: Sync {
 /// The fields that an object says it has, by name; none where no batch can have the field.
 pub type OwnFields = Vec<(String, Option<Field>)>;
 
+/// The options of a format by their keys below `source` or `sink` of `pipeline.toml`, such as `csv.header`.
+pub type Options = Vec<(&'static str, serde_json::Value)>;
+
 /// How a source reads a format.
 pub trait Reads: Sync {
     /// Returns a sentence on the records, for the reference and editors.
@@ -107,6 +110,12 @@ pub trait Reads: Sync {
     fn refuses(&self, wanted: &WantedField, reading: &Reading) -> Option<String> {
         let (_, _) = (wanted, reading);
         None
+    }
+
+    /// Returns the options that decide which records are read.
+    fn options(&self, reading: &Reading) -> Options {
+        let _ = reading;
+        Options::new()
     }
 
     /// Returns where an object may be cut into slices.
@@ -212,6 +221,12 @@ pub trait Writes: Sync {
     /// Returns whether parts are text, which must not begin like something else.
     fn is_text(&self) -> bool {
         true
+    }
+
+    /// Returns the options that decide which bytes are written.
+    fn options(&self, writing: &Writing) -> Options {
+        let _ = writing;
+        Options::new()
     }
 
     /// Creates an encoder of rows of a schema that passed [`Writes::check`].

@@ -90,6 +90,8 @@ mod tests {
             ("-0.0", 0),
             ("0e-999", 0),
             ("70e-1", 7),
+            ("007", 7),
+            ("-00", 0),
         ] {
             assert_eq!(int64(text), Some(expected), "{text}");
         }

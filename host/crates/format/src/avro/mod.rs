@@ -30,7 +30,7 @@ mod written;
 use etl_core::model::{error::Result, schema::Schema};
 
 use crate::{
-    Decode, Encode, Format, OwnFields, Reading, Reads, Section, WantedField, Writes, Writing,
+    AvroSink, Decode, Encode, Format, Options, OwnFields, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -99,6 +99,11 @@ impl Writes for Avro {
 
     fn is_text(&self) -> bool {
         false
+    }
+
+    fn options(&self, writing: &Writing) -> Options {
+        let AvroSink { compression, block_bytes } = writing.avro;
+        vec![("avro.compression", compression.name().into()), ("avro.block_size", block_bytes.into())]
     }
 
     fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {

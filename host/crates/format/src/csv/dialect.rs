@@ -1,6 +1,9 @@
 //! Dialects of CSV: how the records of a source are written, and how those of a sink are.
 
+use serde_json::Value;
+
 use super::grammar::Grammar;
+use crate::{Options, RECORD_BYTES};
 
 /// How the text of a source is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +68,27 @@ impl Default for CsvSource {
 }
 
 impl CsvSource {
+    /// Returns the options that are not the default, among them the longest record, behind which a quote that is not
+    /// closed is given up.
+    pub(super) fn options(&self, record_max: u64) -> Options {
+        unlike(self.all(record_max), &Self::default().all(RECORD_BYTES))
+    }
+
+    fn all(&self, record_max: u64) -> Options {
+        vec![
+            ("csv.delimiter", sign(Some(self.delimiter))),
+            ("csv.quote", sign(self.quote)),
+            ("csv.escape", sign(self.escape)),
+            ("csv.comment", sign(self.comment)),
+            ("csv.header", self.header.into()),
+            ("csv.null", self.null.clone().into()),
+            ("csv.trim", self.trim.into()),
+            ("csv.encoding", self.encoding.name().into()),
+            ("csv.multiline", self.multiline.into()),
+            ("max_record", record_max.into()),
+        ]
+    }
+
     /// Returns what the bytes mean, if a record has at most `record_max` of them.
     pub(super) fn grammar(&self, record_max: u64) -> Grammar {
         Grammar {
@@ -96,4 +120,29 @@ impl Default for CsvSink {
     fn default() -> Self {
         Self { delimiter: b',', quote: Some(b'"'), header: true, null: String::new() }
     }
+}
+
+impl CsvSink {
+    /// Returns the options that are not the default.
+    pub(super) fn options(&self) -> Options {
+        unlike(self.all(), &Self::default().all())
+    }
+
+    fn all(&self) -> Options {
+        vec![
+            ("csv.delimiter", sign(Some(self.delimiter))),
+            ("csv.quote", sign(self.quote)),
+            ("csv.header", self.header.into()),
+            ("csv.null", self.null.as_str().into()),
+        ]
+    }
+}
+
+fn unlike(options: Options, defaults: &Options) -> Options {
+    options.into_iter().filter(|option| !defaults.contains(option)).collect()
+}
+
+/// Returns one character of a dialect, or nothing, as it is written.
+fn sign(sign: Option<u8>) -> Value {
+    sign.map(char::from).map(String::from).unwrap_or_default().into()
 }

@@ -52,7 +52,7 @@ use self::{
     walk::Keys,
 };
 use crate::{
-    Decode, Encode, Format, Pick, Reading, Reads, WantedField, Writes, Writing,
+    Decode, Encode, Format, Options, Pick, Reading, Reads, WantedField, Writes, Writing,
     columns::Column,
     compression::Inflate,
     cuts::Cuts,
@@ -113,6 +113,13 @@ impl Reads for Json {
 
     fn lacking(&self, objects: SampledObjects<'_>, reading: &Reading) -> Result<Option<(String, String)>> {
         infer::lacking(objects, reading)
+    }
+
+    fn options(&self, reading: &Reading) -> Options {
+        match reading.json {
+            JsonLayout::Lines => Options::new(),
+            JsonLayout::Documents => vec![("json.layout", "documents".into())],
+        }
     }
 
     fn cuts(&self, reading: &Reading) -> Cuts {

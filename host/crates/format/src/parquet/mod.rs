@@ -26,7 +26,7 @@ use arrow_schema::Field;
 use etl_core::model::{error::Result, schema::Schema, types::canonical};
 
 use crate::{
-    Decode, Encode, Format, OwnFields, Reading, Reads, Section, WantedField, Writes, Writing,
+    Decode, Encode, Format, Options, OwnFields, ParquetSink, Reading, Reads, Section, WantedField, Writes, Writing,
     cuts::{Cuts, First},
     decoder::{ChunkIter, Sizes},
 };
@@ -96,6 +96,17 @@ impl Writes for Parquet {
 
     fn is_text(&self) -> bool {
         false
+    }
+
+    fn options(&self, writing: &Writing) -> Options {
+        let ParquetSink { compression, row_group_rows, row_group_bytes, statistics, dictionary } = writing.parquet;
+        vec![
+            ("parquet.compression", compression.name().into()),
+            ("parquet.row_group_rows", row_group_rows.into()),
+            ("parquet.row_group_size", row_group_bytes.into()),
+            ("parquet.statistics", statistics.into()),
+            ("parquet.dictionary", dictionary.into()),
+        ]
     }
 
     fn encoder(&self, writing: &Writing) -> Box<dyn Encode> {
