@@ -123,7 +123,7 @@ fn project(port: u16) -> Project {
 
 fn server() -> S3 {
     let s3 = S3::start();
-    s3.put("input/a.txt", &words());
+    s3.put("input/a.txt", words());
     s3
 }
 

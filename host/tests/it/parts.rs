@@ -128,7 +128,7 @@ fn on_s3_racing_and_killed_processes_make_one_result_and_leave_no_upload() {
     let expected = published(&local);
     for point in ["upload.finish:9", "upload.finished:20", "commit.end:3", "publish.begin", "publish.moved:5"] {
         let s3 = S3::start();
-        s3.put("input/a.txt", &lines());
+        s3.put("input/a.txt", lines());
         let remote = Project::new(&format!(
             "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"s3://bucket/result/\"\n\
              run.store = \"s3://bucket/runs/\"\n{}{}",

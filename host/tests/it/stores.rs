@@ -203,7 +203,7 @@ fn s3_gives_the_same_bytes_as_local_disk() {
     let s3 = S3::start();
     let local = Project::of(&word_count()).file("input/a.txt", words()).file("input/b.txt", "last words");
     let expected = local.result(["--run-id", "r"]);
-    s3.put("input/a.txt", &words());
+    s3.put("input/a.txt", words());
     s3.put("input/b.txt", "last words");
     let remote = Project::new(&format!(
         "name = \"test\"\nsource.url = \"s3://bucket/input/\"\nsink.url = \"s3://bucket/result/\"\n\

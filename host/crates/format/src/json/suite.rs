@@ -57,7 +57,7 @@ fn told(outcome: &Outcome) -> String {
 /// Asserts that the value of a field is what the file holds.
 fn check_value(name: &str, file: &[u8], outcome: &Outcome) {
     let json = |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON");
-    let [value] = &outcome.as_deref().expect(name)[..] else { panic!("{name}: {outcome:?}") };
+    let [value] = outcome.as_deref().expect(name) else { panic!("{name}: {outcome:?}") };
     assert_eq!(json(value.as_deref().unwrap_or("null").as_bytes()), json(file), "{name}");
 }
 
