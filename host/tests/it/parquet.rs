@@ -1,10 +1,11 @@
 //! Parquet: written so that it is read back, read the same wherever it is cut; what does not fit is named.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::{
     guests::CRIMES,
-    support::{Ended, NONE, Project, etl_host},
+    stores::python,
+    support::{Ended, NONE, Project, etl_host, succeed},
 };
 
 /// Types of the fields of [`rows`].
@@ -68,6 +69,37 @@ fn what_is_written_is_read_back_wherever_it_is_cut() {
     }
     let copy = text(&reader("{ price = \"float64\", n = \"uint8\" }", &parquet), &[]);
     assert_eq!(copy.lines().nth(1), Some(r#"{"price":1.25,"n":1}"#), "some columns, as other types");
+}
+
+/// Prints what a library reads in a file, as JSON Lines, as [`rows`] has them.
+const READ: &str = r#"
+import sys, json, datetime
+if sys.argv[1] == "pyarrow":
+    import pyarrow as pa, pyarrow.parquet as pq
+    table = pq.read_table(sys.argv[2])
+    at = table["at"].cast(pa.int64()).to_pylist()
+    rows = [{**row, "at": at, "price": float(row["price"])} for row, at in zip(table.to_pylist(), at)]
+else:
+    import duckdb
+    found = duckdb.execute("select n, word, epoch_us(\"at\"), price::double from read_parquet(?)", [sys.argv[2]]).fetchall()
+    rows = [dict(zip(["n", "word", "at", "price"], row)) for row in found]
+for row in rows:
+    at = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=row["at"])
+    print(json.dumps({**row, "at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}, separators=(",", ":")))
+"#;
+
+#[test]
+fn other_libraries_read_what_is_written() {
+    let project = maker(&rows(95));
+    for compression in ["zstd", "snappy", "gzip", "lz4", "none"] {
+        project.run(["--new", "--set", &format!("sink.parquet.compression={compression}")]).expect_success();
+        let path = project.path("made.parquet");
+        fs::write(&path, &project.latest_bytes()[0].1).expect("writes");
+        for library in ["pyarrow", "duckdb"] {
+            let found = succeed(Command::new(python()).args(["-c", READ, library]).arg(&path));
+            assert_eq!(found, rows(95), "{library}, {compression}");
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) fn python() -> PathBuf {
     MADE.get_or_init(|| {
         let tools = repository().join("target/test-tools");
         let python = tools.join("bin/python");
-        let packages = ["moto[server]==5.*", "pyarrow", "fastavro", "avro"];
+        let packages = ["moto[server]==5.*", "pyarrow", "duckdb", "fastavro", "avro"];
         if fs::read_to_string(tools.join("complete")).unwrap_or_default() != packages.join(" ") {
             succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&tools));
             succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
