@@ -23,6 +23,8 @@ mod sample;
 mod schema;
 mod show;
 mod signals;
+mod stages;
+mod status;
 mod try_step;
 mod which_run;
 
@@ -138,16 +140,22 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Diff(args)), _) => return Ok(diff::diff(&args)?),
         (Some(Command::Explain(args)), _) => explain::explain(&args)?,
         (Some(Command::Fields(args)), _) => fields::fields(&args)?,
+        (Some(Command::Finalize(args)), _) => return stages::finalize(program, &args),
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::Man(args)), _) => man::man(&args, Cli::command())?,
+        (Some(Command::Map(args)), _) => return stages::map(program, &args),
         (Some(Command::New(args)), _) => new::new(&args)?,
+        (Some(Command::Plan(args)), _) => return stages::plan(program, &args),
+        (Some(Command::Reduce(args)), _) => return stages::reduce(program, &args),
         (Some(Command::Replay(args)), _) => replay::replay(&args)?,
         (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Schema), _) => schema::schema()?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
+        (Some(Command::Status(args)), _) => status::status(&args)?,
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
+        (Some(Command::Worker(args)), _) => return stages::worker(program, &args),
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
     }
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use etl_core::{
     model::{
-        error::{Error, Result},
+        error::{Error, ErrorKind, Result},
         event::{Counts, Event, Stage},
         ids::{PlanId, TaskId, Try},
         object::{Object, digest},
@@ -16,7 +16,7 @@ use etl_core::{
 };
 use etl_store::Creates;
 
-use super::{Run, Start};
+use super::{Part, Run, Start};
 use crate::{
     history::unfinished::{self, Unfinished},
     pipeline::Split,
@@ -49,6 +49,9 @@ impl Run {
         fail_point::reach("plan.listed");
         let existing = Planned::load(&context.stores.run_store, &context.layouts.run).await?;
         self.started(existing.is_some());
+        if existing.is_none() && !matches!(self.options.part, Part::Whole | Part::Plan) {
+            return Err(self.not_planned());
+        }
         self.probe().await?;
         if existing.is_none() && self.redrives.is_none() {
             let looks = look_at_cut_objects(&context.pipeline, &*context.stores.source, &mut objects);
@@ -73,6 +76,11 @@ impl Run {
             self.emit(Event::Warning { message });
         }
         Ok(planned)
+    }
+
+    fn not_planned(&self) -> Error {
+        let what = format!("run `{}` has no plan yet: `etl-host plan` makes it", self.context.id.run_id);
+        Error::new(ErrorKind::Unavailable, anyhow::Error::msg(what))
     }
 
     async fn make_plan(&self, recipe: &Recipe, objects: &Arc<Vec<Object>>) -> Result<Planned> {
@@ -121,10 +129,11 @@ impl Run {
             Creates::NotOffered => "does not offer to create an object only if it is new",
         };
         let what = format!("run store `{}` {lost}", run_store.name());
-        if context.pipeline.run.shared {
+        if context.pipeline.run.shared || self.options.shared {
+            let by = if self.options.shared { "" } else { ", as `run.shared` asks for" };
             return Err(Error::config(format!(
-                "{what}, so it cannot keep apart several processes on one run, as `run.shared` asks for: use another \
-                 store, or one process at a time and `run.shared = false`"
+                "{what}, so it cannot keep apart several processes on one run{by}: use another store, or `etl-host run` \
+                 as the only process and `run.shared = false`"
             )));
         }
         let message = format!(
