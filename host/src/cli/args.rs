@@ -45,9 +45,9 @@ Run it:
   etl-host pipeline.toml --redrive                  Run the shards left out
 
 Share it among machines:
-  etl-host plan pipeline.toml --run-id nightly-07   Plan it
-  etl-host worker pipeline.toml --run-id nightly-07 Do what is left of it
-  etl-host status nightly-07 --watch                Watch its processes
+  etl-host plan pipeline.toml --run-id daily-7      Plan it
+  etl-host worker pipeline.toml --run-id daily-7    Do what is left of it
+  etl-host status daily-7 --watch                   Watch its processes
 
 See what happened:
   etl-host runs                                     List the runs
@@ -180,7 +180,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 20);
+        assert_eq!(examples.len(), 23);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

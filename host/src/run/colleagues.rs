@@ -97,7 +97,7 @@ impl Colleagues {
         let Some(Seen { beat, changed_at, changes, .. }) = seen.get(process) else { return false };
         let goes_on = changed_at.elapsed() < self.every * BEATS_MISSED;
         let is_at_work = match &beat.id {
-            Some(id) => id.has_ended().map_or(goes_on, |ended| !ended),
+            Some(id) => goes_on && id.has_ended() != Some(true),
             None => goes_on && *changes > 0,
         };
         let names = changes.saturating_sub(before) < BEATS_TO_NAME || beat.under_way.contains(&(stage, task));
@@ -157,6 +157,13 @@ mod tests {
         Some(serde_json::from_str(id).expect("an id"))
     }
 
+    /// Returns the id of a process of this machine that has ended.
+    fn killed() -> Option<ProcessId> {
+        let mut id = serde_json::to_value(ProcessId::this()?).expect("JSON");
+        id["started"] = 0.into();
+        Some(serde_json::from_value(id).expect("an id"))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_process_of_another_machine_is_at_work_while_its_heartbeat_changes() {
         let mut other = Other::new(elsewhere());
@@ -203,8 +210,9 @@ mod tests {
         this.beats().await;
         let colleagues = this.colleagues();
         assert!(is_at(&colleagues, 0).await);
-        tokio::time::advance(Duration::from_secs(1000)).await;
-        assert!(is_at(&colleagues, 0).await, "it runs, though its heartbeat hangs");
+        this.beat.id = killed();
+        this.beats().await;
+        assert!(!is_at(&colleagues, 0).await, "it has ended, and nobody waits to miss it");
         let mut nameless = Other::new(None);
         nameless.starts(TASK);
         nameless.beats().await;

@@ -76,6 +76,9 @@ use crate::{
     },
 };
 
+/// What the tasks of the reduce stage are called.
+const PARTITIONS: &str = "partitions";
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -213,7 +216,11 @@ impl Run {
             Part::Plan => return Ok(None),
             Part::Map(which) => return self.map(&planned, which).await.map(|_| None),
             Part::Whole => self.map(&planned, &Which::All).await?,
-            Part::Reduce(_) | Part::Finalize => Arc::new(self.complete_ledger(&planned, Stage::Map).await?),
+            Part::Reduce(which) => {
+                which.of(&self.tasks(&planned, Stage::Reduce), PARTITIONS)?;
+                Arc::new(self.complete_ledger(&planned, Stage::Map).await?)
+            }
+            Part::Finalize => Arc::new(self.complete_ledger(&planned, Stage::Map).await?),
         };
         let (mut mapped_again, mut made_again) = (BTreeSet::new(), false);
         loop {
@@ -267,7 +274,7 @@ impl Run {
 
     /// Reduces every one of these partitions that is not committed yet.
     async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>, which: &Which) -> Result<Ledger> {
-        let tasks = which.of(&self.tasks(planned, Stage::Reduce), "partitions")?;
+        let tasks = which.of(&self.tasks(planned, Stage::Reduce), PARTITIONS)?;
         let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger(Stage::Reduce)) };
         let (context, planned_again, mapped) = (Arc::clone(&self.context), planned.clone(), Arc::clone(mapped));
         let attempt = move |task: TaskId, number| {

@@ -64,6 +64,7 @@ impl Run {
                 Err(error) => failures.add(task, error, &ledger),
             };
             let usual = scheduler.run(share.tasks(), move |task, number| attempt(task, number), done).await?;
+            share.release(failures.tasks()).await;
             let patience = usual.filter(|_| scheduler.speculative);
             if !self.wait_for_others(planned, &share, &mut ledger, &limits, patience).await? {
                 break;

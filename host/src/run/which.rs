@@ -66,7 +66,10 @@ impl Which {
 
 impl fmt::Display for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |range: &RangeInclusive<u32>| format!("{}-{}", range.start(), range.end());
+        let range = |range: &RangeInclusive<u32>| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        };
         f.write_str(&self.0.iter().map(range).collect::<Vec<_>>().join(","))
     }
 }
@@ -109,6 +112,8 @@ mod tests {
     #[test]
     fn ranges_are_read_and_those_that_cannot_be_are_named() {
         let some = ranges("20-29, 0-9,15").expect("ranges");
+        let Which::Ranges(written) = &some else { panic!("ranges") };
+        assert_eq!(written.to_string(), "0-9,15,20-29");
         let numbers: Vec<usize> = (0..100).filter(|number| some.contains(*number, 100)).collect();
         assert_eq!(numbers, (0..10).chain([15]).chain(20..30).collect::<Vec<_>>());
         assert_eq!(ranges("0-9,5-6"), Err("5 is in two of the ranges `0-9,5-6`".to_owned()));

@@ -137,6 +137,9 @@ impl Heartbeat {
     /// Deletes the beat, because the process works on the run no more. Best effort.
     pub async fn end(&self) {
         drop(self.store.delete(&self.key).await);
+        if let Some((directory, _)) = self.key.rsplit_once('/') {
+            self.store.remove_empty_directory(directory).await;
+        }
     }
 
     async fn write(&self) {

@@ -48,6 +48,14 @@ impl Claims {
         Ok(self.store.create(&key, self.process.clone()).await? == Created::Won)
     }
 
+    /// Takes a claim back, so that another process may take the task on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn release(&self, task: TaskId, number: u32) -> Result<()> {
+        self.store.delete(&self.layout.claim(self.stage, task, number)).await
+    }
+
     /// Returns the number of the last claim of each task that is claimed. Lists them once.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What the operating system says of this process.
 
-use std::{fs, process};
+use std::fs;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,9 @@ pub struct ProcessId {
 impl ProcessId {
     /// Returns the id of this process; `None` where the system does not say.
     pub fn this() -> Option<Self> {
-        let (pid, host) = (process::id(), fs::read_to_string("/proc/sys/kernel/hostname").ok()?);
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        let pid = stat.split(' ').next()?.parse().ok()?;
         Some(Self { host: host.trim().to_owned(), pid, machine: machine()?, started: started(&stat)? })
     }
 
@@ -93,7 +94,7 @@ mod tests {
         assert_eq!(before.has_ended(), Some(true), "its number is used again");
         let elsewhere = ProcessId { machine: "another".to_owned(), ..this };
         assert_eq!(elsewhere.has_ended(), None);
-        let mut child = process::Command::new("true").spawn().expect("it starts");
+        let mut child = std::process::Command::new("true").spawn().expect("it starts");
         let ended = || ProcessId { pid: child.id(), ..before.clone() }.has_ended();
         assert_eq!(ended(), Some(true));
         child.wait().expect("it ends");
