@@ -13,12 +13,14 @@ use super::{
     inspect::InspectArgs,
     laws::LawsArgs,
     man::ManArgs,
+    manifests::ManifestsArgs,
     new::NewArgs,
     replay::ReplayArgs,
     report::ReportArgs,
     run::RunArgs,
     runs::RunsArgs,
     show::ShowArgs,
+    slurm::SlurmArgs,
     stages::{FinalizeArgs, MapArgs, PlanArgs, ReduceArgs, WorkerArgs},
     status::StatusArgs,
     try_step::TryArgs,
@@ -104,6 +106,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Test the laws of a step: batches, shards, order and combining must not change its result
     Laws(LawsArgs),
+    /// Print the manifests with which a cluster runs a pipeline
+    Manifests(ManifestsArgs),
     /// Run map tasks of a run that is planned
     Map(MapArgs),
     /// Write manual pages, one for each command
@@ -124,6 +128,8 @@ pub(super) enum Command {
     Schema,
     /// Show what happened in a run: failures first, with the commands that replay them
     Show(ShowArgs),
+    /// Print a script that runs a pipeline as jobs of Slurm
+    Slurm(SlurmArgs),
     /// Show how far a run is and what its processes do, from any machine
     Status(StatusArgs),
     /// Run one step on sample records, in the sandbox, and print what it emits

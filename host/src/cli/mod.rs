@@ -13,6 +13,7 @@ mod fields;
 mod inspect;
 mod laws;
 mod man;
+mod manifests;
 mod new;
 mod outside;
 mod replay;
@@ -23,6 +24,7 @@ mod sample;
 mod schema;
 mod show;
 mod signals;
+mod slurm;
 mod stages;
 mod status;
 mod try_step;
@@ -144,6 +146,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::Man(args)), _) => man::man(&args, Cli::command())?,
+        (Some(Command::Manifests(args)), _) => manifests::manifests(&args)?,
         (Some(Command::Map(args)), _) => return stages::map(program, &args),
         (Some(Command::New(args)), _) => new::new(&args)?,
         (Some(Command::Plan(args)), _) => return stages::plan(program, &args),
@@ -153,6 +156,7 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Schema), _) => schema::schema()?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
+        (Some(Command::Slurm(args)), _) => slurm::slurm(&args)?,
         (Some(Command::Status(args)), _) => status::status(&args)?,
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
         (Some(Command::Worker(args)), _) => return stages::worker(program, &args),

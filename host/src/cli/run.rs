@@ -169,7 +169,7 @@ pub(super) fn work(program: &OsStr, job: &Job<'_>) -> Result<ExitCode, FailedCom
     }
     match outcome {
         Ok(outcome) => {
-            if !job.show.quiet && job.show.events.is_none() && !job.show.summary_json {
+            if !job.show.quiet && job.show.events.is_none() && !job.show.summary_json && !summary.lock().is_empty() {
                 print(&redact(&format!("\n{}", summary.lock())))?;
             }
             if outcome.failed_shards == 0 {

@@ -97,6 +97,11 @@ impl Summary {
         self.report.as_deref()
     }
 
+    /// Returns whether there is nothing to show, because the run is not complete.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.finished.is_none()
+    }
+
     /// Returns what this process did, for programs.
     pub(crate) fn for_programs(&self) -> Value {
         let plan =

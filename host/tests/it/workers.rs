@@ -345,3 +345,83 @@ async fn a_part_of_a_run_is_refused_while_what_it_needs_is_missing() {
     let ended = etl_host(["status".into(), project.path("pipeline.toml"), "other".into()]);
     ended.expect_error(2, &["there is no run `other`", "the newest: `r`"]);
 }
+
+/// Stands for Slurm: runs a job at once, and the tasks of an array at the same time.
+const SBATCH: &str = r#"#!/bin/sh
+echo "$*" >> "$CALLS"
+script=$(mktemp) && cat > "$script"
+for option; do case $option in --array=0-*) last=${option#--array=0-} ;; esac; done
+if [ -z "${last:-}" ]; then sh "$script" > "$script.out" 2>&1 || exit 1; echo 7; exit; fi
+index=0 && while [ "$index" -le "$last" ]; do
+  SLURM_ARRAY_TASK_ID=$index SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT=$((last + 1)) sh "$script" > "$script.out" 2>&1 &
+  index=$((index + 1))
+done
+wait && echo 8
+"#;
+
+#[test]
+fn the_script_for_slurm_plans_and_then_starts_an_array_of_workers() {
+    let project = project(6).file("my bin/sbatch", SBATCH).file("calls", "");
+    let expected = expected(&project);
+    let run = |line: &str| Ended::of(Command::new("sh").args(["-c", line]).current_dir(project.path("my bin")));
+    let binary = env!("CARGO_BIN_EXE_etl-host");
+    run(&format!("chmod +x sbatch && ln -s '{binary}' etl-host && mkdir t")).expect_success();
+    let shown = Ended::of(etl_host_command().arg("slurm").arg(project.path("pipeline.toml")).args([
+        "--workers",
+        "3",
+        "--set",
+        "run.grace=9s",
+    ]));
+    let project = project.file("my bin/job.sh", &shown.expect_success().stdout);
+    let path = |name: &str| project.path(name).display().to_string();
+    let environment =
+        format!("PATH='{}':\"$PATH\" CALLS='{}' TMPDIR='{}'", path("my bin"), path("calls"), path("my bin/t"));
+    let ended = Ended::of(&mut crate::support::shell(&format!(
+        "{environment} sh '{}' r --partition=short",
+        path("my bin/job.sh")
+    )));
+    ended.expect_success();
+    assert_eq!(project.latest(), expected);
+    let calls = fs::read_to_string(project.path("calls")).expect("it was called");
+    let expected = "--parsable --job-name=test-plan --requeue --partition=short\n\
+                    --parsable --job-name=test --requeue --dependency=afterok:7 --kill-on-invalid-dep=yes --array=0-2 \
+                    --cpus-per-task=4 --partition=short\n";
+    assert_eq!(calls, expected);
+}
+
+#[test]
+fn the_manifests_for_kubernetes_are_a_job_of_workers_whose_exit_codes_are_understood() {
+    let local = project(1);
+    let manifests = |project: &Project, run_id: &str| {
+        let pipeline = project.path("pipeline.toml");
+        let mut command = etl_host_command();
+        command.args(["manifests", "kubernetes"]).arg(pipeline).args([
+            "--run-id",
+            run_id,
+            "--image",
+            "i:1",
+            "--workers",
+            "5",
+        ]);
+        Ended::of(&mut command)
+    };
+    manifests(&local, "r").expect_error(2, &["run store `", "is one that each worker would have of its own"]);
+    let text = fs::read_to_string(local.path("pipeline.toml")).expect("text");
+    let project = Project::new(&text.replace("runs/", "s3://b/runs/").replace("result/", "s3://b/result/"));
+    manifests(&project, &"r".repeat(70)).expect_error(2, &["cannot be the name of a job"]);
+    let list = json(manifests(&project, "Daily_7").expect_success().stdout.as_bytes());
+    let (config, job) = (&list["items"][0], &list["items"][1]);
+    assert_eq!(
+        (&config["metadata"]["name"], &job["metadata"]["name"]),
+        (&"etl-test-daily-7".into(), &"etl-test-daily-7".into())
+    );
+    assert!(config["data"]["pipeline.toml"].as_str().expect("text").contains("s3://b/runs/"));
+    assert_eq!((&job["spec"]["completions"], &job["spec"]["completionMode"]), (&5.into(), &"Indexed".into()));
+    let rules = &job["spec"]["podFailurePolicy"]["rules"];
+    let rule = |number: usize| (rules[number]["action"].as_str(), rules[number]["onExitCodes"]["values"].to_string());
+    assert_eq!(rule(0), (Some("Ignore"), "null".to_owned()));
+    assert_eq!((rule(1), rule(2)), ((Some("FailJob"), "[2,70]".to_owned()), (Some("FailIndex"), "[42]".to_owned())));
+    let command = &job["spec"]["template"]["spec"]["containers"][0]["command"];
+    let words: Vec<&str> = command.as_array().expect("words").iter().filter_map(Value::as_str).collect();
+    assert_eq!(words[..7], ["etl-host", "worker", "/etl/pipeline.toml", "--run-id", "Daily_7", "--of", "5"]);
+}
