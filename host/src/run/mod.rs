@@ -20,6 +20,7 @@ mod lost;
 mod options;
 mod order;
 mod ours;
+mod part;
 mod plan;
 mod redrive;
 mod resume;
@@ -32,9 +33,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use etl_core::{
     model::{
-        error::{Error, ErrorKind, Result},
+        error::{ErrorKind, Result},
         event::{Event, Events, Stage},
-        ids::{PartitionId, TaskId},
+        ids::TaskId,
         object::digest,
         times::unix_ms,
     },
@@ -43,7 +44,9 @@ use etl_core::{
 use etl_plugin::Engine;
 
 pub use self::{
-    options::{Part, Place, RunOptions, Start},
+    options::{RunOptions, Start},
+    order::Place,
+    part::Part,
     which::{Ranges, Which},
 };
 use crate::{
@@ -75,9 +78,6 @@ use crate::{
         stores::Stores,
     },
 };
-
-/// What the tasks of the reduce stage are called.
-const PARTITIONS: &str = "partitions";
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,7 +217,7 @@ impl Run {
             Part::Map(which) => return self.map(&planned, which).await.map(|_| None),
             Part::Whole => self.map(&planned, &Which::All).await?,
             Part::Reduce(which) => {
-                which.of(&self.tasks(&planned, Stage::Reduce), PARTITIONS)?;
+                self.tasks(&planned, Stage::Reduce, which)?;
                 Arc::new(self.complete_ledger(&planned, Stage::Map).await?)
             }
             Part::Finalize => Arc::new(self.complete_ledger(&planned, Stage::Map).await?),
@@ -266,7 +266,7 @@ impl Run {
         let attempt = move |task, number| map_task(Arc::clone(&context), planned_again.clone(), task, number);
         let ledger = self.read_ledger(planned, Stage::Map).await?;
         let failures = Failures::tolerated(&self.context, planned, &ledger)?;
-        let tasks = BTreeSet::from_iter(which.of(&self.tasks(planned, Stage::Map), "map tasks")?);
+        let tasks = BTreeSet::from_iter(self.tasks(planned, Stage::Map, which)?);
         let mut groups = planned.plan.shards.by_size();
         groups.iter_mut().for_each(|group| group.retain(|task| tasks.contains(task)));
         self.stage((planned, Stage::Map), groups, ledger, failures, retry, attempt).await.map(Arc::new)
@@ -274,7 +274,7 @@ impl Run {
 
     /// Reduces every one of these partitions that is not committed yet.
     async fn reduce(&self, planned: &Planned, mapped: &Arc<Ledger>, which: &Which) -> Result<Ledger> {
-        let tasks = which.of(&self.tasks(planned, Stage::Reduce), PARTITIONS)?;
+        let tasks = self.tasks(planned, Stage::Reduce, which)?;
         let Some(reduce) = &self.context.pipeline.reduce else { return Ok(self.ledger(Stage::Reduce)) };
         let (context, planned_again, mapped) = (Arc::clone(&self.context), planned.clone(), Arc::clone(mapped));
         let attempt = move |task: TaskId, number| {
@@ -285,30 +285,6 @@ impl Run {
         let ledger = self.read_ledger(planned, Stage::Reduce).await?;
         // No failure is tolerated here: leaving out a partition would lose all rows of its keys, from every shard.
         self.stage((planned, Stage::Reduce), vec![tasks], ledger, Failures::none(), retry, attempt).await
-    }
-
-    /// Returns the tasks of a stage, in order.
-    fn tasks(&self, planned: &Planned, stage: Stage) -> Vec<TaskId> {
-        match stage {
-            Stage::Reduce => {
-                (0..self.context.pipeline.partitions()).map(PartitionId).map(TaskId::of_partition).collect()
-            }
-            _ => (0..planned.plan.shards.tasks()).map(|number| planned.plan.shards.task(number)).collect(),
-        }
-    }
-
-    /// Returns the ledger of a stage that other processes were to do.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`], naming the first task that is not committed yet.
-    async fn complete_ledger(&self, planned: &Planned, stage: Stage) -> Result<Ledger> {
-        let (ledger, tasks) = (self.read_ledger(planned, stage).await?, self.tasks(planned, stage));
-        let missing: Vec<&TaskId> = tasks.iter().filter(|task| !ledger.contains(**task)).collect();
-        let Some(first) = missing.first() else { return Ok(ledger) };
-        let (stage, missing, tasks) = (stage.task(**first), missing.len(), tasks.len());
-        let what =
-            format!("{missing} of {tasks} tasks of the stage before are not committed yet, the first is the {stage}");
-        Err(Error::new(ErrorKind::Unavailable, anyhow::Error::msg(what)))
     }
 
     fn outcome(&self, manifest: Option<&Manifest>, already_done: bool) -> Outcome {

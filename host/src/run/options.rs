@@ -8,8 +8,7 @@ use etl_core::{model::event::Invocation, runtime::process::ProcessId};
 use etl_plugin::Compiler;
 use tokio_util::sync::CancellationToken;
 
-pub use super::order::Place;
-use super::which::Which;
+use super::{Part, Place};
 
 /// Time between two heartbeats of a process.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -29,22 +28,6 @@ pub enum Start {
     /// A run that completes the run with this id, or the newest that has ended if no id is given. If that run left out
     /// no shards, there is nothing to complete, and the process works on that run.
     Redrive(Option<String>),
-}
-
-/// What a process does of the run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Part {
-    /// Whatever is left of it, to the end.
-    #[default]
-    Whole,
-    /// The plan.
-    Plan,
-    /// These map tasks, by number.
-    Map(Which),
-    /// These partitions.
-    Reduce(Which),
-    /// The end, once all tasks are committed.
-    Finalize,
 }
 
 /// How a run is started, and what it is given of the world outside: the library reads no clock, random numbers or

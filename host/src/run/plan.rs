@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use etl_core::{
     model::{
-        error::{Error, ErrorKind, Result},
+        error::{Error, Result},
         event::{Counts, Event, Stage},
         ids::{PlanId, TaskId, Try},
         object::{Object, digest},
@@ -16,7 +16,7 @@ use etl_core::{
 };
 use etl_store::Creates;
 
-use super::{Part, Run, Start};
+use super::{Run, Start};
 use crate::{
     history::unfinished::{self, Unfinished},
     pipeline::Split,
@@ -49,9 +49,7 @@ impl Run {
         fail_point::reach("plan.listed");
         let existing = Planned::load(&context.stores.run_store, &context.layouts.run).await?;
         self.started(existing.is_some());
-        if existing.is_none() && !matches!(self.options.part, Part::Whole | Part::Plan) {
-            return Err(self.not_planned());
-        }
+        self.check_planned(existing.as_ref())?;
         self.probe().await?;
         if existing.is_none() && self.redrives.is_none() {
             let looks = look_at_cut_objects(&context.pipeline, &*context.stores.source, &mut objects);
@@ -64,6 +62,9 @@ impl Run {
         };
         // Check a plan that was just made as well: it may be that of another process, which was faster.
         resume::check_unchanged(&planned, &recipe, &objects).await?;
+        if self.options.shared {
+            resume::check_version(&planned, &context.id.run_id)?;
+        }
         self.claim(&planned).await?;
         self.inferred.iter().for_each(|inferred| self.emit(inferred.event()));
         self.emit(Event::Planned {
@@ -76,11 +77,6 @@ impl Run {
             self.emit(Event::Warning { message });
         }
         Ok(planned)
-    }
-
-    fn not_planned(&self) -> Error {
-        let what = format!("run `{}` has no plan yet: `etl-host plan` makes it", self.context.id.run_id);
-        Error::new(ErrorKind::Unavailable, anyhow::Error::msg(what))
     }
 
     async fn make_plan(&self, recipe: &Recipe, objects: &Arc<Vec<Object>>) -> Result<Planned> {

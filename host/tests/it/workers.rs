@@ -14,6 +14,7 @@ use etl_host::{
     connector::objects::ObjectSink,
     pipeline::Pipeline,
     run::{Part, RunOptions, Start, Which, run_on},
+    run_store::document::seal,
     task::stores::Stores,
 };
 use etl_store::testing::counting::counting;
@@ -177,7 +178,7 @@ fn each_stage_is_a_command_that_may_be_repeated() {
     }
     let status = ended_json(&project, "status", &["--json"]);
     assert_eq!((&status["stages"]["map"]["committed"], &status["complete"]), (&5.into(), &false.into()), "{status}");
-    let missing = format!("{} of {tasks} tasks of the stage before are not committed yet, the first is the", tasks - 5);
+    let missing = format!("{} of {tasks} tasks of the map stage are not committed yet, the first is the", tasks - 5);
     ended(&project, "reduce", &[]).expect_error(75, &[&missing, "map of shard 4"]);
     ended(&project, "finalize", &[]).expect_error(75, &[&missing]);
     let done: u64 = (0..3)
@@ -189,7 +190,7 @@ fn each_stage_is_a_command_that_may_be_repeated() {
         .sum();
     assert_eq!(done, tasks - 5);
     ended(&project, "reduce", &["--partitions", "0-1"]).expect_success();
-    ended(&project, "finalize", &[]).expect_error(75, &["3 of 5 tasks", "reduce of partition 2"]);
+    ended(&project, "finalize", &[]).expect_error(75, &["3 of 5 tasks of the reduce stage", "reduce of partition 2"]);
     for index in ["0", "1"] {
         let mut reduce = command(&project, "reduce", &["--of", "2"]);
         Ended::of(reduce.env("JOB_COMPLETION_INDEX", index)).expect_success();
@@ -243,6 +244,12 @@ fn a_worker_of_another_pipeline_plugin_or_version_is_refused_by_name() {
             ended(&project, name, &["--set", set]).expect_error(2, &["cannot be resumed", named]);
         }
     }
+    let mut plan = project.json("runs/test/r/plan.json");
+    plan.as_object_mut().expect("an object").remove("checksum");
+    plan["host"] = "0.0.9".into();
+    fs::write(project.path("runs/test/r/plan.json"), seal(&plan).expect("JSON")).expect("written");
+    ended(&project, "worker", &[])
+        .expect_error(2, &["was planned by etl-host 0.0.9, and this is ", "need one version"]);
     fs::write(project.path("runs/test/r/plan.json"), r#"{"format":1,"host":"0.0.9","shards":3}"#).expect("written");
     ended(&project, "worker", &[]).expect_error(2, &["planned by etl-host 0.0.9 in format 1"]);
 }
