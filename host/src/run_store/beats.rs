@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::run_store::{document::to_json_pretty, layout::RunLayout};
 
+/// Time before the second beat.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// What a process does at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
@@ -122,10 +125,13 @@ impl Heartbeat {
         heartbeat
     }
 
-    /// Writes a beat from time to time, until the heartbeat is closed.
+    /// Writes a beat from time to time, until the heartbeat is closed. The first ones follow each other sooner, so that
+    /// a short run is seen too.
     pub async fn keep(&self) {
-        while self.closed.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
+        let mut wait = FIRST.min(self.every);
+        while self.closed.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             self.write().await;
+            wait = (wait * 2).min(self.every);
         }
     }
 
@@ -176,4 +182,54 @@ pub async fn read(store: &Store, key: &str) -> Result<Option<Beat>> {
 /// When the store fails.
 pub async fn delete_all(store: &Store, layout: &RunLayout) -> Result<()> {
     store.delete_all(store.list_keys(&layout.all_processes()).await?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use etl_core::model::{error::ErrorKind, event::Counts, ids::Try};
+    use etl_store::testing::counting::counting;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_says_what_its_process_does_and_is_gone_when_the_process_ends() {
+        let ((store, _), events) = (counting(), Events::silent());
+        let layout = RunLayout::new("p", "r");
+        let key = layout.process("one");
+        let every = Duration::from_secs(5);
+        let heartbeat = Heartbeat::start(&store, &layout, &events, every, Beat::new("one", None, 7)).await;
+        let read = async || read(&store, &key).await.expect("reads");
+        let first = read().await.expect("is there");
+        assert_eq!((first.number, first.stage, first.started_at_ms), (1, None, 7));
+        let (stage, attempt) = (Stage::Map, Try::FIRST);
+        events.emit(Event::StageStarted { stage, tasks: 9, committed: 0 });
+        (0..3).map(TaskId).for_each(|task| events.emit(Event::AttemptStarted { stage, task, attempt }));
+        let counts = Counts { records_in: 4, bytes_in: 20, ..Counts::default() };
+        events.emit(Event::AttemptFinished { stage, task: TaskId(0), attempt, duration_ms: 1, counts });
+        let failed = |task, retry_in_ms| Event::AttemptFailed {
+            stage,
+            task: TaskId(task),
+            attempt,
+            shard: None,
+            kind: ErrorKind::Unavailable,
+            error: String::new(),
+            retry_in_ms,
+            another_under_way: false,
+        };
+        events.emit(failed(1, Some(1000)));
+        events.emit(failed(2, None));
+        let look = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let beat = read().await.expect("is there");
+            assert_eq!((beat.number, beat.stage, beat.committed, beat.failed), (2, Some(Stage::Map), 1, 2));
+            assert_eq!((beat.records, beat.bytes), (4, 20));
+            assert_eq!(beat.under_way, [(Stage::Map, TaskId(1))].into(), "it will be tried again");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(read().await.expect("is there").number, 1 + 3 + 10);
+            heartbeat.close();
+        };
+        tokio::join!(heartbeat.keep(), look);
+        heartbeat.end().await;
+        assert_eq!(read().await, None);
+    }
 }
