@@ -3,9 +3,27 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, check::CheckArgs, clean::CleanArgs, completions::CompletionsArgs, diff::DiffArgs,
-    explain::ExplainArgs, fields::FieldsArgs, inspect::InspectArgs, laws::LawsArgs, man::ManArgs, new::NewArgs,
-    replay::ReplayArgs, report::ReportArgs, run::RunArgs, runs::RunsArgs, show::ShowArgs, try_step::TryArgs,
+    build::BuildArgs,
+    check::CheckArgs,
+    clean::CleanArgs,
+    completions::CompletionsArgs,
+    diff::DiffArgs,
+    explain::ExplainArgs,
+    fields::FieldsArgs,
+    inspect::InspectArgs,
+    laws::LawsArgs,
+    man::ManArgs,
+    manifests::ManifestsArgs,
+    new::NewArgs,
+    replay::ReplayArgs,
+    report::ReportArgs,
+    run::RunArgs,
+    runs::RunsArgs,
+    show::ShowArgs,
+    slurm::SlurmArgs,
+    stages::{FinalizeArgs, MapArgs, PlanArgs, ReduceArgs, WorkerArgs},
+    status::StatusArgs,
+    try_step::TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -27,6 +45,11 @@ Run it:
   etl-host pipeline.toml --run-id nightly-07        Name the run, or finish it
   etl-host pipeline.toml --resume                   Finish the newest run
   etl-host pipeline.toml --redrive                  Run the shards left out
+
+Share it among machines:
+  etl-host plan pipeline.toml --run-id daily-7      Plan it
+  etl-host worker pipeline.toml --run-id daily-7    Do what is left of it
+  etl-host status daily-7 --watch                   Watch its processes
 
 See what happened:
   etl-host runs                                     List the runs
@@ -75,16 +98,26 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Explain an exit code or a kind of error: what it means, and what to do
     Explain(ExplainArgs),
+    /// Publish the result of a run whose tasks are all committed, and mark the run complete
+    Finalize(FinalizeArgs),
     /// Print the fields of a source as pipeline.toml has them, inferred from its first records
     Fields(FieldsArgs),
     /// Show what a plugin is: its step, interface version, imports, digest and size
     Inspect(InspectArgs),
     /// Test the laws of a step: batches, shards, order and combining must not change its result
     Laws(LawsArgs),
+    /// Print the manifests with which a cluster runs a pipeline
+    Manifests(ManifestsArgs),
+    /// Run map tasks of a run that is planned
+    Map(MapArgs),
     /// Write manual pages, one for each command
     Man(ManArgs),
     /// Create a project for a plugin, with code that builds, a test, sample records and a pipeline
     New(NewArgs),
+    /// Plan a run, so that several processes can work on it
+    Plan(PlanArgs),
+    /// Reduce partitions of a run whose map tasks are all committed
+    Reduce(ReduceArgs),
     /// Run a shard, one of its records or a partition of an earlier run again as it was, without writing anything
     Replay(ReplayArgs),
     /// Write the HTML report of a run again
@@ -95,8 +128,14 @@ pub(super) enum Command {
     Schema,
     /// Show what happened in a run: failures first, with the commands that replay them
     Show(ShowArgs),
+    /// Print a script that runs a pipeline as jobs of Slurm
+    Slurm(SlurmArgs),
+    /// Show how far a run is and what its processes do, from any machine
+    Status(StatusArgs),
     /// Run one step on sample records, in the sandbox, and print what it emits
     Try(TryArgs),
+    /// Do whatever is left of a run, together with other processes
+    Worker(WorkerArgs),
 }
 
 #[cfg(test)]
@@ -147,7 +186,7 @@ mod tests {
         assert!(help.contains(EXAMPLES.trim_end()), "{help}");
         let examples = EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("etl-host ")?.split("  ").next());
         let examples: Vec<&str> = examples.collect();
-        assert_eq!(examples.len(), 20);
+        assert_eq!(examples.len(), 23);
         for example in examples {
             parse(&format!("etl-host {example}")).expect(example);
         }

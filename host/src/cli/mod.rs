@@ -13,6 +13,7 @@ mod fields;
 mod inspect;
 mod laws;
 mod man;
+mod manifests;
 mod new;
 mod outside;
 mod replay;
@@ -23,6 +24,9 @@ mod sample;
 mod schema;
 mod show;
 mod signals;
+mod slurm;
+mod stages;
+mod status;
 mod try_step;
 mod which_run;
 
@@ -138,16 +142,24 @@ fn dispatch(program: &OsStr, cli: Cli) -> Result<ExitCode, FailedCommand> {
         (Some(Command::Diff(args)), _) => return Ok(diff::diff(&args)?),
         (Some(Command::Explain(args)), _) => explain::explain(&args)?,
         (Some(Command::Fields(args)), _) => fields::fields(&args)?,
+        (Some(Command::Finalize(args)), _) => return stages::finalize(program, &args),
         (Some(Command::Inspect(args)), _) => inspect::inspect(&args)?,
         (Some(Command::Laws(args)), _) => laws::laws(&args)?,
         (Some(Command::Man(args)), _) => man::man(&args, Cli::command())?,
+        (Some(Command::Manifests(args)), _) => manifests::manifests(&args)?,
+        (Some(Command::Map(args)), _) => return stages::map(program, &args),
         (Some(Command::New(args)), _) => new::new(&args)?,
+        (Some(Command::Plan(args)), _) => return stages::plan(program, &args),
+        (Some(Command::Reduce(args)), _) => return stages::reduce(program, &args),
         (Some(Command::Replay(args)), _) => replay::replay(&args)?,
         (Some(Command::Report(args)), _) => report::report(&args)?,
         (Some(Command::Runs(args)), _) => runs::runs(&args)?,
         (Some(Command::Schema), _) => schema::schema()?,
         (Some(Command::Show(args)), _) => show::show(&args)?,
+        (Some(Command::Slurm(args)), _) => slurm::slurm(&args)?,
+        (Some(Command::Status(args)), _) => status::status(&args)?,
         (Some(Command::Try(args)), _) => try_step::try_step(&args)?,
+        (Some(Command::Worker(args)), _) => return stages::worker(program, &args),
         (None, None) => return Err(Error::config("no pipeline file (see `etl-host --help`)").into()),
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use std::{
     time::SystemTime,
 };
 
+use etl_core::runtime::process::ProcessId;
 use etl_plugin::{Cache, Compiler};
 
 /// Returns the value of an environment variable, if it is set and is text.
@@ -24,6 +25,11 @@ pub(super) fn compiler() -> Compiler {
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() { this } else { env::current_exe().unwrap_or(this) };
     Compiler::new(program, Cache::of_environment(|name| env::var_os(name)))
+}
+
+/// Returns this process, as other processes can find out whether it has ended.
+pub(super) fn process() -> Option<ProcessId> {
+    ProcessId::this()
 }
 
 /// Returns the present time.

@@ -157,8 +157,8 @@ impl Account {
 
     /// Returns the number of partitions; 0 when nothing is reduced, or the plan is not known.
     pub fn partitions(&self) -> u64 {
-        let planned = self.plan.as_ref().and_then(|plan| plan.recipe.keys.get("reduce.partitions")?.as_u64());
-        self.manifest.as_ref().map(|manifest| manifest.partitions.into()).or(planned).unwrap_or_default()
+        let planned = self.plan.as_ref().map(Plan::partitions);
+        self.manifest.as_ref().map(|manifest| manifest.partitions).or(planned).unwrap_or_default().into()
     }
 
     /// Returns the sums of the counts of all stages.

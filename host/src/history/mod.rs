@@ -1,12 +1,13 @@
 //! The history of a pipeline's runs, as the run store holds it.
 //!
 //! Owns how a run's past is read back: at a glance ([`Overview`]), and in full ([`Account`]). Reads plans, manifests,
-//! commits and events, and writes nothing. Called by `runs`, `show`, `clean` and `report`, and by a run that ends.
+//! commits and events, and writes nothing. Called by `runs`, `show`, `status`, `clean` and `report`, and by a run that ends.
 
 mod account;
 pub mod clean;
 mod overview;
 mod processes;
+mod progress;
 mod reader;
 pub mod redrives;
 mod rejects;
@@ -22,6 +23,7 @@ pub use self::{
     account::{Account, AttemptEnd, Message, PastAttempt, StageAccount, Then},
     overview::{Overview, RunState},
     processes::{Ending, Process},
+    progress::{PlannedWork, Progress, StageProgress},
     rejects::RejectSamples,
 };
 use etl_core::{

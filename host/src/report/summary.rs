@@ -12,6 +12,7 @@ use etl_core::{
         numbers::{bytes, count, counted, duration, printable},
     },
 };
+use serde_json::{Value, json};
 
 /// Maximum number of result parts listed.
 const PARTS_MAX: usize = 5;
@@ -41,6 +42,8 @@ pub(crate) struct Summary {
 #[derive(Debug, Default)]
 struct StageRow {
     tasks: u64,
+    attempts: u64,
+    committed: u64,
     retries: u64,
     duration_ms: u64,
     counts: Counts,
@@ -94,6 +97,35 @@ impl Summary {
         self.report.as_deref()
     }
 
+    /// Returns whether there is nothing to show, because the run is not complete.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.finished.is_none()
+    }
+
+    /// Returns what this process did, for programs.
+    pub(crate) fn for_programs(&self) -> Value {
+        let plan =
+            self.plan.map(|(objects, bytes, shards)| json!({ "objects": objects, "bytes": bytes, "shards": shards }));
+        let stages = self.stages.iter().map(|(stage, row)| {
+            let StageRow { tasks, attempts, committed, retries, duration_ms, counts } = row;
+            let row = json!({
+                "tasks": tasks, "attempts": attempts, "committed": committed, "retries": retries,
+                "duration_ms": duration_ms, "counts": counts,
+            });
+            (stage.name().to_owned(), row)
+        });
+        json!({
+            "pipeline": self.pipeline,
+            "run_id": self.run_id,
+            "run_store": self.run_store,
+            "resumed": self.resumed,
+            "plan": plan,
+            "stages": stages.collect::<serde_json::Map<_, _>>(),
+            "result": self.finished.as_ref().map(|finished| &finished.result),
+            "report": self.report,
+        })
+    }
+
     fn totals(&self) -> Counts {
         let mut totals = Counts::default();
         self.stages.values().for_each(|stage| totals.add(&stage.counts));
@@ -118,6 +150,8 @@ impl Listener for Summary {
             }
             Event::Planned { objects, bytes, shards, .. } => self.plan = Some((*objects, *bytes, *shards)),
             Event::StageStarted { stage, tasks, .. } => self.stages.entry(*stage).or_default().tasks = *tasks,
+            Event::AttemptStarted { stage, .. } => self.stages.entry(*stage).or_default().attempts += 1,
+            Event::AttemptFinished { stage, .. } => self.stages.entry(*stage).or_default().committed += 1,
             Event::AttemptFailed { stage, retry_in_ms: Some(_), .. } => {
                 self.stages.entry(*stage).or_default().retries += 1;
             }

@@ -43,6 +43,11 @@ impl Tally {
 
     /// Updates the tally with an event. Events of other stages change nothing.
     pub(super) fn observe(&mut self, event: &Event) {
+        if let Event::OthersCommitted { stage, tasks } = event
+            && *stage == self.stage
+        {
+            self.done += tasks;
+        }
         if event.stage_of_task() != Some(self.stage) {
             return;
         }

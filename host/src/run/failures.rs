@@ -70,6 +70,11 @@ impl<'a> Failures<'a> {
         Ok(Self { allowance: Some(Allowance { context, planned, limit }), failed: BTreeMap::new() })
     }
 
+    /// Returns the tasks that failed for good and whose failures are not committed yet.
+    pub(super) fn tasks(&self) -> Vec<TaskId> {
+        self.failed.keys().copied().collect()
+    }
+
     /// Adds a task that failed for good.
     ///
     /// # Errors

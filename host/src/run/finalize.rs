@@ -7,12 +7,15 @@ use etl_core::{
     model::{
         error::{Error, Result},
         event::{Counts, Event, Stage},
-        ids::PlanId,
+        ids::{PlanId, TaskId},
     },
     runtime::fail_point,
 };
 
-use super::Run;
+use super::{
+    Run,
+    stage::{WAIT_MAX, WAIT_MIN},
+};
 use crate::{
     connector::{CommittedPart, Published, PublishedPart, parts_named},
     run_store::{
@@ -40,7 +43,7 @@ impl Run {
     pub(super) async fn finalize(&self, planned: &Planned, mapped: &Ledger, reduced: &Ledger) -> Result<Manifest> {
         let RunContext { layouts, .. } = &*self.context;
         let started = self.start(Stage::Finalize, 1, 0);
-        if let Some(manifest) = self.finished_by_another(planned).await? {
+        if let Some(manifest) = self.turn(planned).await? {
             self.finish(Stage::Finalize, started, &Counts::default());
             return Ok(manifest);
         }
@@ -87,6 +90,27 @@ impl Run {
             Mark::Result(plan) => layouts.result.succeed(plan, replace).await,
             Mark::Manifest(manifest) => manifest.write(&stores.run_store, &layouts.run, replace).await,
             Mark::Run(manifest) => manifest.complete(&stores.run_store, &layouts.run, replace).await,
+        }
+    }
+
+    /// Waits until it is the turn of this process to finalise the run, while another one does. Returns the manifest if
+    /// that one has done it.
+    async fn turn(&self, planned: &Planned) -> Result<Option<Manifest>> {
+        let share = self.share(planned, Stage::Finalize, vec![vec![TaskId(0)]], |_| false).await?;
+        let mut wait = WAIT_MIN;
+        loop {
+            if let Some(manifest) = self.finished_by_another(planned).await? {
+                return Ok(Some(manifest));
+            }
+            if let Some(task) = share.tasks().next()
+                && share.claim(task).await
+            {
+                return Ok(None);
+            }
+            if !share.take_over(None).await? {
+                self.wait(wait).await?;
+                wait = (wait * 2).min(WAIT_MAX);
+            }
         }
     }
 

@@ -2,11 +2,16 @@
 //!
 //! Owns the ids of new runs and the names of processes. Reads no clock and no random numbers: the caller hands them in.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use etl_core::model::event::Invocation;
+use etl_core::{model::event::Invocation, runtime::process::ProcessId};
 use etl_plugin::Compiler;
 use tokio_util::sync::CancellationToken;
+
+use super::{Part, Place};
+
+/// Time between two heartbeats of a process.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The run that a process works on. The id of a new run begins with the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +36,16 @@ pub enum Start {
 pub struct RunOptions {
     /// The run to work on.
     pub start: Start,
+    /// What of the run to do.
+    pub part: Part,
+    /// Where the process begins among the tasks of a stage that it shares with others.
+    pub place: Place,
+    /// Whether others are meant to work on the run, too, so that a run store that cannot keep them apart is refused.
+    pub shared: bool,
+    /// The process, as other processes can find out whether it has ended. Without it, none waits for this one.
+    pub id: Option<ProcessId>,
+    /// Time between two heartbeats, by which others see that this process is at work.
+    pub heartbeat: Duration,
     /// Whether parts of a complete result that are gone or damaged are made again.
     pub repair: bool,
     /// Ends the run early when cancelled; it can be resumed afterwards.
@@ -52,6 +67,11 @@ impl RunOptions {
     pub fn new(compiler: Compiler, started_at: SystemTime, random: u64) -> Self {
         Self {
             start: Start::Default,
+            part: Part::Whole,
+            place: Place::First,
+            shared: false,
+            id: None,
+            heartbeat: HEARTBEAT,
             repair: false,
             cancel: CancellationToken::new(),
             invocation: Invocation::default(),

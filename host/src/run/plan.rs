@@ -49,6 +49,7 @@ impl Run {
         fail_point::reach("plan.listed");
         let existing = Planned::load(&context.stores.run_store, &context.layouts.run).await?;
         self.started(existing.is_some());
+        self.check_planned(existing.as_ref())?;
         self.probe().await?;
         if existing.is_none() && self.redrives.is_none() {
             let looks = look_at_cut_objects(&context.pipeline, &*context.stores.source, &mut objects);
@@ -61,6 +62,9 @@ impl Run {
         };
         // Check a plan that was just made as well: it may be that of another process, which was faster.
         resume::check_unchanged(&planned, &recipe, &objects).await?;
+        if self.options.shared {
+            resume::check_version(&planned, &context.id.run_id)?;
+        }
         self.claim(&planned).await?;
         self.inferred.iter().for_each(|inferred| self.emit(inferred.event()));
         self.emit(Event::Planned {
@@ -121,10 +125,11 @@ impl Run {
             Creates::NotOffered => "does not offer to create an object only if it is new",
         };
         let what = format!("run store `{}` {lost}", run_store.name());
-        if context.pipeline.run.shared {
+        if context.pipeline.run.shared || self.options.shared {
+            let by = if self.options.shared { "" } else { ", as `run.shared` asks for" };
             return Err(Error::config(format!(
-                "{what}, so it cannot keep apart several processes on one run, as `run.shared` asks for: use another \
-                 store, or one process at a time and `run.shared = false`"
+                "{what}, so it cannot keep apart several processes on one run{by}: use another store, or `etl-host run` \
+                 as the only process and `run.shared = false`"
             )));
         }
         let message = format!(

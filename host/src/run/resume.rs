@@ -31,6 +31,22 @@ pub(super) async fn check_unchanged(planned: &Planned, recipe: &Recipe, objects:
     if changed.is_empty() { Ok(()) } else { Err(cannot_go_on(&changed)) }
 }
 
+/// Checks that a process that shares a run is of the version that planned it: two versions may make different bytes of
+/// the same rows.
+///
+/// # Errors
+/// [`ErrorKind::Config`](etl_core::model::error::ErrorKind::Config), naming both versions.
+pub(super) fn check_version(planned: &Planned, run_id: &str) -> Result<()> {
+    let (then, now) = (&planned.plan.host, env!("CARGO_PKG_VERSION"));
+    if then == now {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "run `{run_id}` was planned by etl-host {then}, and this is {now}: processes that share a run need one version, so \
+         use that one, or `etl-host run` as the only process"
+    )))
+}
+
 /// Checks that a run that has ended can be completed by a redrive: the keys that decide its result, the plugins and the
 /// source objects must be the same. Only the plugins of the mappers and their configuration may differ, since they may
 /// have been mended. Returns these differences in words.

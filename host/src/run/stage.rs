@@ -1,29 +1,42 @@
 //! A stage of a run: its tasks, run by the scheduler, and the ledger of their commits.
 
+use std::{sync::Arc, time::Duration};
+
 use etl_core::model::{
     error::{Error, Result},
-    event::{Counts, Stage},
+    event::{Counts, Event, Stage},
     ids::{TaskId, Try},
 };
 use etl_shuffle::index::ShuffleFiles;
 
-use super::{Run, failures::Failures};
+use super::{Run, failures::Failures, order::Order, share::Share};
 use crate::{
-    run_store::{commit::Commit, ledger::Ledger, plan::Planned},
+    run_store::{
+        claims::Claims,
+        commit::{Commit, Stored},
+        ledger::Ledger,
+        plan::Planned,
+    },
     scheduler::{HasCounts, Retry, Scheduler, interrupted},
     task::{context::RunContext, rejects::RejectLimits},
 };
+
+/// The first wait for tasks of other processes, before they are looked at again. Each further wait is twice as long.
+pub(super) const WAIT_MIN: Duration = Duration::from_millis(50);
+
+/// The longest wait for tasks of other processes, before they are looked at again.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The most parts that a result may have. The process that publishes them holds their names.
 const RESULT_PARTS_MAX: usize = 50_000;
 
 impl Run {
-    /// Runs the tasks of a stage that `ledger` does not have yet, in the given order, and returns the ledger with the
-    /// commits of all tasks.
+    /// Runs the tasks of a stage that `ledger` does not have yet and that no other process has, and returns the ledger
+    /// with the commits of all tasks. `groups` are the tasks in groups, in the order of which they are begun.
     pub(super) async fn stage<F, A>(
         &self,
-        stage: Stage,
-        mut tasks: Vec<TaskId>,
+        (planned, stage): (&Planned, Stage),
+        groups: Vec<Vec<TaskId>>,
         mut ledger: Ledger,
         mut failures: Failures<'_>,
         retry: Retry,
@@ -33,28 +46,96 @@ impl Run {
         F: Future<Output = Result<Commit>> + Send + 'static,
         A: Fn(TaskId, Try) -> F + Send + Sync + 'static,
     {
-        let started = self.start(stage, tasks.len() as u64, ledger.committed());
-        let (limits, output_max) =
-            (RejectLimits::of(&self.context.pipeline), self.context.pipeline.run.max_output_bytes);
-        let by = &self.context.pipeline.sink.parts.by;
-        let check = |ledger: &Ledger| {
-            check_rejects(&limits, ledger)?;
-            check_output(stage, output_max, ledger)?;
-            check_parts(by, ledger)
-        };
-        check(&ledger)?;
-        tasks.retain(|task| !ledger.contains(*task));
-        let done = |task, result| match result {
-            Ok(commit) => {
-                ledger.add(task, commit)?;
-                check(&ledger)
+        let tasks: Vec<TaskId> = groups.concat();
+        let committed = tasks.iter().filter(|task| ledger.contains(**task)).count() as u64;
+        let started = self.start(stage, tasks.len() as u64, committed);
+        let limits = Limits::of(self, stage);
+        limits.check(&ledger)?;
+        let share = self.share(planned, stage, groups, |task| ledger.contains(task)).await?;
+        let attempt = Arc::new(attempt);
+        let scheduler = Scheduler { admission: Some(share.admission()), ..self.scheduler(stage, retry) };
+        loop {
+            let attempt = Arc::clone(&attempt);
+            let done = |task, result| match result {
+                Ok(commit) => {
+                    ledger.add(task, commit)?;
+                    limits.check(&ledger)
+                }
+                Err(error) => failures.add(task, error, &ledger),
+            };
+            let usual = scheduler.run(share.tasks(), move |task, number| attempt(task, number), done).await?;
+            share.release(failures.tasks()).await;
+            let patience = usual.filter(|_| scheduler.speculative);
+            if !self.wait_for_others(planned, &share, &mut ledger, &limits, patience).await? {
+                break;
             }
-            Err(error) => failures.add(task, error, &ledger),
-        };
-        self.scheduler(stage, retry).run(tasks, attempt, done).await?;
+        }
         failures.commit(&mut ledger).await?;
         self.finish(stage, started, &ledger.counts);
         Ok(ledger)
+    }
+
+    /// Returns the share of this process in the tasks of a stage that are not committed yet.
+    pub(super) async fn share(
+        &self,
+        planned: &Planned,
+        stage: Stage,
+        groups: Vec<Vec<TaskId>>,
+        is_committed: impl Fn(TaskId) -> bool,
+    ) -> Result<Arc<Share>> {
+        let (run_store, process) = (&self.context.stores.run_store, &self.context.id.process);
+        let claims = Claims::new(run_store, &planned.layout, stage, process);
+        let order = Order::new(groups, self.options.place, process);
+        Share::open(claims, &self.colleagues, order, is_committed).await
+    }
+
+    /// Waits for the tasks that other processes have, and adds their commits to the ledger. Returns early, with `true`,
+    /// when some of them are to be run here after all.
+    async fn wait_for_others(
+        &self,
+        planned: &Planned,
+        share: &Share,
+        ledger: &mut Ledger,
+        limits: &Limits<'_>,
+        patience: Option<Duration>,
+    ) -> Result<bool> {
+        let (run_store, mut wait) = (&self.context.stores.run_store, WAIT_MIN);
+        loop {
+            let stored = Commit::read_some(run_store, &planned.layout, limits.stage, share.elsewhere()).await?;
+            let mut tasks = 0;
+            for (task, stored) in stored {
+                match stored {
+                    Stored::Whole(commit) => {
+                        share.committed(task);
+                        ledger.add(task, *commit)?;
+                        tasks += 1;
+                    }
+                    Stored::Damaged(bytes) => drop(ledger.damaged.insert(task, bytes)),
+                }
+            }
+            if tasks > 0 {
+                self.emit(Event::OthersCommitted { stage: limits.stage, tasks });
+            }
+            limits.check(ledger)?;
+            self.take_back_damaged(planned, limits.stage, ledger).await?;
+            ledger.damaged.clear();
+            if share.elsewhere().is_empty() {
+                return Ok(false);
+            }
+            if share.take_over(patience).await? {
+                return Ok(true);
+            }
+            self.wait(wait).await?;
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+    }
+
+    /// Waits for a while.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`](etl_core::model::error::ErrorKind::Interrupted) when the run is cancelled.
+    pub(super) async fn wait(&self, time: Duration) -> Result<()> {
+        self.options.cancel.run_until_cancelled(tokio::time::sleep(time)).await.ok_or_else(interrupted)
     }
 
     /// Does work that is safe to break off in the middle. When the run is cancelled, the work may continue for
@@ -95,13 +176,37 @@ impl Run {
         let (cancel, events) = (self.options.cancel.clone(), self.context.events.clone());
         let slots = if stage == Stage::Reduce { self.slots.reduce } else { self.slots.map };
         let (speculative, grace) = (pipeline.run.speculative, pipeline.run.grace);
-        Scheduler { stage, slots, retry, speculative, cancel, grace, events }
+        Scheduler { stage, slots, admission: None, retry, speculative, cancel, grace, events }
     }
 }
 
 impl HasCounts for Commit {
     fn counts(&self) -> &Counts {
         &self.counts
+    }
+}
+
+/// The limits of all tasks of a stage together.
+struct Limits<'a> {
+    stage: Stage,
+    rejects: RejectLimits,
+    output_bytes_max: u64,
+    /// The columns that divide the result.
+    by: &'a [String],
+}
+
+impl<'a> Limits<'a> {
+    fn of(run: &'a Run, stage: Stage) -> Self {
+        let pipeline = &run.context.pipeline;
+        let (rejects, output_bytes_max) = (RejectLimits::of(pipeline), pipeline.run.max_output_bytes);
+        Self { stage, rejects, output_bytes_max, by: &pipeline.sink.parts.by }
+    }
+
+    /// Checks all commits of the stage so far.
+    fn check(&self, ledger: &Ledger) -> Result<()> {
+        check_rejects(&self.rejects, ledger)?;
+        check_output(self.stage, self.output_bytes_max, ledger)?;
+        check_parts(self.by, ledger)
     }
 }
 

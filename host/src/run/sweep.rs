@@ -11,6 +11,7 @@ use super::Run;
 use crate::{
     connector::CommittedPart,
     run_store::{
+        beats,
         layout::RunLayout,
         ledger::Ledger,
         plan::Planned,
@@ -33,6 +34,7 @@ impl Run {
         drop(run_store.abort_uploads(layout.root()).await);
         drop(delete_rejects(run_store, planned, mapped).await);
         drop(self.delete_other_plans(planned).await);
+        drop(beats::delete_all(run_store, layout).await);
         run_store.sweep(planned.layout.root(), None).await;
         let before_this = Some(self.options.started_at);
         run_store.sweep(layout.root(), before_this).await;
@@ -80,7 +82,8 @@ impl Run {
 async fn other_plans(run_store: &Store, layout: &RunLayout, planned: &Planned) -> Result<Vec<String>> {
     let names = run_store.list_prefixes(layout.root()).await?;
     let prefixes = names.iter().map(|name| format!("{}/{name}", layout.root()));
-    Ok(prefixes.filter(|prefix| *prefix != planned.layout.root() && *prefix != layout.all_events()).collect())
+    let ours = [planned.layout.root().to_owned(), layout.all_events(), layout.all_processes()];
+    Ok(prefixes.filter(|prefix| !ours.contains(prefix)).collect())
 }
 
 /// Deletes the rejects that no commit names.

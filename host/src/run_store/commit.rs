@@ -3,7 +3,10 @@
 //! Owns the contents of commits, and the rule that the first commit of a task counts. An attempt writes its files under
 //! keys of its own and then commits; a file that no commit names is garbage.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use etl_core::{
@@ -19,7 +22,7 @@ use etl_core::{
 };
 use etl_shuffle::ShuffleIndex;
 use etl_store::{Created, Pending, Store};
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::run_store::{
@@ -235,10 +238,39 @@ impl Commit {
         layout: &'a PlanLayout,
         stage: Stage,
     ) -> impl Stream<Item = Result<(TaskId, Stored)>> + 'a {
-        let keys = store.list(&layout.commits(stage)).try_filter_map(move |object| async move {
-            Ok(layout.parse_commit(stage, &object.key).map(|task| (task, object.key)))
-        });
-        let reads = keys.map_ok(move |(task, key)| async move {
+        let tasks = store
+            .list(&layout.commits(stage))
+            .try_filter_map(move |object| async move { Ok(layout.parse_commit(stage, &object.key)) });
+        Self::read_these(store, layout, stage, tasks)
+    }
+
+    /// Reads the commits of those of these tasks that are committed, in no particular order. If there are many tasks,
+    /// lists which of them are, instead of asking for each.
+    ///
+    /// # Errors
+    /// As [`Commit::read_all`].
+    pub async fn read_some(
+        store: &Store,
+        layout: &PlanLayout,
+        stage: Stage,
+        mut tasks: Vec<TaskId>,
+    ) -> Result<Vec<(TaskId, Stored)>> {
+        if tasks.len() > READS_MAX {
+            let keys = store.list_keys(&layout.commits(stage)).await?;
+            let committed: BTreeSet<TaskId> = keys.iter().filter_map(|key| layout.parse_commit(stage, key)).collect();
+            tasks.retain(|task| committed.contains(task));
+        }
+        Self::read_these(store, layout, stage, futures::stream::iter(tasks).map(Ok)).try_collect().await
+    }
+
+    fn read_these<'a>(
+        store: &'a Store,
+        layout: &'a PlanLayout,
+        stage: Stage,
+        tasks: impl Stream<Item = Result<TaskId>> + 'a,
+    ) -> impl Stream<Item = Result<(TaskId, Stored)>> + 'a {
+        let reads = tasks.map_ok(move |task| async move {
+            let key = layout.commit(stage, task);
             let bytes = store.get(&key).await?;
             Ok(bytes.map(|bytes| (task, Self::read(layout, &key, bytes))))
         });

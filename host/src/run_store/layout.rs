@@ -9,9 +9,11 @@
 //!   <plan-id>/map/<shard>/commit.json          put-if-absent: names the winning attempt
 //!   <plan-id>/map/<shard>/taken-back           a commit of the task was taken back: its output was damaged or gone
 //!   <plan-id>/reduce/<partition>/commit.json
+//!   <plan-id>/claims/<stage>-<task>-<number>   put-if-absent: the process that takes the task on
 //!   <plan-id>/uploads/<stage>-<task>-<attempt>-<what>.json   an upload that an attempt has begun
 //!   <plan-id>/rejects/<stage>/<task>/<attempt>.jsonl  the records that an attempt set aside
 //!   events/<time>-<process>.jsonl              what each process that worked on the run saw happen
+//!   processes/<process>.json                   what each process that works on the run does at the moment
 //!   report.html                                the same, as a page to look at
 //!   manifest.json, _SUCCESS
 //! ```
@@ -25,7 +27,7 @@ use etl_core::model::{
 };
 
 /// The prefixes, below a plan's, of the objects that a run needs only until it is complete.
-const INTERMEDIATES: [&str; 4] = ["shards", "map", "reduce", "uploads"];
+const INTERMEDIATES: [&str; 5] = ["shards", "map", "reduce", CLAIMS, UPLOADS];
 
 /// The keys of one run, relative to the run store's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +69,10 @@ impl RunLayout {
     }
 
     /// Returns whether this is the key of something that a run, by whichever plan, needs only until it is complete:
-    /// shards, shuffle files, commits, notes of uploads.
+    /// shards, shuffle files, commits, claims, notes of uploads, and what its processes do.
     pub fn is_intermediate(&self, key: &str) -> bool {
         self.below_plan(key).is_some_and(|(_, below)| INTERMEDIATES.contains(&below))
+            || self.parse_process(key).is_some()
     }
 
     /// Returns whether this is the key of a note of an upload, by whichever plan.
@@ -103,6 +106,21 @@ impl RunLayout {
         Some((at_ms.parse().ok()?, process))
     }
 
+    /// Returns the key of what a process that works on the run does at the moment.
+    pub fn process(&self, process: &str) -> String {
+        format!("{}/{process}.json", self.all_processes())
+    }
+
+    /// Returns the prefix below which lies what all processes do at the moment.
+    pub fn all_processes(&self) -> String {
+        format!("{}/processes", self.root)
+    }
+
+    /// Returns the name of the process, if `key` is the key of what a process does at the moment.
+    pub fn parse_process<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(&self.all_processes())?.strip_prefix('/')?.strip_suffix(".json")
+    }
+
     /// Returns the key of the manifest, which lists what the run made.
     pub fn manifest(&self) -> String {
         format!("{}/manifest.json", self.root)
@@ -118,6 +136,9 @@ impl RunLayout {
         format!("{}/{SUCCESS}", self.root)
     }
 }
+
+/// The prefix, below a plan's, of the claims of its tasks.
+const CLAIMS: &str = "claims";
 
 /// The prefix, below a plan's, of the notes of its uploads.
 const UPLOADS: &str = "uploads";
@@ -182,6 +203,24 @@ impl PlanLayout {
         (task.len() >= width(stage)).then(|| task.parse().ok()).flatten()
     }
 
+    /// Returns the key of a claim of a task: the first has number 0, and one that takes the task over has the next.
+    pub fn claim(&self, stage: Stage, task: TaskId, number: u32) -> String {
+        format!("{}/{}-{task:06}-{number}", self.all_claims(), stage.name())
+    }
+
+    /// Returns the prefix below which all claims lie.
+    pub fn all_claims(&self) -> String {
+        format!("{}/{CLAIMS}", self.root)
+    }
+
+    /// Returns the task and the number of the claim that has this key, if it is the key of a claim of this plan and
+    /// stage.
+    pub fn parse_claim(&self, stage: Stage, key: &str) -> Option<(TaskId, u32)> {
+        let name = key.strip_prefix(&self.all_claims())?.strip_prefix('/')?.strip_prefix(stage.name())?;
+        let (task, number) = name.strip_prefix('-')?.split_once('-')?;
+        Some((task.parse().ok()?, number.parse().ok()?))
+    }
+
     /// Returns the key of the records that an attempt set aside.
     pub fn rejects(&self, stage: Stage, task: TaskId, attempt: &AttemptId) -> String {
         let width = width(stage);
@@ -235,6 +274,11 @@ mod tests {
             [&commit, &upload].map(|key| (run.is_intermediate(key), run.is_upload(key))),
             [(true, false), (true, true)]
         );
+        let claim = layout.claim(Stage::Map, TaskId(1_000_000), 12);
+        assert_eq!(layout.parse_claim(Stage::Map, &claim), Some((TaskId(1_000_000), 12)));
+        assert_eq!(layout.parse_claim(Stage::Reduce, &claim), None);
+        assert!(run.is_intermediate(&claim) && run.is_intermediate(&run.process("5f3a")));
+        assert_eq!(run.parse_process(&run.process("5f3a")), Some("5f3a"));
         for kept in [run.plan(), run.events(1, "a"), layout.rejects(Stage::Map, TaskId(3), &attempt)] {
             assert!(!run.is_intermediate(&kept), "{kept}");
         }

@@ -3,6 +3,8 @@
 //! Owns the layout of a run, its plan, shards, commits, events and manifest: what is written down, and how it is read
 //! back. Does not decide when: that is the run's.
 
+pub mod beats;
+pub mod claims;
 pub mod commit;
 pub mod document;
 pub mod events;

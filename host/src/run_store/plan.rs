@@ -102,6 +102,12 @@ pub struct Redrives {
 }
 
 impl Plan {
+    /// Returns the number of partitions; 0 when nothing is reduced.
+    pub fn partitions(&self) -> u32 {
+        let partitions = self.recipe.keys.get("reduce.partitions").and_then(serde_json::Value::as_u64);
+        partitions.and_then(|partitions| partitions.try_into().ok()).unwrap_or_default()
+    }
+
     /// Returns whether this is the plan of a redrive that completes the run `run_id`.
     pub fn completes(&self, run_id: &str) -> bool {
         self.redrives.as_ref().is_some_and(|redrives| redrives.run_id == run_id)

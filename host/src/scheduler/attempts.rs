@@ -31,7 +31,8 @@ pub(super) struct UnderWay<'a, A, T> {
 pub(super) struct Ended<T> {
     task: TaskId,
     number: Try,
-    result: Result<T>,
+    /// The result; absent when the task is not run here.
+    result: Option<Result<T>>,
 }
 
 /// A task under way.
@@ -77,12 +78,18 @@ where
         of.speculated |= !of.attempts.is_empty();
         let (number, begins, stage) = (Try(of.started), Instant::now() + wait, self.scheduler.stage);
         let (attempt, events) = (Arc::clone(&self.attempt), self.scheduler.events.clone());
+        let admission = self.scheduler.admission.clone().filter(|_| number == Try::FIRST);
         let work = self.attempts.spawn(async move {
+            if let Some(admission) = admission
+                && !admission(task).await
+            {
+                return Ended { task, number, result: None };
+            }
             if wait > Duration::ZERO {
                 tokio::time::sleep_until(begins).await;
             }
             events.emit(Event::AttemptStarted { stage, task, attempt: number });
-            Ended { task, number, result: attempt(task, number).await }
+            Ended { task, number, result: Some(attempt(task, number).await) }
         });
         of.attempts.push(Running { number, begins, work });
     }
@@ -94,10 +101,15 @@ where
         if !self.scheduler.speculative {
             return None;
         }
-        let patience = self.peers.patience()?;
+        let patience = self.patience()?;
         let alone = self.tasks.iter().filter(|(_, of)| !of.speculated);
         let begins = alone.filter_map(|(task, of)| Some((*task, of.attempts.first()?.begins + patience)));
         begins.min_by_key(|(_, due)| *due)
+    }
+
+    /// Returns how long an attempt may take before it is far slower than the others.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.peers.patience()
     }
 
     /// Waits until an attempt has ended, and returns what [`UnderWay::settle`] takes; `None` when no attempt is under
@@ -106,7 +118,7 @@ where
         self.attempts.join_next().await
     }
 
-    /// Records that an attempt has ended. Returns the task and its result if the task has ended with it: either the
+    /// Records that an attempt has ended. Returns the task and its result if the task has ended with it, here: either the
     /// attempt succeeded, and any other attempt at the task is dropped; or it failed, and there is neither another
     /// attempt under way nor a retry.
     ///
@@ -124,11 +136,12 @@ where
         // Another attempt may have succeeded a moment before, and this one ended before it was dropped.
         let Some(of) = self.tasks.remove(&task) else { return Ok(None) };
         Ok(match result {
-            Ok(result) => {
+            Some(Ok(result)) => {
                 self.succeeded(task, number, of, &result);
                 Some((task, Ok(result)))
             }
-            Err(error) => self.failed(task, number, of, error).map(|error| (task, Err(error))),
+            Some(Err(error)) => self.failed(task, number, of, error).map(|error| (task, Err(error))),
+            None => None,
         })
     }
 

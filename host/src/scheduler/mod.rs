@@ -9,8 +9,9 @@ mod stragglers;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use etl_core::model::{
     ids::{TaskId, Try},
 };
 
+/// Says just before the first attempt at a task whether there is to be one.
+pub type Admission = Arc<dyn Fn(TaskId) -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// How the tasks of one stage are run.
 #[derive(Clone)]
 pub struct Scheduler {
@@ -29,6 +33,8 @@ pub struct Scheduler {
     pub stage: Stage,
     /// The most attempts that are under way at the same time.
     pub slots: usize,
+    /// Says whether a task is run here; absent when all are.
+    pub admission: Option<Admission>,
     /// How often and after which wait a task is retried.
     pub retry: Retry,
     /// Whether tasks that are far slower than others get a second attempt.
@@ -57,6 +63,9 @@ impl Scheduler {
     /// attempt takes far longer than others took. The attempt that succeeds first counts, and the other is dropped; the
     /// task fails when both have failed.
     ///
+    /// Returns how long an attempt may take before it is far slower than the others; `None` when too few have succeeded
+    /// to tell.
+    ///
     /// # Errors
     /// Returns the error of `done`, which decides whether a task may fail; attempts under way are dropped. Returns
     /// [`ErrorKind::Interrupted`] when cancelled: no further attempt starts, attempts under way that end within `grace`
@@ -66,7 +75,7 @@ impl Scheduler {
         tasks: impl IntoIterator<Item = TaskId>,
         attempt: A,
         mut done: impl FnMut(TaskId, Result<T>) -> Result<()>,
-    ) -> Result<()>
+    ) -> Result<Option<Duration>>
     where
         T: HasCounts + Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
@@ -91,7 +100,7 @@ impl Scheduler {
                     return Err(interrupted());
                 }
                 ended = under_way.ended() => match ended {
-                    None => return Ok(()),
+                    None => return Ok(under_way.patience()),
                     Some(ended) => if let Some((task, result)) = under_way.settle(ended)? {
                         done(task, result)?;
                     }

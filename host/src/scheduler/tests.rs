@@ -30,6 +30,7 @@ fn scheduler(slots: usize) -> Scheduler {
     Scheduler {
         stage: Stage::Map,
         slots,
+        admission: None,
         retry: Retry { attempts: 3, interval: Duration::from_secs(10), multiplier: 2.0 },
         speculative: false,
         cancel: CancellationToken::new(),
@@ -221,7 +222,7 @@ async fn with_straggler(
         ended.push(task);
         result.map(drop)
     };
-    let result = scheduler.run((0..5).map(TaskId), attempt, done).await;
+    let result = scheduler.run((0..5).map(TaskId), attempt, done).await.map(drop);
     ended.sort_unstable();
     assert_eq!(ended, [0, 1, 2, 3, 4], "every task ends once");
     let said = said.lock().0.clone();
@@ -340,4 +341,32 @@ async fn a_second_attempt_takes_no_slot_that_a_task_waits_for() {
         Ok(nothing())
     };
     scheduler.run((0..20).map(TaskId), attempt, all_succeed).await.expect("all succeed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_not_admitted_has_no_attempt_and_its_slot_is_free() {
+    let admission: Admission = Arc::new(|TaskId(task)| {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            task % 2 == 0
+        })
+    });
+    let scheduler = Scheduler { admission: Some(admission), ..scheduler(2) };
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let attempt = move |TaskId(task), Try(number)| {
+        counter.fetch_add(1, SeqCst);
+        async move {
+            assert_eq!(task % 2, 0, "it was not admitted");
+            if number == 1 { Err(error(ErrorKind::Unavailable)) } else { Ok(nothing()) }
+        }
+    };
+    let mut ended = Vec::new();
+    let done = |TaskId(task), result: Result<Nothing>| {
+        ended.push(task);
+        result.map(drop)
+    };
+    scheduler.run((0..10).map(TaskId), attempt, done).await.expect("all succeed");
+    ended.sort_unstable();
+    assert_eq!((ended, asked.load(SeqCst)), (vec![0, 2, 4, 6, 8], 10));
 }

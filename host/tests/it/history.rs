@@ -206,7 +206,7 @@ fn what_a_complete_run_left_is_deleted_and_its_result_and_story_stay() {
     let result = project.result(["--run-id", "one"]);
     let before = (project.files("runs"), project.files("result"));
     let would = on(&project, "clean", &["one", "--dry-run"]);
-    assert!(would.expect_success().stdout.contains("\nwould delete 9 objects ("), "{would:#?}");
+    assert!(would.expect_success().stdout.contains("\nwould delete 15 objects ("), "{would:#?}");
     assert_eq!(before, (project.files("runs"), project.files("result")));
 
     let did = on(&project, "clean", &["one"]).expect_success().stdout.replace("deleted", "would delete");

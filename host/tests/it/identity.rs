@@ -117,6 +117,10 @@ impl std::fmt::Debug for Asleep {
 #[async_trait::async_trait]
 impl Hook for Asleep {
     async fn before(&self, write: &Write) -> Result<()> {
+        // A claim that is under way is dropped when its stage ends, and with it the sleep.
+        if write.key().contains("/claims/") {
+            return Ok(());
+        }
         if self.writes.fetch_add(1, SeqCst) == self.at {
             *self.slept_before.lock().expect("no panic") = Some(write.clone());
             let meanwhile = self.meanwhile.lock().expect("no panic").take();

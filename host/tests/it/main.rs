@@ -62,3 +62,4 @@ mod tolerated;
 mod try_step;
 mod values;
 mod variables;
+mod workers;

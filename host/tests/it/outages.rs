@@ -148,6 +148,12 @@ fn a_store_that_cannot_keep_processes_apart_does_for_one_and_is_refused_for_seve
         let project = project(port);
         let named = ["run store `s3://bucket/runs/`", lost];
         project.run(["--run-id", "no", "--set", "run.shared=true"]).expect_error(2, &named);
+        let worker =
+            etl_host_command().arg("worker").arg(project.path("pipeline.toml")).args(["--run-id", "no"]).output();
+        let worker = worker.expect("it starts");
+        assert_eq!(worker.status.code(), Some(2), "{worker:?}");
+        let said = String::from_utf8_lossy(&worker.stderr);
+        assert!(said.contains(lost) && said.contains("`etl-host run` as the only process"), "{said}");
         let ended = project.run(["--run-id", "r"]);
         ended.expect_success();
         assert!(named.iter().all(|text| ended.stderr.contains(text)), "{ended:#?}");

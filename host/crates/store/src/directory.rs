@@ -53,6 +53,15 @@ impl Store {
         }
     }
 
+    /// Returns a handle on the store that does not sync its writes on local disk, for objects that a power cut may take.
+    #[must_use]
+    pub fn unsynced(&self) -> Self {
+        match self.directory {
+            Some(_) => Self { inner: metered(open::local(false), &self.meter), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
     /// Returns whether the prefix exists. Only a local directory can be missing: in other stores a prefix is part of a
     /// name, and a missing bucket is an error of [`Store::list`].
     ///

@@ -99,10 +99,21 @@ impl ShardTable {
 
     /// Returns the tasks, those with the most to read first, because a long task that is started last would run alone.
     pub fn longest_first(&self) -> Vec<TaskId> {
+        self.by_size().concat()
+    }
+
+    /// Returns the tasks, those with the most to read first, in groups: of two tasks of one group, none has twice as
+    /// much to read as the other.
+    pub fn by_size(&self) -> Vec<Vec<TaskId>> {
         let mut tasks: Vec<(usize, u64)> = self.task_bytes.iter().copied().enumerate().collect();
         tasks.sort_by_key(|&(_, bytes)| Reverse(size_class(bytes)));
-        let first = |(task, _)| TaskId(u32::try_from(task).expect("fewer tasks than shards") * self.shards_per_task);
-        tasks.into_iter().map(first).collect()
+        let groups = tasks.chunk_by(|(_, a), (_, b)| size_class(*a).0 == size_class(*b).0);
+        groups.map(|group| group.iter().map(|(number, _)| self.task(*number)).collect()).collect()
+    }
+
+    /// Returns the `number`th task.
+    pub fn task(&self, number: usize) -> TaskId {
+        TaskId(u32::try_from(number).expect("fewer tasks than shards") * self.shards_per_task)
     }
 
     /// Returns the shards of a task.

@@ -221,6 +221,13 @@ pub enum Event {
         /// Counts and times of the attempt.
         counts: Counts,
     },
+    /// Tasks that other processes have committed while this one waited for them.
+    OthersCommitted {
+        /// Stage of the tasks.
+        stage: Stage,
+        /// Number of tasks.
+        tasks: u64,
+    },
     /// An attempt failed.
     AttemptFailed {
         /// Stage of the task.
@@ -406,6 +413,11 @@ impl Events {
         Self::new(|| UNIX_EPOCH)
     }
 
+    /// Returns the time of the clock, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        unix_ms((self.clock)())
+    }
+
     /// Adds a listener, which gets every event from now on.
     pub fn listen(&self, listener: impl Listener + 'static) {
         self.lock().push(Box::new(listener));
@@ -413,7 +425,7 @@ impl Events {
 
     /// Hands an event to every listener, and returns when all have handled it.
     pub fn emit(&self, event: Event) {
-        let stamped = Stamped { at_ms: unix_ms((self.clock)()), event };
+        let stamped = Stamped { at_ms: self.now_ms(), event };
         for listener in self.lock().iter_mut() {
             listener.on_event(&stamped);
         }
