@@ -13,8 +13,8 @@ use etl_core::{
 };
 
 use super::{
-    FailedCommand, SHARDS_LEFT_OUT, load, no_command, outside, print, redacted, runtime, say, signals::Interrupts,
-    written,
+    FailedCommand, SHARDS_LEFT_OUT, compiling, load, no_command, outside, print, redacted, runtime, say,
+    signals::Interrupts, written,
 };
 use crate::{
     pipeline::Pipeline,
@@ -173,12 +173,13 @@ fn invocation(args: &RunArgs) -> Invocation {
 
 async fn run_until_interrupted(pipeline: &Pipeline, args: &RunArgs, events: &Events) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
+    let compiler = if args.quiet { outside::compiler() } else { compiling::told() };
     let options = RunOptions {
         start: start(args),
         repair: args.repair,
         cancel: interrupts.cancel.clone(),
         invocation: invocation(args),
-        ..RunOptions::new(outside::compiler(), outside::now(), outside::random())
+        ..RunOptions::new(compiler, outside::now(), outside::random())
     };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // The exit code depends on the signal, but the run only knows that it was cancelled.
