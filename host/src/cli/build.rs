@@ -15,9 +15,9 @@ use etl_core::{
         numbers::{bytes, printable},
     },
 };
-use etl_plugin::{self, Inspection};
+use etl_plugin::{self, Engine, Inspection};
 
-use super::{load, outside, print, redacted, say};
+use super::{compiling, load, print, redacted, say};
 use crate::pipeline::{Pipeline, Step};
 
 /// The compilation target of plugins.
@@ -36,13 +36,17 @@ pub(super) struct BuildArgs {
     pub set: Vec<String>,
 }
 
-/// Builds the plugins of a pipeline and prints the file, interface, size and digest of each.
+/// Builds the plugins of a pipeline, compiles them, so that the first run need not, and prints the file, interface, size
+/// and digest of each.
 pub(super) fn build(args: &BuildArgs) -> Result<()> {
     let file = if args.file.is_dir() { args.file.join(PIPELINE_FILE) } else { args.file.clone() };
     let pipeline = load(&file, &args.set, true)?;
-    let compiler = outside::compiler();
+    let compiler = compiling::told();
+    let engine = Engine::new(1, compiler.clone())?;
     for step in pipeline.steps() {
         let inspection = compiler.inspect(&step.plugin.path).map_err(|error| redacted(&error, &pipeline.secrets))?;
+        let loaded = engine.load(&step.plugin, inspection.interface);
+        loaded.map_err(|error| redacted(&error, &pipeline.secrets))?;
         print(&pipeline.secrets.redact(&built(step, &inspection)))?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use etl_core::{
     },
 };
 
-use super::{block_on, load, outside, print};
+use super::{block_on, compiling, load, print};
 use crate::{
     pipeline::Pipeline,
     run::{
@@ -40,7 +40,7 @@ const DIGEST_CHARACTERS: usize = 12;
 /// Checks a pipeline and prints its source, steps and sink.
 pub(super) fn check(args: &CheckArgs) -> Result<()> {
     let pipeline = load(&args.file, &args.set, args.build)?;
-    let checked = block_on(&pipeline, check::check(&pipeline, outside::compiler()))?;
+    let checked = block_on(&pipeline, check::check(&pipeline, compiling::told()))?;
     print(&pipeline.secrets.redact(&render(&pipeline, &checked)))
 }
 

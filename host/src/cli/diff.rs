@@ -14,7 +14,7 @@ use etl_core::{
 };
 use etl_plugin::InstanceUsage;
 
-use super::{block_on, load, outside, print, sample::shown_events};
+use super::{block_on, compiling, load, print, sample::shown_events};
 use crate::workbench::diff::{self, Comparison, Request, ShardComparison, Side};
 
 /// The shortest time that is compared: shorter times say more about warm caches than about a plugin.
@@ -54,7 +54,7 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let request =
         Request { plugin: args.map.clone(), config: args.config.clone(), step: args.step.clone(), shards: args.sample };
     let events = shown_events(pipeline.secrets.redactor());
-    let compared = block_on(&pipeline, diff::diff(&pipeline, &request, outside::compiler(), &events))?;
+    let compared = block_on(&pipeline, diff::diff(&pipeline, &request, compiling::told(), &events))?;
     print(&pipeline.secrets.redact(&render(&compared)))?;
     let different = args.exit_code && !compared.is_same();
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })

@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod check;
 mod clean;
+mod compiling;
 mod completions;
 mod diff;
 mod explain;

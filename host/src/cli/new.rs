@@ -10,7 +10,7 @@ use etl_core::{
 use etl_plugin::Interface;
 
 use super::{print, say};
-use crate::workbench::new::{Project, Sdk};
+use crate::workbench::new::{self, Project, Sdk};
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
@@ -23,10 +23,10 @@ pub(super) struct NewArgs {
     /// The language to write the step in
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub lang: Language,
-    /// The name of the crate and the pipeline [default: the directory's name]
+    /// The name of the pipeline, and of the crate [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The SDK's directory [default: the one in the checkout this program was built in, or else the published SDK]
+    /// The directory of the SDK for Rust [default: the one in the checkout this program was built in, or else the published SDK]
     #[arg(long, value_name = "DIR")]
     pub sdk: Option<PathBuf>,
 }
@@ -45,6 +45,8 @@ pub(super) enum NewStep {
 pub(super) enum Language {
     /// Rust with the SDK, the crate `etl-plugin`
     Rust,
+    /// Python with the SDK, the package `etl_plugin`, which the project contains
+    Python,
 }
 
 /// Creates a project and prints the commands to run next.
@@ -54,16 +56,23 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
         NewStep::Map => Interface::Mapper,
         NewStep::Reduce => Interface::Reducer,
     };
-    let project = Project::new(&name(args)?, step, sdk(args)?)?;
+    let (language, test) = match args.lang {
+        Language::Rust => (new::Language::Rust(sdk(args)?), "cargo test"),
+        Language::Python if args.sdk.is_some() => {
+            return Err(Error::config("--sdk goes with Rust: a project in Python contains the SDK"));
+        }
+        Language::Python => (new::Language::Python, "python3 -m unittest"),
+    };
+    let project = Project::new(&name(args)?, step, language)?;
     let files = project.write(&args.directory)?;
     let directory = args.directory.display().to_string();
     print(&format!(
-        "{directory}: a {} step, {} files\n\nNext:\n  cd {}\n  cargo test\n  etl-host pipeline.toml --build\n",
+        "{directory}: a {} step, {} files\n\nNext:\n  cd {}\n  {test}\n  etl-host pipeline.toml --build\n",
         step.step(),
         files.len(),
         quoted(&directory),
     ))?;
-    if project.sdk == Sdk::Version {
+    if project.language == new::Language::Rust(Sdk::Version) {
         say("the SDK is not published yet: to build the project, set the path of `etl-plugin` in its Cargo.toml to \
              the directory `guest-plugins/sdk` of a checkout of etl-host (`--sdk DIR` does this)");
     }

@@ -19,7 +19,7 @@ use etl_core::{
 };
 
 use super::{
-    load, outside, print_exact, redacted, runtime,
+    compiling, load, outside, print_exact, redacted, runtime,
     sample::{rejected, shown_events},
     say,
     which_run::{RunWords, WhichRun},
@@ -102,8 +102,7 @@ async fn run(args: &ReplayArgs, which: &WhichRun, pipeline: &Pipeline) -> Result
     let replaced = replace(args, &mut as_planned)?;
     let events = shown_events(secrets.redactor());
     let replayed = async {
-        let replay =
-            Replay::open(as_planned, run_id, planned, replaced.as_deref(), outside::compiler(), events).await?;
+        let replay = Replay::open(as_planned, run_id, planned, replaced.as_deref(), compiling::told(), events).await?;
         match (args.shard, args.partition, only(args)) {
             (Some(shard), _, Some(only)) => replay.record(shard, only, args.limit).await,
             (Some(shard), _, None) => replay.shard(shard, args.limit).await,

@@ -19,7 +19,7 @@ use etl_core::{
 };
 
 use super::{
-    FailedCommand, SHARDS_LEFT_OUT, load, no_command, outside, print, print_exact, redacted, runtime, say,
+    FailedCommand, SHARDS_LEFT_OUT, compiling, load, no_command, outside, print, print_exact, redacted, runtime, say,
     signals::Interrupts, written,
 };
 use crate::{
@@ -271,6 +271,7 @@ fn invocation(job: &Job<'_>) -> Invocation {
 
 async fn run_until_interrupted(pipeline: &Pipeline, job: &Job<'_>, events: &Events) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
+    let compiler = if job.show.quiet { outside::compiler() } else { compiling::told() };
     let options = RunOptions {
         start: job.start.clone(),
         part: job.part.clone(),
@@ -280,7 +281,7 @@ async fn run_until_interrupted(pipeline: &Pipeline, job: &Job<'_>, events: &Even
         repair: job.repair,
         cancel: interrupts.cancel.clone(),
         invocation: invocation(job),
-        ..RunOptions::new(outside::compiler(), outside::now(), outside::random())
+        ..RunOptions::new(compiler, outside::now(), outside::random())
     };
     run::run(pipeline, options, events).await.map_err(|error| match (error.kind(), interrupts.signal()) {
         // The exit code depends on the signal, but the run only knows that it was cancelled.

@@ -25,7 +25,7 @@ use etl_format::{Chunk, ChunkIter, Cuts, Fields, Inferred, Section, SourceFormat
 use etl_plugin::{Engine, Interface, Plugin};
 use etl_store::Location;
 
-use super::{outside, say};
+use super::{compiling, outside, say};
 use crate::{
     connector::{Source, objects::ObjectSource, sample},
     pipeline::{Sandbox, SourceTables, field_line},
@@ -243,7 +243,7 @@ impl ReducerArgs {
 
 /// Starts an engine for a trial, which has at most 8 instances at a time.
 pub(super) fn engine() -> Result<Engine> {
-    Engine::new(8, outside::compiler())
+    Engine::new(8, compiling::told())
 }
 
 /// Returns events whose messages are shown on standard error. `redact` removes secrets from them.

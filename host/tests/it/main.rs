@@ -46,6 +46,7 @@ mod parquet;
 mod parts;
 mod places;
 mod poison;
+mod python;
 mod races;
 mod replay;
 mod report;

@@ -261,7 +261,7 @@ fn workers_share_a_run_on_s3() {
     let s3 = S3::start();
     for number in 0..12 {
         let name = format!("input/{number:03}.txt");
-        s3.put(&name, &fs::read_to_string(local.path(&name)).expect("text"));
+        s3.put(&name, fs::read_to_string(local.path(&name)).expect("text"));
     }
     let steps = fs::read_to_string(local.path("pipeline.toml")).expect("text");
     let steps = ["input", "result", "runs"]

@@ -17,7 +17,10 @@ mod process;
 mod symbols;
 
 use std::{
+    any::Any,
+    fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -54,6 +57,20 @@ pub struct Compiler {
     cache: Cache,
     /// Held while the process is at work. The memory limit is that of one process, so there is only one.
     at_work: Shared<()>,
+    watch: Watch,
+}
+
+/// Called before a component is compiled, with its file and its size in bytes. What it returns is dropped when the
+/// compiler is done.
+#[derive(Clone)]
+struct Watch(Arc<Watching>);
+
+type Watching = dyn Fn(&Path, u64) -> Box<dyn Any> + Send + Sync;
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// A compiled component.
@@ -68,7 +85,14 @@ impl Compiler {
     /// Creates a compiler that starts `program`, which must call [`serve`] when its first argument is [`COMPILER`].
     /// Compiled components are kept in `cache`.
     pub fn new(program: PathBuf, cache: Cache) -> Self {
-        Self { program, cache, at_work: Shared::new(()) }
+        Self { program, cache, at_work: Shared::new(()), watch: Watch(Arc::new(|_, _| Box::new(()))) }
+    }
+
+    /// Has `watch` called before a component is compiled, with its file and its size in bytes. What it returns is
+    /// dropped when the compiler is done.
+    #[must_use]
+    pub fn watched(self, watch: impl Fn(&Path, u64) -> Box<dyn Any> + Send + Sync + 'static) -> Self {
+        Self { watch: Watch(Arc::new(watch)), ..self }
     }
 
     /// Inspects the plugin in a file, without compiling or running it.
@@ -81,6 +105,7 @@ impl Compiler {
         let file = ComponentFile::open(path)?;
         let job = Job { task: Task::Inspect, memory_bytes: READ_BYTES, time_s: seconds(INSPECT_TIME) };
         let explain = |died: &Died| died.explain("cannot be read", &size(READ_BYTES), INSPECT_TIME);
+        let _one_at_a_time = self.at_work.lock();
         let (facts, _) = self.facts(&file, &job, INSPECT_TIME, explain)?;
         Ok(Inspection {
             grantable: facts.grantable(),
@@ -121,14 +146,17 @@ impl Compiler {
             let memory = size(limits.compile_memory_bytes);
             died.explain_limits("cannot be compiled", &memory, limits.compile_timeout)
         };
+        let _one_at_a_time = self.at_work.lock();
+        let watching = (self.watch.0)(&file.path, file.size_bytes);
         let (facts, code) = self.facts(file, &job, limits.compile_timeout, explain)?;
+        drop(watching);
         let component = crate::cache::load(engine, &code)
             .map_err(|error| file.refused(format_args!("cannot be loaded: {error:#}")))?;
         self.cache.keep(engine, &file.digest, miss, &facts, &code);
         Ok(Compiled { facts, component, miss: Some(miss) })
     }
 
-    /// Has a job done that answers with facts.
+    /// Has a job done that answers with facts. The caller holds the lock `at_work`.
     fn facts(
         &self,
         file: &ComponentFile,
@@ -136,7 +164,6 @@ impl Compiler {
         within: Duration,
         explain: impl FnOnce(&Died) -> String,
     ) -> Result<(Facts, Vec<u8>)> {
-        let _one_at_a_time = self.at_work.lock();
         let (answer, code) = ask(&self.program, job, &file.file, within).map_err(|died| match &died {
             Died::Unstarted(error) => {
                 Error::new(ErrorKind::Unavailable, anyhow::anyhow!("cannot start the compiler: {error}"))
