@@ -106,7 +106,7 @@ impl Rows {
         let mut unescaped = String::new();
         for record in self.good() {
             let (cell, range) = (&self.cells[record * self.wanted + index], self.records.range(record));
-            let as_it_is = text.and_then(|text| cells.as_it_is(cell, &text[range.clone()]));
+            let as_it_is = text.and_then(|text| cells.as_it_is(cell, text.get(range.clone())?));
             if as_it_is.is_some_and(|text| plain::append(&mut column, field, text)) {
                 continue;
             }

@@ -63,6 +63,14 @@ fn an_empty_field_is_null_and_quotes_make_it_empty_text() {
 }
 
 #[test]
+fn records_are_no_text_because_they_would_be_one_behind_the_other() {
+    let found = batch(b"text,int,float,truth\na,1,1,\xC3\n\xA9b,1,1,true\nc,1,1,true\n");
+    assert_eq!(texts(&found), ["c"]);
+    let reasons: Vec<_> = found.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    assert_eq!(reasons, ["column `truth` is not UTF-8", "column `text` is not UTF-8"]);
+}
+
+#[test]
 fn rejects_say_where_and_why() {
     let data =
         b"text,int,float,truth\na,x,1,true\nb,1\nc,1,2,yes\n\xff,1,2,true\nd,1,2,true\ne,9223372036854775808,1,\n";
