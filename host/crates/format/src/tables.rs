@@ -8,7 +8,9 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field};
+use bytes::Bytes;
 use etl_core::model::types::{parse, type_name};
+use proptest::sample::Index;
 
 /// One type of each kind, and nested ones.
 pub(crate) const TYPES: [&str; 38] = [
@@ -136,6 +138,16 @@ fn without_hidden(array: &dyn Array) -> ArrayRef {
     let rows: Vec<u32> = (0..array.len() as u32).collect();
     let indices = arrow_array::UInt32Array::new(rows.into(), array.nulls().cloned());
     arrow_select::take::take(array, &indices, None).expect("takes")
+}
+
+/// Returns an object in which these bytes are others, and which is cut off if there is a `cut`.
+pub(crate) fn damaged(object: &[u8], flips: &[(Index, u8)], cut: Option<Index>) -> Bytes {
+    let mut damaged = object.to_vec();
+    for (at, byte) in flips {
+        damaged[at.index(object.len())] = *byte;
+    }
+    damaged.truncate(cut.map_or(object.len(), |cut| cut.index(object.len())));
+    damaged.into()
 }
 
 /// Returns rows of these types, which are numbers in [`TYPES`].

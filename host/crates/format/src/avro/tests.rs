@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use super::{Avro, codec};
 use crate::{
     AvroCompression, AvroSink, Chunk, PartWriter, Reads, Section, SinkFormat, Sizes, SourceBatch, SourceFormat,
-    tables::{Random, TYPES, table},
+    tables::{Random, TYPES, damaged, table},
 };
 
 const COMPRESSIONS: [AvroCompression; 6] = [
@@ -128,15 +128,8 @@ proptest! {
         cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let rows = table(seed, &types, 30);
-        let mut object = write(std::slice::from_ref(&rows), AvroSink { compression, block_bytes: 100 }).expect("writes").to_vec();
-        for (at, byte) in flips {
-            let at = at.index(object.len());
-            object[at] = byte;
-        }
-        if let Some(cut) = cut {
-            object.truncate(cut.index(object.len()));
-        }
-        if let Err(error) = read(&reading(schema_of(&rows)), &object.into()) {
+        let object = write(std::slice::from_ref(&rows), AvroSink { compression, block_bytes: 100 }).expect("writes");
+        if let Err(error) = read(&reading(schema_of(&rows)), &damaged(&object, &flips, cut)) {
             prop_assert!(matches!(error.kind(), ErrorKind::Input), "{error}");
             prop_assert!(error.to_string().contains("`o.avro`"), "{error}");
         }

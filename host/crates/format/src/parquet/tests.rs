@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use crate::{
     Chunk, ParquetCompression, ParquetSink, PartWriter, Section, SinkFormat, Sizes, SourceBatch, SourceFormat,
     convert::can_convert,
-    tables::{Random, TYPES, table},
+    tables::{Random, TYPES, damaged, table},
 };
 
 fn schema_of(rows: &RecordBatch) -> Schema {
@@ -113,15 +113,8 @@ proptest! {
         cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let rows = table(seed, &types, 30);
-        let mut object = write(std::slice::from_ref(&rows), small_groups(10)).to_vec();
-        for (at, byte) in flips {
-            let at = at.index(object.len());
-            object[at] = byte;
-        }
-        if let Some(cut) = cut {
-            object.truncate(cut.index(object.len()));
-        }
-        if let Err(error) = read(&reading(schema_of(&rows)), &object.into()) {
+        let object = write(std::slice::from_ref(&rows), small_groups(10));
+        if let Err(error) = read(&reading(schema_of(&rows)), &damaged(&object, &flips, cut)) {
             prop_assert!(matches!(error.kind(), ErrorKind::Input), "{error}");
             prop_assert!(error.to_string().contains("`o.parquet`"), "{error}");
         }
